@@ -3,17 +3,22 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use protox::prost::Message as _;
-
 fn main() -> Result<(), Box<dyn Error>> {
     let protos = PathBuf::from("../proto");
     println!("cargo::rerun-if-changed=../proto/ordinal/notifications");
     println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rerun-if-changed=templates");
-    let proto = protos.join("ordinal/notifications/v1/notifications.proto");
-    let descriptors = protox::compile([proto], [&protos])?;
+    println!("cargo::rerun-if-changed=../proto/google");
+    println!("cargo::rerun-if-changed=../proto/ordinal/policy");
+    let mut compiler = protox::Compiler::new([&protos])?;
+    compiler.include_source_info(true).include_imports(true);
+    compiler.open_file(protos.join("ordinal/notifications/v1/notifications.proto"))?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    // Only the compiler's own encoding keeps `google.api.http`.
+    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    let mut descriptors = compiler.file_descriptor_set();
+    // Options are read from the descriptors; nothing uses them as code.
+    descriptors.file.retain(|file| !["google.api", "ordinal.policy.v1"].contains(&file.package()));
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

@@ -4,8 +4,6 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use protox::prost::Message as _;
-
 const PROTOS: [&str; 3] = [
     "ordinal/orders/v1/orders.proto",
     "ordinal/orders/v1/journal.proto",
@@ -17,10 +15,16 @@ const INCLUDE: &str = "../proto";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={INCLUDE}/ordinal/orders");
     println!("cargo::rerun-if-changed={INCLUDE}/google");
+    println!("cargo::rerun-if-changed={INCLUDE}/ordinal/policy");
     println!("cargo::rerun-if-changed=migrations");
-    let descriptors = protox::compile(PROTOS, [INCLUDE])?;
+    let mut compiler = protox::Compiler::new([INCLUDE])?;
+    compiler.include_source_info(true).include_imports(true).open_files(PROTOS)?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    // Only the compiler's own encoding keeps `google.api.http`.
+    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    let mut descriptors = compiler.file_descriptor_set();
+    // Options are read from the descriptors; nothing uses them as code.
+    descriptors.file.retain(|file| !["google.api", "ordinal.policy.v1"].contains(&file.package()));
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)

@@ -28,6 +28,7 @@ mod lab; // load, faults, a cluster, a demo
 pub mod verbs; // the command line
 
 pub use edge::access; // authentication and roles
+pub use edge::policy; // who may call a method
 pub use edge::{Slots, take_descriptors};
 pub use engine::serve_routes;
 pub use engine::streams; // flags of the Redis streams

@@ -1,6 +1,5 @@
-//! Authentication and roles, in front of every service: authenticates the caller and checks the
-//! role against each service's rules for its methods. Ownership of orders is checked by the order
-//! service.
+//! Authentication and roles, in front of every service: authenticates the caller and checks role and
+//! scopes against what the method asks for. Ownership of orders is checked by the order service.
 //! Never here: tokens in logs or errors.
 
 use std::collections::HashMap;
@@ -8,13 +7,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use edge_auth::{Checked, Issuers, Wait};
 use order_actor::domain::{By, Role};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use shared_events::contract::{CustomerId, Reason, TextRule};
+use shared_events::contract::{CustomerId, Reason, TextRule, Timestamp};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::calls::Calls;
+use super::policy::Kind;
+use super::principal::{self, Principal};
 use super::refusal::refused;
 
 /// How callers are authenticated.
@@ -23,15 +26,39 @@ pub enum Access {
     /// Without tokens, on loopback only: callers name themselves by `ordinal-role` and
     /// `ordinal-subject`, and are operators by default.
     Development,
-    /// By these bearer tokens; the key is the hash of the token.
-    Tokens(Arc<HashMap<[u8; 32], By>>),
+    /// By bearer tokens: listed ones, and those that issuers have signed.
+    Tokens(Arc<Tokens>),
+}
+
+/// The tokens that are accepted.
+#[derive(Default)]
+pub struct Tokens {
+    /// Listed ones, by the hash of the token.
+    listed: HashMap<[u8; 32], By>,
+    issuers: Issuers,
+}
+
+/// Why a call is not let in, or not yet.
+pub(super) enum NotAdmitted {
+    /// It is refused.
+    Refused(Status),
+    /// The key of its token may be new: look again after this.
+    Wait(Wait),
+}
+
+impl From<Status> for NotAdmitted {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
 }
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Development => f.write_str("Development"),
-            Self::Tokens(tokens) => write!(f, "Tokens({})", tokens.len()),
+            Self::Tokens(tokens) => {
+                write!(f, "Tokens({}, {:?})", tokens.listed.len(), tokens.issuers)
+            }
         }
     }
 }
@@ -148,7 +175,7 @@ fn check_token(token: &str) -> Result<(), String> {
 }
 
 /// The caller that a token stands for.
-fn holder(role: Role, subject: &str) -> Result<By, String> {
+pub(super) fn holder(role: Role, subject: &str) -> Result<By, String> {
     let named = || match TextRule::line(SUBJECT_LEN_MAX).check(subject) {
         _ if subject.trim().is_empty() => Err("the subject is empty".to_owned()),
         Ok(()) => Ok(subject.to_owned()),
@@ -172,19 +199,6 @@ fn scoped(role: Role, subject: &str, scopes: &[Scope]) -> Result<By, String> {
         (By::Service(name), [Scope::Returns, ..]) => Ok(By::ReturnsDesk(name)),
         _ => Err("scopes are for role SERVICE".to_owned()),
     }
-}
-
-/// What the scope of a caller allows, of that which the role may call.
-fn in_scope(by: &By, path: &str) -> bool {
-    if !matches!(by, By::ReturnsDesk(_)) {
-        return true;
-    }
-    let method = path.rsplit('/').next().unwrap_or_default();
-    // Of a stream of commands each is checked by itself.
-    let orders = ["GetOrder", "ListOrders", "WatchOrders", "ReceiveReturn", "ExecuteCommands"];
-    let journal = ["ListOrderEvents", "DiffOrder"];
-    (path.starts_with("/ordinal.orders.v1.OrderService/") && orders.contains(&method))
-        || (path.starts_with("/ordinal.orders.v1.JournalService/") && journal.contains(&method))
 }
 
 impl Access {
@@ -228,7 +242,39 @@ impl Access {
         if tokens.is_empty() {
             return Err(named("it has no tokens, so nobody could call".to_owned()));
         }
-        Ok(Self::Tokens(Arc::new(tokens)))
+        Ok(Self::Tokens(Arc::new(Tokens { listed: tokens, issuers: Issuers::default() })))
+    }
+
+    /// By the tokens of these issuers, beside listed ones.
+    #[must_use]
+    pub fn and_issuers(self, issuers: Issuers) -> Self {
+        let listed = match self {
+            Self::Development => HashMap::new(),
+            Self::Tokens(tokens) => tokens.listed.clone(),
+        };
+        Self::Tokens(Arc::new(Tokens { listed, issuers }))
+    }
+
+    /// Fetches the keys of all issuers once.
+    ///
+    /// # Errors
+    /// If an issuer calls itself otherwise than the settings do.
+    pub async fn begin(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Development => Ok(()),
+            Self::Tokens(tokens) => Ok(tokens.issuers.begin().await?),
+        }
+    }
+
+    /// Keeps the keys of all issuers up to date until stopped: one future for each.
+    pub fn running(
+        &self,
+        stop: &CancellationToken,
+    ) -> Vec<impl Future<Output = ()> + Send + use<>> {
+        match self {
+            Self::Development => Vec::new(),
+            Self::Tokens(tokens) => tokens.issuers.running(stop),
+        }
     }
 
     /// Checks that it is safe to listen at this address.
@@ -238,48 +284,69 @@ impl Access {
     pub fn check(&self, listen: SocketAddr) -> anyhow::Result<()> {
         anyhow::ensure!(
             matches!(self, Self::Tokens(_)) || listen.ip().is_loopback(),
-            "without --tokens the engine listens on loopback only, not on {listen}"
+            "without --tokens or an issuer the engine listens on loopback only, not on {listen}"
         );
         Ok(())
     }
 
-    /// Authenticates the caller and checks that the role may call this method.
+    /// Authenticates the caller and checks that it may call this method.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `UNIMPLEMENTED`, `PERMISSION_DENIED`, each with an `ErrorInfo`.
-    pub fn admit(
+    /// `UNAUTHENTICATED`, `UNIMPLEMENTED`, `PERMISSION_DENIED`, `UNAVAILABLE`, each with an
+    /// `ErrorInfo`; or a wait for keys.
+    pub(super) fn admit(
         &self,
         calls: &Calls,
         path: &str,
         headers: &http::HeaderMap,
-    ) -> Result<Option<By>, Status> {
+        now: Timestamp,
+    ) -> Result<Option<Principal>, NotAdmitted> {
         if is_public(path) {
             return Ok(None);
         }
-        let by = self.caller(headers)?;
+        let principal = self.caller(headers, now)?;
         calls.exists(path)?;
-        if calls.may_call(path, by.role()) && in_scope(&by, path) {
-            Ok(Some(by))
-        } else {
-            let message = match by {
+        let kind = Kind::of(&principal.by);
+        let policy = calls.policy(path);
+        if !policy.zip(kind).is_some_and(|(policy, kind)| policy.admits(kind)) {
+            let message = match &principal.by {
                 By::ReturnsDesk(_) => format!("a token of scope returns may not call {path}"),
-                _ => format!("the role {} may not call {path}", by.role().code()),
+                by => format!("the role {} may not call {path}", by.role().code()),
             };
-            Err(refused(Reason::Forbidden, &message))
+            return Err(refused(Reason::Forbidden, &message).into());
+        }
+        match policy.zip(kind).filter(|(policy, kind)| !principal.in_scope(policy, *kind)) {
+            Some((policy, _)) => Err(principal::out_of_scope(policy, path).into()),
+            None => Ok(Some(principal)),
         }
     }
 
-    fn caller(&self, headers: &http::HeaderMap) -> Result<By, Status> {
+    /// The caller that a call names, for what is derived from it before it is admitted. A signed
+    /// token is not verified here: its key may have to be fetched first.
+    #[must_use]
+    pub fn claimed(&self, headers: &http::HeaderMap, now: Timestamp) -> Option<By> {
+        let principal = match (self.caller(headers, now), self) {
+            (Ok(principal), _) => principal,
+            (Err(NotAdmitted::Wait(_)), Self::Tokens(tokens)) => {
+                let token = headers.get("authorization")?.to_str().ok()?;
+                let token = token.strip_prefix("Bearer ")?;
+                principal::of_identity(Arc::new(tokens.issuers.claimed(token, now)?)).ok()?
+            }
+            _ => return None,
+        };
+        Some(principal.by)
+    }
+
+    fn caller(&self, headers: &http::HeaderMap, now: Timestamp) -> Result<Principal, NotAdmitted> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {
-            Self::Tokens(tokens) => text("authorization")
-                .and_then(|value| value.strip_prefix("Bearer "))
-                .and_then(|token| tokens.get(&hash_of(token)))
-                .cloned()
-                .ok_or_else(|| {
-                    let message = "a known bearer token is required in authorization";
-                    refused(Reason::Unauthenticated, message)
-                }),
+            Self::Tokens(tokens) => {
+                let token = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
+                match token {
+                    Some(token) => tokens.caller(token, now),
+                    None => Err(unknown().into()),
+                }
+            }
             Self::Development => {
                 let role = match text("ordinal-role") {
                     None => Role::Ops,
@@ -288,14 +355,38 @@ impl Access {
                     Some(role) if role.eq_ignore_ascii_case("ops") => Role::Ops,
                     Some(_) => {
                         let message = "ordinal-role must be customer, service or ops";
-                        return Err(refused(Reason::Unauthenticated, message));
+                        return Err(refused(Reason::Unauthenticated, message).into());
                     }
                 };
-                holder(role, text("ordinal-subject").unwrap_or("developer")).map_err(|what| {
+                let by = holder(role, text("ordinal-subject").unwrap_or("developer"));
+                by.map(Principal::from).map_err(|what| {
                     let message = format!("ordinal-subject and ordinal-role: {what}");
-                    refused(Reason::Unauthenticated, &message)
+                    refused(Reason::Unauthenticated, &message).into()
                 })
             }
+        }
+    }
+}
+
+fn unknown() -> Status {
+    refused(Reason::Unauthenticated, "a known bearer token is required in authorization")
+}
+
+impl Tokens {
+    /// The holder of a listed token, or of one that an issuer has signed.
+    fn caller(&self, token: &str, now: Timestamp) -> Result<Principal, NotAdmitted> {
+        let hash = hash_of(token);
+        if let Some(by) = self.listed.get(&hash) {
+            return Ok(Principal::from(by.clone()));
+        }
+        // A text without dots is none of an issuer's.
+        if self.issuers.is_empty() || !token.contains('.') {
+            return Err(unknown().into());
+        }
+        match self.issuers.check(token, hash, now) {
+            Checked::Holder(identity) => Ok(principal::of_identity(identity)?),
+            Checked::Denied(denied) => Err(principal::denied(denied).into()),
+            Checked::Wait(wait) => Err(NotAdmitted::Wait(wait)),
         }
     }
 }

@@ -11,9 +11,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use edge_auth::Denied;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::Full as OneFrame;
+use order_actor::clock::Clock;
 use order_actor::domain::By;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered};
@@ -22,12 +24,13 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::access::Access;
-use super::body::{Answer, Messages, ReadProgress, full, message, passed};
+use super::access::{Access, NotAdmitted};
+use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use super::calls::{Calls, Kind};
 use super::connections::{CommandStream, Connection};
 use super::explained;
 use super::forward::shorten_deadline;
+use super::principal;
 use super::refusal::overloaded;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::slots::Slots;
@@ -47,13 +50,20 @@ pub struct Admission {
     calls: Arc<Calls>,
     shares: Shares,
     slots: Slots,
+    /// Whether a token has ended is a matter of this clock.
+    clock: Arc<dyn Clock>,
 }
 
 impl Admission {
     /// Admits callers that have access, within their shares, by fair slots.
     #[must_use]
-    pub const fn new(access: Access, calls: Arc<Calls>, shares: Shares, slots: Slots) -> Self {
-        Self { access, calls, shares, slots }
+    pub fn new(
+        (access, clock): (Access, Arc<dyn Clock>),
+        calls: Arc<Calls>,
+        shares: Shares,
+        slots: Slots,
+    ) -> Self {
+        Self { access, calls, shares, slots, clock }
     }
 }
 
@@ -93,8 +103,8 @@ struct AdmittedCall {
     since: Instant,
     /// When its answer must begin. A client of a stream cancels it by itself.
     answer_by: Option<Instant>,
-    /// When its answer must end.
-    end_by: Option<Instant>,
+    /// When its answer must end, and why.
+    end: Option<End>,
 }
 
 impl<S> Service<Request<Body>> for Admitted<S>
@@ -114,23 +124,23 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let admitted = match self.admission.admit(&mut request) {
             Ok(admitted) => admitted,
-            Err(status) => {
-                if let Some(progress) = request.extensions().get::<Arc<ReadProgress>>() {
-                    progress.refuse();
-                }
-                let connection = request.extensions().get::<Arc<Connection>>();
-                let now = Instant::now();
-                let answer_at = connection.and_then(|from| from.refusals.one_more(now));
-                // Before the client's deadline, so that it learns the reason.
-                let left = order_actor::grpc::timeout(request.headers());
-                let answer_at = answer_at.map(|at| left.map_or(at, |left| at.min(now + left / 2)));
-                // The rest of its body is not kept meanwhile.
-                drop(request);
+            Err(NotAdmitted::Refused(status)) => return Box::pin(refuse(request, status)),
+            Err(NotAdmitted::Wait(wait)) => {
+                let admission = self.admission.clone();
+                let copy = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, copy);
                 return Box::pin(async move {
-                    if let Some(answer_at) = answer_at {
-                        sleep_until(answer_at).await;
+                    let fetched = wait.done().await;
+                    match admission.admit(&mut request) {
+                        Ok(admitted) => {
+                            let answer = admitted.answer(inner, request, admission.slots).await;
+                            Ok(answer.unwrap_or_else(Status::into_http))
+                        }
+                        Err(NotAdmitted::Refused(status)) if fetched => {
+                            refuse(request, status).await
+                        }
+                        Err(_) => refuse(request, principal::denied(Denied::Unavailable)).await,
                     }
-                    Ok(status.into_http())
                 });
             }
         };
@@ -144,9 +154,33 @@ where
     }
 }
 
+/// Answers a refused call: now, or a moment later where its connection has many.
+fn refuse(
+    request: Request<Body>,
+    status: Status,
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
+    if let Some(progress) = request.extensions().get::<Arc<ReadProgress>>() {
+        progress.refuse();
+    }
+    let connection = request.extensions().get::<Arc<Connection>>();
+    let now = Instant::now();
+    let answer_at = connection.and_then(|from| from.refusals.one_more(now));
+    // Before the client's deadline, so that it learns the reason.
+    let left = order_actor::grpc::timeout(request.headers());
+    let answer_at = answer_at.map(|at| left.map_or(at, |left| at.min(now + left / 2)));
+    // The rest of its body is not kept meanwhile.
+    drop(request);
+    async move {
+        if let Some(answer_at) = answer_at {
+            sleep_until(answer_at).await;
+        }
+        Ok(status.into_http())
+    }
+}
+
 impl Admission {
     /// Authenticates a call and counts it against its caller's share.
-    fn admit(&self, request: &mut Request<Body>) -> Result<AdmittedCall, Status> {
+    fn admit(&self, request: &mut Request<Body>) -> Result<AdmittedCall, NotAdmitted> {
         let path = request.uri().path();
         let forwarded = request.headers().contains_key(FORWARDED_HEADER);
         let (kind, message_max, takes_slot) = (
@@ -154,7 +188,10 @@ impl Admission {
             self.calls.message_bytes_max(path),
             !path.starts_with(HEALTH),
         );
-        let by = self.access.admit(&self.calls, path, request.headers())?;
+        let now = self.clock.now();
+        let principal = self.access.admit(&self.calls, path, request.headers(), now)?;
+        let token_left = principal.as_ref().and_then(|principal| principal.left(now));
+        let by = principal.map(|principal| principal.by);
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {
             connection.mark_authenticated();
@@ -183,7 +220,12 @@ impl Admission {
         let since = Instant::now();
         let left = order_actor::grpc::timeout(request.headers());
         let answer_by = left.and_then(|left| since.checked_add(left));
-        let end_by = (kind == Kind::ForwardedStream).then(|| since + FORWARDED_WITHIN);
+        let is_stream = matches!(kind, Kind::ServerStream | Kind::BidiStream);
+        let token_ends = token_left.filter(|_| is_stream).and_then(|left| since.checked_add(left));
+        let end = match kind {
+            Kind::ForwardedStream => Some(End::passed(since + FORWARDED_WITHIN)),
+            _ => token_ends.map(|at| End::of_token(at, principal::stream_expired)),
+        };
         Ok(AdmittedCall {
             kind,
             message_max,
@@ -194,7 +236,7 @@ impl Admission {
             of_customer,
             since,
             answer_by,
-            end_by,
+            end,
         })
     }
 }
@@ -220,9 +262,9 @@ impl AdmittedCall {
         }
         // The message is released; from now on the answer counts.
         self.held.set_bytes(0);
-        let Self { held, progress, command_stream, end_by, .. } = self;
+        let Self { held, progress, command_stream, end, .. } = self;
         Ok(explained(answer)
-            .map(|body| Body::new(Answer::new(body, held, progress, end_by, command_stream))))
+            .map(|body| Body::new(Answer::new(body, held, progress, end, command_stream))))
     }
 
     async fn execute<S>(
@@ -277,16 +319,12 @@ mod tests {
     use super::super::shares::Numbers;
     use super::*;
 
-    const ORDERS: Rpc = Rpc {
-        name: "ordinal.orders.v1.OrderService",
-        may_call: |_, _| true,
-        message_bytes_max: 1024,
-    };
+    const ORDERS: Rpc = Rpc { name: "ordinal.orders.v1.OrderService", message_bytes_max: 1024 };
 
     /// The deadline that a service sees of a call whose message took so long to arrive.
     async fn deadline_after(waited: Duration, deadline: &'static str) -> String {
         let admission = Admission::new(
-            Access::development(),
+            (Access::development(), Arc::new(order_actor::clock::SystemClock)),
             Arc::new(Calls::new([order_actor::grpc::FILE_DESCRIPTOR_SET], [ORDERS])),
             Shares::new(Numbers::default()),
             Slots::default(),

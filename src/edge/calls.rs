@@ -1,14 +1,15 @@
-//! All gRPC methods, here or in other processes: how each is called, and which roles may call it.
+//! All gRPC methods, here or in other processes: how each is called, and who may call it.
 //! Never here: the list of services; each is a row of its own.
 
 use shared_events::contract::Reason;
 use std::collections::BTreeMap;
 
-use order_actor::domain::Role;
 use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage};
 use prost_types::FileDescriptorSet;
 use tonic::Status;
 
+use super::policy::{self, Policy};
 use super::refusal::refused;
 
 const KIB: usize = 1024;
@@ -28,8 +29,6 @@ const BIDI_STREAMS: [&str; 2] = [
 pub struct Rpc {
     /// The full name, such as `ordinal.orders.v1.OrderService`.
     pub name: &'static str,
-    /// Whether a role may call a method of it.
-    pub may_call: fn(&str, Role) -> bool,
     /// The largest message, in bytes.
     pub message_bytes_max: usize,
 }
@@ -53,6 +52,9 @@ pub struct Calls {
     rpcs: BTreeMap<&'static str, Rpc>,
     /// The methods of each service.
     methods: BTreeMap<String, BTreeMap<String, Kind>>,
+    /// Who may call each, by `service/method`.
+    policies: BTreeMap<String, Policy>,
+    pool: DescriptorPool,
 }
 
 impl Calls {
@@ -67,7 +69,8 @@ impl Calls {
         let rpcs = rpcs.into_iter().chain([super::admin::RPC]);
         let rpcs = rpcs.map(|rpc| (rpc.name, rpc)).collect();
         let methods = methods(&descriptors);
-        Self { descriptors, rpcs, methods }
+        let (pool, policies) = policy::read(&descriptors);
+        Self { descriptors, rpcs, methods, policies, pool }
     }
 
     /// The descriptors of all services, for reflection.
@@ -92,10 +95,41 @@ impl Calls {
         Err(refused(Reason::Unimplemented, &message))
     }
 
-    /// Whether a role may call a method. A method that no row allows is denied.
-    pub(super) fn may_call(&self, path: &str, role: Role) -> bool {
+    /// Who may call a method. One without a policy is denied to all.
+    pub(super) fn policy(&self, path: &str) -> Option<&Policy> {
+        self.policies.get(path.trim_start_matches('/'))
+    }
+
+    /// The field `order_id` of a request; none if the bytes are not one.
+    pub(super) fn order_id(&self, path: &str, message: &[u8]) -> Option<String> {
         let (service, method) = split(path);
-        self.rpcs.get(service).is_some_and(|rpc| (rpc.may_call)(method, role))
+        let service = self.pool.get_service_by_name(service)?;
+        let method = service.methods().find(|known| known.name() == method)?;
+        let request = DynamicMessage::decode(method.input(), message).ok()?;
+        request.get_field_by_name("order_id")?.as_str().map(str::to_owned)
+    }
+
+    /// Who may call the methods, by `service/method`, sorted.
+    pub fn policies(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        self.policies.iter().map(|(name, policy)| (name.as_str(), policy))
+    }
+
+    /// Checks that every method says who may call it.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self) -> anyhow::Result<()> {
+        for (service, methods) in &self.methods {
+            for method in methods.keys() {
+                let name = format!("{service}/{method}");
+                let policy = self.policies.get(&name);
+                anyhow::ensure!(
+                    policy.is_some_and(|policy| !policy.callers.is_empty()),
+                    "{name} does not say who may call it: option (ordinal.policy.v1.policy)"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// How a method is called.
@@ -142,4 +176,32 @@ fn methods(descriptors: &[&'static [u8]]) -> BTreeMap<String, BTreeMap<String, K
         })
     });
     services.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// prost's own types drop options of others: descriptors that went through them say nothing.
+    #[test]
+    fn a_method_that_does_not_say_who_may_call_it_ends_the_start() {
+        let whole: &'static [u8] = order_actor::grpc::FILE_DESCRIPTOR_SET;
+        assert!(Calls::new([whole], []).check().is_ok());
+        let stripped = FileDescriptorSet::decode(whole).unwrap().encode_to_vec();
+        let calls = Calls::new([&*stripped.leak()], []);
+        let error = calls.check().unwrap_err().to_string();
+        assert!(error.contains("does not say who may call it"), "{error}");
+        assert_eq!(calls.policy("/ordinal.orders.v1.OrderService/GetOrder"), None);
+    }
+
+    #[test]
+    fn the_order_of_a_request_is_read_from_its_bytes() {
+        let whole: &'static [u8] = order_actor::grpc::FILE_DESCRIPTOR_SET;
+        let calls = Calls::new([whole], []);
+        let path = "/ordinal.orders.v1.OrderService/GetOrder";
+        assert_eq!(calls.order_id(path, b"\x0a\x03abc").as_deref(), Some("abc"));
+        assert_eq!(calls.order_id(path, b"").as_deref(), Some(""));
+        assert_eq!(calls.order_id(path, b"\x0a\xff"), None);
+        assert_eq!(calls.order_id("/no/Method", b""), None);
+    }
 }

@@ -27,7 +27,7 @@ use super::refusal::{refused, unavailable};
 const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
 /// Header of a call that a process of another role forwarded here. An order node may still forward
 /// it to the node that owns the order.
-const FROM_ROLE_HEADER: &str = "ordinal-carried";
+pub(super) const FROM_ROLE_HEADER: &str = "ordinal-carried";
 /// Shorter waits are not taken from a call's deadline.
 const WAITED_MIN: Duration = Duration::from_millis(1);
 /// The path of calls to orders.

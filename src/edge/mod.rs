@@ -1,5 +1,5 @@
-//! The gRPC server as a stack, outermost first: connections → access and admission → forwarding to
-//! the process that answers → services, health and reflection.
+//! The gRPC server as a stack, outermost first: connections → access and admission → whose order it
+//! is → forwarding to the process that answers → services, health and reflection.
 //! Never here: rules about orders.
 
 pub mod access; // which callers may call which methods
@@ -10,7 +10,10 @@ pub(crate) mod calls; // all gRPC methods and the roles that may call them
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
+mod owned; // looks whose order it is, for services that do not know
 pub(crate) mod peers; // channels to other processes
+pub mod policy; // who may call a method, as its proto says
+mod principal; // a caller who is known
 pub(crate) mod refusal; // gRPC statuses of this package's own services
 mod refusals; // delays answers to connections that are refused repeatedly
 mod shares; // fair shares of calls, streams and bytes per caller
@@ -24,6 +27,7 @@ pub use slots::{CallSlot, Slots};
 use std::sync::Arc;
 use std::time::Duration;
 
+use order_actor::clock::{Clock, SystemClock};
 use order_actor::domain::By;
 use order_actor::grpc::status;
 use tokio::net::TcpListener;
@@ -40,6 +44,7 @@ use access::Access;
 use admin::{AdminEdge, recorded_caller};
 use calls::Calls;
 use forward::Forwarding;
+use owned::Owned;
 
 /// Calls of one connection under way at a time (hyper's own default is 200).
 const CALLS_MAX: u32 = 128;
@@ -72,6 +77,8 @@ pub struct Services {
     pub admin: AdminEdge,
     /// Authentication and roles.
     pub access: Access,
+    /// The clock by which tokens end.
+    pub clock: Arc<dyn Clock>,
     /// Where calls are forwarded that are not answered here.
     pub forwarding: Forwarding,
     /// The limits of callers.
@@ -127,10 +134,16 @@ pub async fn serve(
         }
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
     }
-    let Services { access, calls, slots, .. } = services;
-    let admission = Admission::new(access, calls, Shares::new(services.numbers), slots);
+    let Services { access, clock, calls, slots, .. } = services;
+    for keeping in access.running(&stop) {
+        crate::tasks::spawn(keeping);
+    }
+    let owned = Owned::new(Arc::clone(&calls));
+    let shares = Shares::new(services.numbers);
+    let admission = Admission::new((access, clock), calls, shares, slots);
     let stack = ServiceBuilder::new()
         .layer(admission)
+        .layer(owned)
         .layer(services.forwarding)
         .service(routes.routes().prepare());
     connections::serve(listener, stack, services.bounds, stop).await;
@@ -144,6 +157,7 @@ pub async fn serve_routes(
     slots: Slots,
     stop: CancellationToken,
 ) {
+    let access = (access, Arc::new(SystemClock) as Arc<dyn Clock>);
     let admission = Admission::new(access, calls, Shares::new(Numbers::default()), slots);
     let stack = ServiceBuilder::new().layer(admission).service(routes.prepare());
     connections::serve(listener, stack, Bounds::default(), stop).await;

@@ -7,6 +7,7 @@ pub(crate) mod databases; // flags of the Postgres databases
 mod files; // locks and checks the files of an SQLite directory
 mod followers; // the followers and background tasks of a process
 mod health; // periodic checks of everything a process depends on
+pub(crate) mod issuers; // flags of the issuers of tokens
 pub(crate) mod messages; // flags of message delivery
 mod peers; // flags of the other processes
 mod reconcile; // checks stock's sums periodically
@@ -91,6 +92,9 @@ impl Engine {
     /// If the settings are invalid, a store cannot be opened, or the address cannot be bound.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         settings.check()?;
+        let calls = services::calls(settings.services);
+        calls.check()?;
+        settings.access.begin().await?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
@@ -110,11 +114,12 @@ impl Engine {
         let services = Services {
             forwarding: forwarding(&settings, &building.channels, building.nodes),
             names: names(&settings),
-            calls: services::calls(settings.services),
+            calls,
             routes: building.routes,
             slots: building.slots,
             admin,
             access: settings.access,
+            clock: Arc::clone(&settings.clock),
             numbers: settings.shares,
             bounds: settings.connections,
         };

@@ -287,6 +287,11 @@ fn settings_in(path: &Path, serve: &Command) -> Result<Vec<(String, Vec<String>)
         Figment::from(Toml::string(&text)).extract().map_err(|error| wrong(toml_error(&error)))?;
     let mut found = Vec::new();
     for (key, value) in settings {
+        // The issuers are read from this file by their own parser.
+        if key == "issuer" && is_tables(&value) {
+            found.push(("issuers".to_owned(), vec![path.display().to_string()]));
+            continue;
+        }
         if matches!(value, Value::Dict(..)) {
             let what =
                 format!("settings must be at the top level, not in a section such as [{key}]");
@@ -319,6 +324,12 @@ pub fn is_setting(flag: &Arg) -> bool {
         && !flag.is_hide_set()
         && !flag.is_global_set()
         && !["config", "print_config", "help"].contains(&flag.get_id().as_str())
+}
+
+/// Whether it is a list of tables, such as [[issuer]].
+fn is_tables(value: &Value) -> bool {
+    let tables = value.as_array().unwrap_or_default();
+    !tables.is_empty() && tables.iter().all(|table| matches!(table, Value::Dict(..)))
 }
 
 fn texts(value: &Value) -> Option<Vec<String>> {

@@ -26,14 +26,15 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "operations",
         ],
     ),
-    ("Running an engine", &["serve", "migrate", "backup", "load"]),
+    ("Running an engine", &["serve", "token", "migrate", "backup", "load"]),
     ("Trying it", &["demo", "cluster", "chaos"]),
     ("This program", &["completions", "version"]),
 ];
 
 /// Verbs that call no engine, by the beginning of their path.
-const CALL_NO_ENGINE: [&[&str]; 11] = [
+const CALL_NO_ENGINE: [&[&str]; 12] = [
     &["serve"],
+    &["token"],
     &["migrate"],
     &["backup"],
     &["demo"],

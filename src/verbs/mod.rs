@@ -3,6 +3,7 @@
 //!
 //! Never here: rules about orders.
 
+pub mod access; // who may call each method, for docs/access.md
 mod archive; // moves old events from the journal's table to files
 mod args; // the verbs and their flags
 mod backup; // copies the SQLite files of an engine
@@ -20,6 +21,7 @@ mod serve; // runs an engine until it is stopped
 mod settings; // shows and checks the settings of serve
 mod status; // an overview for operators
 mod stock; // products and messages
+mod token; // keys and tokens of an issuer of one's own
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test has time and ids of its own")]
 mod toy; // tests with a fourth service

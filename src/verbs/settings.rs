@@ -43,6 +43,9 @@ const REDIS: [&str; 7] = [
 ];
 /// Settings of webhooks.
 const WEBHOOK: [&str; 2] = ["webhook_secret_file", "webhook_ca"];
+/// Settings of the one issuer that flags name.
+const ISSUER: [&str; 6] =
+    ["audience", "issuer_roles", "issuer_map", "issuer_customer", "issuer_scopes", "issuer_ca"];
 /// Settings of the SMS gateway.
 const SMS: [&str; 2] = ["sms_token_file", "sms_ca"];
 
@@ -98,11 +101,12 @@ impl Settings {
         let postgres = databases.iter().any(|id| self.is_set(id));
         let all = self.get("role").and_then(|role| role.values.first());
         let all = all.is_none_or(|role| role == "all");
-        let rules: [(&[&str], bool, &str); 6] = [
+        let rules: [(&[&str], bool, &str); 7] = [
             (&POSTGRES, postgres, "on SQLite; it is for Postgres (--database-url)"),
             (&["make_anew"], !postgres, "on Postgres; it is for files (--data)"),
             (&REDIS, self.is_set("redis_url"), "without --redis-url"),
             (&WEBHOOK, self.is_set("webhook_url"), "without --webhook-url"),
+            (&ISSUER, self.is_set("issuer"), "without --issuer"),
             (&SMS, self.is_set("sms_url"), "without --sms-url"),
             (&peers, !all, "in a process that runs everything (--role)"),
         ];

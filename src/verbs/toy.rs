@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Command;
-use order_actor::domain::Role as Caller;
 use serde_json::{Value, json};
 use shared_events::contract::{Fact, Origin};
 use shared_events::stream::{Blame, Handler, Tx};
@@ -37,11 +36,7 @@ static TOY: Service = Service {
     },
     descriptors: &[],
     path: "/ordinal.toys.",
-    rpcs: &[Rpc {
-        name: "ordinal.toys.v1.ToyService",
-        may_call: |_, role| role == Caller::Ops,
-        message_bytes_max: 1024,
-    }],
+    rpcs: &[Rpc { name: "ordinal.toys.v1.ToyService", message_bytes_max: 1024 }],
     published: None,
     followers: &[FOLLOWER],
     processes: &[],

@@ -10,12 +10,14 @@
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"
 )]
 
+mod access;
 mod amounts;
 mod archive;
 mod backorders;
 mod backup;
 mod book;
 mod calendar;
+mod callers;
 mod chaos;
 mod cli;
 mod clients;
@@ -32,9 +34,11 @@ mod health;
 mod hidden;
 mod history;
 mod ids;
+mod issuer;
 mod kills;
 mod layers;
 mod load;
+mod login;
 mod messages;
 mod names;
 mod nodes;

@@ -38,7 +38,7 @@ facts.v1.FactService/Compare                               ops service
 facts.v1.FactService/ReadFacts                              ops service
 inventory.v1.InventoryService/AdjustStock                   ops service
 inventory.v1.InventoryService/BatchSetStock                 ops service
-inventory.v1.InventoryService/GetReservation                ops service
+inventory.v1.InventoryService/GetReservation                customer ops service
 inventory.v1.InventoryService/GetStock                      ops service
 inventory.v1.InventoryService/ListMovements                 ops service
 inventory.v1.InventoryService/ListStock                     ops service
@@ -46,7 +46,7 @@ inventory.v1.InventoryService/ListStockHolders              ops service
 inventory.v1.InventoryService/SetBackorder                  ops
 inventory.v1.InventoryService/SetStock                      ops service
 notifications.v1.NotificationService/GetNotification        ops service
-notifications.v1.NotificationService/ListNotifications      ops service
+notifications.v1.NotificationService/ListNotifications      customer ops service
 notifications.v1.NotificationService/ReplayWebhooks         ops
 notifications.v1.NotificationService/ResendNotification     ops
 orders.v1.JournalService/DiffOrder                          customer ops service

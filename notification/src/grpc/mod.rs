@@ -57,9 +57,11 @@ impl NotificationService for NotificationEdge {
         &self,
         request: Request<proto::ListNotificationsRequest>,
     ) -> Result<Response<proto::ListNotificationsResponse>, Status> {
+        let by = request.extensions().get::<AskedBy>();
+        let to_customer = by.is_some_and(AskedBy::is_customer);
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let mut filter = Filter::default();
+        let mut filter = Filter { to_customer, ..Filter::default() };
         if !request.order_id.is_empty() {
             filter.order_id = request
                 .order_id
@@ -109,7 +111,8 @@ impl NotificationService for NotificationEdge {
         let more = cut(&mut entries, size);
         let last = entries.last().filter(|_| more);
         let next_page_token = last.map(|last| tokens.after(last.serial)).unwrap_or_default();
-        let notifications = entries.iter().map(listed).collect();
+        let shown = if to_customer { shown_to_customer } else { listed };
+        let notifications = entries.iter().map(shown).collect();
         Ok(Response::new(proto::ListNotificationsResponse { notifications, next_page_token }))
     }
 
@@ -245,6 +248,12 @@ fn listed(entry: &Entry) -> proto::Notification {
     };
     let (body, tries) = (String::new(), Vec::new());
     proto::Notification { body, recipient, tries, ..rendered(entry) }
+}
+
+/// Also without what servers answered and who asked for it.
+fn shown_to_customer(entry: &Entry) -> proto::Notification {
+    let (last_error, asked_by) = (String::new(), String::new());
+    proto::Notification { last_error, asked_by, ..listed(entry) }
 }
 
 fn not_found() -> Status {

@@ -5,6 +5,7 @@ use shared_events::stream::{Database, DatabaseError};
 use sqlx::{Any, Executor};
 
 use super::{COLUMNS, Entry, State, entry};
+use crate::templates::Kind;
 use crate::{Channel, Route};
 
 /// The serials in the table of due messages.
@@ -41,6 +42,8 @@ pub struct Filter {
     pub channel: Option<Channel>,
     /// To this webhook endpoint.
     pub endpoint: Option<String>,
+    /// Only messages to the customer: no webhooks, and nothing for operators.
+    pub to_customer: bool,
 }
 
 /// Messages after a serial, oldest first, at most `limit`.
@@ -64,6 +67,10 @@ pub async fn list(
         }
         (None, channel) => channel.map(Route::from),
     };
+    if filter.to_customer {
+        let operators = Kind::ReturnOverdue.code();
+        sql.push_str(&format!(" AND channel NOT LIKE 'WEBHOOK%' AND kind <> '{operators}'"));
+    }
     let wanted = [
         ("order_id", filter.order_id.map(|id| id.to_string())),
         ("state", filter.state.map(|state| state.code().to_owned())),

@@ -22,6 +22,12 @@ impl AskedBy {
     pub fn is_operator(&self) -> bool {
         self.role == "OPS"
     }
+
+    /// Whether it is a customer.
+    #[must_use]
+    pub fn is_customer(&self) -> bool {
+        self.role == "CUSTOMER"
+    }
 }
 
 /// An unauthenticated caller.

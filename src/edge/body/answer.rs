@@ -67,6 +67,26 @@ impl ReadProgress {
     }
 }
 
+/// When an answer ends that has not ended by itself, and why.
+pub(in crate::edge) struct End {
+    at: Instant,
+    why: fn() -> Status,
+    /// Also if there is more to be sent.
+    in_any_case: bool,
+}
+
+impl End {
+    /// Where nothing comes until then.
+    pub(in crate::edge) fn passed(at: Instant) -> Self {
+        Self { at, why: passed, in_any_case: false }
+    }
+
+    /// When the caller's token ends.
+    pub(in crate::edge) const fn of_token(at: Instant, why: fn() -> Status) -> Self {
+        Self { at, why, in_any_case: true }
+    }
+}
+
 /// An answer being sent. Counts against its caller's share until all but its last piece is taken.
 pub(in crate::edge) struct Answer {
     inner: Body,
@@ -74,31 +94,43 @@ pub(in crate::edge) struct Answer {
     rest: Bytes,
     held: Held,
     progress: Arc<ReadProgress>,
-    end_by: Option<Pin<Box<Sleep>>>,
+    end: Option<(Pin<Box<Sleep>>, End)>,
     /// Counted until the answer has ended.
     _command_stream: Option<CommandStream>,
     ended: bool,
 }
 
 impl Answer {
-    /// Ends at `end_by` at the latest.
+    /// Ends at `end` at the latest.
     pub(in crate::edge) fn new(
         inner: Body,
         held: Held,
         progress: Arc<ReadProgress>,
-        end_by: Option<Instant>,
+        end: Option<End>,
         command_stream: Option<CommandStream>,
     ) -> Self {
-        let end_by = end_by.map(|at| Box::pin(sleep_until(at)));
+        let end = end.map(|end| (Box::pin(sleep_until(end.at)), end));
         Self {
             inner,
             rest: Bytes::new(),
             held,
             progress,
-            end_by,
+            end,
             _command_stream: command_stream,
             ended: false,
         }
+    }
+
+    /// Its last frame, if it must end now.
+    fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some((at, end)) = &mut self.end else { return Poll::Pending };
+        ready!(at.as_mut().poll(context));
+        self.ended = true;
+        self.held.set_bytes(0);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers(&(end.why)())))))
     }
 
     /// The next piece of `rest`.
@@ -139,16 +171,16 @@ impl http_body::Body for Answer {
         if !this.rest.is_empty() {
             return Poll::Ready(Some(Ok(this.piece())));
         }
+        if this.end.as_ref().is_some_and(|(_, end)| end.in_any_case)
+            && let Poll::Ready(last) = this.poll_end(context)
+        {
+            return Poll::Ready(last);
+        }
         let frame = match Pin::new(&mut this.inner).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 this.held.set_bytes(0);
-                if let Some(end_by) = &mut this.end_by {
-                    ready!(end_by.as_mut().poll(context));
-                    this.ended = true;
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers(&passed())))));
-                }
-                return Poll::Pending;
+                return this.poll_end(context);
             }
         };
         let frame = match frame {

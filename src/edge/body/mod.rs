@@ -19,7 +19,7 @@ use tonic::body::Body;
 use crate::edge::refusal::{overloaded, refused};
 use crate::edge::shares::{Amount, Full, Held};
 
-pub(super) use answer::{Answer, ReadProgress};
+pub(super) use answer::{Answer, End, ReadProgress};
 
 /// A message arrives within this once it has begun; so does the message of a unary call.
 pub(super) const MESSAGE_WITHIN: Duration = Duration::from_secs(10);

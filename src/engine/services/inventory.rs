@@ -4,7 +4,6 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use inventory_stream::grpc::FILE_DESCRIPTOR_SET;
 use inventory_stream::{DISCREPANCIES_KEPT, Inventory, Reconciled};
-use order_actor::domain::Role;
 use service_edge::feed;
 use shared_events::contract::Origin;
 use shared_events::stream::redis::Redis;
@@ -35,14 +34,7 @@ pub static SERVICE: Service = Service {
     },
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.inventory.",
-    rpcs: &[Rpc {
-        name: "ordinal.inventory.v1.InventoryService",
-        may_call: |method, role| match method {
-            "SetBackorder" => role == Role::Ops,
-            _ => matches!(role, Role::Service | Role::Ops),
-        },
-        message_bytes_max: 1024 * 1024,
-    }],
+    rpcs: &[Rpc { name: "ordinal.inventory.v1.InventoryService", message_bytes_max: 1024 * 1024 }],
     published: Some(PUBLISHED),
     followers: &[STOCK],
     processes: &[Process { name: "inventory", port: 10, flags: &[] }],

@@ -8,7 +8,6 @@ pub(crate) mod orders; // the journal, its actors and timers, the read models
 use std::sync::Arc;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use order_actor::domain::Role as Caller;
 
 use super::service::{Log, Role, Service};
 use crate::edge::calls::{Calls, Rpc};
@@ -74,11 +73,8 @@ pub(crate) fn calls(services: Services) -> Arc<Calls> {
 }
 
 /// The feed by which other processes read the facts of this one.
-pub(crate) const FACTS: Rpc = Rpc {
-    name: "ordinal.facts.v1.FactService",
-    may_call: |_, role| matches!(role, Caller::Service | Caller::Ops),
-    message_bytes_max: 64 * 1024,
-};
+pub(crate) const FACTS: Rpc =
+    Rpc { name: "ordinal.facts.v1.FactService", message_bytes_max: 64 * 1024 };
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use notification::Notifications;
 use notification::grpc::FILE_DESCRIPTOR_SET;
-use order_actor::domain::Role;
 use service_edge::feed;
 use shared_events::contract::Origin;
 use shared_events::stream::Outbox;
@@ -31,10 +30,6 @@ pub static SERVICE: Service = Service {
     path: "/ordinal.notifications.",
     rpcs: &[Rpc {
         name: "ordinal.notifications.v1.NotificationService",
-        may_call: |method, role| {
-            let reads = method.starts_with("Get") || method.starts_with("List");
-            role == Role::Ops || (reads && role == Role::Service)
-        },
         message_bytes_max: 64 * 1024,
     }],
     published: Some(PUBLISHED),

@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::actor::Registry;
-use order_actor::domain::Role;
 use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
 use order_actor::inbox::StockAnswers;
 use order_actor::limits::IDLE_SWEEP;
@@ -38,20 +37,8 @@ pub static SERVICE: Service = Service {
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.orders.",
     rpcs: &[
-        Rpc {
-            name: "ordinal.orders.v1.OrderService",
-            // The order service itself checks ownership and what each role may do.
-            may_call: |_, _| true,
-            message_bytes_max: 1024 * 1024,
-        },
-        Rpc {
-            name: "ordinal.orders.v1.JournalService",
-            may_call: |method, role| match method {
-                "ListOrderEvents" | "DiffOrder" => true,
-                _ => role == Role::Ops,
-            },
-            message_bytes_max: 1024 * 1024,
-        },
+        Rpc { name: "ordinal.orders.v1.OrderService", message_bytes_max: 1024 * 1024 },
+        Rpc { name: "ordinal.orders.v1.JournalService", message_bytes_max: 1024 * 1024 },
     ],
     published: Some(PUBLISHED),
     followers: &[SUMMARIES, DEADLINES, STOCK_ANSWERS],

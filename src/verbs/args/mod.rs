@@ -81,6 +81,9 @@ pub enum Verb {
     Quarantined,
     /// Run an engine.
     Serve(Box<crate::verbs::serve::ServeArgs>),
+    /// Make keys and sign tokens, for shops without an identity provider.
+    #[command(subcommand)]
+    Token(crate::verbs::token::TokenVerb),
     /// Migrate the tables of a role, before its processes start or while they run.
     Migrate(crate::verbs::migrate::MigrateArgs),
     /// Back up the SQLite files of an engine, also while it runs; see docs/operations.md. Back up

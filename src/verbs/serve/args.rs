@@ -85,6 +85,8 @@ pub struct ServeArgs {
     /// generates tokens at its first start, in its directory.
     #[arg(help_heading = "Access", long, value_name = "FILE", env = "ORDINAL_TOKENS")]
     pub(super) tokens: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Access")]
+    issuers: crate::engine::issuers::IssuerArgs,
     /// Cancel orders that are not confirmed within this time; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
@@ -259,7 +261,9 @@ impl ServeArgs {
     pub(super) fn tokens(&self, backend: &Backend) -> anyhow::Result<Option<PathBuf>> {
         match (&self.tokens, backend) {
             (Some(path), _) => Ok(Some(path.clone())),
-            (None, Backend::Sqlite(data)) if !self.listen.ip().is_loopback() => {
+            (None, Backend::Sqlite(data))
+                if !self.listen.ip().is_loopback() && !self.issuers.is_set() =>
+            {
                 tokens::in_directory(data).map(Some)
             }
             (None, _) => Ok(None),
@@ -299,6 +303,9 @@ impl ServeArgs {
         }
         if let Some(path) = tokens {
             settings.access = Access::from_file(&path)?;
+        }
+        if let Some(issuers) = self.issuers.issuers()? {
+            settings.access = settings.access.and_issuers(issuers);
         }
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));

@@ -45,8 +45,9 @@ reasons! {
         "The list of orders cannot be searched by this: it was not switched on. `setting` names          the switch.",
         "Operators: start `serve` with the setting and rebuild the list (`ordinal read-model          rebuild`).";
     "FORBIDDEN" => Forbidden [PermissionDenied]
-        "The caller's role may not do this. `role` names the role where an order requires it.",
-        "Call with a token of a role that may: [security.md](security.md) has the table.";
+        "The caller's role may not do this, or its token has not the scope for it. `role` names the \
+         role where an order requires it, `scope` the scope.",
+        "Call with a token of a role and scope that may: [access.md](access.md) has the table.";
     "FORBIDDEN_REASON" => ForbiddenReason [PermissionDenied]
         "The caller's role may not cancel for this reason. Some reasons are the engine's only.",
         "Customers give CUSTOMER_REQUEST, operators OPS.";
@@ -118,6 +119,10 @@ reasons! {
     "JOURNAL_UNAVAILABLE" => JournalUnavailable [Unavailable]
         "The journal's database does not answer. Nothing was appended.",
         "Try again after RetryInfo.";
+    "KEYS_UNAVAILABLE" => KeysUnavailable [Unavailable]
+        "The keys of the token's issuer cannot be fetched at the moment, so the token cannot be \
+         checked.",
+        "Try again after RetryInfo. Operators: the log says why the issuer does not answer.";
     "LOG_BROKEN" => LogBroken [DataLoss]
         "A log of facts holds what no writer can have written.",
         "Operators: `ordinal verify` names the position.";
@@ -243,6 +248,10 @@ reasons! {
     "TEXT_TOO_LONG" => TextTooLong [InvalidArgument]
         "A text has more characters than it may; the violation names the field and the limit.",
         "Shorten it.";
+    "TOKEN_EXPIRED" => TokenExpired [Unauthenticated]
+        "The token has expired. A stream ends soon after its token, and can be resumed after its \
+         last position.",
+        "Get a new token from its issuer, and send the same request again.";
     "TOO_MANY_EVENTS" => TooManyEvents [FailedPrecondition]
         "The order has nearly as many events as it may have. Commands that finish it are accepted.",
         "Cancel or fulfil all open units with one command.";
@@ -264,7 +273,8 @@ reasons! {
         "Compute it as the lifecycle page says ([lifecycle.md](lifecycle.md#money)), or leave \
          `expected` out.";
     "UNAUTHENTICATED" => Unauthenticated [Unauthenticated]
-        "The caller is not known: no token, or one that the engine does not have.",
+        "The caller is not known: no token, or one that the engine does not have. `token` says what \
+         is wrong with a signed one.",
         "Send `authorization: Bearer TOKEN` ([security.md](security.md)).";
     "UNAVAILABLE" => Unavailable [Unavailable]
         "A store or a process behind the engine did not answer; from the command line, no engine \

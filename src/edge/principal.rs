@@ -1,0 +1,87 @@
+//! A caller who is known: who it is, what its token is limited to, and when the token ends.
+//! Never here: a token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_auth::{Denied, Identity};
+use order_actor::domain::{By, Role};
+use service_edge::Refused;
+use shared_events::contract::{Reason, Timestamp};
+use tonic::Status;
+
+use super::access::holder;
+use super::policy::{Kind, Policy};
+
+/// A caller who is known.
+#[derive(Clone, Debug)]
+pub(super) struct Principal {
+    /// Who it is, as stored with what it does.
+    pub(super) by: By,
+    /// What its token says, where an issuer signed it.
+    identity: Option<Arc<Identity>>,
+}
+
+impl From<By> for Principal {
+    fn from(by: By) -> Self {
+        Self { by, identity: None }
+    }
+}
+
+impl Principal {
+    /// Whether its scopes, if its token has any, include the method's.
+    pub(super) fn in_scope(&self, policy: &Policy, kind: Kind) -> bool {
+        let scopes = self.identity.as_ref().and_then(|identity| identity.scopes.as_deref());
+        policy.in_scope(kind, scopes)
+    }
+
+    /// How long its token is still valid, if it ends.
+    pub(super) fn left(&self, now: Timestamp) -> Option<Duration> {
+        let expires = self.identity.as_ref()?.expires;
+        let at = Timestamp::checked_from_micros(expires.saturating_mul(1_000_000))?;
+        Some(at.since(now))
+    }
+}
+
+/// The caller that a verified token stands for.
+pub(super) fn of_identity(identity: Arc<Identity>) -> Result<Principal, Status> {
+    let role = match identity.role {
+        edge_auth::Role::Customer => Role::Customer,
+        edge_auth::Role::Service | edge_auth::Role::ReturnsDesk => Role::Service,
+        edge_auth::Role::Ops => Role::Ops,
+    };
+    let by = match (holder(role, &identity.subject), identity.role) {
+        (Ok(By::Service(name)), edge_auth::Role::ReturnsDesk) => By::ReturnsDesk(name),
+        (Ok(by), _) => by,
+        (Err(what), _) => {
+            let refused = Refused::new(Reason::Forbidden).with("token", Denied::Role.code());
+            return Err(refused.say(&format!("the token: {what}")));
+        }
+    };
+    Ok(Principal { by, identity: Some(identity) })
+}
+
+/// The status for a token that is refused.
+pub(super) fn denied(denied: Denied) -> Status {
+    let refused = match denied {
+        Denied::Expired => Refused::new(Reason::TokenExpired),
+        Denied::Unavailable => Refused::unavailable(Reason::KeysUnavailable),
+        Denied::Role => Refused::new(Reason::Forbidden),
+        _ => Refused::new(Reason::Unauthenticated),
+    };
+    refused.with("token", denied.code()).say(&denied.to_string())
+}
+
+/// The end of a stream whose token has ended.
+pub(super) fn stream_expired() -> Status {
+    Refused::new(Reason::TokenExpired).with("token", Denied::Expired.code()).say(
+        "the token has expired; with a new one the stream can be resumed after its last position",
+    )
+}
+
+/// The status for a token without the method's scope.
+pub(super) fn out_of_scope(policy: &Policy, path: &str) -> Status {
+    let scope = &policy.scope;
+    let message = format!("the token has not the scope {scope}, which {path} needs");
+    Refused::new(Reason::Forbidden).with("scope", scope).say(&message)
+}

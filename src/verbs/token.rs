@@ -1,0 +1,136 @@
+//! `ordinal token`: an issuer of one's own, for shops without an identity provider. A key is made
+//! once, the engine trusts it (`serve --issuer-key`), and tokens are signed with it on any machine.
+//! Never here: a token or a private key in a log.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edge_auth::{Grant, Role, SigningKey};
+use order_actor::clock::{Clock as _, SystemClock};
+use serde_json::json;
+use shared_events::chance::Chance;
+use shared_events::contract::CustomerId;
+
+use crate::client::{Failure, Output};
+use crate::engine::services;
+
+/// The longest time for which a token may be valid: a leaked one cannot be called back.
+const VALID_FOR_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// The verbs of tokens.
+#[derive(Debug, clap::Subcommand)]
+pub enum TokenVerb {
+    /// Make a key to sign tokens with: FILE, readable by its owner only, and FILE.pub for engines.
+    Key {
+        /// The file of the private key; it must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Sign a token and print it.
+    Issue(IssueArgs),
+}
+
+/// What a token says.
+#[derive(Debug, clap::Args)]
+pub struct IssueArgs {
+    /// The private key, as `ordinal token key` made it.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// What its holder calls as: CUSTOMER, SERVICE, RETURNS_DESK or OPS.
+    #[arg(long, value_name = "ROLE")]
+    role: Role,
+    /// The id of the customer, or the name of the service or operator, which is stored with what
+    /// they do.
+    #[arg(long, value_name = "NAME")]
+    subject: String,
+    /// Limit a service or an operator to this scope of docs/access.md; may be repeated [default: no
+    /// limit but the role].
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<String>,
+    /// How long it is valid, at most a year. It cannot be called back: prefer short times.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = crate::flags::duration)]
+    valid_for: Duration,
+}
+
+/// Runs a verb.
+///
+/// # Errors
+/// Usage if a file or a value is invalid.
+pub fn run(verb: &TokenVerb, out: &Output) -> Result<(), Failure> {
+    match verb {
+        TokenVerb::Key { out: path } => make_key(path, out),
+        TokenVerb::Issue(args) => issue(args, out),
+    }
+}
+
+fn make_key(path: &Path, out: &Output) -> Result<(), Failure> {
+    let public = PathBuf::from(format!("{}.pub", path.display()));
+    let wrong = |what: &dyn std::fmt::Display| Failure::Usage(what.to_string());
+    let private = SigningKey::generate().map_err(|error| wrong(&error))?;
+    let key = SigningKey::from_pem(&private).map_err(|error| wrong(&error))?;
+    write(path, &private, 0o600)?;
+    write(&public, &key.public_pem(), 0o644)?;
+    if out.json {
+        out.value(&json!({
+            "private": path.display().to_string(), "public": public.display().to_string(),
+            "kid": key.name(),
+        }));
+    } else {
+        out.line(format!("private key {}; keep it to yourself", path.display()));
+        out.line(format!("public key {}; engines start with --issuer-key", public.display()));
+    }
+    Ok(())
+}
+
+/// Writes a new file; an existing one is somebody's key.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = written.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Failure::Usage(format!("--out {}: {error}", path.display())))
+}
+
+fn issue(args: &IssueArgs, out: &Output) -> Result<(), Failure> {
+    let text =
+        crate::flags::secrets::read("key", &args.key).map_err(|error| Failure::usage(&error))?;
+    let wrong = |what: String| Failure::Usage(format!("--key {}: {what}", args.key.display()));
+    let key = SigningKey::from_pem(&text).map_err(|error| wrong(error.to_string()))?;
+    if args.valid_for.is_zero() || args.valid_for > VALID_FOR_MAX {
+        return Err(Failure::Usage("--valid-for is from 1s to a year".to_owned()));
+    }
+    if args.role == Role::Customer && args.subject.parse::<CustomerId>().is_err() {
+        let text = "--subject must be the id of a customer, a UUID, for --role CUSTOMER";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    if args.role == Role::Customer && !args.scope.is_empty() {
+        return Err(Failure::Usage("--scope is not for customers".to_owned()));
+    }
+    let calls = services::calls(services::ALL);
+    let scopes: std::collections::BTreeSet<&str> =
+        calls.policies().map(|(_, policy)| policy.scope.as_str()).collect();
+    if let Some(unknown) = args.scope.iter().find(|scope| !scopes.contains(scope.as_str())) {
+        let known: Vec<&str> = scopes.into_iter().collect();
+        let text = format!("--scope {unknown} is not a scope; there are {}", known.join(", "));
+        return Err(Failure::Usage(text));
+    }
+    let grant = Grant {
+        role: args.role,
+        subject: args.subject.trim(),
+        scopes: &args.scope,
+        valid_for: args.valid_for,
+    };
+    let id = hex::encode(Chance::system().bits().to_be_bytes());
+    let token = key.issue(&grant, &id, SystemClock.now());
+    let token = token.map_err(|error| wrong(error.to_string()))?;
+    if out.json {
+        out.value(&json!({"token": token, "expires_in": args.valid_for.as_secs()}));
+    } else {
+        out.line(token);
+    }
+    Ok(())
+}
