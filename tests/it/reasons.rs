@@ -129,7 +129,7 @@ const OTHERS: [(&str, &[&str]); 13] = [
         "domain/rejection.rs",
         &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT", "RECEIPT"],
     ),
-    ("domain/rejection.rs", &["HOLD", "RELEASED_HOLD", "DELIVERY", "UNDONE_SHIPMENT"]),
+    ("domain/rejection.rs", &["HOLD", "RELEASED_HOLD", "DELIVERY", "UNDONE_SHIPMENT", "EDIT"]),
     // Statements, and formats of them.
     ("archive/leave.rs", &["COMMIT", "ROLLBACK"]),
     ("journal/copied.rs", &["COPY", "NULL"]),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::rebuild::{RebuildError, beside, rebuild};
 use super::words::{SearchBy, Word};
-use crate::domain::{Order, Status};
+use crate::domain::{Event, Order, Status};
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
 use crate::replay::OrderReplay;
@@ -212,7 +212,8 @@ pub struct OrderSummariesHandler {
     replay: OrderReplay,
     /// The statement that writes rows.
     upsert: String,
-    /// The same after the journal was set back: an order may have been placed again.
+    /// The same with what no event but an edit changes; also after the journal was set back, where an
+    /// order may have been placed again.
     replace: String,
 }
 
@@ -266,10 +267,10 @@ impl OrderSummariesHandler {
         }))
     }
 
-    fn write(&self) -> &str {
+    fn write(&self, edited: bool) -> &str {
         let history = self.replay.journal().history();
         let set_back = history.is_some_and(|history| history.incarnation > 1);
-        if set_back { &self.replace } else { &self.upsert }
+        if set_back || edited { &self.replace } else { &self.upsert }
     }
 }
 
@@ -284,7 +285,8 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             last.extend(row.map(|row| (recorded.order_id, row)));
         }
         let rows: Vec<&Row> = last.values().collect();
-        sqlx::query(self.write()).bind(super::json(&rows)?).execute(&mut **tx).await?;
+        let edited = events.iter().any(|one| matches!(*one.event, Event::OrderEdited(_)));
+        sqlx::query(self.write(edited)).bind(super::json(&rows)?).execute(&mut **tx).await?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{CorrectArgs, HoldArgs, Page, ParcelVerb, ReleaseArgs};
+use super::{CorrectArgs, EditArgs, HoldArgs, Page, ParcelVerb, ReleaseArgs};
 use crate::client::order_name::OrderName;
 use crate::client::parse::{
     Amount, Id, KeyValue, LineDisposition, LineUnits, OrderLine, Place, instant,
@@ -112,6 +112,8 @@ pub enum OrderVerb {
     Release(ReleaseArgs),
     /// Correct contact or addresses, until the last parcel has left.
     Correct(Box<CorrectArgs>),
+    /// Change the lines of an order before its first parcel.
+    Edit(Box<EditArgs>),
     /// Show parcels and record what becomes of them.
     #[command(subcommand)]
     Parcel(ParcelVerb),

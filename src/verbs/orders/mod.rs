@@ -1,6 +1,7 @@
 //! `order`, `return` and `events`.
 
 mod corrections; // holds, corrections and parcels
+mod edits; // lines of an order
 mod events; // events of all orders, also from an archive
 mod returns; // requests and decisions of returns
 
@@ -94,6 +95,7 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
         OrderVerb::Hold(args) => corrections::hold(client, out, args).await,
         OrderVerb::Release(args) => corrections::release(client, out, args).await,
         OrderVerb::Correct(args) => corrections::correct(client, out, *args).await,
+        OrderVerb::Edit(args) => edits::edit(client, out, *args).await,
         OrderVerb::Parcel(verb) => corrections::parcel(client, out, verb).await,
         OrderVerb::Note { order_id, text, public, options } => {
             let request = json!({

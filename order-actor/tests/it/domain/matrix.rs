@@ -11,6 +11,7 @@ use order_actor::domain::{
 use shared_events::contract::CancelReason;
 
 use super::correct::correct;
+use super::edit::{answer as answer_edit, edit, edit_waits};
 use super::golden::folder;
 use super::hold::{held, hold, release};
 use super::parcels::{deliver, parcel_delivered, undo, undone, update};
@@ -28,6 +29,7 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
         ("pending, a unit cancelled", vec![placed(), lines_cancelled(some, 2)]),
         ("confirmed", vec![placed(), confirmed()]),
         ("confirmed and held", vec![placed(), confirmed(), held(1, HoldKind::Fraud, "", 3)]),
+        ("confirmed, an edit waits", edit_waits()),
         ("confirmed, a unit delivered", vec![placed(), confirmed(), lines_fulfilled(1, some, 5)]),
         (
             "confirmed, a unit delivered, its return requested",
@@ -154,6 +156,19 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
             ("AddNote", note(true), by_owner(), 60),
             ("AddNote for staff", note(false), by_ops(), 60),
             ("AddNote by somebody else", note(true), by_stranger(), 60),
+        ],
+        CommandKind::EditOrder => vec![
+            ("EditOrder, a unit fewer", edit(2, &[(2, 1)], 0), by_ops(), early),
+            ("EditOrder, a unit more", edit(2, &[(2, 4)], 0), by_service(), early),
+            ("EditOrder, a line more", edit(2, &[], 2), by_service(), early),
+        ],
+        CommandKind::AnswerEdit => vec![
+            ("AnswerEdit 1, held", answer_edit(1, &[]), by_engine(), early),
+            ("AnswerEdit 1, missing", answer_edit(1, &["PAN"]), by_engine(), early),
+        ],
+        CommandKind::LapseEdit => vec![
+            ("LapseEdit early", Command::LapseEdit, by_engine(), early),
+            ("LapseEdit late", Command::LapseEdit, by_engine(), 20 * MINUTE),
         ],
     }
 }
