@@ -35,6 +35,19 @@ fn hold(id: &str, kind: &str, label: &str) -> Value {
     json!({ "order_id": id, "kind": kind, "label": label, "reason": "stolen card?" })
 }
 
+/// The orders that the list has as held, by id.
+async fn listed_as_held(shop: &Shop) -> Vec<String> {
+    shop.settled().await;
+    let request = json!({ "filter": { "held": true } });
+    let list = shop.ops.orders("ListOrders", request).await.unwrap();
+    let orders = list["orders"].as_array().cloned().unwrap_or_default();
+    assert!(orders.iter().all(|order| order["held"] == true), "{list}");
+    let mut ids: Vec<_> =
+        orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
 async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     let id = confirmed(&shop, &[("MUG", 2)]).await;
     let held = shop.ops.orders("HoldOrder", hold(&id, "FRAUD", "")).await.unwrap();
@@ -44,6 +57,14 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
         (&json!("HOLD_KIND_FRAUD"), &json!("stolen card?"))
     );
     shop.service.orders("HoldOrder", hold(&id, "CUSTOM", "call Ada")).await.unwrap();
+    // Of two held orders, one ends.
+    let ended = shop.place(&[("MUG", 1)]).await;
+    shop.ops.orders("HoldOrder", hold(&ended, "FRAUD", "")).await.unwrap();
+    let mut both = vec![id.clone(), ended.clone()];
+    both.sort();
+    assert_eq!(listed_as_held(&shop).await, both);
+    shop.ops.orders("CancelOrder", json!({ "order_id": ended })).await.unwrap();
+    assert_eq!(listed_as_held(&shop).await, std::slice::from_ref(&id));
     assert_eq!(shop.ops.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "ALREADY_EXISTS");
     assert_eq!(shop.buyer.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "FORBIDDEN");
     let failure = shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap_err();
@@ -64,6 +85,7 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     let then = json!({ "order_id": id, "version": 3 });
     let then = shop.ops.orders("GetOrder", then).await.unwrap();
     assert_eq!(then["order"]["holds"][0], first);
+    assert_eq!(listed_as_held(&shop).await, Vec::<String>::new());
     // No message is about a hold.
     assert_eq!(shop.message_kinds(&id).await, ["RECEIVED", "CONFIRMED", "SHIPPED"]);
     shop.close().await;
@@ -331,6 +353,7 @@ async fn corrections_come_by_the_command_line(shop: Shop) {
     done(&["hold", &id, "--kind", "fraud", "--reason", "odd"], "appended OrderHeld");
     let label = ["hold", &id, "--kind", "CUSTOM", "--label", "call", "--reason", "odd"];
     done(&label, "FRAUD, call");
+    done(&["list", "--held"], &id);
     let (code, text) = run(&["fulfill", &id]);
     assert!(code == Some(1) && text.contains("ORDER_HELD"), "{text}");
     done(&["release", &id, "FRAUD", "--reason", "paid"], "appended HoldReleased");

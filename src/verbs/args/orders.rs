@@ -190,6 +190,9 @@ pub struct ListedBy {
     /// With this value under this key of its metadata.
     #[arg(long, value_name = "KEY=VALUE")]
     pub metadata: Option<KeyValue>,
+    /// That are held.
+    #[arg(long)]
+    pub held: bool,
 }
 
 /// Flags of `ordinal order place`.

@@ -206,11 +206,11 @@ async fn command(
 
 /// The part of an `OrderFilter` that names orders.
 fn listed_by(named: ListedBy) -> Value {
-    let ListedBy { number, external_id, shop, tag, sku, email, metadata } = named;
+    let ListedBy { number, external_id, shop, tag, sku, email, metadata, held } = named;
     let (key, value) = metadata.map(|KeyValue { key, value }| (key, value)).unwrap_or_default();
     json!({
         "order_number": number, "external_id": external_id, "shop": shop, "tag": tag, "sku": sku,
-        "email": email, "metadata_key": key, "metadata_value": value,
+        "email": email, "metadata_key": key, "metadata_value": value, "held": held,
     })
 }
 

@@ -293,6 +293,7 @@ pub fn summary(summary: &Summary) -> proto::OrderSummary {
         updated_at: Some(time(summary.updated_at)),
         order_number: summary.order_number(),
         external_id: names.map(|names| names.external_id.clone()).unwrap_or_default(),
+        held: summary.holds > 0,
     }
 }
 
