@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_events::contract::{
-    Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderFact, OrderId, Origin, Sku,
-    Timestamp,
+    Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderFact, OrderId, Origin,
+    ReturnedUnits, Sku, Timestamp,
 };
 use shared_events::stream::{Blame, Cursors, Database, Handler, NewFact, Outbox, Tx};
 
@@ -221,16 +221,14 @@ fn apply(
         OrderFact::LinesFulfilled { lines, .. } | OrderFact::Fulfilled { lines, .. } => {
             (StepKind::Commit, lines.clone())
         }
+        OrderFact::ShipmentUndone { lines, open_again: true, .. } => {
+            (StepKind::Reopen, lines.iter().map(came_back).collect())
+        }
         OrderFact::Returned { lines, .. } | OrderFact::ShipmentUndone { lines, .. } => {
             let restocked = lines
                 .iter()
                 .filter(|units| units.disposition == Disposition::Restock)
-                .map(|units| LineUnits {
-                    line: units.line,
-                    sku: units.sku.clone(),
-                    quantity: units.quantity,
-                    title: String::new(),
-                })
+                .map(came_back)
                 .collect();
             (StepKind::Restock, restocked)
         }
@@ -247,6 +245,11 @@ fn apply(
         | OrderFact::Delivered { .. } => return Ok(Vec::new()),
     };
     reservation.step(Step { fact_id: fact.id, kind, lines }, stock)
+}
+
+fn came_back(units: &ReturnedUnits) -> LineUnits {
+    let ReturnedUnits { line, sku, quantity, .. } = units;
+    LineUnits { line: *line, sku: sku.clone(), quantity: *quantity, title: String::new() }
 }
 
 /// Applies a fact about an edit.

@@ -16,6 +16,7 @@ on_both!(
     what_is_corrected_is_in_the_history_with_who_and_why,
     a_parcel_is_tracked_and_delivered_and_moves_the_return_window,
     a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked,
+    a_parcel_that_came_back_is_shipped_again,
     corrections_come_by_the_command_line,
 );
 
@@ -333,6 +334,43 @@ async fn a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked(shop: Sho
     // The mug is back on the shelf; the plates were broken.
     assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((8, 0), (8, 0)));
     let kinds = ["RECEIVED", "CONFIRMED", "PARCEL_SHIPPED", "REFUND", "SHIPPED", "REFUND"];
+    assert_eq!(shop.message_kinds(&id).await, kinds);
+    shop.close().await;
+}
+
+async fn a_parcel_that_came_back_is_shipped_again(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2), ("PLATE", 1)]).await;
+    let ship = |reference: &str| json!({ "order_id": id, "shipment_reference": reference });
+    shop.service.orders("FulfillOrder", ship("A")).await.unwrap();
+    shop.until(&id, "FULFILLED").await;
+    let again = json!({
+        "order_id": id, "shipment_reference": "A", "reason": "nobody at home",
+        "cause": "UNDO_CAUSE_RETURNED_TO_SENDER", "outcome": "UNDO_OUTCOME_OPEN_AGAIN",
+    });
+    let mut lost = again.clone();
+    lost["cause"] = json!("UNDO_CAUSE_LOST");
+    assert_eq!(shop.ops.refused("UndoShipment", lost).await, "INVALID_FIELD");
+    let open = shop.service.orders("UndoShipment", again.clone()).await.unwrap();
+    let order = &open["order"];
+    assert_eq!(order["status"], "ORDER_STATUS_CONFIRMED");
+    assert_eq!(
+        (&order["lines"][0]["open"], &order["lines"][0]["returned"]),
+        (&json!(2), &json!(0))
+    );
+    assert_eq!(order["parcels"][0]["state"], "PARCEL_STATE_RETURNED_TO_SENDER");
+    assert_eq!(open["events"][0]["shipment_undone"]["outcome"], "UNDO_OUTCOME_OPEN_AGAIN");
+    let repeated = shop.ops.orders("UndoShipment", again).await.unwrap();
+    assert!(repeated["events"].as_array().is_none_or(Vec::is_empty), "{repeated}");
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((10, 2), (10, 1)));
+    let one = json!({ "order_id": id, "lines": [{ "line": 1, "quantity": 1 }] });
+    shop.buyer.orders("CancelOrder", one).await.unwrap();
+    shop.service.orders("FulfillOrder", ship("B")).await.unwrap();
+    let order = shop.until(&id, "FULFILLED").await;
+    assert!(order["return_until"].is_string(), "{order}");
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((9, 0), (9, 0)));
+    let kinds = ["RECEIVED", "CONFIRMED", "SHIPPED", "LINES_CANCELLED", "SHIPPED"];
     assert_eq!(shop.message_kinds(&id).await, kinds);
     shop.close().await;
 }

@@ -1,4 +1,5 @@
-//! Units for edits of orders: held beside the order's until the order has them, or does without.
+//! Units for edits of orders: held beside the order's until the order has them, or does without. And
+//! units of parcels that came back and are held again.
 
 use inventory_stream::store;
 use shared_events::contract::{Fact, FactBody, InventoryFact};
@@ -131,6 +132,29 @@ async fn a_stock_take_spares_an_order_whose_edit_waits(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
+async fn units_of_a_parcel_that_came_back_are_held_again(dialect: Dialect) {
+    let (mut bench, mut story) = ordered(dialect).await;
+    bench.follow(&[story.shipped(&[(1, "A", 3)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (7, 1));
+    // Others want all that is there.
+    let mut other = Story::new();
+    bench.follow(&[other.placed(&[("A", 6)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (7, 7));
+    let published = bench.published().await.len();
+    let again = story.open_again(&[(1, "A", 3)]);
+    bench.follow(std::slice::from_ref(&again)).await.unwrap();
+    bench.follow(&[again]).await.unwrap();
+    assert_eq!(bench.level("A").await, (10, 10));
+    let kinds = ["inventory.restocked.v1", "inventory.reserved.v1"];
+    assert_eq!(bench.published().await[published..], kinds);
+    assert_eq!(lines(&bench, &story).await, [(1, 4, 4)]);
+    bench.sums_hold().await;
+    bench.follow(&[story.shipped(&[(1, "A", 2)])]).await.unwrap();
+    bench.follow(&[story.lines_cancelled(&[(1, "A", 2)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (8, 6));
+    bench.sums_hold().await;
+}
+
 macro_rules! on_both {
     ($($name:ident)*) => {$(
         mod $name {
@@ -153,4 +177,5 @@ on_both! {
     what_is_held_for_an_edit_is_released_where_it_comes_to_nothing
     an_edit_whose_units_are_not_held_is_a_dead_letter
     a_stock_take_spares_an_order_whose_edit_waits
+    units_of_a_parcel_that_came_back_are_held_again
 }

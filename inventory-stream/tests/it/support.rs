@@ -178,6 +178,27 @@ impl Story {
         })
     }
 
+    /// A parcel came back, and its units are open again.
+    pub fn open_again(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
+        let disposition = Disposition::Restock;
+        let lines = units(lines).into_iter().map(|units| ReturnedUnits {
+            line: units.line,
+            sku: units.sku,
+            quantity: units.quantity,
+            disposition,
+            title: String::new(),
+        });
+        let lines = lines.collect();
+        self.fact(|order| OrderFact::ShipmentUndone {
+            order,
+            shipment_id: ShipmentId::mint(),
+            cause: "RETURNED_TO_SENDER".to_owned(),
+            lines,
+            shipment_reference: String::new(),
+            open_again: true,
+        })
+    }
+
     pub fn edit_id(n: u128) -> EditId {
         EditId::from_uuid(Uuid::from_u128(n))
     }

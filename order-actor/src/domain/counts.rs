@@ -116,6 +116,21 @@ pub(super) fn give_back(details: &mut Details, lines: &[LineQuantity]) -> Result
     })
 }
 
+/// Counts delivered units as open again: nobody has them, and they are still owed.
+pub(super) fn open_again(
+    details: &mut Details,
+    lines: &[LineQuantity],
+) -> Result<(), &'static str> {
+    each(details, lines, |line, units| {
+        if units > line.kept() {
+            return Err("more units than the customer has");
+        }
+        line.amounts.fulfilled = line.amounts.fulfilled.minus(line.delivered_amount(units));
+        line.fulfilled -= units;
+        Ok(())
+    })
+}
+
 /// Adds a refund to those of the order.
 pub(super) fn pay_back(details: &mut Details, refund: Money) -> Result<(), &'static str> {
     let refunded = details.refunded.plus(refund).map_err(|_| "refunds do not add up")?;

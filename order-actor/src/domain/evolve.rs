@@ -172,8 +172,10 @@ fn lines_cancelled(
             match (nothing_open(&confirmed.details), confirmed.shipped_at, return_until) {
                 (false, _, None) => Ok(Order::Confirmed(confirmed)),
                 (true, Some(fulfilled_at), Some(return_until)) => {
-                    let details = confirmed.details;
-                    Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until }))
+                    let Confirmed { details, reservation_id, .. } = confirmed;
+                    let fulfilled =
+                        Fulfilled { details, fulfilled_at, return_until, reservation_id };
+                    Ok(Order::settled(fulfilled))
                 }
                 _ => Err("the return window does not fit the open units"),
             }
@@ -198,12 +200,14 @@ fn order_fulfilled(
     fulfilled_at: Timestamp,
     return_until: Timestamp,
 ) -> Evolved {
-    let Order::Confirmed(Confirmed { mut details, .. }) = order else { return Err(WRONG_STATE) };
+    let Order::Confirmed(Confirmed { mut details, reservation_id, .. }) = order else {
+        return Err(WRONG_STATE);
+    };
     fulfill(&mut details, shipment)?;
     if !nothing_open(&details) {
         return Err("units would stay open");
     }
-    Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until }))
+    Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until, reservation_id }))
 }
 
 fn placed(order: &Order, event: &Event) -> Evolved {

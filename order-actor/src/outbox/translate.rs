@@ -141,6 +141,7 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
                 cause: undone.cause.state().code().to_owned(),
                 lines: returns::returned(details, &undone.lines),
                 shipment_reference,
+                open_again: undone.open_again,
             }];
             if undone.refund.minor > 0 {
                 // As of a return: here the parcel is what came back.

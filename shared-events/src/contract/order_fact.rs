@@ -74,6 +74,11 @@ impl OrderHeader {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 facts! {
     /// Facts about an order. Each variant is one versioned CloudEvents type; its fields are its
     /// JSON data. A published version never changes: add a new one beside it.
@@ -296,6 +301,10 @@ facts! {
             /// The warehouse's own id of the parcel.
             #[serde(default, skip_serializing_if = "String::is_empty")]
             shipment_reference: String,
+            /// Whether its units are open again: back on the shelf, and held by the order to be shipped
+            /// anew. Absent where they count as returned.
+            #[serde(default, skip_serializing_if = "is_false")]
+            open_again: bool,
         }
         /// `order.edit.requested.v1`: its lines are to be changed, if stock holds these units in
         /// addition.

@@ -317,6 +317,7 @@ fn later(order: &OrderHeader) -> Vec<FactBody> {
                 title: String::new(),
             }],
             shipment_reference,
+            open_again: false,
         },
     ];
     facts.into_iter().map(FactBody::Order).collect()
@@ -404,6 +405,21 @@ pub fn of_edits() -> Vec<FactBody> {
         FactBody::Inventory(InventoryFact::EditReserved { order_id, edit_id, lines: stock() }),
         FactBody::Inventory(InventoryFact::EditRejected { order_id, edit_id, skus }),
     ]
+}
+
+#[test]
+fn a_parcel_whose_units_are_open_again_says_so() {
+    let undone = |body: &FactBody| body.kind() == "order.shipment.undone.v1";
+    let plain = fact(bodies().into_iter().find(undone).unwrap());
+    let mut again = plain.clone();
+    let FactBody::Order(OrderFact::ShipmentUndone { open_again, .. }) = &mut again.body else {
+        panic!("{again:?}");
+    };
+    *open_again = true;
+    let json = again.to_json().unwrap();
+    assert!(json.contains("\"open_again\":true"), "{json}");
+    assert_eq!(Fact::from_json(&json).unwrap(), again);
+    assert!(!plain.to_json().unwrap().contains("open_again"));
 }
 
 #[test]

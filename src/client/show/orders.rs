@@ -349,6 +349,7 @@ pub fn what(event: &Value) -> String {
         text(kind, "label"),
         text(kind, "fields"),
         code(kind, "cause", "UNDO_CAUSE_"),
+        code(kind, "outcome", "UNDO_OUTCOME_"),
         code(kind, "reason", "CANCEL_REASON_"),
         text(kind, "text"),
         text(kind, "missing_skus"),

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::correct::corrected;
 use super::edit::{edit_refused, edit_requested, edited};
 use super::hold::{held, released};
-use super::parcels::{parcel_delivered, tracking_corrected, undone};
+use super::parcels::{open_again, parcel_delivered, tracking_corrected, undone};
 use super::support::*;
 
 pub fn folder() -> PathBuf {
@@ -113,6 +113,7 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("ShipmentDelivered.v1", parcel_delivered(1, 50, Some(30 * DAY + 50), 60)),
         ("ShipmentDelivered.v1.bare", parcel_delivered(1, 50, None, 60)),
         ("ShipmentUndone.v1", undone(1, UndoCause::ReturnedToSender, ALL, 3_500, 60)),
+        ("ShipmentUndone.v1.again", open_again(1, ALL, 60)),
         ("OrderEditRequested.v1", edit_requested(1, &[(1, 2, 3), (2, 3, 2)], 2, 60)),
         ("OrderEditRequested.v1.bare", edit_requested(1, &[(1, 2, 3)], 0, 60)),
         ("OrderEditRequested.v1.priced", super::edit::priced(60)),

@@ -84,9 +84,17 @@ pub fn an_undoing() -> impl Strategy<Value = Command> {
         .prop_map(|(line, disposition)| ReturnLineDisposition { line, disposition });
     let dispositions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(named, 0..3)];
     let refund = prop_oneof![4 => Just(None), 1 => money().prop_map(Some)];
-    (a_parcel(), cause, dispositions, refund, text()).prop_map(
-        |(parcel, cause, dispositions, refund, reason)| {
-            Command::UndoShipment(UndoShipment { parcel, cause, dispositions, refund, reason })
+    let open_again = prop::bool::weighted(0.4);
+    (a_parcel(), cause, dispositions, refund, text(), open_again).prop_map(
+        |(parcel, cause, dispositions, refund, reason, open_again)| {
+            Command::UndoShipment(UndoShipment {
+                parcel,
+                cause,
+                dispositions,
+                refund,
+                reason,
+                open_again,
+            })
         },
     )
 }

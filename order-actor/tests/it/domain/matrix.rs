@@ -14,7 +14,9 @@ use super::correct::correct;
 use super::edit::{answer as answer_edit, edit, edit_waits};
 use super::golden::folder;
 use super::hold::{held, hold, release};
-use super::parcels::{deliver, parcel_delivered, undo, undone, update};
+use super::parcels::{
+    deliver, open_again, parcel_delivered, undo, undo_to_ship_again, undone, update,
+};
 use super::support::*;
 
 fn states() -> Vec<(&'static str, Vec<Event>)> {
@@ -54,6 +56,7 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
                 undone(1, UndoCause::Lost, some, 1_000, 6),
             ],
         ),
+        ("confirmed, its parcel open again", extended(delivered(), vec![open_again(1, ALL, 12)])),
         ("fulfilled", delivered()),
         ("fulfilled and arrived", extended(delivered(), vec![parcel_delivered(1, 15, None, 15)])),
         ("fulfilled, a return rejected", extended(waiting(ALL), vec![return_rejected(1, 30)])),
@@ -151,6 +154,7 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
         CommandKind::UndoShipment => vec![
             ("UndoShipment 1, lost", undo(1, UndoCause::Lost), by_ops(), early),
             ("UndoShipment 1, back", undo(1, UndoCause::ReturnedToSender), by_ops(), early),
+            ("UndoShipment 1, open again", undo_to_ship_again(1), by_ops(), early),
         ],
         CommandKind::AddNote => vec![
             ("AddNote", note(true), by_owner(), 60),
