@@ -344,9 +344,14 @@ fn changed(fact: &Fact) -> impl Iterator<Item = &Sku> {
             InventoryFact::Reserved { lines, .. }
             | InventoryFact::Released { lines, .. }
             | InventoryFact::Committed { lines, .. }
-            | InventoryFact::Restocked { lines, .. },
+            | InventoryFact::Restocked { lines, .. }
+            | InventoryFact::EditReserved { lines, .. },
         ) => lines.as_slice(),
-        FactBody::Inventory(InventoryFact::Rejected { .. } | InventoryFact::Allocated { .. })
+        FactBody::Inventory(
+            InventoryFact::Rejected { .. }
+            | InventoryFact::Allocated { .. }
+            | InventoryFact::EditRejected { .. },
+        )
         | FactBody::Order(_)
         | FactBody::Notification(_) => &[],
     };

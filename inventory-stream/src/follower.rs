@@ -3,13 +3,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_events::contract::{
-    Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderFact, OrderId, Origin, Sku,
-    Timestamp,
+    Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderFact, OrderId, Origin,
+    ReturnedUnits, Sku, Timestamp,
 };
 use shared_events::stream::{Blame, Cursors, Database, Handler, NewFact, Outbox, Tx};
 
 use crate::domain::{
-    FactRange, Impossible, Reservation, ReservationState, Step, StepKind, StockLevels,
+    AppliedEdit, FactRange, Impossible, Reservation, ReservationState, Step, StepKind, StockLevels,
 };
 use crate::movements::{self, Cause};
 use crate::store;
@@ -122,8 +122,7 @@ impl StockFollower {
     /// longer holds are in the warehouse all the same: those that other orders hold by now are kept,
     /// as a movement.
     async fn undo(&self, tx: &mut Tx, gone: &[Reservation]) -> Result<(), Blame> {
-        let skus: BTreeSet<Sku> =
-            gone.iter().flat_map(|one| &one.lines).map(|held| held.sku.clone()).collect();
+        let skus: BTreeSet<Sku> = gone.iter().flat_map(Reservation::skus).cloned().collect();
         let mut stock = StockLevels::new(store::lock(&self.database, tx, &skus).await?);
         for reservation in gone {
             reservation.undo(&mut stock);
@@ -163,7 +162,10 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::LinesFulfilled { .. }
             | OrderFact::Fulfilled { .. }
             | OrderFact::Returned { .. }
-            | OrderFact::ShipmentUndone { .. } => true,
+            | OrderFact::ShipmentUndone { .. }
+            | OrderFact::EditRequested { .. }
+            | OrderFact::Edited { .. }
+            | OrderFact::EditRefused { .. } => true,
             OrderFact::Confirmed { .. }
             | OrderFact::ReturnRequested { .. }
             | OrderFact::ReturnApproved { .. }
@@ -182,13 +184,20 @@ const fn matters(body: &FactBody) -> bool {
 
 /// Every product that the batch may touch: placed now, or held before.
 fn skus(facts: &[Fact], reservations: &BTreeMap<OrderId, Reservation>) -> BTreeSet<Sku> {
-    let placed = facts.iter().filter_map(|fact| match &fact.body {
-        FactBody::Order(OrderFact::Created { lines, .. }) => Some(lines),
-        _ => None,
-    });
-    let placed = placed.flatten().map(|line| line.sku.clone());
-    let held = reservations.values().flat_map(|one| &one.lines).map(|held| held.sku.clone());
-    placed.chain(held).collect()
+    let mut skus: BTreeSet<Sku> =
+        reservations.values().flat_map(Reservation::skus).cloned().collect();
+    for fact in facts {
+        match &fact.body {
+            FactBody::Order(OrderFact::Created { lines, .. }) => {
+                skus.extend(lines.iter().map(|line| line.sku.clone()));
+            }
+            FactBody::Order(OrderFact::EditRequested { lines, .. }) => {
+                skus.extend(lines.iter().map(|units| units.sku.clone()));
+            }
+            _ => {}
+        }
+    }
+    skus
 }
 
 fn apply(
@@ -205,20 +214,21 @@ fn apply(
             return reservation.placed(&lines, stock);
         }
         OrderFact::Cancelled { .. } => return Ok(reservation.cancelled(stock)),
+        OrderFact::EditRequested { .. }
+        | OrderFact::Edited { .. }
+        | OrderFact::EditRefused { .. } => return edit(reservation, (fact.id, order), stock),
         OrderFact::LinesCancelled { lines, .. } => (StepKind::Release, lines.clone()),
         OrderFact::LinesFulfilled { lines, .. } | OrderFact::Fulfilled { lines, .. } => {
             (StepKind::Commit, lines.clone())
+        }
+        OrderFact::ShipmentUndone { lines, open_again: true, .. } => {
+            (StepKind::Reopen, lines.iter().map(came_back).collect())
         }
         OrderFact::Returned { lines, .. } | OrderFact::ShipmentUndone { lines, .. } => {
             let restocked = lines
                 .iter()
                 .filter(|units| units.disposition == Disposition::Restock)
-                .map(|units| LineUnits {
-                    line: units.line,
-                    sku: units.sku.clone(),
-                    quantity: units.quantity,
-                    title: String::new(),
-                })
+                .map(came_back)
                 .collect();
             (StepKind::Restock, restocked)
         }
@@ -235,4 +245,38 @@ fn apply(
         | OrderFact::Delivered { .. } => return Ok(Vec::new()),
     };
     reservation.step(Step { fact_id: fact.id, kind, lines }, stock)
+}
+
+fn came_back(units: &ReturnedUnits) -> LineUnits {
+    let ReturnedUnits { line, sku, quantity, .. } = units;
+    LineUnits { line: *line, sku: sku.clone(), quantity: *quantity, title: String::new() }
+}
+
+/// Applies a fact about an edit.
+fn edit(
+    reservation: &mut Reservation,
+    (fact_id, fact): (FactId, &OrderFact),
+    stock: &mut StockLevels,
+) -> Result<Vec<InventoryFact>, Impossible> {
+    match fact {
+        OrderFact::EditRequested { edit_id, lines, .. } => {
+            let answer = reservation.edit_requested(fact_id, *edit_id, lines, stock);
+            Ok(answer.into_iter().collect())
+        }
+        OrderFact::Edited { edit_id, raised, added, cancelled, .. } => {
+            let new = added.iter().map(|line| LineUnits {
+                line: line.line,
+                sku: line.sku.clone(),
+                quantity: line.quantity,
+                title: String::new(),
+            });
+            let added: Vec<LineUnits> = raised.iter().cloned().chain(new).collect();
+            let edit = AppliedEdit { edit_id: *edit_id, added: &added, cancelled };
+            reservation.edited(fact_id, edit, stock)
+        }
+        OrderFact::EditRefused { edit_id, .. } => {
+            Ok(reservation.edit_refused(fact_id, *edit_id, stock).into_iter().collect())
+        }
+        _ => Ok(Vec::new()),
+    }
 }

@@ -125,7 +125,9 @@ pub(crate) fn by_product(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
 /// What a fact does to units of products.
 fn moved_by(fact: &InventoryFact) -> Vec<(MovementKind, &Sku, Quantity)> {
     let (kind, lines) = match fact {
-        InventoryFact::Reserved { lines, .. } => (MovementKind::Reserved, lines),
+        InventoryFact::Reserved { lines, .. } | InventoryFact::EditReserved { lines, .. } => {
+            (MovementKind::Reserved, lines)
+        }
         InventoryFact::Released { lines, .. } => (MovementKind::Released, lines),
         InventoryFact::Committed { lines, .. } => (MovementKind::Committed, lines),
         InventoryFact::Restocked { lines, .. } => (MovementKind::Restocked, lines),
@@ -133,7 +135,7 @@ fn moved_by(fact: &InventoryFact) -> Vec<(MovementKind, &Sku, Quantity)> {
             let kind = MovementKind::Allocated;
             return lines.iter().map(|units| (kind, &units.sku, units.quantity)).collect();
         }
-        InventoryFact::Rejected { .. } => return Vec::new(),
+        InventoryFact::Rejected { .. } | InventoryFact::EditRejected { .. } => return Vec::new(),
     };
     lines.iter().map(|line| (kind, &line.sku, line.quantity)).collect()
 }

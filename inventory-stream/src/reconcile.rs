@@ -107,6 +107,10 @@ async fn reservation_sums(database: &Database) -> Result<BTreeMap<Sku, Sums>, Da
                 sum.committed += i64::from(held.committed);
                 sum.restocked += i64::from(held.restocked);
             }
+            for units in reservation.edit.iter().flat_map(|edit| &edit.lines) {
+                let sum = sums.entry(units.sku.clone()).or_default();
+                sum.reserved += i64::from(units.quantity.get());
+            }
         }
     }
     Ok(sums)

@@ -30,7 +30,7 @@ impl NotificationFollower {
 impl Handler<Fact> for NotificationFollower {
     async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
         // All facts of a position come in one batch.
-        ledger::write_contacts(tx, facts).await?;
+        ledger::write_contacts(&self.database, tx, facts).await?;
         let messages = compose_all(facts, &self.config);
         ledger::write(&self.database, tx, &messages, (self.now)()).await?;
         Ok(())

@@ -105,7 +105,7 @@ impl ReadPart<'_> {
             Event::ReturnApproved { lines, .. } | Event::ReturnReceived { lines, .. } => {
                 Some(lines)
             }
-            Event::ShipmentUndone(undone) => Some(&undone.lines),
+            Event::ShipmentUndone(undone) if !undone.open_again => Some(&undone.lines),
             _ => None,
         });
         back.flatten()

@@ -116,6 +116,7 @@ pub fn reservation(
         let detail = "facts wait for others that were read already";
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
+    edit(report, subject, details, found);
     let lines: BTreeMap<u32, _> = found.lines.iter().map(|held| (held.line, held)).collect();
     let same_lines = lines.len() == details.lines.len()
         && details.lines.iter().all(|line| {
@@ -162,14 +163,35 @@ pub fn reservation(
     }
 }
 
-/// Stock's answer has reached the order, if all answers were read.
+/// Units are held for an edit only while it waits.
+fn edit(report: &mut Report, subject: &str, details: &Details, found: &Reservation) {
+    let waits = details.waiting_edit();
+    let Some(held) = &found.edit else { return };
+    let fits = waits.is_some_and(|edit| {
+        let wanted = edit.lines.wanted().into_iter().map(|units| (units.line, units.quantity));
+        edit.edit_id == held.edit_id
+            && wanted.eq(held.lines.iter().map(|units| (units.line, units.quantity)))
+    });
+    if !fits {
+        let detail = "stock holds units for an edit that does not wait";
+        report.find(Law::ReservationsAsOrders, subject, detail);
+    }
+}
+
+/// Stock's answer has reached the order, if all answers were read. `read` is the order as stock has
+/// read it, `now` as it is.
 pub fn answer(
     report: &mut Report,
     subject: &str,
     all_answers_read: bool,
-    now: &Order,
+    (read, now): (&Order, &Order),
     found: Option<&Reservation>,
 ) {
+    let waits = |order: &Order| order.details()?.waiting_edit().map(|edit| edit.edit_id);
+    if all_answers_read && waits(now).is_some() && waits(now) == waits(read) {
+        let detail = "stock has answered an edit, and the answer has not reached the order";
+        report.find(Law::ReservationsAsOrders, subject, detail);
+    }
     let answered = found.is_some_and(|found| {
         matches!(found.state, ReservationState::Reserved | ReservationState::Rejected)
     });

@@ -16,7 +16,7 @@ pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Resu
             laws::reservation(report, one.subject, &read_part, confirmed_by, found.as_ref());
             let answers_read = one.followers.all_answers_read && one.handled(&STOCK_ANSWERS);
             let (read, now) = (read_part.order(), one.history.now());
-            laws::answer(report, one.subject, answers_read, now, found.as_ref());
+            laws::answer(report, one.subject, answers_read, (read, now), found.as_ref());
             laws::backorders(report, one.subject, answers_read, (read, now), found.as_ref());
         }
     }

@@ -16,6 +16,7 @@ on_both!(
     what_is_corrected_is_in_the_history_with_who_and_why,
     a_parcel_is_tracked_and_delivered_and_moves_the_return_window,
     a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked,
+    a_parcel_that_came_back_is_shipped_again,
     corrections_come_by_the_command_line,
 );
 
@@ -35,6 +36,19 @@ fn hold(id: &str, kind: &str, label: &str) -> Value {
     json!({ "order_id": id, "kind": kind, "label": label, "reason": "stolen card?" })
 }
 
+/// The orders that the list has as held, by id.
+async fn listed_as_held(shop: &Shop) -> Vec<String> {
+    shop.settled().await;
+    let request = json!({ "filter": { "held": true } });
+    let list = shop.ops.orders("ListOrders", request).await.unwrap();
+    let orders = list["orders"].as_array().cloned().unwrap_or_default();
+    assert!(orders.iter().all(|order| order["held"] == true), "{list}");
+    let mut ids: Vec<_> =
+        orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
 async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     let id = confirmed(&shop, &[("MUG", 2)]).await;
     let held = shop.ops.orders("HoldOrder", hold(&id, "FRAUD", "")).await.unwrap();
@@ -44,6 +58,14 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
         (&json!("HOLD_KIND_FRAUD"), &json!("stolen card?"))
     );
     shop.service.orders("HoldOrder", hold(&id, "CUSTOM", "call Ada")).await.unwrap();
+    // Of two held orders, one ends.
+    let ended = shop.place(&[("MUG", 1)]).await;
+    shop.ops.orders("HoldOrder", hold(&ended, "FRAUD", "")).await.unwrap();
+    let mut both = vec![id.clone(), ended.clone()];
+    both.sort();
+    assert_eq!(listed_as_held(&shop).await, both);
+    shop.ops.orders("CancelOrder", json!({ "order_id": ended })).await.unwrap();
+    assert_eq!(listed_as_held(&shop).await, std::slice::from_ref(&id));
     assert_eq!(shop.ops.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "ALREADY_EXISTS");
     assert_eq!(shop.buyer.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "FORBIDDEN");
     let failure = shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap_err();
@@ -64,6 +86,7 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     let then = json!({ "order_id": id, "version": 3 });
     let then = shop.ops.orders("GetOrder", then).await.unwrap();
     assert_eq!(then["order"]["holds"][0], first);
+    assert_eq!(listed_as_held(&shop).await, Vec::<String>::new());
     // No message is about a hold.
     assert_eq!(shop.message_kinds(&id).await, ["RECEIVED", "CONFIRMED", "SHIPPED"]);
     shop.close().await;
@@ -315,6 +338,43 @@ async fn a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked(shop: Sho
     shop.close().await;
 }
 
+async fn a_parcel_that_came_back_is_shipped_again(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2), ("PLATE", 1)]).await;
+    let ship = |reference: &str| json!({ "order_id": id, "shipment_reference": reference });
+    shop.service.orders("FulfillOrder", ship("A")).await.unwrap();
+    shop.until(&id, "FULFILLED").await;
+    let again = json!({
+        "order_id": id, "shipment_reference": "A", "reason": "nobody at home",
+        "cause": "UNDO_CAUSE_RETURNED_TO_SENDER", "outcome": "UNDO_OUTCOME_OPEN_AGAIN",
+    });
+    let mut lost = again.clone();
+    lost["cause"] = json!("UNDO_CAUSE_LOST");
+    assert_eq!(shop.ops.refused("UndoShipment", lost).await, "INVALID_FIELD");
+    let open = shop.service.orders("UndoShipment", again.clone()).await.unwrap();
+    let order = &open["order"];
+    assert_eq!(order["status"], "ORDER_STATUS_CONFIRMED");
+    assert_eq!(
+        (&order["lines"][0]["open"], &order["lines"][0]["returned"]),
+        (&json!(2), &json!(0))
+    );
+    assert_eq!(order["parcels"][0]["state"], "PARCEL_STATE_RETURNED_TO_SENDER");
+    assert_eq!(open["events"][0]["shipment_undone"]["outcome"], "UNDO_OUTCOME_OPEN_AGAIN");
+    let repeated = shop.ops.orders("UndoShipment", again).await.unwrap();
+    assert!(repeated["events"].as_array().is_none_or(Vec::is_empty), "{repeated}");
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((10, 2), (10, 1)));
+    let one = json!({ "order_id": id, "lines": [{ "line": 1, "quantity": 1 }] });
+    shop.buyer.orders("CancelOrder", one).await.unwrap();
+    shop.service.orders("FulfillOrder", ship("B")).await.unwrap();
+    let order = shop.until(&id, "FULFILLED").await;
+    assert!(order["return_until"].is_string(), "{order}");
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((9, 0), (9, 0)));
+    let kinds = ["RECEIVED", "CONFIRMED", "SHIPPED", "LINES_CANCELLED", "SHIPPED"];
+    assert_eq!(shop.message_kinds(&id).await, kinds);
+    shop.close().await;
+}
+
 async fn corrections_come_by_the_command_line(shop: Shop) {
     let id = confirmed(&shop, &[("MUG", 2)]).await;
     let run = |arguments: &[&str]| {
@@ -331,6 +391,7 @@ async fn corrections_come_by_the_command_line(shop: Shop) {
     done(&["hold", &id, "--kind", "fraud", "--reason", "odd"], "appended OrderHeld");
     let label = ["hold", &id, "--kind", "CUSTOM", "--label", "call", "--reason", "odd"];
     done(&label, "FRAUD, call");
+    done(&["list", "--held"], &id);
     let (code, text) = run(&["fulfill", &id]);
     assert!(code == Some(1) && text.contains("ORDER_HELD"), "{text}");
     done(&["release", &id, "FRAUD", "--reason", "paid"], "appended HoldReleased");

@@ -26,6 +26,7 @@ mod corrections;
 mod dead_letters;
 mod delivery;
 mod edge;
+mod edits;
 mod fake;
 mod feed;
 mod files;

@@ -76,6 +76,40 @@ fn not_kept(report: &Value) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn orders_keep_their_numbers_and_those_of_two_shops_are_told() {
+    let directory = TempDir::new().unwrap();
+    let flags = ["--format", "shopify", "--keep-order-numbers"];
+    let (_, report) = load(directory.path(), "examples/orders/shopify.csv", &flags);
+    assert_eq!(not_kept(&report), [("#1006", "refund")]);
+    let other = directory.path().join("other.csv");
+    let text = "order_number,item_sku,item_quantity,item_total,order_total,shipping_country\n\
+                #1001,A,1,5.00,5.00,IE\n#2001,A,1,5.00,5.00,IE\n";
+    std::fs::write(&other, text).unwrap();
+    let other = other.to_str().unwrap();
+    let flags = ["--format", "woocommerce", "--keep-order-numbers"];
+    let (first, report) = load(directory.path(), other, &flags);
+    assert_eq!((&first["placed"], not_kept(&report)), (&json!(2), vec![("#1001", "order_number")]));
+    let (again, report) = load(directory.path(), other, &flags);
+    assert_eq!(
+        (&again["appended"], not_kept(&report)),
+        (&json!(0), vec![("#1001", "order_number")])
+    );
+    let engine = Engine::start(&directory.path().join("data"));
+    for (number, units) in [("#1001", 54), ("#2001", 5)] {
+        let order = engine.ask(&["order", "get", number])["order"].take();
+        assert_eq!(
+            (&order["order_number"], &order["total"]["units"]),
+            (&json!(number), &json!(units))
+        );
+    }
+    engine.ask(&["verify"]);
+    drop(engine);
+    let wrong = ordinal(&["load", "--csv", "examples/orders.csv", "--keep-order-numbers"]);
+    let error = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(wrong.status.code() == Some(2) && error.contains("--format or --mapping"), "{error}");
+}
+
+#[test]
 fn a_shopify_export_is_loaded_as_it_is() {
     let directory = TempDir::new().unwrap();
     let file = "examples/orders/shopify.csv";
@@ -112,7 +146,11 @@ fn a_shopify_export_is_loaded_as_it_is() {
     assert_eq!(second["address"]["postal_code"], "10118");
     assert_eq!(second["address"]["region"], "NY");
     assert_eq!(second["contact"]["phone"], "+12125550100");
-    assert_eq!(second["metadata"]["note"], "Please ring twice, then leave it with Joe");
+    let note = json!("Please ring twice,\nthen leave it with Joe");
+    assert_eq!(
+        (&second["notes"][0]["text"], &second["notes"][0]["public"]),
+        (&note, &json!(false))
+    );
     assert_eq!(found["#1003"]["lines"][0]["fulfilled"], 1);
     assert_eq!(found["#1003"]["lines"][1]["open"], 3);
     assert_eq!(found["#1005"]["lines"][0]["sku"], "GIFT-CARD-LARGE");

@@ -123,13 +123,13 @@ const MAKERS: [&str; 12] = [
 ];
 
 /// Codes in the files that create refusals which are not reasons.
-const OTHERS: [(&str, &[&str]); 13] = [
+const OTHERS: [(&str, &[&str]); 14] = [
     // Metadata of ALREADY_EXISTS.
     (
         "domain/rejection.rs",
         &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT", "RECEIPT"],
     ),
-    ("domain/rejection.rs", &["HOLD", "RELEASED_HOLD", "DELIVERY", "UNDONE_SHIPMENT"]),
+    ("domain/rejection.rs", &["HOLD", "RELEASED_HOLD", "DELIVERY", "UNDONE_SHIPMENT", "EDIT"]),
     // Statements, and formats of them.
     ("archive/leave.rs", &["COMMIT", "ROLLBACK"]),
     ("journal/copied.rs", &["COPY", "NULL"]),
@@ -138,6 +138,7 @@ const OTHERS: [(&str, &[&str]); 13] = [
     // Values of enumerations and of fields.
     ("verbs/orders/mod.rs", &["ORDER_STATUS_", "ORDER_STATUS_RETURN_REQUESTED"]),
     ("load/drive.rs", &["CANCEL_REASON_", "EMPTY"]),
+    ("load/orders.rs", &["CANCEL_REASON_", "EMPTY"]),
     ("load/calls.rs", &["REFUSED"]),
     ("load/steady.rs", &["GBP"]),
     ("chaos/clients.rs", &["GBP"]),

@@ -393,6 +393,10 @@ fn wrong(field: &FieldDescriptor, kind: &Kind) -> Option<Value> {
         Kind::Enum(_) => Some(json!(99)),
         // 0 asks for the default page.
         Kind::Uint32 if field.name() == "page_size" => None,
+        // 0 takes a line off an order.
+        Kind::Uint32 if field.full_name().ends_with(".LineChange.quantity") => {
+            Some(json!(u32::MAX))
+        }
         Kind::Uint32 => Some(json!(0)),
         // Stock may also be reduced.
         Kind::Int64 if field.name() == "delta" => Some(json!(0)),
@@ -485,6 +489,15 @@ async fn every_malformed_field_is_named(shop: Shop) {
                 "order_id": id, "shipment_id": id, "shipment_reference": "",
                 "cause": "UNDO_CAUSE_LOST", "refund": money, "reason": "x",
                 "dispositions": [{ "line": 1, "disposition": "DISPOSITION_RESTOCK" }], "options": options,
+            }),
+        ),
+        (
+            order,
+            "EditOrder",
+            json!({
+                "order_id": id, "edit_id": id, "reason": "x", "options": options,
+                "changes": [{ "line": 1, "quantity": 1 }],
+                "lines": [{ "sku": "MUG", "quantity": 1, "unit_price": money }],
             }),
         ),
         (order, "AddNote", json!({ "order_id": id, "text": "x", "options": options })),

@@ -56,6 +56,7 @@ orders.v1.OrderService/AddNote                              customer ops service
 orders.v1.OrderService/ApproveReturn                        customer ops service
 orders.v1.OrderService/CancelOrder                          customer ops service
 orders.v1.OrderService/CorrectOrder                         customer ops service
+orders.v1.OrderService/EditOrder                            customer ops service
 orders.v1.OrderService/ExecuteCommands                      customer ops service
 orders.v1.OrderService/FulfillOrder                         customer ops service
 orders.v1.OrderService/GetOrder                             customer ops service

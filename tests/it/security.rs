@@ -28,7 +28,9 @@ async fn takes(shop: &Shop, method: &str) -> BTreeSet<&'static str> {
         let caller = shop.as_caller(role, if role == "customer" { &subject } else { "x" }).await;
         let mut request = json!({ "order_id": Uuid::now_v7() });
         let with_reason = ["RequestReturn", "RejectReturn", "HoldOrder", "ReleaseHold"];
-        if with_reason.contains(&method) || ["CorrectOrder", "UndoShipment"].contains(&method) {
+        if with_reason.contains(&method)
+            || ["CorrectOrder", "UndoShipment", "EditOrder"].contains(&method)
+        {
             request["reason"] = json!("x");
         }
         let more = match method {
@@ -36,6 +38,7 @@ async fn takes(shop: &Shop, method: &str) -> BTreeSet<&'static str> {
             "HoldOrder" => json!({ "kind": "HOLD_KIND_FRAUD" }),
             "ReleaseHold" => json!({ "name": "FRAUD" }),
             "CorrectOrder" => json!({ "contact": { "email": "a@example.com" } }),
+            "EditOrder" => json!({ "changes": [{ "line": 1, "quantity": 1 }] }),
             "UpdateShipment" => json!({ "shipment_reference": "W", "tracking": "1" }),
             "RecordDelivery" => json!({ "shipment_reference": "W" }),
             "UndoShipment" => json!({ "shipment_reference": "W", "cause": "UNDO_CAUSE_LOST" }),
@@ -76,6 +79,7 @@ async fn the_documented_table_of_roles_is_enforced() {
         "UpdateShipment",
         "RecordDelivery",
         "UndoShipment",
+        "EditOrder",
     ] {
         let may = takes(&shop, method).await;
         holds.insert(("OrderService".to_owned(), method.to_owned()), may);

@@ -234,6 +234,13 @@ impl OrderService for FrameworkEdge {
         Err(not_compared())
     }
 
+    async fn edit_order(
+        &self,
+        _: Request<proto::EditOrderRequest>,
+    ) -> Result<Response<proto::EditOrderResponse>, Status> {
+        Err(not_compared())
+    }
+
     async fn receive_return(
         &self,
         _: Request<proto::ReceiveReturnRequest>,

@@ -3,12 +3,14 @@
 //! Never here: IO, clocks.
 
 mod backorder; // units promised beyond the stock, and who gets what comes
+mod edit; // units for an edit of an order
 mod levels; // stock levels of the products of a batch
 mod reservation; // what is held for one order
 mod step; // facts about units of an order, applied now or kept
 mod withdrawal; // which orders lose their units to a stock-take
 
 pub use backorder::BackorderRule;
+pub use edit::{AppliedEdit, EditReservation};
 pub use levels::{StockChange, StockLevel, StockLevels};
 pub use reservation::{FactRange, Reservation, ReservationState, ReservedLine};
 pub use step::{Impossible, Step, StepKind};

@@ -5,7 +5,7 @@ use shared_events::contract::{
     FactId, InventoryFact, OrderId, Quantity, ReservationId, Sku, StockLine, Timestamp,
 };
 
-use super::{Impossible, Step, StepKind, StockLevels};
+use super::{EditReservation, Impossible, Step, StepKind, StockLevels};
 
 /// The state of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +110,9 @@ pub struct Reservation {
     /// Whether units were backordered when it was made: the database then knows for what it waits.
     #[serde(default, skip_serializing_if = "is_false")]
     pub was_backordered: bool,
+    /// What is held for an edit of the order that has not been applied yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<EditReservation>,
     /// Facts that were applied.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub applied: BTreeSet<FactId>,
@@ -134,6 +137,7 @@ impl Reservation {
             lines: Vec::new(),
             missing: Vec::new(),
             was_backordered: false,
+            edit: None,
             applied: BTreeSet::new(),
             waiting: Vec::new(),
             fact_range: None,
@@ -171,7 +175,8 @@ impl Reservation {
             return 0;
         }
         let lines = self.lines.iter().filter(|line| line.sku == *sku);
-        lines.map(|line| i64::from(line.open())).sum()
+        let of_lines: i64 = lines.map(|line| i64::from(line.open())).sum();
+        of_lines + self.edit.as_ref().map_or(0, |edit| edit.units_of(sku))
     }
 
     /// Whether any of its units were shipped.
@@ -192,6 +197,9 @@ impl Reservation {
             stock.reserve(&held.sku, -i64::from(held.committed));
             stock.restock(&held.sku, -i64::from(held.restocked));
         }
+        if let Some(edit) = &self.edit {
+            edit.free(stock);
+        }
     }
 
     /// The order was placed: holds all units, or none where a product is short. Units that are not on
@@ -209,16 +217,7 @@ impl Reservation {
         }
         self.lines = lines
             .iter()
-            .map(|(line, sku, quantity)| ReservedLine {
-                line: *line,
-                sku: sku.clone(),
-                quantity: quantity.get(),
-                released: 0,
-                withdrawn: 0,
-                backordered: 0,
-                committed: 0,
-                restocked: 0,
-            })
+            .map(|(line, sku, quantity)| ReservedLine::new(*line, sku, *quantity))
             .collect();
         if self.state == ReservationState::Released {
             if let Some(step) = self.waiting.iter().find(|step| step.kind != StepKind::Release) {
@@ -291,6 +290,9 @@ impl Reservation {
                 held.released += open;
                 freed.push((held.sku.clone(), open));
             }
+        }
+        if let Some(edit) = self.edit.take() {
+            freed.extend(edit.free(stock));
         }
         let lines = stock_lines(freed.iter().map(|(sku, units)| (sku, *units)));
         (!lines.is_empty()).then_some(InventoryFact::Released { order_id: self.order_id, lines })

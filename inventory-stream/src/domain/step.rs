@@ -16,6 +16,8 @@ pub enum StepKind {
     Commit,
     /// They are returned to stock.
     Restock,
+    /// They are back in stock, and held for the order again: it ships them anew.
+    Reopen,
 }
 
 /// A fact about units of an order.
@@ -62,7 +64,7 @@ impl Reservation {
         if known || (over && step.kind == StepKind::Release) {
             return Ok(Vec::new());
         }
-        if over && step.kind == StepKind::Commit {
+        if over && matches!(step.kind, StepKind::Commit | StepKind::Reopen) {
             let line = step.lines.first().map_or(0, |units| units.line);
             return Err(Impossible { line, detail: "shipped, but nothing is held" });
         }
@@ -118,6 +120,9 @@ impl Reservation {
                     }
                     ready &= quantity <= held.committed.saturating_sub(held.restocked);
                 }
+                StepKind::Reopen => {
+                    ready &= quantity <= held.committed.saturating_sub(held.restocked);
+                }
                 StepKind::Commit if held.withdrawn > 0 => {
                     let again = again.entry(&units.sku).or_default();
                     *again += i64::from(quantity.min(held.withdrawn));
@@ -152,7 +157,7 @@ impl Reservation {
                     stock.reserve(&held.sku, i64::from(withdrawn));
                     again.push((&units.sku, withdrawn));
                 }
-                StepKind::Commit | StepKind::Restock => {}
+                StepKind::Commit | StepKind::Restock | StepKind::Reopen => {}
             }
             let count = i64::from(quantity);
             moved.push((&units.sku, quantity));
@@ -171,6 +176,11 @@ impl Reservation {
                     held.restocked += quantity;
                     stock.restock(&held.sku, count);
                 }
+                StepKind::Reopen => {
+                    held.committed -= quantity;
+                    stock.commit(&held.sku, -count);
+                    again.push((&units.sku, quantity));
+                }
             }
         }
         let (again, lines) = (stock_lines(again.into_iter()), stock_lines(moved.into_iter()));
@@ -184,8 +194,12 @@ impl Reservation {
         let moved = (!lines.is_empty()).then_some(match step.kind {
             StepKind::Release => InventoryFact::Released { order_id, lines },
             StepKind::Commit => InventoryFact::Committed { order_id, lines },
-            StepKind::Restock => InventoryFact::Restocked { order_id, lines },
+            StepKind::Restock | StepKind::Reopen => InventoryFact::Restocked { order_id, lines },
         });
+        // Units that come back are there before they are held.
+        if step.kind == StepKind::Reopen {
+            return moved.into_iter().chain(again).collect();
+        }
         again.into_iter().chain(moved).collect()
     }
 }

@@ -32,14 +32,16 @@ pub fn losers(holders: Vec<Reservation>, sku: &Sku, short: i64) -> Result<Vec<Re
 }
 
 impl Reservation {
-    /// Whether its units may be withdrawn: it holds some and nothing of it was shipped. An order
-    /// older than the record of positions has no known shard to publish in.
+    /// Whether its units may be withdrawn: it holds some, nothing of it was shipped, and no edit of it is
+    /// about to be applied. An order older than the record of positions has no known shard to publish
+    /// in.
     #[must_use]
     pub fn may_be_withdrawn(&self) -> bool {
         self.is_holding()
             && !self.has_shipped()
             && self.fact_range.is_some()
             && self.waiting.is_empty()
+            && self.edit.is_none()
     }
 
     /// Withdraws all units held, because this product is short. The order is still to cancel them:

@@ -15,6 +15,7 @@ mod backorders;
 mod cache;
 mod conservation;
 mod edge;
+mod edits;
 mod follower;
 mod holders;
 mod migrations;

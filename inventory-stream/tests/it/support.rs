@@ -5,9 +5,9 @@ use std::sync::Arc;
 use inventory_stream::domain::StockLevel;
 use inventory_stream::{Inventory, StockFollower, migrator};
 use shared_events::contract::{
-    CancelReason, Contact, CustomerId, Disposition, Fact, FactBody, FactId, LineUnits, Money,
-    OrderFact, OrderHeader, OrderId, OrderLineFact, Origin, Quantity, ReturnId, ReturnedUnits,
-    ShipmentId, Sku, Timestamp,
+    CancelReason, Contact, CustomerId, Disposition, EditId, Fact, FactBody, FactId, LineUnits,
+    Money, OrderFact, OrderHeader, OrderId, OrderLineFact, Origin, Quantity, ReturnId,
+    ReturnedUnits, ShipmentId, Sku, Timestamp,
 };
 use shared_events::stream::{Blame, Cursors, Database, Dialect, Handler as _, Source as _};
 use uuid::Uuid;
@@ -176,6 +176,71 @@ impl Story {
             tracking,
             shipment_reference: String::new(),
         })
+    }
+
+    /// A parcel came back, and its units are open again.
+    pub fn open_again(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
+        let disposition = Disposition::Restock;
+        let lines = units(lines).into_iter().map(|units| ReturnedUnits {
+            line: units.line,
+            sku: units.sku,
+            quantity: units.quantity,
+            disposition,
+            title: String::new(),
+        });
+        let lines = lines.collect();
+        self.fact(|order| OrderFact::ShipmentUndone {
+            order,
+            shipment_id: ShipmentId::mint(),
+            cause: "RETURNED_TO_SENDER".to_owned(),
+            lines,
+            shipment_reference: String::new(),
+            open_again: true,
+        })
+    }
+
+    pub fn edit_id(n: u128) -> EditId {
+        EditId::from_uuid(Uuid::from_u128(n))
+    }
+
+    pub fn edit_requested(&mut self, n: u128, lines: &[(u32, &str, u32)]) -> Fact {
+        let (edit_id, lines, answer_by) = (Self::edit_id(n), units(lines), Timestamp::default());
+        self.fact(|order| OrderFact::EditRequested { order, edit_id, lines, answer_by })
+    }
+
+    /// Units of line 1 were raised, other lines are new.
+    pub fn edited(
+        &mut self,
+        n: u128,
+        lines: &[(u32, &str, u32)],
+        cancelled: &[(u32, &str, u32)],
+    ) -> Fact {
+        let (raised, new): (Vec<_>, Vec<_>) =
+            units(lines).into_iter().partition(|units| units.line == 1);
+        let added = new.into_iter().map(|units| OrderLineFact {
+            line: units.line,
+            sku: units.sku,
+            quantity: units.quantity,
+            unit_price: Money::zero("GBP".parse().unwrap()),
+            title: String::new(),
+            image_url: String::new(),
+            attributes: <_>::default(),
+            total: None,
+        });
+        let (added, cancelled) = (added.collect(), units(cancelled));
+        self.fact(|order| OrderFact::Edited {
+            order,
+            edit_id: Self::edit_id(n),
+            raised,
+            added,
+            cancelled,
+            totals: None,
+        })
+    }
+
+    pub fn edit_refused(&mut self, n: u128) -> Fact {
+        let (edit_id, cause, skus) = (Self::edit_id(n), "EXPIRED".to_owned(), Vec::new());
+        self.fact(|order| OrderFact::EditRefused { order, edit_id, cause, skus })
     }
 
     pub fn returned(&mut self, lines: &[(u32, &str, u32)], disposition: Disposition) -> Fact {

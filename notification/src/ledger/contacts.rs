@@ -1,9 +1,9 @@
-use shared_events::contract::{Fact, FactBody, OrderFact, OrderId};
-use shared_events::stream::{DatabaseError, Tx};
+use shared_events::contract::{Fact, FactBody, OrderFact, OrderHeader, OrderId};
+use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::{Any, Executor};
 
 use super::Entry;
-use crate::Channel;
+use crate::{Channel, Kind};
 
 /// How a customer is reached since the order was corrected. Personal data; prints nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,7 +37,11 @@ impl CorrectedContact {
 ///
 /// # Errors
 /// [`DatabaseError`]
-pub async fn write_contacts(tx: &mut Tx, facts: &[Fact]) -> Result<(), DatabaseError> {
+pub async fn write_contacts(
+    database: &Database,
+    tx: &mut Tx,
+    facts: &[Fact],
+) -> Result<(), DatabaseError> {
     for fact in facts {
         let FactBody::Order(OrderFact::Corrected { order, .. }) = &fact.body else { continue };
         let position =
@@ -51,6 +55,40 @@ pub async fn write_contacts(tx: &mut Tx, facts: &[Fact]) -> Result<(), DatabaseE
         .bind(position)
         .bind(order.contact.email.clone().unwrap_or_default())
         .bind(order.contact.phone.clone().unwrap_or_default())
+        .execute(&mut **tx)
+        .await?;
+        redirect(database, tx, order).await?;
+    }
+    Ok(())
+}
+
+/// Messages of the order that wait to be sent, or to be tried again, go to the contact from now on.
+/// Where the customer is not reached by their channel any more, they stay as they are.
+async fn redirect(
+    database: &Database,
+    tx: &mut Tx,
+    order: &OrderHeader,
+) -> Result<(), DatabaseError> {
+    let (contact, order_id) = (&order.contact, order.order_id.to_string());
+    if database.dialect() == Dialect::Postgres {
+        // As whoever sends them: only then it is known which of them wait.
+        let sql = "SELECT serial FROM due WHERE serial IN (
+                       SELECT serial FROM notifications WHERE order_id = $1)
+                   ORDER BY serial FOR UPDATE";
+        sqlx::query(sql).bind(&order_id).execute(&mut **tx).await?;
+    }
+    for (channel, recipient) in [(Channel::Email, &contact.email), (Channel::Sms, &contact.phone)] {
+        let Some(recipient) = recipient else { continue };
+        // Reminders of operators are not the customer's.
+        sqlx::query(
+            "UPDATE notifications SET recipient = $1
+             WHERE order_id = $2 AND channel = $3 AND state IN ('QUEUED', 'RETRY_AT')
+                 AND kind <> $4",
+        )
+        .bind(recipient.as_str())
+        .bind(&order_id)
+        .bind(channel.code())
+        .bind(Kind::ReturnOverdue.code())
         .execute(&mut **tx)
         .await?;
     }

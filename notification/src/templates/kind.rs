@@ -9,6 +9,8 @@ pub enum Kind {
     Confirmed,
     /// Some units will not be delivered.
     LinesCancelled,
+    /// Lines of the order were changed.
+    Edited,
     /// The order is cancelled, by the customer or by operators.
     Cancelled,
     /// The order is cancelled, because something is out of stock.
@@ -45,7 +47,8 @@ impl Kind {
         Some(match self {
             Self::Received => Self::Confirmed,
             Self::Confirmed => Self::LinesCancelled,
-            Self::LinesCancelled => Self::Cancelled,
+            Self::LinesCancelled => Self::Edited,
+            Self::Edited => Self::Cancelled,
             Self::Cancelled => Self::OutOfStock,
             Self::OutOfStock => Self::Expired,
             Self::Expired => Self::PaymentFailed,
@@ -68,6 +71,7 @@ impl Kind {
             Self::Received => "RECEIVED",
             Self::Confirmed => "CONFIRMED",
             Self::LinesCancelled => "LINES_CANCELLED",
+            Self::Edited => "EDITED",
             Self::Cancelled => "CANCELLED",
             Self::OutOfStock => "OUT_OF_STOCK",
             Self::Expired => "EXPIRED",
@@ -89,6 +93,7 @@ impl Kind {
             OrderFact::Created { .. } => Self::Received,
             OrderFact::Confirmed { .. } => Self::Confirmed,
             OrderFact::LinesCancelled { .. } => Self::LinesCancelled,
+            OrderFact::Edited { .. } => Self::Edited,
             OrderFact::Cancelled { reason, .. } => match reason {
                 CancelReason::InsufficientStock => Self::OutOfStock,
                 CancelReason::SlaTimeout => Self::Expired,
@@ -107,8 +112,10 @@ impl Kind {
             OrderFact::ReturnOverdue { .. } => Self::ReturnOverdue,
             // A parcel is tracked otherwise than was said: the same words again.
             OrderFact::ShipmentCorrected { .. } => Self::ParcelShipped,
-            // Of a parcel that came to nothing, the refund is told.
-            OrderFact::Held { .. }
+            // Of a parcel that came to nothing, the refund is told; of an edit, what was changed.
+            OrderFact::EditRequested { .. }
+            | OrderFact::EditRefused { .. }
+            | OrderFact::Held { .. }
             | OrderFact::HoldReleased { .. }
             | OrderFact::Corrected { .. }
             | OrderFact::Delivered { .. }

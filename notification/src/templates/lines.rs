@@ -31,6 +31,7 @@ pub(super) fn values(fact: &OrderFact, numbers: &Numbers) -> Values {
         | OrderFact::Fulfilled { lines, .. }
         | OrderFact::ReturnRequested { lines, .. }
         | OrderFact::ReturnApproved { lines, .. } => listed(lines, of_units, numbers),
+        OrderFact::Edited { raised, added, .. } => in_addition(raised, added, numbers),
         OrderFact::Returned { lines, .. } => listed(lines, of_returned, numbers),
         // Of an earlier version, told as a return without its lines.
         OrderFact::RefundRequested { refund, .. } if refund.minor <= 0 => (Vec::new(), 0),
@@ -56,6 +57,35 @@ pub(super) fn backordered(units: &[LineUnits], numbers: &Numbers) -> Values {
         ("backordered".to_owned(), shown.into()),
         ("more_backordered".to_owned(), more.into()),
     ])
+}
+
+/// The lines of which an edit takes units off the order.
+pub(super) fn cancelled(units: &[LineUnits]) -> Values {
+    let line = |units: &LineUnits| {
+        object([
+            ("number", units.line.into()),
+            ("sku", units.sku.to_string().into()),
+            ("title", units.title.as_str().into()),
+            ("quantity", units.quantity.get().into()),
+        ])
+    };
+    let shown: Vec<Value> = units.iter().take(LINES_MAX).map(line).collect();
+    let more = units.len().saturating_sub(LINES_MAX);
+    Values::from([
+        ("cancelled".to_owned(), shown.into()),
+        ("more_cancelled".to_owned(), more.into()),
+    ])
+}
+
+/// What an edit adds to an order: units of its lines, and lines.
+fn in_addition(
+    raised: &[LineUnits],
+    added: &[OrderLineFact],
+    numbers: &Numbers,
+) -> (Vec<Value>, usize) {
+    let lines = raised.iter().map(of_units).chain(added.iter().map(of_placed));
+    let shown = lines.take(LINES_MAX).map(|line| line_of(&line, numbers)).collect();
+    (shown, raised.len().saturating_add(added.len()))
 }
 
 /// The first lines as templates see them, and how many lines there are.

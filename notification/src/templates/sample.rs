@@ -1,9 +1,9 @@
 //! Made-up facts of each kind, by which templates are tried before they are used.
 
 use shared_events::contract::{
-    CancelReason, ChargeFact, Contact, CustomerId, Disposition, KeptUnits, LineUnits, Money,
-    MoneyError, OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId, ReturnId,
-    ReturnedUnits, ShipmentId, Sku, Timestamp,
+    CancelReason, ChargeFact, Contact, CustomerId, Disposition, EditId, KeptUnits, LineUnits,
+    Money, MoneyError, OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId,
+    ReturnId, ReturnedUnits, ShipmentId, Sku, Timestamp,
 };
 use uuid::Uuid;
 
@@ -69,6 +69,7 @@ impl Sample {
                 }]
             }
             Kind::LinesCancelled => self.lines_cancelled(),
+            Kind::Edited => vec![self.edited()],
             Kind::Cancelled => {
                 [CancelReason::CustomerRequest, CancelReason::Ops].map(cancelled).into()
             }
@@ -163,7 +164,7 @@ impl Sample {
         reasons.map(cancelled).into()
     }
 
-    fn created(&self) -> OrderFact {
+    fn placed_lines(&self) -> Vec<OrderLineFact> {
         let line = |line| OrderLineFact {
             line,
             sku: self.sku.clone(),
@@ -174,8 +175,23 @@ impl Sample {
             attributes: self.texts().map(|text| (text.to_owned(), text.to_owned())).collect(),
             total: None,
         };
+        (1..=self.lines).map(line).collect()
+    }
+
+    fn edited(&self) -> OrderFact {
+        OrderFact::Edited {
+            order: self.order.clone(),
+            edit_id: EditId::from_uuid(ID),
+            raised: Vec::new(),
+            added: self.placed_lines(),
+            cancelled: self.units(),
+            totals: None,
+        }
+    }
+
+    fn created(&self) -> OrderFact {
         let now = Timestamp::from_micros(0);
-        let lines = (1..=self.lines).map(line).collect();
+        let lines = self.placed_lines();
         OrderFact::Created {
             order: self.order.clone(),
             lines,

@@ -214,7 +214,10 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         OrderFact::Confirmed { backordered, .. } => {
             values.extend(lines::backordered(backordered, numbers));
         }
+        OrderFact::Edited { cancelled, .. } => values.extend(lines::cancelled(cancelled)),
         OrderFact::Created { .. }
+        | OrderFact::EditRequested { .. }
+        | OrderFact::EditRefused { .. }
         | OrderFact::Held { .. }
         | OrderFact::HoldReleased { .. }
         | OrderFact::Corrected { .. }

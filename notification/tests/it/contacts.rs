@@ -1,4 +1,4 @@
-//! Messages that are sent again go to the contact as it was corrected.
+//! Messages that wait, or are sent again, go to the contact as it was corrected.
 
 use notification::ledger::{self, CorrectedContact, Entry, Resent, State};
 use shared_events::contract::{Contact, Fact, FactBody, NotificationId, OrderFact};
@@ -72,6 +72,38 @@ async fn a_resend_goes_to_the_latest_contact(dialect: Dialect) {
     bench.follow(&[corrected(&order, 4, "")]).await;
     assert_eq!(resend(&bench, first.id).await, Resent::NoRecipient);
     bench.stop().await;
+}
+
+async fn what_waits_goes_to_the_corrected_contact(dialect: Dialect) {
+    let mut bench = Bench::on(dialect, |_| {}).await;
+    let order = placed(1);
+    bench.follow(&[order.clone(), placed(2)]).await;
+    let recipients = |entries: &[Entry]| -> Vec<String> {
+        entries.iter().map(|entry| entry.recipient.clone()).collect()
+    };
+    bench.follow(&[corrected(&order, 3, "ada@example.com")]).await;
+    let expected = ["ada@example.com", "ada@example.org"];
+    assert_eq!(recipients(&bench.entries().await), expected);
+    // Without an address it stays where it was.
+    bench.follow(&[corrected(&order, 4, "")]).await;
+    assert_eq!(recipients(&bench.entries().await), expected);
+    bench.deliver();
+    let is_sent = |entry: &Entry| entry.state == State::Delivered;
+    bench.until(|entries| entries.iter().all(is_sent)).await;
+    // What was sent is not said to have gone elsewhere.
+    bench.follow(&[corrected(&order, 5, "ada@example.net")]).await;
+    assert_eq!(recipients(&bench.entries().await), expected);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_goes_to_the_corrected_contact_on_sqlite() {
+    what_waits_goes_to_the_corrected_contact(Dialect::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_goes_to_the_corrected_contact_on_postgres() {
+    what_waits_goes_to_the_corrected_contact(Dialect::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -177,6 +177,18 @@ fn share(amount: i64, part: u32, whole: u32) -> i64 {
 }
 
 impl Totals {
+    /// Both together, where every sum fits and they have one currency.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Option<Self> {
+        Some(Self {
+            goods: self.goods.plus(other.goods).ok()?,
+            discounts: self.discounts.plus(other.discounts).ok()?,
+            charges: self.charges.plus(other.charges).ok()?,
+            tax: self.tax.plus(other.tax).ok()?,
+            total: self.total.plus(other.total).ok()?,
+        })
+    }
+
     /// Whether the total is all that there is to say: no discount, no charge, no tax.
     #[must_use]
     pub const fn is_plain(&self) -> bool {

@@ -53,6 +53,10 @@ pub const HOLD_LABEL_MAX: usize = 40;
 /// [`ENDING_ROOM`].
 pub const HOLDS_MAX: usize = 20;
 
+/// The most edits of an order, refused ones included. Each is kept, so that it is known when it is
+/// repeated.
+pub const EDITS_MAX: usize = 100;
+
 /// The most characters of a warehouse's own id of a parcel or of a return.
 pub const REFERENCE_MAX: usize = 64;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use shared_events::contract::{Money, Quantity};
 
 use super::{
-    Details, Line, LineAmounts, LinePrice, LineQuantity, OrderCharge, OrderPrice, PlacedLine,
-    PriceError, Shipment, Totals, bounds, price,
+    Amount, Details, Line, LineAmounts, LinePrice, LineQuantity, OrderCharge, OrderPrice,
+    PlacedLine, PriceError, Shipment, Totals, bounds, price,
 };
 
 /// Lines and charges as they are at first, and the sums; `total` is theirs.
@@ -34,21 +34,7 @@ pub(super) fn placed(
         if line.line != number {
             return Err("lines are not numbered from 1");
         }
-        made.push(Line {
-            number,
-            sku: line.sku.clone(),
-            unit_price: line.unit_price,
-            seller_id: line.seller_id,
-            ordered: line.quantity.get(),
-            cancelled: 0,
-            fulfilled: 0,
-            in_return: 0,
-            approved: 0,
-            returned: 0,
-            backordered: 0,
-            amounts: LineAmounts { ordered, ..LineAmounts::default() },
-            terms: line.terms().map(Arc::new),
-        });
+        made.push(new_line(line, ordered));
     }
     let mut charges = Vec::with_capacity(order.charges.len());
     for ((number, charge), amount) in (1_u32..).zip(order.charges).zip(priced.charges) {
@@ -58,6 +44,25 @@ pub(super) fn placed(
         charges.push(OrderCharge { charge: charge.clone(), amount, refunded: 0 });
     }
     Ok((made, charges, priced.totals))
+}
+
+/// A line of which nothing has happened yet, and what all its units cost.
+pub(super) fn new_line(line: &PlacedLine, ordered: Amount) -> Line {
+    Line {
+        number: line.line,
+        sku: line.sku.clone(),
+        unit_price: line.unit_price,
+        seller_id: line.seller_id,
+        ordered: line.quantity.get(),
+        cancelled: 0,
+        fulfilled: 0,
+        in_return: 0,
+        approved: 0,
+        returned: 0,
+        backordered: 0,
+        amounts: LineAmounts { ordered, ..LineAmounts::default() },
+        terms: line.terms().map(Arc::new),
+    }
 }
 
 /// Counts units as cancelled: of each line first those that wait for stock.
@@ -80,6 +85,9 @@ pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &
     }
     if details.standing_holds().next().is_some() {
         return Err("the order is held");
+    }
+    if details.waiting_edit().is_some() {
+        return Err("an edit waits for stock");
     }
     each(details, &shipment.lines, |line, units| {
         if units > line.open() {
@@ -104,6 +112,21 @@ pub(super) fn give_back(details: &mut Details, lines: &[LineQuantity]) -> Result
         }
         line.amounts.returned = line.amounts.returned.plus(line.delivered_amount(units));
         line.returned += units;
+        Ok(())
+    })
+}
+
+/// Counts delivered units as open again: nobody has them, and they are still owed.
+pub(super) fn open_again(
+    details: &mut Details,
+    lines: &[LineQuantity],
+) -> Result<(), &'static str> {
+    each(details, lines, |line, units| {
+        if units > line.kept() {
+            return Err("more units than the customer has");
+        }
+        line.amounts.fulfilled = line.amounts.fulfilled.minus(line.delivered_amount(units));
+        line.fulfilled -= units;
         Ok(())
     })
 }

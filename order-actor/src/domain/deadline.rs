@@ -18,6 +18,8 @@ pub enum DeadlineKind {
     Confirm,
     /// The return must be judged, or operators are reminded.
     Judge,
+    /// Stock must answer an edit, or it ends.
+    Edit,
 }
 
 impl DeadlineKind {
@@ -29,7 +31,8 @@ impl DeadlineKind {
     const fn next(self) -> Option<Self> {
         match self {
             Self::Confirm => Some(Self::Judge),
-            Self::Judge => None,
+            Self::Judge => Some(Self::Edit),
+            Self::Edit => None,
         }
     }
 
@@ -39,6 +42,7 @@ impl DeadlineKind {
         match self {
             Self::Confirm => "CONFIRM",
             Self::Judge => "JUDGE",
+            Self::Edit => "EDIT",
         }
     }
 
@@ -48,6 +52,7 @@ impl DeadlineKind {
         match self {
             Self::Confirm => Command::Lapse,
             Self::Judge => Command::Escalate,
+            Self::Edit => Command::LapseEdit,
         }
     }
 }
@@ -59,7 +64,12 @@ pub fn deadline(order: &Order) -> Option<Deadline> {
     if let Order::Pending(order) = order {
         return Some(Deadline { kind: DeadlineKind::Confirm, due: order.confirm_by });
     }
-    let waiting = &order.details()?.waiting;
+    let details = order.details()?;
+    // It waits before the first parcel, and returns come after that.
+    if let Some(due) = details.waiting_edit().and_then(|edit| edit.answer_by) {
+        return Some(Deadline { kind: DeadlineKind::Edit, due });
+    }
+    let waiting = &details.waiting;
     let open = waiting.iter().filter(|one| !one.escalated && one.approval.is_none());
     let due = open.map(|one| one.judge_by).min()?;
     Some(Deadline { kind: DeadlineKind::Judge, due })

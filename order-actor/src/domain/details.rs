@@ -6,8 +6,8 @@ use shared_events::contract::{
 };
 
 use super::{
-    Amount, Charge, Discount, ExchangeOf, Hold, JudgedReturn, Line, LineQuantity, Note, Person,
-    Return, Shipment, TaxMode, Totals,
+    Amount, Charge, Discount, Edit, ExchangeOf, Hold, JudgedReturn, Line, LineQuantity, Note,
+    Person, Return, Shipment, TaxMode, Totals,
 };
 
 /// The data of an order in every state.
@@ -47,6 +47,10 @@ pub struct Details {
     pub notes: Vec<Arc<Note>>,
     /// The number of its events.
     pub events: u64,
+    /// Edits of its lines, in order; at most the last one waits.
+    pub edits: Vec<Arc<Edit>>,
+    /// Its lines as they were placed, where an edit changed them since.
+    pub placed_lines: Option<Arc<Vec<Line>>>,
     /// How often the customer cancelled some of its units.
     pub customer_cancels: u64,
     /// How often the customer requested a return.

@@ -10,8 +10,9 @@ use shared_events::contract::{
 use super::note::is_private;
 use super::{
     By, Charge, ChargeRefund, Discount, ExchangeOf, HoldReleased, LineQuantity, NoteText,
-    OrderCorrected, OrderHeld, OutcomeUnits, Person, PlacedLine, Restitution, Role,
-    ShipmentCorrected, ShipmentDelivered, ShipmentUndone, TaxMode,
+    OrderCorrected, OrderEditRefused, OrderEditRequested, OrderEdited, OrderHeld, OutcomeUnits,
+    Person, PlacedLine, Restitution, Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone,
+    TaxMode,
 };
 
 const fn customer() -> Role {
@@ -278,6 +279,12 @@ pub enum Event {
     ShipmentDelivered(ShipmentDelivered),
     /// A parcel was lost or came back; its units count as returned.
     ShipmentUndone(ShipmentUndone),
+    /// Its lines are to be changed, and stock is asked for the units that come in addition.
+    OrderEditRequested(OrderEditRequested),
+    /// Its lines were changed.
+    OrderEdited(OrderEdited),
+    /// An edit came to nothing; the order stayed as it was.
+    OrderEditRefused(OrderEditRefused),
 }
 
 const fn published() -> bool {
@@ -319,6 +326,9 @@ impl Event {
             Self::ShipmentCorrected(_) => "ShipmentCorrected",
             Self::ShipmentDelivered(_) => "ShipmentDelivered",
             Self::ShipmentUndone(_) => "ShipmentUndone",
+            Self::OrderEditRequested(_) => "OrderEditRequested",
+            Self::OrderEdited(_) => "OrderEdited",
+            Self::OrderEditRefused(_) => "OrderEditRefused",
             Self::NoteAdded { .. } => "NoteAdded",
         }
     }
@@ -347,6 +357,9 @@ impl Event {
             Self::ShipmentCorrected(event) => event.at,
             Self::ShipmentDelivered(event) => event.at,
             Self::ShipmentUndone(event) => event.at,
+            Self::OrderEditRequested(event) => event.at,
+            Self::OrderEdited(event) => event.at,
+            Self::OrderEditRefused(event) => event.at,
         }
     }
 }

@@ -6,8 +6,8 @@ use super::backorder::{allocate, backorder};
 use super::counts::{self, cancel, fulfill, nothing_open};
 use super::{
     By, Cancelled, Confirmed, Details, Event, Fulfilled, LineQuantity, NewNote, Note, NoteText,
-    Order, OrderPrice, Pending, Role, Shipment, Status, Terms, correction, hold, parcel,
-    return_events,
+    Order, OrderPrice, Pending, Role, Shipment, Status, Terms, correction, edit_events, hold,
+    parcel, return_events,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -88,6 +88,9 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::ShipmentCorrected(event) => parcel::corrected(order, event),
         Event::ShipmentDelivered(event) => parcel::delivered(order, event),
         Event::ShipmentUndone(event) => parcel::undone(order, event),
+        Event::OrderEditRequested(event) => edit_events::requested(order, event),
+        Event::OrderEdited(event) => edit_events::edited(order, event),
+        Event::OrderEditRefused(event) => edit_events::ended(order, event),
         Event::NoteAdded { public, note, by, at } => {
             note_added(order, (*public, note.as_ref().clone()), Some(by.clone()), *at)
         }
@@ -162,12 +165,17 @@ fn lines_cancelled(
             Ok(Order::Pending(pending))
         }
         Order::Confirmed(mut confirmed) => {
+            if confirmed.details.waiting_edit().is_some() {
+                return Err("an edit waits for stock");
+            }
             cancel(&mut confirmed.details, lines)?;
             match (nothing_open(&confirmed.details), confirmed.shipped_at, return_until) {
                 (false, _, None) => Ok(Order::Confirmed(confirmed)),
                 (true, Some(fulfilled_at), Some(return_until)) => {
-                    let details = confirmed.details;
-                    Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until }))
+                    let Confirmed { details, reservation_id, .. } = confirmed;
+                    let fulfilled =
+                        Fulfilled { details, fulfilled_at, return_until, reservation_id };
+                    Ok(Order::settled(fulfilled))
                 }
                 _ => Err("the return window does not fit the open units"),
             }
@@ -192,12 +200,14 @@ fn order_fulfilled(
     fulfilled_at: Timestamp,
     return_until: Timestamp,
 ) -> Evolved {
-    let Order::Confirmed(Confirmed { mut details, .. }) = order else { return Err(WRONG_STATE) };
+    let Order::Confirmed(Confirmed { mut details, reservation_id, .. }) = order else {
+        return Err(WRONG_STATE);
+    };
     fulfill(&mut details, shipment)?;
     if !nothing_open(&details) {
         return Err("units would stay open");
     }
-    Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until }))
+    Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until, reservation_id }))
 }
 
 #[expect(clippy::too_many_lines, reason = "one value, made of all fields of one event")]
@@ -257,6 +267,8 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             judged: Vec::new(),
             holds: Vec::new(),
             notes: (1_u32..).zip(&person.notes).map(note).collect(),
+            edits: Vec::new(),
+            placed_lines: None,
             events: 0,
             customer_cancels: 0,
             customer_returns: 0,
@@ -281,6 +293,7 @@ fn order_cancelled(order: Order, event: &Event) -> Evolved {
     if !skus.is_empty() && *reason != CancelReason::InsufficientStock {
         return Err("skus are missing for another reason");
     }
+    edit_events::void(&mut details)?;
     for line in &mut details.lines {
         line.amounts.cancelled = line.amounts.ordered;
         line.cancelled = line.ordered;

@@ -6,11 +6,22 @@ use std::collections::BTreeSet;
 use shared_events::contract::{Quantity, Timestamp};
 
 use super::{
-    By, Details, Event, Existing, Line, LineQuantity, Order, Rejection, Role, Status, bounds,
+    By, Details, Event, Existing, Line, LineQuantity, Order, PriceError, Rejection, Role, Status,
+    bounds,
 };
 
 /// The events of a command, or its rejection.
 pub(super) type Decision = Result<Vec<Event>, Rejection>;
+
+impl From<PriceError> for Rejection {
+    fn from(error: PriceError) -> Self {
+        match error {
+            PriceError::CurrencyMismatch => Self::CurrencyMismatch,
+            PriceError::Overflow => Self::AmountOverflow,
+            PriceError::Amount { at, detail } => Self::InvalidAmount { at, detail },
+        }
+    }
+}
 
 /// The order already is as requested: no events.
 pub(super) const NOTHING_HAPPENS: Decision = Ok(Vec::new());
@@ -178,6 +189,14 @@ pub(super) fn text_fits(field: &'static str, text: &str) -> Result<(), Rejection
 pub(super) fn not_held(details: &Details) -> Result<(), Rejection> {
     let holds: Vec<String> = details.standing_holds().map(|hold| hold.name().to_owned()).collect();
     if holds.is_empty() { Ok(()) } else { Err(Rejection::OrderHeld { holds }) }
+}
+
+/// Refuses to change or ship units while an edit waits for stock.
+pub(super) fn no_edit_waits(details: &Details) -> Result<(), Rejection> {
+    match details.waiting_edit() {
+        Some(edit) => Err(Rejection::EditPending { edit_id: edit.edit_id }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses commands that lengthen an order which is over: its return window has passed, and its

@@ -19,6 +19,8 @@ mod counts; // counting the units of lines
 mod deadline;
 mod decide;
 mod details; // what every order has, whatever its state
+mod edit; // lines changed before the first parcel
+mod edit_events; // what the events of edits do to an order
 mod event; // the journal's private schema
 mod evolve;
 mod exchange; // an order that replaces returned goods
@@ -49,6 +51,10 @@ pub use correction::{AddressPart, AddressPatch, BillingPatch, ContactPatch, Orde
 pub use deadline::{Deadline, DeadlineKind, deadline};
 pub use decide::decide;
 pub use details::{Details, OrderCharge, Terms};
+pub use edit::{
+    ChangedLine, Edit, EditRefusal, EditState, EditedLines, OrderEditRefused, OrderEditRequested,
+    OrderEdited,
+};
 pub use event::Event;
 pub use evolve::{Impossible, evolve, replay};
 pub use exchange::ExchangeOf;

@@ -122,6 +122,8 @@ pub struct Fulfilled {
     pub fulfilled_at: Timestamp,
     /// Before this instant a return may be requested.
     pub return_until: Timestamp,
+    /// The reservation of its stock, as long as it was confirmed.
+    pub reservation_id: ReservationId,
 }
 
 /// See [`Order::ReturnRequested`].

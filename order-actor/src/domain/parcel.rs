@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Money, ShipmentId, Timestamp};
+use shared_events::contract::{Disposition, Money, ShipmentId, Timestamp};
 
 use super::evolve::{Evolved, WRONG_STATE};
-use super::{Details, LineQuantity, Order, Rejection, Restitution, counts};
+use super::{
+    Confirmed, Details, Fulfilled, LineQuantity, Order, Rejection, Restitution, ReturnRequested,
+    counts,
+};
 
 /// A shipped parcel, as recorded, so that a repeated id with other content is detected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,8 +190,16 @@ pub struct ShipmentUndone {
     pub refund: Money,
     /// Words for it.
     pub reason: String,
+    /// Whether its units are open again, to be shipped anew, instead of returned.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub open_again: bool,
     /// When.
     pub at: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Details {
@@ -258,9 +269,33 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
         return Err("not the units of the parcel");
     }
     let default = details.parcel_refund(&lines);
-    counts::give_back(details, &lines)?;
+    if event.open_again {
+        let restocked = |units: &Restitution| units.disposition == Disposition::Restock;
+        if event.refund.minor != 0 || !event.lines.iter().all(restocked) {
+            return Err("units that are open again are neither paid back nor written off");
+        }
+        counts::open_again(details, &lines)?;
+    } else {
+        counts::give_back(details, &lines)?;
+    }
     counts::pay_back(details, event.refund)?;
     let undone = Undone { event: Arc::new(event.clone()), default };
     details.parcel_mut(event.shipment_id)?.undone = Some(undone);
-    Ok(order.after_returns())
+    Ok(if event.open_again { reopened(order) } else { order.after_returns() })
+}
+
+/// The order with units that are open again; the window for returns begins with the last parcel.
+fn reopened(order: Order) -> Order {
+    let mut confirmed = match order {
+        Order::Confirmed(confirmed) => confirmed,
+        Order::Fulfilled(fulfilled) | Order::ReturnRequested(ReturnRequested { fulfilled }) => {
+            let Fulfilled { details, fulfilled_at, reservation_id, .. } = fulfilled;
+            Confirmed { details, reservation_id, shipped_at: Some(fulfilled_at) }
+        }
+        other => return other,
+    };
+    if !confirmed.has_delivered() {
+        confirmed.shipped_at = None;
+    }
+    Order::Confirmed(confirmed)
 }

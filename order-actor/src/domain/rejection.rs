@@ -1,4 +1,6 @@
-use shared_events::contract::{CancelReason, ContactError, Money, NameField, OrderId, Reason};
+use shared_events::contract::{
+    CancelReason, ContactError, EditId, Money, NameField, OrderId, Reason,
+};
 
 use super::{AddressError, ParcelState, Role, Status, bounds};
 
@@ -212,6 +214,18 @@ pub enum Rejection {
     /// The billing address is not well formed.
     #[error("billing_address: {0}")]
     InvalidBillingAddress(AddressError),
+    /// An edit of the order waits for stock.
+    #[error("an edit of the order waits for stock; try again when it is applied or refused")]
+    EditPending {
+        /// The edit.
+        edit_id: EditId,
+    },
+    /// A parcel of the order was shipped, so its lines stay as they are.
+    #[error("a parcel of the order was shipped; its lines are not edited any more")]
+    AlreadyShipped,
+    /// The order was edited as often as it may be.
+    #[error("an order is edited at most {max} times", max = bounds::EDITS_MAX)]
+    TooManyEdits,
     /// A field is invalid.
     #[error("{at}: {detail}")]
     InvalidField {
@@ -248,6 +262,8 @@ pub enum Existing {
     Delivery,
     /// The end of a parcel that was lost or came back.
     UndoneShipment,
+    /// An edit of the order's lines.
+    Edit,
 }
 
 impl Existing {
@@ -265,6 +281,7 @@ impl Existing {
             Self::ReleasedHold => "RELEASED_HOLD",
             Self::Delivery => "DELIVERY",
             Self::UndoneShipment => "UNDONE_SHIPMENT",
+            Self::Edit => "EDIT",
         }
     }
 
@@ -282,6 +299,7 @@ impl Existing {
             Self::ReleasedHold => "the hold with this id was released; hold it under another id",
             Self::Delivery => "this parcel was delivered at another time",
             Self::UndoneShipment => "this parcel was undone otherwise",
+            Self::Edit => "an edit with this id was asked for with other content",
         }
     }
 }
@@ -363,6 +381,9 @@ impl Rejection {
             Self::InvalidParcelState { .. } => Reason::InvalidParcelState,
             Self::InvalidBillingAddress(_) => Reason::InvalidAddress,
             Self::InvalidField { .. } => Reason::InvalidField,
+            Self::EditPending { .. } => Reason::EditPending,
+            Self::AlreadyShipped => Reason::AlreadyShipped,
+            Self::TooManyEdits => Reason::TooManyEdits,
         }
     }
 }

@@ -71,6 +71,11 @@ fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, Strin
         set_parcel(&format!("parcels[{index}]"), shipment, set);
     }
     set_returns(details, set);
+    for (index, edit) in details.edits.iter().enumerate() {
+        let skus: Vec<String> = edit.skus.iter().map(ToString::to_string).collect();
+        let text = format!("{} {} {}", edit.edit_id, edit.state.code(), skus.join(", "));
+        set(&format!("edits[{index}]"), text.trim_end().to_owned());
+    }
 }
 
 /// Waiting returns, and judged ones. The oldest waiting one has the path of its own field.

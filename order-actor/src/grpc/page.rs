@@ -39,6 +39,9 @@ pub(super) fn orders_query(filter: &SummaryFilter) -> Query {
     if filter.returns_waiting {
         text.push_str(" returns waiting");
     }
+    if filter.held {
+        text.push_str(" held");
+    }
     fingerprint(&text)
 }
 

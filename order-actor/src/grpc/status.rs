@@ -125,6 +125,8 @@ fn rejected(rejection: &Rejection) -> Refused {
         | Rejection::AskedTooOften { .. }
         | Rejection::TooManyEvents
         | Rejection::TooManyHolds
+        | Rejection::AlreadyShipped
+        | Rejection::TooManyEdits
         | Rejection::NoSuchParcel => refused,
         Rejection::OrderHeld { holds } | Rejection::NoSuchHold { holds } => {
             refused.with("holds", holds.join(","))
@@ -132,6 +134,7 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::InvalidParcelState { is, call } => {
             refused.with("is", is.code()).with("asked", call)
         }
+        Rejection::EditPending { edit_id } => refused.with("edit_id", edit_id),
         Rejection::InvalidField { at, .. } => refused.about(*at),
         Rejection::InvalidBillingAddress(error) => {
             refused.about(format!("billing_address.{}", error.field()))

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
 use crate::domain::{
-    Allocate, By, Cancel, Command, Component, Confirm, LineQuantity, Order, Rejection,
+    Allocate, AnswerEdit, By, Cancel, Command, Component, Confirm, LineQuantity, Order, Rejection,
 };
 use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
 
@@ -103,6 +103,12 @@ fn command_of(fact: &Fact) -> Option<Command> {
                 lines: Vec::new(),
                 skus: skus.clone(),
             }))
+        }
+        FactBody::Inventory(InventoryFact::EditReserved { edit_id, .. }) => {
+            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing: Vec::new() }))
+        }
+        FactBody::Inventory(InventoryFact::EditRejected { edit_id, skus, .. }) => {
+            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing: skus.clone() }))
         }
         FactBody::Inventory(
             InventoryFact::Released { .. }

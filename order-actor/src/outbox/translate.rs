@@ -3,8 +3,8 @@ use shared_events::contract::{
     ReturnId, Timestamp, TotalsFact,
 };
 
-use super::returns;
-use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Totals};
+use super::{edits, returns};
+use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, PlacedLine, Totals};
 
 /// The facts published for an event. Private events and public facts are separate types, and this
 /// is the only bridge between them. `after` is the order after the event.
@@ -77,6 +77,9 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         Event::ShipmentCorrected(_) | Event::ShipmentDelivered(_) | Event::ShipmentUndone(_) => {
             translate_parcel(details, order, event)
         }
+        Event::OrderEditRequested(_) | Event::OrderEdited(_) | Event::OrderEditRefused(_) => {
+            edits::facts(order, details, event)
+        }
     }
 }
 
@@ -139,6 +142,7 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
                 cause: undone.cause.state().code().to_owned(),
                 lines: returns::returned(details, &undone.lines),
                 shipment_reference,
+                open_again: undone.open_again,
             }];
             if undone.refund.minor > 0 {
                 // As of a return: here the parcel is what came back.
@@ -174,8 +178,18 @@ fn created(
             order_id: exchange.order_id,
             return_id: exchange.return_id,
         }),
-        totals: (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals))),
+        totals: sums(details),
     }
+}
+
+/// The sums of an order, where there is more than lines and their prices.
+pub(super) fn sums(details: &Details) -> Option<Box<TotalsFact>> {
+    (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals)))
+}
+
+/// Lines that an edit has added, as they are in the order.
+pub(super) fn lines_in_addition(details: &Details, added: &[PlacedLine]) -> Vec<OrderLineFact> {
+    added.iter().filter_map(|new| placed(line_of(details, new.line)?)).collect()
 }
 
 fn header(details: &Details) -> OrderHeader {

@@ -25,6 +25,8 @@ pub struct SummaryFilter {
     pub placed_until: Option<Timestamp>,
     /// With a return that waits.
     pub returns_waiting: bool,
+    /// That are held.
+    pub held: bool,
     /// With all of these words.
     pub words: Vec<Word>,
     /// Among these orders.
@@ -109,6 +111,9 @@ impl OrderSummaries {
         }
         if filter.returns_waiting {
             sql.push_str(" AND returns_waiting IS NOT NULL");
+        }
+        if filter.held {
+            sql.push_str(" AND held IS NOT NULL");
         }
         sql.push_str(&format!(
             " ORDER BY {column} {direction}, order_id {direction} LIMIT ${}",

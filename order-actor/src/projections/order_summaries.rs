@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::rebuild::{RebuildError, beside, rebuild};
 use super::words::{SearchBy, Word};
-use crate::domain::{Order, Status};
+use crate::domain::{Event, Order, Status};
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
 use crate::replay::OrderReplay;
@@ -44,6 +44,8 @@ pub struct Summary {
     pub units: u64,
     /// Returns that wait for their judgement or for their goods.
     pub returns_waiting: u64,
+    /// Holds that stand; none once the order has ended.
+    pub holds: u64,
     /// When the engine accepted it.
     pub placed_at: Timestamp,
     /// When it was ordered, as reported by the client.
@@ -68,6 +70,7 @@ impl Summary {
     #[must_use]
     pub fn of(order: &Order, version: u64, updated_at: Timestamp) -> Option<Self> {
         let details = order.details()?;
+        let holds = if order.is_ended() { 0 } else { details.standing_holds().count() };
         Some(Self {
             order_id: details.order_id,
             customer_id: details.customer_id,
@@ -77,6 +80,7 @@ impl Summary {
             refunded: details.refunded,
             units: details.lines.iter().map(|line| u64::from(line.ordered)).sum(),
             returns_waiting: u64::try_from(details.waiting.len()).unwrap_or(u64::MAX),
+            holds: u64::try_from(holds).unwrap_or(u64::MAX),
             placed_at: details.placed_at,
             ordered_at: details.ordered_at,
             updated_at,
@@ -191,6 +195,7 @@ pub(super) fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
         .map_err(|_| DatabaseError::Corrupt("currency of a summary"))?;
     let ordered_at: Option<i64> = row.try_get("ordered_at")?;
     let waiting: Option<i64> = row.try_get("returns_waiting")?;
+    let held: Option<i64> = row.try_get("held")?;
     let names: Option<String> = row.try_get("names")?;
     Ok(Summary {
         order_id: OrderId::recorded(&text("order_id")?)
@@ -205,6 +210,8 @@ pub(super) fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
         refunded: Money::new(row.try_get("refunded")?, currency),
         units: number("units")?,
         returns_waiting: u64::try_from(waiting.unwrap_or_default())
+            .map_err(|_| DatabaseError::Corrupt("number of a summary"))?,
+        holds: u64::try_from(held.unwrap_or_default())
             .map_err(|_| DatabaseError::Corrupt("number of a summary"))?,
         placed_at: Timestamp::from_micros(row.try_get("placed_at")?),
         ordered_at: ordered_at.map(Timestamp::from_micros),
@@ -222,7 +229,8 @@ pub struct OrderSummariesHandler {
     replay: OrderReplay,
     /// The statement that writes rows.
     upsert: String,
-    /// The same after the journal was set back: an order may have been placed again.
+    /// The same with what no event but an edit changes; also after the journal was set back, where an
+    /// order may have been placed again.
     replace: String,
 }
 
@@ -230,28 +238,29 @@ impl OrderSummariesHandler {
     fn of(model: &OrderSummaries, journal: Journal, table: &str) -> Self {
         let rows = model.database.sql(
             "SELECT order_id, customer_id, status, version, currency, total, refunded, units,
-                    placed_at, ordered_at, updated_at, returns_waiting, names, words
+                    placed_at, ordered_at, updated_at, returns_waiting, names, words, held
              FROM json_to_recordset($1::json)
                  AS row(order_id TEXT, customer_id TEXT, status TEXT, version BIGINT, currency TEXT,
                         total BIGINT, refunded BIGINT, units BIGINT, placed_at BIGINT,
                         ordered_at BIGINT, updated_at BIGINT, returns_waiting BIGINT, names TEXT,
-                        words TEXT)",
+                        words TEXT, held BIGINT)",
             "SELECT value ->> 'order_id', value ->> 'customer_id', value ->> 'status',
                     value ->> 'version', value ->> 'currency', value ->> 'total',
                     value ->> 'refunded', value ->> 'units', value ->> 'placed_at',
                     value ->> 'ordered_at', value ->> 'updated_at', value ->> 'returns_waiting',
-                    value ->> 'names', value ->> 'words'
+                    value ->> 'names', value ->> 'words', value ->> 'held'
              FROM json_each($1) WHERE true",
         );
         let upsert = format!(
             "INSERT INTO {table} (order_id, customer_id, status, version, currency, total,
                                   refunded, units, placed_at, ordered_at, updated_at,
-                                  returns_waiting, names, words)
+                                  returns_waiting, names, words, held)
              {rows}
              ON CONFLICT (order_id) DO UPDATE
              SET status = excluded.status, version = excluded.version,
                  refunded = excluded.refunded, updated_at = excluded.updated_at,
-                 returns_waiting = excluded.returns_waiting, words = excluded.words"
+                 returns_waiting = excluded.returns_waiting, words = excluded.words,
+                 held = excluded.held"
         );
         let replace = format!(
             "{upsert}, customer_id = excluded.customer_id, currency = excluded.currency,
@@ -276,10 +285,10 @@ impl OrderSummariesHandler {
         }))
     }
 
-    fn write(&self) -> &str {
+    fn write(&self, edited: bool) -> &str {
         let history = self.replay.journal().history();
         let set_back = history.is_some_and(|history| history.incarnation > 1);
-        if set_back { &self.replace } else { &self.upsert }
+        if set_back || edited { &self.replace } else { &self.upsert }
     }
 }
 
@@ -294,7 +303,8 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             last.extend(row.map(|row| (recorded.order_id, row)));
         }
         let rows: Vec<&Row> = last.values().collect();
-        sqlx::query(self.write()).bind(super::json(&rows)?).execute(&mut **tx).await?;
+        let edited = events.iter().any(|one| matches!(*one.event, Event::OrderEdited(_)));
+        sqlx::query(self.write(edited)).bind(super::json(&rows)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -359,6 +369,8 @@ struct Row {
     /// JSON; many orders have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
 }
 
 impl Row {
@@ -378,6 +390,7 @@ impl Row {
             returns_waiting: Some(summary.returns_waiting).filter(|waiting| *waiting > 0),
             names: None,
             words: None,
+            held: Some(summary.holds).filter(|holds| *holds > 0),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actor::{Context, Refusal, Registry};
 use crate::clock::Clock;
-use crate::domain::{By, Component};
+use crate::domain::{By, Component, DeadlineKind};
 use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
 use crate::projections::{Deadlines, DueDeadline};
 
@@ -29,7 +29,7 @@ pub struct Alarm {
     registry: Registry,
     clock: Arc<dyn Clock>,
     /// Deadlines already sent that the read model still lists.
-    sent: HashSet<(OrderId, Timestamp)>,
+    sent: HashSet<(OrderId, DeadlineKind, Timestamp)>,
     /// While it is true, no command is sent.
     held: Option<watch::Receiver<bool>>,
     chance: Chance,
@@ -109,17 +109,17 @@ impl Alarm {
                 .iter()
                 // Each node serves only the orders of its own shards.
                 .filter(|due| self.registry.is_here(due.order_id))
-                .filter(|due| !self.sent.contains(&(due.order_id, due.due)))
+                .filter(|due| !self.sent.contains(&key(due)))
                 .cloned()
                 .collect();
-            still_due.extend(page.iter().map(|due| (due.order_id, due.due)));
+            still_due.extend(page.iter().map(key));
             let registry = &self.registry;
             let mut sending = futures::stream::iter(fresh)
                 .map(|due| async move { (send(registry, &due).await, due) })
                 .buffer_unordered(CONCURRENT_REACTIONS_MAX);
             while let Some((done, due)) = sending.next().await {
                 if done {
-                    self.sent.insert((due.order_id, due.due));
+                    self.sent.insert(key(&due));
                     outcome.sent += 1;
                 } else {
                     outcome.failed += 1;
@@ -132,6 +132,11 @@ impl Alarm {
         }
         Ok(outcome)
     }
+}
+
+/// What tells deadlines apart: two kinds of one order may be due at the same time.
+const fn key(due: &DueDeadline) -> (OrderId, DeadlineKind, Timestamp) {
+    (due.order_id, due.kind, due.due)
 }
 
 #[derive(Default)]

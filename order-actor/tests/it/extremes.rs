@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::domain::golden;
 
 /// Values of enums, which have no extremes.
-const CODES: [&str; 14] = [
+const CODES: [&str; 16] = [
     "CUSTOMER_REQUEST",
     "INSUFFICIENT_STOCK",
     "SLA_TIMEOUT",
@@ -32,6 +32,8 @@ const CODES: [&str; 14] = [
     "ADDRESS",
     "LOST",
     "RETURNED_TO_SENDER",
+    "OUT_OF_STOCK",
+    "EXPIRED",
 ];
 
 /// The longest text that a rule accepts, with every unusual character that it accepts.
@@ -56,6 +58,9 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         "currency" => ["GBP", "JPY", "BHD", "CLF", "HRK", "XXX"].map(Value::from).to_vec(),
         "line" => vec![json!(1), json!(u32::MAX)],
         "quantity" => vec![json!(1), json!(Quantity::MAX)],
+        "from" | "to" => vec![json!(0), json!(u32::MAX)],
+        // False is left out.
+        "open_again" => vec![json!(true)],
         "sequence" if value.is_string() => {
             vec![json!(format!("{:020}", 1)), json!(format!("{:020}", u64::MAX))]
         }
@@ -67,7 +72,7 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
             vec![json!(Uuid::nil()), json!(Uuid::max())]
         }
         "at" | "time" | "placed_at" | "ordered_at" | "confirm_by" | "return_until" | "judge_by"
-        | "delivered_at" => {
+        | "delivered_at" | "answer_by" => {
             vec![json!(Timestamp::MIN), json!(Timestamp::MAX)]
         }
         "sku" | "skus" => vec![json!("0"), json!("z._-".repeat(16))],

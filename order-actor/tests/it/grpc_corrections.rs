@@ -70,6 +70,7 @@ fn undo() -> proto::UndoShipmentRequest {
         refund: Some(money(1, 0, "GBP")),
         reason: "carrier".to_owned(),
         options: options(),
+        outcome: proto::UndoOutcome::Refund.into(),
     }
 }
 
@@ -201,6 +202,7 @@ fn parcels_refuse_each_field_by_name() {
             ("shipment_reference", "INVALID_FIELD", |r| r.shipment_reference = "W ".into()),
             ("cause", "INVALID_FIELD", |r| r.cause = 0),
             ("cause", "INVALID_FIELD", |r| r.cause = 9),
+            ("outcome", "INVALID_FIELD", |r| r.outcome = 9),
             ("dispositions[0].line", "INVALID_RETURN_LINES", |r| r.dispositions[0].line = 0),
             ("refund", "INVALID_REFUND", |r| r.refund = Some(money(-1, 0, "GBP"))),
             ("reason", "REASON_REQUIRED", |r| r.reason.clear()),

@@ -256,6 +256,9 @@ fn every_event_has_its_kind_under_the_same_name() {
             Kind::ShipmentDelivered(_) => "ShipmentDelivered",
             Kind::ShipmentUndone(_) => "ShipmentUndone",
             Kind::NoteAdded(_) => "NoteAdded",
+            Kind::OrderEditRequested(_) => "OrderEditRequested",
+            Kind::OrderEdited(_) => "OrderEdited",
+            Kind::OrderEditRefused(_) => "OrderEditRefused",
         };
         assert_eq!((kind, shown.name.as_str()), (event.name(), event.name()));
         assert_eq!(shown.occurred_at, Some(render::time(event.at())));

@@ -9,7 +9,7 @@ use order_actor::domain::{
 };
 use order_actor::grpc::status::refused;
 use service_edge::DOMAIN;
-use shared_events::contract::{CancelReason, ContactError, Money, NameField, OrderId};
+use shared_events::contract::{CancelReason, ContactError, EditId, Money, NameField, OrderId};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -84,6 +84,13 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         (Rejection::OrderHeld { holds: vec!["FRAUD".to_owned()] }, FailedPrecondition, None),
         (Rejection::NoSuchHold { holds: Vec::new() }, FailedPrecondition, None),
         (Rejection::TooManyHolds, FailedPrecondition, None),
+        (
+            Rejection::EditPending { edit_id: EditId::from_uuid(uuid::Uuid::from_u128(8)) },
+            FailedPrecondition,
+            None,
+        ),
+        (Rejection::AlreadyShipped, FailedPrecondition, None),
+        (Rejection::TooManyEdits, FailedPrecondition, None),
         (Rejection::NoSuchParcel, FailedPrecondition, None),
         (
             Rejection::InvalidParcelState { is: ParcelState::Lost, call: "RecordDelivery" },
@@ -167,6 +174,9 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::TooManyNotes
             | Rejection::InvalidName { .. }
             | Rejection::NameTaken { .. }
+            | Rejection::EditPending { .. }
+            | Rejection::AlreadyShipped
+            | Rejection::TooManyEdits
             | Rejection::NamesNeedOneDatabase => {}
         }
     }

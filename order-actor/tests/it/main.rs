@@ -17,6 +17,7 @@ mod domain;
 mod extremes;
 mod grpc_corrections;
 mod grpc_edge;
+mod grpc_edits;
 mod grpc_parse;
 mod grpc_render;
 mod grpc_status;

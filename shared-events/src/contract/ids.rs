@@ -84,6 +84,8 @@ ids! {
     ReturnId
     /// A hold of an order.
     HoldId
+    /// An edit of an order's lines.
+    EditId
     /// A message to a customer, in the ledger of the notification service.
     NotificationId
     /// Identifies a command across its retries.

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::body::facts;
-use super::{LineUnits, OrderId, Quantity, ReservationId, Sku};
+use super::{EditId, LineUnits, OrderId, Quantity, ReservationId, Sku};
 
 /// Units of one sku.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,18 @@ facts! {
             reservation_id: ReservationId,
             lines: Vec<LineUnits>,
         }
+        /// `inventory.edit.reserved.v1`: every unit that an edit of the order adds is reserved.
+        "inventory.edit.reserved.v1" => EditReserved {
+            order_id: OrderId,
+            edit_id: EditId,
+            lines: Vec<StockLine>,
+        }
+        /// `inventory.edit.rejected.v1`: nothing is reserved for the edit; these skus were short.
+        "inventory.edit.rejected.v1" => EditRejected {
+            order_id: OrderId,
+            edit_id: EditId,
+            skus: Vec<Sku>,
+        }
     }
 }
 
@@ -58,7 +70,9 @@ impl InventoryFact {
             | Self::Released { order_id, .. }
             | Self::Committed { order_id, .. }
             | Self::Restocked { order_id, .. }
-            | Self::Allocated { order_id, .. } => *order_id,
+            | Self::Allocated { order_id, .. }
+            | Self::EditReserved { order_id, .. }
+            | Self::EditRejected { order_id, .. } => *order_id,
         }
     }
 }

@@ -29,8 +29,8 @@ pub use country::country_code;
 pub use envelope::{Fact, FactError, SpecVersion};
 pub use fact_id::{FactId, Origin};
 pub use ids::{
-    CustomerId, HoldId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId, ReturnId,
-    SellerId, ShipmentId, Subject,
+    CustomerId, EditId, HoldId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId,
+    ReturnId, SellerId, ShipmentId, Subject,
 };
 pub use inventory_fact::{InventoryFact, StockLine};
 pub use mark::{Mark, ParseMarkError};

@@ -2,9 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use super::body::facts;
 use super::{
-    ChargeFact, Contact, CustomerId, ExchangeFact, HoldId, KeptUnits, LineUnits, Money, OrderId,
-    OrderLineFact, OrderNames, OrderNumber, ReservationId, ReturnId, ReturnedUnits, ShipmentId,
-    Sku, Timestamp, TotalsFact,
+    ChargeFact, Contact, CustomerId, EditId, ExchangeFact, HoldId, KeptUnits, LineUnits, Money,
+    OrderId, OrderLineFact, OrderNames, OrderNumber, ReservationId, ReturnId, ReturnedUnits,
+    ShipmentId, Sku, Timestamp, TotalsFact,
 };
 
 /// Why an order, or units of it, were cancelled. A closed list with stable names.
@@ -72,6 +72,11 @@ impl OrderHeader {
             _ => OrderNumber::of(self.order_id).to_string(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 facts! {
@@ -296,6 +301,48 @@ facts! {
             /// The warehouse's own id of the parcel.
             #[serde(default, skip_serializing_if = "String::is_empty")]
             shipment_reference: String,
+            /// Whether its units are open again: back on the shelf, and held by the order to be shipped
+            /// anew. Absent where they count as returned.
+            #[serde(default, skip_serializing_if = "is_false")]
+            open_again: bool,
+        }
+        /// `order.edit.requested.v1`: its lines are to be changed, if stock holds these units in
+        /// addition.
+        "order.edit.requested.v1" => EditRequested {
+            #[serde(flatten)]
+            order: OrderHeader,
+            edit_id: EditId,
+            lines: Vec<LineUnits>,
+            answer_by: Timestamp,
+        }
+        /// `order.edited.v1`: its lines were changed; the total is the new one.
+        "order.edited.v1" => Edited {
+            #[serde(flatten)]
+            order: OrderHeader,
+            edit_id: EditId,
+            /// Units that lines have in addition.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            raised: Vec<LineUnits>,
+            /// Lines in addition.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            added: Vec<OrderLineFact>,
+            /// Units that will not be delivered.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            cancelled: Vec<LineUnits>,
+            /// The sums, where there is more than lines and their prices.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            totals: Option<Box<TotalsFact>>,
+        }
+        /// `order.edit.refused.v1`: an edit came to nothing, and the order stays as it was.
+        "order.edit.refused.v1" => EditRefused {
+            #[serde(flatten)]
+            order: OrderHeader,
+            edit_id: EditId,
+            /// `OUT_OF_STOCK` or `EXPIRED`.
+            cause: String,
+            /// The skus that were missing.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            skus: Vec<Sku>,
         }
     }
 }
@@ -322,7 +369,10 @@ impl OrderFact {
             | Self::Corrected { order, .. }
             | Self::ShipmentCorrected { order, .. }
             | Self::Delivered { order, .. }
-            | Self::ShipmentUndone { order, .. } => order,
+            | Self::ShipmentUndone { order, .. }
+            | Self::EditRequested { order, .. }
+            | Self::Edited { order, .. }
+            | Self::EditRefused { order, .. } => order,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Renders messages for people, from JSON with the protos' field names.
 
+mod edits; // edits of orders
 mod operations; // dead letters, quarantine, operators' actions
 mod orders; // orders and their history
 mod stock; // products and messages

@@ -1,7 +1,7 @@
 use serde_json::Value;
 use shared_events::contract::OrderNumber;
 
-use super::{amount, code, items, next_page, place, short_time, status, text};
+use super::{amount, code, edits, items, next_page, place, short_time, status, text};
 use crate::client::Output;
 
 /// One order.
@@ -37,6 +37,7 @@ pub fn order(out: &Output, order: &Value) {
         ("missing", text(order, "missing_skus")),
         ("parcels", text(order, "shipment_ids")),
         ("held", names(&order["holds"])),
+        ("edited", edits::last(order)),
         ("tags", text(order, "tags")),
         ("replaces", exchange_of(order)),
         ("return", text(pending, "return_id")),
@@ -328,6 +329,9 @@ pub fn what(event: &Value) -> String {
         "shipment_delivered",
         "shipment_undone",
         "note_added",
+        "order_edit_requested",
+        "order_edited",
+        "order_edit_refused",
     ];
     let Some(kind) = kinds.iter().map(|kind| &event[*kind]).find(|kind| kind.is_object()) else {
         return String::new();
@@ -350,10 +354,13 @@ pub fn what(event: &Value) -> String {
         text(kind, "label"),
         text(kind, "fields"),
         code(kind, "cause", "UNDO_CAUSE_"),
+        code(kind, "outcome", "UNDO_OUTCOME_"),
         code(kind, "reason", "CANCEL_REASON_"),
         text(kind, "text"),
         text(kind, "missing_skus"),
         lines.join(", "),
+        edits::changed(kind),
+        code(kind, "state", "EDIT_STATE_"),
         if waiting.is_empty() { waiting } else { format!("backordered {waiting}") },
         text(kind, "total"),
         if refund.is_empty() { refund } else { format!("refund {refund}") },

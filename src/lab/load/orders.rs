@@ -1,13 +1,19 @@
 use order_actor::grpc::{proto, render};
-use shared_events::contract::{Currency, Money};
+use shared_events::contract::{Currency, Money, Reason};
 use uuid::Uuid;
 
 use super::calls::Refused;
 use super::drive::Shared;
+use super::files::NotKept;
 use super::files::order::FileOrder;
 use super::files::states::{Back, Shipped};
 use super::plan::{Problem, derived};
 use crate::client::Failure;
+
+/// Why an order does not get the number of its file: another has it, the journal cannot keep numbers
+/// apart, or it is there under another one.
+const NUMBER_REFUSED: [Reason; 3] =
+    [Reason::OrderNumberTaken, Reason::NamesNeedOneDatabase, Reason::AlreadyExists];
 
 impl Shared {
     /// Places an order of a file and brings it to where the file says it is.
@@ -22,8 +28,9 @@ impl Shared {
         };
         let Ok(order_id) = Uuid::try_parse(&request.order_id) else { return Ok(()) };
         let answered = self.expect_answer(order_id);
-        let placed = match self.calls.place(request).await? {
-            Ok(answer) => answer.order.unwrap_or_default(),
+        let (answer, without) = self.place_numbered(request).await?;
+        let placed = match answer {
+            Ok(order) => order,
             Err(refused) => {
                 self.forget(order_id);
                 self.refuse_order(order, &refused.code.clone(), problems(order, &refused));
@@ -43,7 +50,33 @@ impl Shared {
         for not_kept in &order.not_kept {
             self.report.not_kept(&order.number, not_kept);
         }
+        if let Some(why) = without {
+            let what = "order_number".to_owned();
+            self.report.not_kept(&order.number, &NotKept { what, why });
+        }
         self.answered(order, &placed).await
+    }
+
+    /// Places an order; without its number, where that is refused, and then why.
+    async fn place_numbered(
+        &self,
+        mut request: proto::PlaceOrderRequest,
+    ) -> Result<(Result<proto::Order, Refused>, Option<String>), Failure> {
+        let placed = |answer: proto::PlaceOrderResponse| answer.order.unwrap_or_default();
+        let number = std::mem::take(&mut request.order_number);
+        if number.is_empty() {
+            return Ok((self.calls.place(request).await?.map(placed), None));
+        }
+        let numbered = proto::PlaceOrderRequest { order_number: number, ..request.clone() };
+        match self.calls.place(numbered).await? {
+            // An order that was loaded without its number keeps it out of its names, too.
+            Err(refused) if NUMBER_REFUSED.iter().any(|reason| refused.code == reason.code()) => {
+                let answer = self.calls.place(request).await?.map(placed);
+                let why = answer.is_ok().then_some(refused.message);
+                Ok((answer, why))
+            }
+            answer => Ok((answer.map(placed), None)),
+        }
     }
 
     /// Continues with an order that stock has answered, or has not in time.

@@ -148,6 +148,9 @@ pub enum ParcelVerb {
         /// LOST or RETURNED_TO_SENDER.
         #[arg(long, value_name = "CAUSE")]
         cause: String,
+        /// Ship its units again: they came back, the order holds them, and nothing is paid back.
+        #[arg(long, conflicts_with_all = ["line", "refund"])]
+        open_again: bool,
         /// The disposition of a line's units that came back, NUMBER=RESTOCK (the default) or
         /// NUMBER=WRITE_OFF; may be repeated.
         #[arg(long, value_name = "LINE")]

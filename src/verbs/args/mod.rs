@@ -1,11 +1,13 @@
 //! The verbs and their flags.
 
 mod corrections; // holds, corrections and parcels
+mod edits; // lines of an order
 mod operations; // followers, dead letters, read models, shards, timers
 mod orders; // orders, returns, events
 mod stock; // stock and messages
 
 pub use corrections::{CorrectArgs, CorrectedFields, HoldArgs, ParcelVerb, ReleaseArgs};
+pub use edits::EditArgs;
 pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{CorrectArgs, HoldArgs, Page, ParcelVerb, ReleaseArgs};
+use super::{CorrectArgs, EditArgs, HoldArgs, Page, ParcelVerb, ReleaseArgs};
 use crate::client::order_name::OrderName;
 use crate::client::parse::{
     Amount, Id, KeyValue, LineDisposition, LineUnits, OrderLine, Place, instant,
@@ -112,6 +112,8 @@ pub enum OrderVerb {
     Release(ReleaseArgs),
     /// Correct contact or addresses, until the last parcel has left.
     Correct(Box<CorrectArgs>),
+    /// Change the lines of an order before its first parcel.
+    Edit(Box<EditArgs>),
     /// Show parcels and record what becomes of them.
     #[command(subcommand)]
     Parcel(ParcelVerb),
@@ -188,6 +190,9 @@ pub struct ListedBy {
     /// With this value under this key of its metadata.
     #[arg(long, value_name = "KEY=VALUE")]
     pub metadata: Option<KeyValue>,
+    /// That are held.
+    #[arg(long)]
+    pub held: bool,
 }
 
 /// Flags of `ordinal order place`.

@@ -110,9 +110,12 @@ pub(super) async fn parcel(client: &Client, out: &Output, verb: ParcelVerb) -> R
             request["options"] = command_options(&options);
             command(client, out, "RecordDelivery", request, options.validate_only).await
         }
-        ParcelVerb::Undo { order_id, parcel, cause, line, refund, reason, options } => {
+        ParcelVerb::Undo { order_id, parcel, cause, open_again, line, refund, reason, options } => {
             let mut request = of_parcel(order_id, parcel);
             request["cause"] = json!(client.enum_value("orders.v1.UndoCause", &cause)?);
+            if open_again {
+                request["outcome"] = json!("UNDO_OUTCOME_OPEN_AGAIN");
+            }
             let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
             request["dispositions"] = json!(dispositions);
             request["refund"] = json!(refund.map(|refund| refund.to_json()));

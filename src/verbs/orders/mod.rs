@@ -1,6 +1,7 @@
 //! `order`, `return` and `events`.
 
 mod corrections; // holds, corrections and parcels
+mod edits; // lines of an order
 mod events; // events of all orders, also from an archive
 mod returns; // requests and decisions of returns
 
@@ -94,6 +95,7 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
         OrderVerb::Hold(args) => corrections::hold(client, out, args).await,
         OrderVerb::Release(args) => corrections::release(client, out, args).await,
         OrderVerb::Correct(args) => corrections::correct(client, out, *args).await,
+        OrderVerb::Edit(args) => edits::edit(client, out, *args).await,
         OrderVerb::Parcel(verb) => corrections::parcel(client, out, verb).await,
         OrderVerb::Note { order_id, text, public, options } => {
             let request = json!({
@@ -204,11 +206,11 @@ async fn command(
 
 /// The part of an `OrderFilter` that names orders.
 fn listed_by(named: ListedBy) -> Value {
-    let ListedBy { number, external_id, shop, tag, sku, email, metadata } = named;
+    let ListedBy { number, external_id, shop, tag, sku, email, metadata, held } = named;
     let (key, value) = metadata.map(|KeyValue { key, value }| (key, value)).unwrap_or_default();
     json!({
         "order_number": number, "external_id": external_id, "shop": shop, "tag": tag, "sku": sku,
-        "email": email, "metadata_key": key, "metadata_value": value,
+        "email": email, "metadata_key": key, "metadata_value": value, "held": held,
     })
 }
 

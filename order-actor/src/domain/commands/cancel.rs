@@ -3,8 +3,8 @@ use shared_events::contract::{CancelReason, Sku};
 
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{
-    Decision, NOTHING_HAPPENS, all_open, invalid_transition, leaves_room_to_end, open_units,
-    text_fits, units, within_customer_limit,
+    Decision, NOTHING_HAPPENS, all_open, invalid_transition, leaves_room_to_end, no_edit_waits,
+    open_units, text_fits, units, within_customer_limit,
 };
 use crate::domain::{
     By, CommandKind, Confirmed, Details, Event, LineQuantity, Order, Rejection, Role,
@@ -53,6 +53,7 @@ impl Decide for Cancel {
             return Ok(vec![self.cancel_order(confirmed.is_some(), context)]);
         }
         if !everything {
+            no_edit_waits(details)?;
             within_customer_limit(context.by, "units are cancelled", details.customer_cancels)?;
             leaves_room_to_end(details)?;
         }

@@ -4,8 +4,8 @@ use shared_events::contract::ShipmentId;
 use super::{Decide, DecisionContext};
 use crate::domain::backorder::no_backordered;
 use crate::domain::guards::{
-    Decision, Differs, all_open, carrier_fits, invalid_transition, leaves_room_to_end, not_held,
-    open_units, reference_fits, same_or_exists, same_units, units,
+    Decision, Differs, all_open, carrier_fits, invalid_transition, leaves_room_to_end,
+    no_edit_waits, not_held, open_units, reference_fits, same_or_exists, same_units, units,
 };
 use crate::domain::{
     By, CommandKind, Details, Event, Existing, LineQuantity, Order, Role, Shipment,
@@ -54,6 +54,7 @@ impl Decide for Fulfill {
             return Err(invalid_transition(order, "FulfillOrder"));
         };
         not_held(details)?;
+        no_edit_waits(details)?;
         let lines = open_units(details, &self.lines)?;
         no_backordered(details, &lines)?;
         carrier_fits("carrier", &self.carrier)?;

@@ -4,14 +4,17 @@
 
 mod add_note; // write a note
 mod allocate; // stock came for units that waited
+mod answer_edit; // stock holds the units of an edit, or lacks some
 mod approve_return; // take the units back
 mod cancel; // cancel the order, or some of its units
 mod confirm; // stock holds all units
 mod correct; // contact and addresses
+mod edit; // change its lines
 mod escalate; // a return was not judged in time
 mod fulfill; // ship a parcel
 mod hold; // do not ship it
 mod lapse; // the order was not confirmed in time
+mod lapse_edit; // stock did not answer an edit in time
 mod place; // create the order
 mod receive_return; // the goods of an approved return came back
 mod record_delivery; // a parcel was delivered
@@ -26,14 +29,17 @@ use shared_events::contract::Timestamp;
 
 pub use add_note::AddNote;
 pub use allocate::Allocate;
+pub use answer_edit::AnswerEdit;
 pub use approve_return::{ApproveReturn, ReturnLineDisposition};
 pub use cancel::Cancel;
 pub use confirm::Confirm;
 pub use correct::Correct;
+pub use edit::{EditOrder, LineChange};
 use escalate::Escalate;
 pub use fulfill::Fulfill;
 pub use hold::HoldOrder;
 use lapse::Lapse;
+use lapse_edit::LapseEdit;
 pub use place::{ExpectedTotals, NewCharge, NewLine, Place};
 pub use receive_return::ReceiveReturn;
 pub use record_delivery::RecordDelivery;
@@ -85,6 +91,12 @@ pub enum Command {
     UndoShipment(UndoShipment),
     /// Write a note.
     AddNote(AddNote),
+    /// Change its lines.
+    EditOrder(Box<EditOrder>),
+    /// Stock holds the units of an edit, or lacks some.
+    AnswerEdit(AnswerEdit),
+    /// The time for stock to answer an edit may have passed.
+    LapseEdit,
 }
 
 impl From<Place> for Command {
@@ -132,6 +144,12 @@ pub enum CommandKind {
     UndoShipment,
     /// See [`Command::AddNote`].
     AddNote,
+    /// See [`Command::EditOrder`].
+    EditOrder,
+    /// See [`Command::AnswerEdit`].
+    AnswerEdit,
+    /// See [`Command::LapseEdit`].
+    LapseEdit,
 }
 
 impl CommandKind {
@@ -157,6 +175,9 @@ impl CommandKind {
             Self::RecordDelivery => "RecordDelivery",
             Self::UndoShipment => "UndoShipment",
             Self::AddNote => "AddNote",
+            Self::EditOrder => "EditOrder",
+            Self::AnswerEdit => "AnswerEdit",
+            Self::LapseEdit => "LapseEdit",
         }
     }
 
@@ -184,7 +205,10 @@ impl CommandKind {
             Self::UpdateShipment => Some(Self::RecordDelivery),
             Self::RecordDelivery => Some(Self::UndoShipment),
             Self::UndoShipment => Some(Self::AddNote),
-            Self::AddNote => None,
+            Self::AddNote => Some(Self::EditOrder),
+            Self::EditOrder => Some(Self::AnswerEdit),
+            Self::AnswerEdit => Some(Self::LapseEdit),
+            Self::LapseEdit => None,
         }
     }
 }
@@ -211,6 +235,9 @@ impl Command {
             Self::RecordDelivery(record) => record,
             Self::UndoShipment(undo) => undo,
             Self::AddNote(add) => add,
+            Self::EditOrder(edit) => edit.as_ref(),
+            Self::AnswerEdit(answer) => answer,
+            Self::LapseEdit => &LapseEdit,
         }
     }
 

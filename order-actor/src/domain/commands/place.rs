@@ -10,8 +10,8 @@ use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
     Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, ExchangeOf, Existing,
-    Line, LinePrice, LineTerms, NewNote, Order, OrderPrice, Person, PlacedLine, PriceError,
-    Rejection, Tax, TaxMode, Totals, bounds, names, price,
+    Line, LinePrice, LineTerms, NewNote, Order, OrderPrice, Person, PlacedLine, Rejection, Tax,
+    TaxMode, Totals, bounds, names, price,
 };
 
 /// Place an order.
@@ -80,12 +80,12 @@ pub struct ExpectedTotals {
 }
 
 impl ExpectedTotals {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// The first sum that is not as expected, and what it is.
-    fn differs(&self, totals: &Totals) -> Option<(&'static str, Money)> {
+    pub(super) fn differs(&self, totals: &Totals) -> Option<(&'static str, Money)> {
         let sums = [
             ("goods", self.goods, totals.goods),
             ("discounts", self.discounts, totals.discounts),
@@ -158,6 +158,22 @@ impl NewLine {
         }
     }
 
+    /// The line under its number.
+    pub(super) fn numbered(&self, line: u32) -> PlacedLine {
+        PlacedLine {
+            line,
+            sku: self.sku.clone(),
+            quantity: self.quantity,
+            unit_price: self.unit_price,
+            seller_id: self.seller_id,
+            title: self.title.clone(),
+            image_url: self.image_url.clone(),
+            attributes: self.attributes.clone(),
+            discounts: self.discounts.clone(),
+            taxes: self.taxes.clone(),
+        }
+    }
+
     /// Whether this is what a line of an order was placed with.
     fn is(&self, line: &Line) -> bool {
         let Self { sku, quantity, unit_price, seller_id, .. } = self;
@@ -202,21 +218,7 @@ impl Decide for Place {
 
     fn on_absent(&self, context: &DecisionContext<'_>) -> Decision {
         let total = self.checked_totals()?.total;
-        let lines = (1_u32..)
-            .zip(&self.lines)
-            .map(|(line, new)| PlacedLine {
-                line,
-                sku: new.sku.clone(),
-                quantity: new.quantity,
-                unit_price: new.unit_price,
-                seller_id: new.seller_id,
-                title: new.title.clone(),
-                image_url: new.image_url.clone(),
-                attributes: new.attributes.clone(),
-                discounts: new.discounts.clone(),
-                taxes: new.taxes.clone(),
-            })
-            .collect();
+        let lines = (1_u32..).zip(&self.lines).map(|(line, new)| new.numbered(line)).collect();
         Ok(vec![Event::OrderPlaced {
             order_id: self.order_id,
             customer_id: self.customer_id,
@@ -321,11 +323,7 @@ impl Place {
             .collect();
         let order =
             OrderPrice { charges: &charges, discounts: &self.discounts, tax_mode: self.tax_mode };
-        price(&lines, order).map(|priced| priced.totals).map_err(|error| match error {
-            PriceError::CurrencyMismatch => Rejection::CurrencyMismatch,
-            PriceError::Overflow => Rejection::AmountOverflow,
-            PriceError::Amount { at, detail } => Rejection::InvalidAmount { at, detail },
-        })
+        price(&lines, order).map(|priced| priced.totals).map_err(Rejection::from)
     }
 
     fn numbered_charges(&self) -> Vec<Charge> {
@@ -360,8 +358,10 @@ impl Place {
             // An order is what it is, whatever was expected of it.
             expected: _,
         } = self;
-        let same_lines = details.lines.len() == lines.len()
-            && details.lines.iter().zip(lines).all(|(line, new)| new.is(line));
+        // Nor does an edit.
+        let placed = details.lines_as_placed();
+        let same_lines =
+            placed.len() == lines.len() && placed.iter().zip(lines).all(|(line, new)| new.is(line));
         let same_charges =
             details.charges.iter().map(|one| &one.charge).eq(&self.numbered_charges());
         // A correction since does not make it another order.

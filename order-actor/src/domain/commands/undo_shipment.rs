@@ -4,13 +4,16 @@ use serde::Serialize;
 use shared_events::contract::{Disposition, Money};
 
 use super::{Decide, DecisionContext, ReturnLineDisposition};
-use crate::domain::guards::{Decision, kept_units, not_over, reason_given, same_or_exists};
+use crate::domain::guards::{
+    Decision, kept_units, leaves_room_to_end, not_over, reason_given, same_or_exists,
+};
 use crate::domain::{
     By, CommandKind, Details, Event, Existing, Order, ParcelName, ParcelState, Rejection,
     Restitution, Role, Shipment, ShipmentUndone, UndoCause, Undone, bounds,
 };
 
-/// A parcel was lost, or came back to the sender: its units count as returned, and are paid back.
+/// A parcel was lost, or came back to the sender: its units count as returned, and are paid back; or
+/// they are open again, where they came back and are to be shipped anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UndoShipment {
     /// The parcel.
@@ -24,6 +27,9 @@ pub struct UndoShipment {
     pub refund: Option<Money>,
     /// Why, 1 to [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub reason: String,
+    /// Whether its units are open again instead of returned.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub open_again: bool,
 }
 
 impl Decide for UndoShipment {
@@ -60,6 +66,9 @@ impl Decide for UndoShipment {
             },
             other => other,
         })?;
+        if self.open_again {
+            return self.open_again(details, parcel, lines, context);
+        }
         let default = details.parcel_refund(&parcel.lines);
         let refund = self.refund.unwrap_or(default);
         if refund.minor < 0 || refund.currency != default.currency {
@@ -77,20 +86,54 @@ impl Decide for UndoShipment {
             lines,
             refund,
             reason: self.reason.clone(),
+            open_again: false,
             at: context.now,
         })])
     }
 }
 
 impl UndoShipment {
+    /// The decision where the units are to be open again: all of them are there.
+    fn open_again(
+        &self,
+        details: &Details,
+        parcel: &Shipment,
+        lines: Vec<Restitution>,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
+        let wrong = |at, detail| Err(Rejection::InvalidField { at, detail });
+        if self.cause != UndoCause::ReturnedToSender {
+            return wrong("outcome", "units that were lost cannot be shipped again");
+        }
+        if lines.iter().any(|units| units.disposition != Disposition::Restock) {
+            return wrong("dispositions", "units that are open again are all restocked");
+        }
+        if self.refund.is_some_and(|refund| refund.minor != 0) {
+            return wrong("refund", "units that are open again are not paid back");
+        }
+        leaves_room_to_end(details)?;
+        Ok(vec![Event::ShipmentUndone(ShipmentUndone {
+            shipment_id: parcel.shipment_id,
+            cause: self.cause,
+            lines,
+            refund: Money::zero(details.totals.total.currency),
+            reason: self.reason.clone(),
+            open_again: true,
+            at: context.now,
+        })])
+    }
+
     /// The answer if the parcel was undone before.
     fn repeated(&self, parcel: &Shipment, undone: &Undone) -> Decision {
         let Undone { event, default } = undone;
         let other_lines = self.cause == event.cause && self.restitutions(parcel)? != event.lines;
+        // What is open again is not paid back.
+        let default = if event.open_again { event.refund } else { *default };
         let other = [
+            ("outcome", self.open_again != event.open_again),
             ("cause", self.cause != event.cause),
             ("dispositions", other_lines),
-            ("refund", self.refund.unwrap_or(*default) != event.refund),
+            ("refund", self.refund.unwrap_or(default) != event.refund),
             ("reason", self.reason != event.reason),
         ];
         same_or_exists(Existing::UndoneShipment, &other)

@@ -7,6 +7,7 @@ mod add_note;
 mod approve_return;
 mod cancel;
 mod correct;
+mod edit;
 mod fulfill;
 mod hold;
 mod ids; // the caller, and ids that a request leaves open
@@ -63,6 +64,7 @@ pub(super) fn parse(
         Some(Command::RecordDelivery(request)) => request.parse(context),
         Some(Command::UndoShipment(request)) => request.parse(context),
         Some(Command::AddNote(request)) => request.parse(context),
+        Some(Command::EditOrder(request)) => request.parse(context),
         None => Err(Violations::one(
             "command",
             Violations::INVALID_FIELD,
@@ -168,6 +170,13 @@ impl OrderService for OrdersEdge {
         &self,
         request: Request<proto::AddNoteRequest>,
     ) -> Result<Response<proto::AddNoteResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn edit_order(
+        &self,
+        request: Request<proto::EditOrderRequest>,
+    ) -> Result<Response<proto::EditOrderResponse>, Status> {
         self.command(request).await
     }
 

@@ -20,6 +20,14 @@ impl CommandRequest for UndoShipmentRequest {
                 None
             }
         };
+        let open_again = match proto::UndoOutcome::try_from(self.outcome) {
+            Ok(proto::UndoOutcome::Unspecified | proto::UndoOutcome::Refund) => Some(false),
+            Ok(proto::UndoOutcome::OpenAgain) => Some(true),
+            Err(_) => {
+                form.invalid("outcome", "REFUND or OPEN_AGAIN");
+                None
+            }
+        };
         let dispositions = form.dispositions(&self.dispositions);
         let refund = match self.refund {
             None => Some(None),
@@ -33,6 +41,7 @@ impl CommandRequest for UndoShipmentRequest {
                 dispositions: dispositions?,
                 refund: refund?,
                 reason: reason?,
+                open_again: open_again?,
             }))
         })
     }

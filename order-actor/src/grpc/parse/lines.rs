@@ -165,7 +165,13 @@ impl Form {
         parsed.into_iter().collect()
     }
 
-    fn line_number(&mut self, field: &str, reason: Reason, line: u32, named: &mut BTreeSet<u32>) {
+    pub(super) fn line_number(
+        &mut self,
+        field: &str,
+        reason: Reason,
+        line: u32,
+        named: &mut BTreeSet<u32>,
+    ) {
         if line == 0 {
             self.violations.add(field, reason, "lines are numbered from 1");
         } else if !named.insert(line) {

@@ -4,6 +4,7 @@
 
 mod amounts; // discounts, taxes, charges, and what the client keeps beside an order
 mod corrections; // contact and addresses by a field mask
+mod edits; // lines that an edit changes
 mod form; // fields that many requests share
 mod lines; // lines, units and money
 mod names; // names of an order, and notes

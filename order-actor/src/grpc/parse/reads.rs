@@ -118,7 +118,7 @@ pub fn list_orders(
         Some(place) => form.place("at_least", &place, shards).map(Some),
     };
     let token = request.page_token;
-    let returns_waiting = filter.returns_waiting;
+    let (returns_waiting, held) = (filter.returns_waiting, filter.held);
     form.all(|| {
         let (words, sort) = (words?, sort?);
         let filter = SummaryFilter {
@@ -127,6 +127,7 @@ pub fn list_orders(
             placed_from,
             placed_until,
             returns_waiting,
+            held,
             words,
             sort,
             order_ids: None,

@@ -17,6 +17,8 @@ pub fn for_customer(order: Option<&mut proto::Order>, events: &mut [proto::Event
             hold.label.clear();
             hold.reason.clear();
         }
+        // What was changed and when, and not what the shop says of it.
+        order.edits.iter_mut().for_each(|edit| edit.reason.clear());
     }
     events.iter_mut().for_each(for_customers);
 }
@@ -36,6 +38,8 @@ pub fn for_customers(event: &mut proto::Event) {
             *held = proto::OrderHeld { hold_id, ..proto::OrderHeld::default() };
         }
         Some(Kind::HoldReleased(released)) => released.reason.clear(),
+        Some(Kind::OrderEditRequested(asked)) => asked.reason.clear(),
+        Some(Kind::OrderEdited(edited)) => edited.reason.clear(),
         _ => {}
     }
 }

@@ -2,7 +2,7 @@ use shared_events::contract::{CancelReason, Sku, Timestamp};
 
 use super::amounts::{discounts, placed_charge, tax_mode, taxes};
 use super::notes::{name, new_note, note_added};
-use super::{address, cancel_reason, contact, money, parcels, returns, texts, time, units};
+use super::{address, cancel_reason, contact, edits, money, parcels, returns, texts, time, units};
 use crate::domain::{Event, LineQuantity, PlacedLine};
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
@@ -66,6 +66,9 @@ fn kind(event: &Event) -> Option<Kind> {
         Event::ShipmentCorrected(event) => parcels::shipment_corrected(event),
         Event::ShipmentDelivered(event) => parcels::shipment_delivered(event),
         Event::ShipmentUndone(event) => parcels::shipment_undone(event),
+        Event::OrderEditRequested(_) | Event::OrderEdited(_) | Event::OrderEditRefused(_) => {
+            return edits::kind(event);
+        }
         Event::NoteAdded { public, note, by, at: _ } => note_added(*public, note, by),
     })
 }
@@ -113,7 +116,7 @@ fn order_placed(event: &Event) -> Option<Kind> {
     }))
 }
 
-fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
+pub(super) fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
     proto::PlacedLine {
         line: line.line,
         sku: line.sku.to_string(),

@@ -2,6 +2,7 @@
 
 mod amounts; // what an order costs
 mod customers; // what customers see of their orders
+mod edits; // edits of lines
 mod event; // order events
 mod notes; // names and notes
 mod parcels; // holds, corrections and parcels
@@ -192,6 +193,7 @@ fn details(details: &Details) -> proto::Order {
             .map(|one| returns::pending_return(one, details))
             .collect(),
         exchange_of: details.terms.exchange_of.map(returns::exchange_of),
+        edits: details.edits.iter().map(|edit| edits::edit(edit)).collect(),
         ..proto::Order::default()
     }
 }
@@ -291,6 +293,7 @@ pub fn summary(summary: &Summary) -> proto::OrderSummary {
         updated_at: Some(time(summary.updated_at)),
         order_number: summary.order_number(),
         external_id: names.map(|names| names.external_id.clone()).unwrap_or_default(),
+        held: summary.holds > 0,
     }
 }
 

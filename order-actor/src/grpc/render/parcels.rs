@@ -130,11 +130,14 @@ pub(super) fn shipment_undone(undone: &ShipmentUndone) -> Kind {
         UndoCause::Lost => proto::UndoCause::Lost,
         UndoCause::ReturnedToSender => proto::UndoCause::ReturnedToSender,
     };
+    let outcome =
+        if undone.open_again { proto::UndoOutcome::OpenAgain } else { proto::UndoOutcome::Refund };
     Kind::ShipmentUndone(proto::ShipmentUndone {
         shipment_id: undone.shipment_id.to_string(),
         cause: cause.into(),
         lines: undone.lines.iter().map(restitution).collect(),
         refund: Some(money(undone.refund)),
         reason: undone.reason.clone(),
+        outcome: outcome.into(),
     })
 }

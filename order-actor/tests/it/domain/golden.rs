@@ -16,8 +16,9 @@ use shared_events::contract::{
 use uuid::Uuid;
 
 use super::correct::corrected;
+use super::edit::{edit_refused, edit_requested, edited};
 use super::hold::{held, released};
-use super::parcels::{parcel_delivered, tracking_corrected, undone};
+use super::parcels::{open_again, parcel_delivered, tracking_corrected, undone};
 use super::support::*;
 
 pub fn folder() -> PathBuf {
@@ -112,6 +113,14 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("ShipmentDelivered.v1", parcel_delivered(1, 50, Some(30 * DAY + 50), 60)),
         ("ShipmentDelivered.v1.bare", parcel_delivered(1, 50, None, 60)),
         ("ShipmentUndone.v1", undone(1, UndoCause::ReturnedToSender, ALL, 3_500, 60)),
+        ("ShipmentUndone.v1.again", open_again(1, ALL, 60)),
+        ("OrderEditRequested.v1", edit_requested(1, &[(1, 2, 3), (2, 3, 2)], 2, 60)),
+        ("OrderEditRequested.v1.bare", edit_requested(1, &[(1, 2, 3)], 0, 60)),
+        ("OrderEditRequested.v1.priced", super::edit::priced(60)),
+        ("OrderEdited.v1", edited(1, (&[(1, 2, 3), (2, 3, 2)], 2), 5_900, 60)),
+        ("OrderEdited.v1.bare", edited(1, (&[(1, 2, 1)], 0), 3_500, 60)),
+        ("OrderEditRefused.v1", edit_refused(1, &["MUG", "PAN"], 60)),
+        ("OrderEditRefused.v1.bare", edit_refused(1, &[], 60)),
         ("NoteAdded.v1", super::add_note::noted("Ring first.", true, by_owner(), 60)),
         ("NoteAdded.v1.private", super::add_note::noted("Pays late.", false, by_ops(), 60)),
     ]
@@ -279,7 +288,7 @@ fn every_event_has_the_bytes_it_was_published_with() {
         files.insert(format!("{file}.json"));
     }
     files.extend(["OrderPlaced.v1.json", "OrderPlaced.v1.bare.json"].map(str::to_owned));
-    assert_eq!(names.len(), 20, "every kind of event has a golden file");
+    assert_eq!(names.len(), 23, "every kind of event has a golden file");
     let present: BTreeSet<String> = fs::read_dir(folder().join("golden"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

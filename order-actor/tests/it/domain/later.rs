@@ -1,13 +1,15 @@
-//! Holds, corrections and parcels: commands for the laws.
+//! Holds, corrections, parcels and edits: commands for the laws.
 
 use order_actor::domain::{
-    AddressPart, AddressPatch, BillingPatch, Command, ContactPatch, Correct, HoldKind, HoldName,
-    HoldOrder, ParcelName, RecordDelivery, ReleaseHold, ReturnLineDisposition, UndoCause,
-    UndoShipment, UpdateShipment,
+    AddressPart, AddressPatch, BillingPatch, Command, ContactPatch, Correct, EditOrder,
+    ExpectedTotals, HoldKind, HoldName, HoldOrder, LineChange, NewLine, ParcelName, RecordDelivery,
+    ReleaseHold, ReturnLineDisposition, UndoCause, UndoShipment, UpdateShipment,
 };
 use proptest::prelude::*;
 use shared_events::contract::Disposition;
 
+use super::amounts;
+use super::edit::{answer, edit_id};
 use super::hold::hold_id;
 use super::laws::{money, text};
 use super::support::*;
@@ -82,9 +84,43 @@ pub fn an_undoing() -> impl Strategy<Value = Command> {
         .prop_map(|(line, disposition)| ReturnLineDisposition { line, disposition });
     let dispositions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(named, 0..3)];
     let refund = prop_oneof![4 => Just(None), 1 => money().prop_map(Some)];
-    (a_parcel(), cause, dispositions, refund, text()).prop_map(
-        |(parcel, cause, dispositions, refund, reason)| {
-            Command::UndoShipment(UndoShipment { parcel, cause, dispositions, refund, reason })
+    let open_again = prop::bool::weighted(0.4);
+    (a_parcel(), cause, dispositions, refund, text(), open_again).prop_map(
+        |(parcel, cause, dispositions, refund, reason, open_again)| {
+            Command::UndoShipment(UndoShipment {
+                parcel,
+                cause,
+                dispositions,
+                refund,
+                reason,
+                open_again,
+            })
         },
     )
+}
+
+/// Mostly of lines that there are, to few units.
+pub fn an_edit() -> impl Strategy<Value = Command> {
+    let terms = || prop_oneof![2 => Just((Vec::new(), Vec::new())), 1 => amounts::of_line()];
+    let quantity = prop_oneof![20 => 0_u32..5, 1 => any::<u32>()];
+    let line = prop_oneof![20 => 1_u32..=3, 1 => any::<u32>()];
+    let change = (line, quantity, terms()).prop_map(|(line, quantity, (discounts, taxes))| {
+        LineChange { line, quantity, discounts, taxes }
+    });
+    let added = (1_u32..4, money(), terms()).prop_map(|(units, price, (discounts, taxes))| {
+        NewLine { discounts, taxes, ..new_line("PAN", units, price) }
+    });
+    let changes = prop::collection::vec(change, 0..3);
+    (1_u128..6, changes, prop::collection::vec(added, 0..2), text()).prop_map(
+        |(n, changes, added, reason)| {
+            let expected = ExpectedTotals::default();
+            let edit_id = edit_id(n);
+            Command::EditOrder(Box::new(EditOrder { edit_id, changes, added, reason, expected }))
+        },
+    )
+}
+
+pub fn an_answer() -> impl Strategy<Value = Command> {
+    let missing = prop_oneof![3 => Just(Vec::new()), 1 => Just(vec!["MUG"])];
+    (1_u128..6, missing).prop_map(|(n, missing)| answer(n, &missing))
 }

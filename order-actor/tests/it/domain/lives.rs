@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 
 use order_actor::domain::{
-    ApproveReturn, By, Command, Details, Event, Line, LineQuantity, NewLine, Order, OutcomeUnits,
-    Place, Policy, ReceiveReturn, RejectReturn, RequestReturn, Return, Status, UnitOutcome, decide,
-    evolve,
+    Amount, ApproveReturn, By, Command, Details, Discount, EditOrder, Event, Line, LineChange,
+    LinePrice, LineQuantity, LineTerms, NewLine, Order, OrderPrice, OutcomeUnits, Place, Policy,
+    ReceiveReturn, RejectReturn, RequestReturn, Return, Status, Tax, TaxMode, UnitOutcome, decide,
+    evolve, price,
 };
 use proptest::prelude::*;
-use shared_events::contract::{CancelReason, Currency, Disposition, Money};
+use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity};
 
 use super::amounts;
+use super::edit::{an_edit, answer};
 use super::support::*;
 
 /// Numbers that decide what happens next; zero where there are no more.
@@ -115,6 +117,83 @@ impl Life {
 
     fn has(&self, of: fn(&Line) -> u32) -> bool {
         self.details().lines.iter().any(|line| of(line) > 0)
+    }
+
+    /// Some lines get other units, and some come in addition; stock holds what that needs, or not.
+    fn edit(&mut self, chance: &mut Chance<'_>) -> Result<(), TestCaseError> {
+        self.next += 1;
+        let (details, mode) = (self.details().clone(), self.details().terms.tax_mode);
+        let mut terms = |price: Money, units: u32| {
+            let base = u32::try_from(price.minor * i64::from(units)).unwrap();
+            let discount = chance.below(base + 1);
+            let tax = chance.below(base - discount + 1);
+            let money = |minor: u32| Money::new(i64::from(minor), price.currency);
+            let discount = Discount { label: "SPRING".to_owned(), amount: money(discount) };
+            let rate = Some("20".parse().unwrap());
+            let tax = Tax { name: "VAT".to_owned(), rate, amount: money(tax) };
+            (vec![discount], vec![tax], chance.below(4))
+        };
+        let (mut changes, mut added) = (Vec::new(), Vec::new());
+        for line in &details.lines {
+            let (.., to) = terms(line.unit_price, 0);
+            let quantity = line.open() + 2 - to.min(line.open() + 2);
+            let mut change =
+                LineChange { line: line.number, quantity, discounts: vec![], taxes: vec![] };
+            if quantity > line.open() {
+                (change.discounts, change.taxes, _) =
+                    terms(line.unit_price, quantity - line.open());
+            }
+            changes.push(change);
+        }
+        let price = Money::new(251, details.totals.total.currency);
+        for units in 1..=terms(price, 0).2.min(2) {
+            let (discounts, taxes, _) = terms(price, units);
+            added.push(NewLine { discounts, taxes, ..new_line("PAN", units, price) });
+        }
+        let leaves = !added.is_empty() || changes.iter().any(|change| change.quantity > 0);
+        if !leaves || details.lines.len() > 12 {
+            return Ok(());
+        }
+        let command = EditOrder { changes, added, ..an_edit(self.next, &[], 0) };
+        self.send(&Command::EditOrder(Box::new(command)), &by_ops())?;
+        if self.details().waiting_edit().is_some() {
+            let missing: &[&str] = if chance.below(4) == 0 { &["MUG"] } else { &[] };
+            self.send(&answer(self.next, missing), &by_engine())?;
+            if !missing.is_empty() {
+                prop_assert_eq!(&details.lines, &self.details().lines);
+                prop_assert_eq!(details.totals, self.details().totals);
+            }
+        }
+        self.whole(mode)
+    }
+
+    /// The sums are those of all lines as if they had been placed so. Only the shares of lines in a
+    /// discount of the order are others: they stay as they were placed.
+    fn whole(&self, tax_mode: TaxMode) -> Result<(), TestCaseError> {
+        let details = self.details();
+        let none = LineTerms::default();
+        let terms = |line: &Line| line.terms.as_deref().cloned().unwrap_or_else(|| none.clone());
+        let terms: Vec<LineTerms> = details.lines.iter().map(terms).collect();
+        let lines = details.lines.iter().zip(&terms).map(|(line, terms)| LinePrice {
+            unit_price: line.unit_price,
+            quantity: Quantity::new(line.ordered).unwrap(),
+            discounts: &terms.discounts,
+            taxes: &terms.taxes,
+        });
+        let charges: Vec<_> = details.charges.iter().map(|one| one.charge.clone()).collect();
+        let discounts = &details.terms.discounts;
+        let order = OrderPrice { charges: &charges, discounts, tax_mode };
+        if let Ok(priced) = price(&lines.collect::<Vec<_>>(), order) {
+            prop_assert_eq!(priced.totals, details.totals);
+        }
+        let of_lines = details.lines.iter().map(|line| line.amounts.ordered);
+        let all = of_lines.chain(details.charges.iter().map(|one| one.amount));
+        let sum = all.fold(Amount::default(), Amount::plus);
+        prop_assert_eq!(
+            (sum.total, sum.tax),
+            (details.totals.total.minor, details.totals.tax.minor)
+        );
+        Ok(())
     }
 
     fn step(&mut self, chance: &mut Chance<'_>) -> Result<(), TestCaseError> {
@@ -303,6 +382,9 @@ proptest! {
         life.send(&Command::from(place), &by_owner())?;
         life.send(&confirm(1), &by_engine())?;
         let mut chance = Chance(numbers.iter());
+        for _ in 0..chance.below(4) {
+            life.edit(&mut chance)?;
+        }
         while chance.0.len() > 0 && !life.order.is_ended() {
             life.step(&mut chance)?;
         }

@@ -11,9 +11,12 @@ use order_actor::domain::{
 use shared_events::contract::CancelReason;
 
 use super::correct::correct;
+use super::edit::{answer as answer_edit, edit, edit_waits};
 use super::golden::folder;
 use super::hold::{held, hold, release};
-use super::parcels::{deliver, parcel_delivered, undo, undone, update};
+use super::parcels::{
+    deliver, open_again, parcel_delivered, undo, undo_to_ship_again, undone, update,
+};
 use super::support::*;
 
 fn states() -> Vec<(&'static str, Vec<Event>)> {
@@ -28,6 +31,7 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
         ("pending, a unit cancelled", vec![placed(), lines_cancelled(some, 2)]),
         ("confirmed", vec![placed(), confirmed()]),
         ("confirmed and held", vec![placed(), confirmed(), held(1, HoldKind::Fraud, "", 3)]),
+        ("confirmed, an edit waits", edit_waits()),
         ("confirmed, a unit delivered", vec![placed(), confirmed(), lines_fulfilled(1, some, 5)]),
         (
             "confirmed, a unit delivered, its return requested",
@@ -52,6 +56,7 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
                 undone(1, UndoCause::Lost, some, 1_000, 6),
             ],
         ),
+        ("confirmed, its parcel open again", extended(delivered(), vec![open_again(1, ALL, 12)])),
         ("fulfilled", delivered()),
         ("fulfilled and arrived", extended(delivered(), vec![parcel_delivered(1, 15, None, 15)])),
         ("fulfilled, a return rejected", extended(waiting(ALL), vec![return_rejected(1, 30)])),
@@ -149,11 +154,25 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
         CommandKind::UndoShipment => vec![
             ("UndoShipment 1, lost", undo(1, UndoCause::Lost), by_ops(), early),
             ("UndoShipment 1, back", undo(1, UndoCause::ReturnedToSender), by_ops(), early),
+            ("UndoShipment 1, open again", undo_to_ship_again(1), by_ops(), early),
         ],
         CommandKind::AddNote => vec![
             ("AddNote", note(true), by_owner(), 60),
             ("AddNote for staff", note(false), by_ops(), 60),
             ("AddNote by somebody else", note(true), by_stranger(), 60),
+        ],
+        CommandKind::EditOrder => vec![
+            ("EditOrder, a unit fewer", edit(2, &[(2, 1)], 0), by_ops(), early),
+            ("EditOrder, a unit more", edit(2, &[(2, 4)], 0), by_service(), early),
+            ("EditOrder, a line more", edit(2, &[], 2), by_service(), early),
+        ],
+        CommandKind::AnswerEdit => vec![
+            ("AnswerEdit 1, held", answer_edit(1, &[]), by_engine(), early),
+            ("AnswerEdit 1, missing", answer_edit(1, &["PAN"]), by_engine(), early),
+        ],
+        CommandKind::LapseEdit => vec![
+            ("LapseEdit early", Command::LapseEdit, by_engine(), early),
+            ("LapseEdit late", Command::LapseEdit, by_engine(), 20 * MINUTE),
         ],
     }
 }

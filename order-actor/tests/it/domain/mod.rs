@@ -8,6 +8,7 @@ mod approve_return;
 mod cancel;
 mod confirm;
 mod correct;
+pub mod edit;
 mod escalate;
 mod facts; // what facts carry of an order
 mod fulfill;

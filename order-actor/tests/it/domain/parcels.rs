@@ -54,6 +54,7 @@ pub fn an_undoing(n: u128, cause: UndoCause) -> UndoShipment {
         dispositions: Vec::new(),
         refund: None,
         reason: "the carrier says so".to_owned(),
+        open_again: false,
     }
 }
 
@@ -73,8 +74,22 @@ pub fn undone(n: u128, cause: UndoCause, lines: &[(u32, u32)], refund: i64, seco
         lines: units(lines).into_iter().map(restitution).collect(),
         refund: gbp(refund),
         reason: "the carrier says so".to_owned(),
+        open_again: false,
         at: after(seconds),
     })
+}
+
+pub fn undo_to_ship_again(n: u128) -> Command {
+    let undoing = an_undoing(n, UndoCause::ReturnedToSender);
+    Command::UndoShipment(UndoShipment { open_again: true, ..undoing })
+}
+
+pub fn open_again(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
+    let mut event = undone(n, UndoCause::ReturnedToSender, lines, 0, seconds);
+    if let Event::ShipmentUndone(undone) = &mut event {
+        undone.open_again = true;
+    }
+    event
 }
 
 /// A parcel with one mug, and the rest open.
@@ -431,4 +446,78 @@ fn what_cannot_have_happened_to_a_parcel_is_refused() {
     let over = then(over, &[tracking_corrected(1, 30)]);
     assert_eq!(impossible(&over).detail, "the state does not allow it");
     assert!(Duration::from_secs(WINDOW) > bounds::DELIVERY_AHEAD_MAX);
+}
+
+#[test]
+fn units_that_came_back_may_be_open_again() {
+    for (history, counts) in [(partly(), [(0, 0, 0, 0); 2]), (delivered(), [(0, 0, 0, 0); 2])] {
+        let lines: &[(u32, u32)] =
+            if history.len() == 3 && history == partly() { &[(1, 1)] } else { ALL };
+        let event = open_again(1, lines, 20);
+        let again = given(history.clone())
+            .when(&undo_to_ship_again(1), &by_service(), 20)
+            .then(event.clone())
+            .is(Status::Confirmed)
+            .counts(&counts);
+        assert_eq!(state_of(&again.order, 1), ParcelState::ReturnedToSender);
+        let details = again.order.details().unwrap();
+        let amounts = details.lines.iter().map(|line| line.amounts.fulfilled.total);
+        assert_eq!((amounts.sum::<i64>(), details.refunded), (0, gbp(0)));
+        let history = then(history, &[event]);
+        given(history.clone()).when(&undo_to_ship_again(1), &by_ops(), 30).then_nothing_happened();
+        given(history.clone())
+            .when(&undo(1, UndoCause::ReturnedToSender), &by_ops(), 30)
+            .then_rejected(&exists(Existing::UndoneShipment, &["outcome"]));
+        // All of it ships anew, or is cancelled as if nothing had been shipped.
+        given(history.clone())
+            .when(&fulfill(2, &[]), &by_service(), 40)
+            .then(order_fulfilled(2, ALL, 40))
+            .is(Status::Fulfilled);
+        given(history)
+            .when(&cancel(CancelReason::CustomerRequest, &[]), &by_owner(), 40)
+            .then(order_cancelled(CancelReason::CustomerRequest, true, 40))
+            .is(Status::Cancelled);
+    }
+}
+
+#[test]
+fn one_of_two_parcels_may_be_open_again_while_a_return_of_the_other_waits() {
+    let two = vec![placed(), confirmed(), lines_fulfilled(1, &[(1, 1)], 10)];
+    let two = then(two, &[order_fulfilled(2, &[(1, 1), (2, 3)], 20)]);
+    let waits = then(two, &[return_requested(1, &[(1, 1)], 30)]);
+    // The other mug is still with the customer as far as is known.
+    let again = given(waits)
+        .when(&undo_to_ship_again(2), &by_service(), 40)
+        .then(open_again(2, &[(1, 1), (2, 3)], 40))
+        .is(Status::Confirmed)
+        .counts(&[(0, 1, 1, 0), (0, 0, 0, 0)]);
+    let Order::Confirmed(confirmed) = &again.order else { panic!() };
+    assert_eq!((confirmed.reservation_id, confirmed.shipped_at), (reservation(1), Some(after(20))));
+}
+
+#[test]
+fn only_what_came_back_as_a_whole_is_open_again() {
+    let base = || an_undoing(1, UndoCause::ReturnedToSender);
+    let field = |undoing: UndoShipment, field| {
+        let command = Command::UndoShipment(UndoShipment { open_again: true, ..undoing });
+        let order = order_actor::domain::replay(&delivered()).unwrap();
+        let policy = order_actor::domain::Policy::default();
+        let refused = order_actor::domain::decide(&order, &command, &by_ops(), after(20), &policy);
+        let Err(Rejection::InvalidField { at, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(at, field);
+    };
+    field(an_undoing(1, UndoCause::Lost), "outcome");
+    field(UndoShipment { refund: Some(gbp(1)), ..base() }, "refund");
+    let disposition = Disposition::WriteOff;
+    let dispositions = vec![ReturnLineDisposition { line: 1, disposition }];
+    field(UndoShipment { dispositions, ..base() }, "dispositions");
+    given(delivered())
+        .when(&undo_to_ship_again(1), &by_ops(), 10 + WINDOW)
+        .then_rejected(&Rejection::ReturnWindowExpired);
+    let mut paid = open_again(1, ALL, 20);
+    if let Event::ShipmentUndone(undone) = &mut paid {
+        undone.refund = gbp(1);
+    }
+    let wrong = impossible(&then(delivered(), &[paid]));
+    assert!(wrong.detail.contains("neither paid back"), "{}", wrong.detail);
 }

@@ -183,7 +183,7 @@ fn names_are_distinct_and_windows_are_those_documented() {
     let codes = kinds.map(ChargeKind::code);
     assert_eq!(codes, ["SHIPPING", "HANDLING", "GIFT_WRAP", "OTHER"]);
     let deadlines: Vec<&str> = DeadlineKind::all().map(DeadlineKind::code).collect();
-    assert_eq!(deadlines, ["CONFIRM", "JUDGE"]);
+    assert_eq!(deadlines, ["CONFIRM", "JUDGE", "EDIT"]);
     let statuses: Vec<&str> = Status::all().map(Status::code).collect();
     assert_eq!(
         statuses,

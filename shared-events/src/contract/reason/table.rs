@@ -6,6 +6,11 @@ reasons! {
          names it; `differs` names the fields, to callers that may see the order.",
         "Take another id, or send the first content. Sent again unchanged, the call succeeds and \
          changes nothing.";
+    "ALREADY_SHIPPED" => AlreadyShipped [FailedPrecondition]
+        "A parcel of the order was shipped, also where it was undone since. Lines are edited before \
+         the first parcel.",
+        "Cancel units that are open (CancelOrder), and place another order for what comes in \
+         addition.";
     "AMOUNT_OVERFLOW" => AmountOverflow [InvalidArgument]
         "The total of the order does not fit into 64 bits of minor units.",
         "Split the order.";
@@ -32,6 +37,11 @@ reasons! {
         "The deadline passed before there was an answer. A command may have been executed.",
         "Try again with the same ids. The deadline is the client's, up to a limit, or the engine's \
          where it sets none ([limits.md](limits.md)).";
+    "EDIT_PENDING" => EditPending [FailedPrecondition]
+        "An edit of the order waits for stock. Meanwhile nothing is shipped, no units are cancelled \
+         and no other edit is made; the whole order may be cancelled. `edit_id` is the edit.",
+        "Try again once the edit is applied or refused: `edits` of the order has its state. That \
+         takes as long as stock needs to answer, and never longer than `answer_by`.";
     "EMPTY_ORDER" => EmptyOrder [InvalidArgument]
         "An order without a line.",
         "Name at least one line.";
@@ -252,6 +262,9 @@ reasons! {
         "The token has expired. A stream ends soon after its token, and can be resumed after its \
          last position.",
         "Get a new token from its issuer, and send the same request again.";
+    "TOO_MANY_EDITS" => TooManyEdits [FailedPrecondition]
+        "The order was edited as often as an order may be, refused edits included.",
+        "Cancel units (CancelOrder), and place another order for what comes in addition.";
     "TOO_MANY_EVENTS" => TooManyEvents [FailedPrecondition]
         "The order has nearly as many events as it may have. Commands that finish it are accepted.",
         "Cancel or fulfil all open units with one command.";

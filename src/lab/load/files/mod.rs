@@ -110,6 +110,9 @@ pub struct FileArgs {
     /// there].
     #[arg(long, value_name = "FILE", conflicts_with = "mapping")]
     payments: Option<PathBuf>,
+    /// Give orders the number that they have in the file, if no other order has it. Not for uci.
+    #[arg(long)]
+    keep_order_numbers: bool,
 }
 
 /// What an order has that is not kept, and why.
@@ -134,6 +137,8 @@ pub struct Reading {
     pub times: Times,
     /// The currency of orders that name none.
     pub currency: Currency,
+    /// Whether orders get the number that they have in the file.
+    pub own_numbers: bool,
 }
 
 /// How an invoice file is written, where that is not as usual.
@@ -179,6 +184,10 @@ impl FileArgs {
     /// # Errors
     /// Usage where a flag is invalid.
     pub fn written(&self) -> Result<Written, Failure> {
+        if self.keep_order_numbers {
+            let text = "--keep-order-numbers is for order files: name their --format or --mapping";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let mapping = self.flags(Mapping::default())?;
         let times = mapping.times().map_err(Failure::Usage)?;
         let is_said = !times.patterns.is_empty() || times.zone.is_some();
@@ -257,7 +266,8 @@ impl Orders {
         let mapping = args.mapping()?;
         let times = mapping.times().map_err(Failure::Usage)?;
         let name = if args.mapping.is_some() { "mapping" } else { args.format.name() };
-        let reading = Reading { name, times, currency };
+        let own_numbers = args.keep_order_numbers;
+        let reading = Reading { name, times, currency, own_numbers };
         let orders = table(path, file, open, &mapping)?;
         let tables = if args.is_joined() {
             let beside = |said: &Option<PathBuf>, name: &str| {

@@ -1,6 +1,8 @@
 //! Where the file's own names of an order go: its number, its tags, its note.
 
-use order_actor::grpc::proto::PlaceOrderRequest;
+use order_actor::domain::bounds::NOTE_MAX;
+use order_actor::grpc::proto::{NewNote, PlaceOrderRequest};
+use shared_events::contract::{NameField, OrderNumber, TextRule};
 
 use super::fields::Field;
 use super::rows::Raw;
@@ -11,8 +13,14 @@ const TAGS_MAX: usize = 50;
 const TAG_MAX: usize = 100;
 const VALUE_MAX: usize = 500;
 
-/// Writes number, tags, note and the columns of `[metadata]` into the request.
-pub fn name(request: &mut PlaceOrderRequest, raw: &Raw, not_kept: &mut Vec<NotKept>) {
+/// Writes number, tags, note and the columns of `[metadata]` into the request. The number is the
+/// order's own where `own_numbers`, and it can be one.
+pub fn name(
+    request: &mut PlaceOrderRequest,
+    raw: &Raw,
+    own_numbers: bool,
+    not_kept: &mut Vec<NotKept>,
+) {
     let mut keep = |key: &str, text: &str| {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if text.chars().count() > VALUE_MAX {
@@ -27,7 +35,19 @@ pub fn name(request: &mut PlaceOrderRequest, raw: &Raw, not_kept: &mut Vec<NotKe
         row.metadata.iter().for_each(|(key, text)| keep(key, text));
     }
     keep("order_number", &raw.number);
-    keep("note", raw.get(Field::Note));
+    if own_numbers {
+        match own_number(&raw.number) {
+            Ok(number) => request.order_number = number,
+            Err(why) => not_kept.push(said("order_number", &why)),
+        }
+    }
+    let note = raw.get(Field::Note).trim();
+    match TextRule::lines(NOTE_MAX).check(note) {
+        Ok(()) if note.is_empty() => {}
+        // Who wrote it is not said: it may be of the customer, or about the customer.
+        Ok(()) => request.notes.push(NewNote { public: false, text: note.to_owned() }),
+        Err(error) => not_kept.push(said("note", &error.to_string())),
+    }
     for tag in raw.get(Field::Tags).split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
         if request.tags.iter().any(|known| known == tag) {
             continue;
@@ -39,4 +59,13 @@ pub fn name(request: &mut PlaceOrderRequest, raw: &Raw, not_kept: &mut Vec<NotKe
             request.tags.push(tag.to_owned());
         }
     }
+}
+
+/// The number as an order may have it.
+fn own_number(text: &str) -> Result<String, String> {
+    let number = NameField::OrderNumber.parse(text).map_err(|error| error.to_string())?;
+    if OrderNumber::is_form(&number) {
+        return Err("numbers such as 4QK2-9XVA-07TM are the engine's own".to_owned());
+    }
+    Ok(number)
 }

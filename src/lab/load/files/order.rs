@@ -189,7 +189,7 @@ fn request(
         }),
         ..proto::PlaceOrderRequest::default()
     };
-    names::name(&mut request, raw, &mut order.not_kept);
+    names::name(&mut request, raw, reading.own_numbers, &mut order.not_kept);
     request
 }
 

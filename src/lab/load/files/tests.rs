@@ -17,7 +17,7 @@ fn orders(mapping: &str, text: &str) -> Vec<FileOrder> {
     let needed = (&REQUIRED[..], &[&PRICES[..], &PRODUCTS[..]][..]);
     let mut rows = Rows::new(file, b',', &mapping, "file", needed).unwrap();
     let currency = "EUR".parse().unwrap();
-    let reading = Reading { name: "test", times: Times::default(), currency };
+    let reading = Reading { name: "test", times: Times::default(), currency, own_numbers: true };
     let mut found = Vec::new();
     while let Some(raw) = rows.next().unwrap() {
         found.push(order(&raw, &reading));
@@ -139,6 +139,26 @@ fn words_of_a_shop_become_a_course() {
     assert_eq!(course("partially_refunded", "fulfilled", "", "5.00").1, ["refund"]);
     assert_eq!(course("paid", "fulfilled", "2026-03-02", "").1, ["cancellation"]);
     assert_eq!(course("paid", "teleported", "", "").1, ["state \"teleported\""]);
+}
+
+#[test]
+fn numbers_and_notes_of_a_file_are_the_orders_own() {
+    let order = |number: &str, note: &str| {
+        let head = "Name,Notes,Lineitem quantity,Lineitem price,Lineitem sku,Total";
+        one(Format::Shopify, &format!("{head}\n{number},{note},1,5.00,A,5.00\n"))
+    };
+    let plain = order("#1", "\"ring,\ntwice\"");
+    let request = request(&plain);
+    assert_eq!(request.order_number, "#1");
+    assert_eq!((request.notes[0].text.as_str(), request.notes[0].public), ("ring,\ntwice", false));
+    assert!(plain.not_kept.is_empty() && !request.metadata.contains_key("note"));
+    for number in ["4QK2-9XVA-07TM", &"9".repeat(41)] {
+        let odd = order(number, &"x".repeat(2_001));
+        let told: Vec<_> = odd.not_kept.iter().map(|told| told.what.as_str()).collect();
+        assert_eq!(told, ["order_number", "note"]);
+        let request = self::request(&odd);
+        assert!(request.order_number.is_empty() && request.notes.is_empty());
+    }
 }
 
 #[test]

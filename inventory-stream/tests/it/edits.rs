@@ -1,0 +1,181 @@
+//! Units for edits of orders: held beside the order's until the order has them, or does without. And
+//! units of parcels that came back and are held again.
+
+use inventory_stream::store;
+use shared_events::contract::{Fact, FactBody, InventoryFact};
+use shared_events::stream::{Blame, Cursors, Dialect, Source as _};
+
+use crate::edge::{reason, served, set};
+use crate::holders::holders;
+use crate::support::{Bench, Story, sku};
+
+/// What was published last.
+async fn last(bench: &Bench) -> InventoryFact {
+    let batch = bench.inventory.facts().read_after(&Cursors::default(), 1_000).await.unwrap();
+    match batch.items.last().map(|fact| fact.body.clone()) {
+        Some(FactBody::Inventory(fact)) => fact,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Ten of A and two of B, and an order that holds four of A.
+async fn ordered(dialect: Dialect) -> (Bench, Story) {
+    let mut bench = Bench::on(dialect).await;
+    bench.set("A", 10).await;
+    bench.set("B", 2).await;
+    let mut story = Story::new();
+    bench.follow(&[story.placed(&[("A", 4)])]).await.unwrap();
+    (bench, story)
+}
+
+async fn lines(bench: &Bench, story: &Story) -> Vec<(u32, u32, u32)> {
+    let found = store::get_reservation(&bench.database, story.order_id).await.unwrap().unwrap();
+    assert_eq!(found.edit, None);
+    found.lines.iter().map(|held| (held.line, held.quantity, held.open())).collect()
+}
+
+async fn an_edit_is_held_beside_the_order_and_then_is_the_orders(dialect: Dialect) {
+    let (mut bench, mut story) = ordered(dialect).await;
+    let asked = story.edit_requested(1, &[(1, "A", 3), (2, "B", 2)]);
+    bench.follow(std::slice::from_ref(&asked)).await.unwrap();
+    let InventoryFact::EditReserved { order_id, edit_id, lines: held } = last(&bench).await else {
+        panic!()
+    };
+    assert_eq!((order_id, edit_id), (story.order_id, Story::edit_id(1)));
+    assert_eq!(held.len(), 2);
+    assert_eq!((bench.level("A").await, bench.level("B").await), ((10, 7), (2, 2)));
+    bench.sums_hold().await;
+    let published = bench.published().await.len();
+    let edited = story.edited(1, &[(1, "A", 3), (2, "B", 2)], &[(1, "A", 1)]);
+    // Each twice, as after a crash.
+    bench.follow(&[asked, edited.clone()]).await.unwrap();
+    bench.follow(&[edited]).await.unwrap();
+    assert_eq!(lines(&bench, &story).await, [(1, 7, 6), (2, 2, 2)]);
+    assert_eq!((bench.level("A").await, bench.level("B").await), ((10, 6), (2, 2)));
+    assert_eq!(bench.published().await[published..], ["inventory.released.v1"]);
+    bench.follow(&[story.shipped(&[(1, "A", 6), (2, "B", 2)])]).await.unwrap();
+    assert_eq!((bench.level("A").await, bench.level("B").await), ((4, 0), (0, 0)));
+    bench.sums_hold().await;
+}
+
+async fn an_edit_is_held_as_a_whole_or_not(dialect: Dialect) {
+    let (mut bench, mut story) = ordered(dialect).await;
+    // Two lines of one product need six of those six, and B is one short.
+    let asked = story.edit_requested(1, &[(1, "A", 3), (2, "B", 3), (3, "A", 3)]);
+    bench.follow(&[asked]).await.unwrap();
+    let InventoryFact::EditRejected { skus, .. } = last(&bench).await else { panic!() };
+    assert_eq!(skus, [sku("B")]);
+    assert_eq!((bench.level("A").await, bench.level("B").await), ((10, 4), (2, 0)));
+    bench.follow(&[story.edit_refused(1)]).await.unwrap();
+    assert_eq!(lines(&bench, &story).await, [(1, 4, 4)]);
+    let asked = story.edit_requested(2, &[(1, "A", 3), (2, "A", 4)]);
+    bench.follow(&[asked]).await.unwrap();
+    let InventoryFact::EditRejected { skus, .. } = last(&bench).await else { panic!() };
+    assert_eq!(skus, [sku("A")]);
+    bench.sums_hold().await;
+}
+
+async fn what_is_held_for_an_edit_is_released_where_it_comes_to_nothing(dialect: Dialect) {
+    let (mut bench, mut story) = ordered(dialect).await;
+    bench.follow(&[story.edit_requested(1, &[(1, "A", 3)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (10, 7));
+    let expired = story.edit_refused(1);
+    bench.follow(std::slice::from_ref(&expired)).await.unwrap();
+    bench.follow(&[expired]).await.unwrap();
+    assert_eq!(bench.level("A").await, (10, 4));
+    assert_eq!(bench.published().await.last(), Some(&"inventory.released.v1"));
+    bench.follow(&[story.edit_requested(2, &[(2, "B", 2)])]).await.unwrap();
+    assert_eq!(bench.level("B").await, (2, 2));
+    bench.follow(&[story.cancelled()]).await.unwrap();
+    assert_eq!((bench.level("A").await, bench.level("B").await), ((10, 0), (2, 0)));
+    bench.sums_hold().await;
+    // It was read after the order had ended.
+    bench.follow(&[story.edit_requested(3, &[(2, "B", 2)])]).await.unwrap();
+    assert_eq!(bench.published().await.last(), Some(&"inventory.edit.rejected.v1"));
+    assert_eq!(bench.level("B").await, (2, 0));
+}
+
+async fn an_edit_whose_units_are_not_held_is_a_dead_letter(dialect: Dialect) {
+    let (mut bench, mut story) = ordered(dialect).await;
+    bench.follow(&[story.edit_requested(1, &[(1, "A", 3)])]).await.unwrap();
+    let others: [Fact; 2] =
+        [story.edited(2, &[(1, "A", 3)], &[]), story.edited(1, &[(1, "A", 2)], &[])];
+    for other in others {
+        let refused = bench.follow(&[other]).await.unwrap_err();
+        let Blame::Item { error, .. } = refused else { panic!("{refused:?}") };
+        assert!(error.contains("the units are not held"), "{error}");
+    }
+    bench.follow(&[story.edited(1, &[(1, "A", 3)], &[])]).await.unwrap();
+    assert_eq!(lines(&bench, &story).await, [(1, 7, 7)]);
+    bench.sums_hold().await;
+}
+
+async fn a_stock_take_spares_an_order_whose_edit_waits(dialect: Dialect) {
+    let (mut bench, mut client) = served(dialect).await;
+    bench.set("A", 10).await;
+    let mut story = Story::new();
+    bench
+        .follow(&[story.placed(&[("A", 4)]), story.edit_requested(1, &[(1, "A", 3)])])
+        .await
+        .unwrap();
+    let held = holders(&mut client, "A", 10).await;
+    assert_eq!(held.iter().map(|holder| holder.units).sum::<i64>(), 7);
+    let short =
+        inventory_stream::grpc::proto::SetStockRequest { allow_shortage: true, ..set("A", 5) };
+    let status = client.set_stock(short.clone()).await.unwrap_err();
+    assert_eq!(reason(&status), "INSUFFICIENT_STOCK");
+    bench.follow(&[story.edited(1, &[(1, "A", 3)], &[])]).await.unwrap();
+    assert_eq!(client.set_stock(short).await.unwrap().into_inner().losers.len(), 1);
+    // What was withdrawn gets no more units.
+    bench.follow(&[story.edit_requested(2, &[(1, "A", 1)])]).await.unwrap();
+    assert_eq!(bench.published().await.last(), Some(&"inventory.edit.rejected.v1"));
+    bench.sums_hold().await;
+}
+
+async fn units_of_a_parcel_that_came_back_are_held_again(dialect: Dialect) {
+    let (mut bench, mut story) = ordered(dialect).await;
+    bench.follow(&[story.shipped(&[(1, "A", 3)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (7, 1));
+    // Others want all that is there.
+    let mut other = Story::new();
+    bench.follow(&[other.placed(&[("A", 6)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (7, 7));
+    let published = bench.published().await.len();
+    let again = story.open_again(&[(1, "A", 3)]);
+    bench.follow(std::slice::from_ref(&again)).await.unwrap();
+    bench.follow(&[again]).await.unwrap();
+    assert_eq!(bench.level("A").await, (10, 10));
+    let kinds = ["inventory.restocked.v1", "inventory.reserved.v1"];
+    assert_eq!(bench.published().await[published..], kinds);
+    assert_eq!(lines(&bench, &story).await, [(1, 4, 4)]);
+    bench.sums_hold().await;
+    bench.follow(&[story.shipped(&[(1, "A", 2)])]).await.unwrap();
+    bench.follow(&[story.lines_cancelled(&[(1, "A", 2)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (8, 6));
+    bench.sums_hold().await;
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn on_sqlite() {
+                super::$name(shared_events::stream::Dialect::Sqlite).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgres() {
+                super::$name(shared_events::stream::Dialect::Postgres).await;
+            }
+        }
+    )*};
+}
+
+on_both! {
+    an_edit_is_held_beside_the_order_and_then_is_the_orders
+    an_edit_is_held_as_a_whole_or_not
+    what_is_held_for_an_edit_is_released_where_it_comes_to_nothing
+    an_edit_whose_units_are_not_held_is_a_dead_letter
+    a_stock_take_spares_an_order_whose_edit_waits
+    units_of_a_parcel_that_came_back_are_held_again
+}
