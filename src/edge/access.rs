@@ -269,7 +269,8 @@ impl Access {
         }
     }
 
-    fn caller(&self, headers: &http::HeaderMap) -> Result<By, Status> {
+    /// The caller that these headers name.
+    pub(super) fn caller(&self, headers: &http::HeaderMap) -> Result<By, Status> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {
             Self::Tokens(tokens) => text("authorization")

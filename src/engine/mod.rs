@@ -107,10 +107,13 @@ impl Engine {
         watch(&mut building, &health, files.as_ref(), draining.clone()).await;
         let admin = AdminEdge::new(admin_parts(&building, &health));
         let Building { settings, followers, databases, orders, .. } = building;
+        let calls = services::calls(settings.services);
+        let web = edge::web::layer(&calls, &settings.access, settings.public.clone())?;
         let services = Services {
             forwarding: forwarding(&settings, &building.channels, building.nodes),
             names: names(&settings),
-            calls: services::calls(settings.services),
+            web,
+            calls,
             routes: building.routes,
             slots: building.slots,
             admin,
