@@ -139,7 +139,7 @@ print(len(names), "files are the same")
     let mut check = Command::new(tool("ORDINAL_TEST_PYTHON"));
     check.args(["-c", CODE]).arg(root().join("proto")).arg(stubs);
     check.arg(engine.address.trim_start_matches("http://"));
-    assert_eq!(output_of(&mut check), "3 files are the same\n");
+    assert_eq!(output_of(&mut check), "6 files are the same\n");
 }
 
 #[test]
