@@ -272,6 +272,35 @@ async fn operators_have_routes(shop: Shop) {
     shop.close().await;
 }
 
+/// Connect, and gRPC-Web, at the path of a method: access is that of the method.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_browsers_are_answered_as_they_expect() {
+    let shop = Shop::open(On::Sqlite).await;
+    let id = shop.place(&[("MUG", 1)]).await;
+    let mut http = Http::connect(&shop.address).await;
+    let get = "POST /ordinal.orders.v1.OrderService/GetOrder";
+    let got = http.json(get, &[], &json!({ "orderId": id })).await;
+    assert_eq!(got.json()["order"]["order_id"], id.as_str(), "{got:?}");
+    let stranger = Uuid::now_v7().to_string();
+    let other = [("ordinal-role", "customer"), ("ordinal-subject", stranger.as_str())];
+    let hidden = http.json(get, &other, &json!({ "orderId": id })).await;
+    assert_eq!((hidden.status, &hidden.json()["code"]), (404, &json!("not_found")));
+    assert_eq!(hidden.json()["details"][0]["type"], "google.rpc.ErrorInfo");
+    let admin = "POST /ordinal.admin.v1.AdminService/ListFollowers";
+    let denied = http.json(admin, &other, &json!({})).await;
+    assert_eq!((denied.status, &denied.json()["code"]), (403, &json!("permission_denied")));
+    let web = [&other[..], &[("content-type", "application/grpc-web-text")]].concat();
+    let denied = http.text(admin, &web, "AAAAAAA=").await;
+    assert_eq!(
+        (denied.status, denied.headers["content-type"].as_str()),
+        (200, "application/grpc-web-text+proto")
+    );
+    assert!(!denied.headers.contains_key("grpc-status"), "{denied:?}");
+    let evil = [("host", "evil.example"), ("content-type", "application/grpc-web-text")];
+    assert_eq!(http.text(admin, &evil, "AAAAAAA=").await.status, 421);
+    shop.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_by_lines_are_answered_by_lines() {
     let shop = Shop::open(On::Sqlite).await;

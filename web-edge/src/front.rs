@@ -4,12 +4,15 @@ use std::task::{Context, Poll};
 
 use futures::future::{BoxFuture, Either};
 use http::{HeaderMap, HeaderName, Request, Response, Version, header};
+use shared_events::contract::Reason;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::grpc_web::{self, Writing};
 use crate::guard::{self, Hosts};
 use crate::problem::{Problem, page};
-use crate::rest::{self, Matched, Routes};
+use crate::rest::connect::Encoding;
+use crate::rest::{self, Matched, Routes, Spelling};
 
 /// Names the caller of a request by its headers, in a text that is different for each caller; none
 /// if they name nobody.
@@ -85,8 +88,13 @@ where
             |answer| Either::Right(Box::pin(std::future::ready(Ok(answer))) as BoxFuture<_>);
         match self.web.receive(&request) {
             Ok(Received::Page(answer)) => at_once(answer),
-            Ok(Received::Call(matched)) => {
-                let (call, inner) = rest::translate(&self.web, matched, request);
+            Ok(Received::GrpcWeb(writing)) => {
+                let inner = grpc_web::translate(&self.web, writing, request);
+                let answer = self.inner.call(inner);
+                Either::Right(Box::pin(async move { Ok(grpc_web::answer(writing, answer).await) }))
+            }
+            Ok(Received::Call(matched, spelling)) => {
+                let (call, inner) = rest::translate(&self.web, (matched, spelling), request);
                 // Called here and now, so that a refusal is known before the call is spawned.
                 let answer = self.inner.call(inner);
                 Either::Right(Box::pin(async move { Ok(call.answer(answer).await) }))
@@ -100,8 +108,10 @@ where
 enum Received {
     /// A page of ours.
     Page(Response<Body>),
-    /// A call by a route.
-    Call(Matched),
+    /// A call by a route, or by Connect.
+    Call(Matched, Spelling),
+    /// A call by gRPC-Web.
+    GrpcWeb(Writing),
 }
 
 impl Web {
@@ -112,9 +122,21 @@ impl Web {
             let page = page::answer(code, request).ok_or_else(|| Problem::no_route(path))?;
             return Ok(Received::Page(page));
         }
+        if let Some(writing) = Writing::of(request.headers()) {
+            return Ok(Received::GrpcWeb(writing));
+        }
+        if let (Some(matched), Some(encoding)) = (self.routes.by_rpc(path), Encoding::of(request)) {
+            return match matched.is_unary() {
+                true => Ok(Received::Call(matched, Spelling::Connect(encoding))),
+                false => Err(Problem::new(
+                    Reason::UnsupportedMediaType,
+                    "streams are not served by Connect: use gRPC, gRPC-Web or the routes",
+                )),
+            };
+        }
         let matched = self.routes.find(request.method(), path)?;
         rest::check_form(&matched, request.headers())?;
-        Ok(Received::Call(matched))
+        Ok(Received::Call(matched, Spelling::Rest))
     }
 }
 

@@ -1,4 +1,4 @@
-//! HTTP with JSON in front of gRPC, on the same port.
+//! HTTP with JSON in front of gRPC, on the same port; also gRPC-Web, and unary calls of Connect.
 //!
 //! A call by HTTP is another spelling of a gRPC call: [`WebEdge`] stands in front of the stack that
 //! answers gRPC and writes it anew, so that access, limits and forwarding are in one place.
@@ -11,6 +11,7 @@
 //! Never here: a service by its name, or who may call what.
 
 mod front; // tells gRPC from HTTP with JSON
+mod grpc_web; // frames of gRPC over any HTTP
 mod guard; // what a web page of somebody else could send is refused
 mod problem; // refusals
 mod rest; // calls by the routes of the protos

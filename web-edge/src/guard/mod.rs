@@ -16,6 +16,16 @@ use crate::problem::Problem;
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// What HTTP/2 counts for each header beside its name and value.
 const HEADER_COST: usize = 32;
+/// What a body may be. Pages of others can send none of these without a permission.
+const MEDIA_TYPES: [&str; 7] = [
+    "application/json",
+    "application/x-ndjson",
+    "application/proto",
+    "application/grpc-web",
+    "application/grpc-web+proto",
+    "application/grpc-web-text",
+    "application/grpc-web-text+proto",
+];
 /// Query parameters in which others carry tokens. They would be written to logs on the way.
 const TOKENS_IN_URLS: [&str; 3] = ["access_token", "token", "authorization"];
 
@@ -112,7 +122,7 @@ fn media_type(headers: &HeaderMap) -> Result<(), Problem> {
 fn is_json(given: &str) -> bool {
     let mut parts = given.split(';').map(|part| part.trim().to_ascii_lowercase());
     let kind = parts.next().unwrap_or_default();
-    let known = ["application/json", "application/x-ndjson"].contains(&kind.as_str());
+    let known = MEDIA_TYPES.contains(&kind.as_str());
     known && parts.all(|part| ["charset=utf-8", "charset=\"utf-8\"", ""].contains(&part.as_str()))
 }
 

@@ -9,7 +9,8 @@ use prost_reflect::{DynamicMessage, Value};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::call::Call;
+use super::call::{Call, Spelling};
+use super::connect::Encoding;
 use super::frames::Frames;
 use super::json;
 use super::rpc::value_at;
@@ -28,18 +29,34 @@ pub(super) async fn answer(call: Call, answer: Response<Body>) -> Response<Body>
         Ok(message) => message,
         Err(status) => return call.refused(&status),
     };
+    if call.spelling == Spelling::Connect(Encoding::Binary) {
+        return bare(Encoding::Binary, message, frames.into_body());
+    }
     let read = DynamicMessage::decode(call.route.rpc.output.clone(), message);
     let written = read.map_err(|error| error.to_string()).and_then(|message| {
         let json = json::write(&message).map_err(|error| error.to_string())?;
         Ok((message, json))
     });
     match written {
+        Ok((_, json)) if call.spelling != Spelling::Rest => {
+            bare(Encoding::Json, Bytes::from(json), frames.into_body())
+        }
         Ok((message, json)) => success(&call, &message, json, frames.into_body()),
         Err(error) => {
             tracing::error!(%error, rpc = call.route.rpc(), "an answer cannot be written as JSON");
             call.refused(&Status::internal("the answer cannot be written as JSON"))
         }
     }
+}
+
+/// A message and nothing else, as Connect answers.
+fn bare(encoding: Encoding, message: Bytes, kept: Body) -> Response<Body> {
+    let mut answer = Response::new(Body::new(Held { json: message, _answer: kept }));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.media_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(EMBEDDED, HeaderValue::from_static("same-origin"));
+    answer
 }
 
 /// The one message, once the call has succeeded.

@@ -8,10 +8,11 @@ use shared_events::contract::Reason;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::connect::Encoding;
 use super::request::{Head, OneMessage, Shared};
 use super::routes::{Matched, Route};
 use super::stream::Form;
-use super::{answer, lines, stream};
+use super::{answer, connect, lines, stream};
 use crate::front::Web;
 use crate::problem::Problem;
 
@@ -20,9 +21,19 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// How long a caller waits, as RFC 7240 has it: `wait=3`, in seconds.
 const PREFER: &str = "prefer";
 
+/// How a call is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// By the routes.
+    Rest,
+    /// By the Connect protocol.
+    Connect(Encoding),
+}
+
 /// A call by HTTP whose gRPC call is under way.
 pub(crate) struct Call {
     pub(super) route: Arc<Route>,
+    pub(super) spelling: Spelling,
     pub(super) shared: Shared,
     /// Whether it had a precondition in a header.
     pub(super) conditional: bool,
@@ -47,13 +58,14 @@ pub(crate) fn check_form(matched: &Matched, headers: &HeaderMap) -> Result<(), P
 /// Writes a call by HTTP as a gRPC call.
 pub(crate) fn translate(
     web: &Arc<Web>,
-    matched: Matched,
+    (matched, spelling): (Matched, Spelling),
     request: Request<Body>,
 ) -> (Call, Request<Body>) {
     let (parts, body) = request.into_parts();
     let shared = Shared::default();
     let route = Arc::clone(&matched.route);
     let call = Call {
+        spelling,
         shared: shared.clone(),
         conditional: parts.headers.contains_key(IF_MATCH),
         if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
@@ -63,9 +75,12 @@ pub(crate) fn translate(
         trace_id: trace_id(&parts.headers),
         route: Arc::clone(&route),
     };
-    let headers = passed(&parts.headers, &web.passed_headers);
+    let mut headers = passed(&parts.headers, &web.passed_headers);
+    if let (Spelling::Connect(_), Some(timeout)) = (spelling, connect::timeout(&parts.headers)) {
+        headers.insert("grpc-timeout", timeout);
+    }
     let query = parts.uri.query().map(str::to_owned);
-    let head = Head { matched, query, headers: parts.headers };
+    let head = Head { matched, spelling, query, headers: parts.headers };
     let body = match route.rpc.takes_stream {
         true => Body::new(lines::Lines::new(head, body, shared)),
         false => Body::new(OneMessage::new(Arc::clone(web), head, body, shared)),
@@ -80,7 +95,7 @@ pub(crate) fn translate(
 }
 
 /// The headers of the gRPC call: who calls, his trace, how long he waits, and nothing else.
-fn passed(given: &HeaderMap, more: &[HeaderName]) -> HeaderMap {
+pub(crate) fn passed(given: &HeaderMap, more: &[HeaderName]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -132,7 +147,10 @@ impl Call {
 
     /// The answer to a call that was refused.
     pub(super) fn refused(&self, status: &Status) -> Response<Body> {
-        self.problem_of(status).into_response()
+        match self.spelling {
+            Spelling::Rest => self.problem_of(status).into_response(),
+            Spelling::Connect(_) => connect::refused(status, self.unread().as_ref()),
+        }
     }
 
     /// Why the request could not be read to its end.

@@ -23,6 +23,15 @@ pub(super) fn frame(message: &DynamicMessage) -> Bytes {
     frame.freeze()
 }
 
+/// An encoded message as gRPC sends it.
+pub(super) fn raw(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(PREFIX + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    frame.extend_from_slice(message);
+    frame.freeze()
+}
+
 /// The messages of an answer, and its status at the end.
 pub(super) struct Frames {
     body: Body,

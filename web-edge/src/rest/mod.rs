@@ -4,6 +4,7 @@
 mod answer; // answers of one message
 mod call; // a call by HTTP as a gRPC call
 mod conditions; // what headers of HTTP say about a command
+pub(crate) mod connect; // unary calls of the Connect protocol
 mod cursor; // positions of a stream, as one text
 mod frames; // gRPC messages of a body
 mod json; // JSON → message → JSON
@@ -15,7 +16,7 @@ mod rpc; // what is known about a method
 mod stream; // answers of many messages
 mod template; // path templates of google.api.http
 
-pub(crate) use call::{check_form, translate};
+pub(crate) use call::{Spelling, check_form, passed, translate};
 pub(crate) use routes::Matched;
 pub use routes::{Route, Routes, RoutesError};
 

@@ -12,6 +12,8 @@ use shared_events::contract::Reason;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::call::Spelling;
+use super::connect::Encoding;
 use super::cursor::Cursor;
 use super::json::{self, Unfit};
 use super::routes::Matched;
@@ -53,6 +55,7 @@ impl Shared {
 /// All that a request says besides its body.
 pub(super) struct Head {
     pub(super) matched: Matched,
+    pub(super) spelling: Spelling,
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
 }
@@ -72,6 +75,9 @@ impl OneMessage {
                 true => collect(body).await?,
                 false => Bytes::new(),
             };
+            if head.spelling == Spelling::Connect(Encoding::Binary) {
+                return Ok(frames::raw(&json));
+            }
             let message = message(&web, &head, &json, &known)?;
             Ok(frames::frame(&message))
         };

@@ -88,11 +88,20 @@ pub(crate) struct Matched {
     pub(crate) head_only: bool,
 }
 
+impl Matched {
+    /// Whether one message is sent and one is answered.
+    pub(crate) fn is_unary(&self) -> bool {
+        !self.route.rpc.takes_stream && !self.route.rpc.gives_stream
+    }
+}
+
 /// All routes of some services.
 #[derive(Default)]
 pub struct Routes {
     root: Node,
     all: Vec<Arc<Route>>,
+    /// Each method by its own path, for Connect.
+    by_rpc: BTreeMap<String, Arc<Route>>,
 }
 
 #[derive(Default)]
@@ -118,6 +127,7 @@ impl Routes {
         }
         let http = pool.get_extension_by_name("google.api.http").ok_or(RoutesError::NoOptions)?;
         let mut all = Vec::new();
+        let mut by_rpc = BTreeMap::new();
         for service in pool.services().filter(|service| is_served(service.full_name())) {
             for method in service.methods() {
                 let options = method.options();
@@ -126,6 +136,7 @@ impl Routes {
                 let rule =
                     rule.ok_or_else(|| RoutesError::NoRoute(method.full_name().to_owned()))?;
                 let rpc = Arc::new(Rpc::new(&method)?);
+                by_rpc.insert(rpc.path.as_str().to_owned(), Arc::new(itself(&rpc)));
                 let more = rule.get_field_by_name("additional_bindings");
                 let more = more.iter().filter_map(|more| more.as_list()).flatten();
                 for rule in std::iter::once(rule).chain(more.filter_map(Value::as_message)) {
@@ -134,7 +145,7 @@ impl Routes {
             }
         }
         link_what_is_created(&mut all);
-        let mut routes = Self::default();
+        let mut routes = Self { by_rpc, ..Self::default() };
         for route in all {
             routes.add(route)?;
         }
@@ -144,6 +155,12 @@ impl Routes {
     /// All routes, in the order of the protos.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.all.iter().map(Arc::as_ref)
+    }
+
+    /// A method by its path in gRPC.
+    pub(crate) fn by_rpc(&self, path: &str) -> Option<Matched> {
+        let route = Arc::clone(self.by_rpc.get(path)?);
+        Some(Matched { route, values: Vec::new(), head_only: false })
     }
 
     fn add(&mut self, route: Route) -> Result<(), RoutesError> {
@@ -220,6 +237,19 @@ impl Node {
             values.pop();
         }
         found
+    }
+}
+
+/// The path of a method in gRPC as a route.
+fn itself(rpc: &Arc<Rpc>) -> Route {
+    Route {
+        method: Method::POST,
+        text: rpc.path.as_str().to_owned(),
+        template: Template { segments: Vec::new(), verb: "itself".to_owned() },
+        fields: Vec::new(),
+        has_body: true,
+        rpc: Arc::clone(rpc),
+        created_at: None,
     }
 }
 
