@@ -9,6 +9,9 @@ use uuid::Uuid;
 use crate::http::Http;
 use crate::shop::{On, Shop};
 
+/// Headers, and the status and code of the answer.
+type Attack = (&'static [(&'static str, &'static str)], u16, &'static str);
+
 /// The orders of a shop.
 async fn orders(shop: &Shop) -> usize {
     shop.settled().await;
@@ -20,7 +23,7 @@ async fn orders(shop: &Shop) -> usize {
 async fn a_page_of_somebody_else_gets_nothing_and_changes_nothing() {
     let shop = Shop::open(On::Sqlite).await;
     let body = shop.order(&[("MUG", 1)]);
-    let attacks: [(&[(&str, &str)], u16, &str); 8] = [
+    let attacks: [Attack; 8] = [
         (&[("host", "evil.example")], 421, "HOST_NOT_ALLOWED"),
         (&[("origin", "http://evil.example")], 403, "ORIGIN_NOT_ALLOWED"),
         (&[("origin", "null")], 403, "ORIGIN_NOT_ALLOWED"),
