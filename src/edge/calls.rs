@@ -78,6 +78,11 @@ impl Calls {
         self.descriptors.iter().copied()
     }
 
+    /// Whether a service has methods that somebody may call.
+    pub(super) fn serves(&self, service: &str) -> bool {
+        self.rpcs.contains_key(service) && self.methods.contains_key(service)
+    }
+
     /// Whether the method exists.
     pub(super) fn exists(&self, path: &str) -> Result<(), Status> {
         let (service, method) = split(path);

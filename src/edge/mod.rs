@@ -1,5 +1,6 @@
-//! The gRPC server as a stack, outermost first: connections → access and admission → whose order it
-//! is → forwarding to the process that answers → services, health and reflection.
+//! The server as a stack, outermost first: connections → HTTP with JSON, written anew as gRPC →
+//! access and admission → whose order it is → forwarding to the process that answers → services,
+//! health and reflection.
 //! Never here: rules about orders.
 
 pub mod access; // which callers may call which methods
@@ -18,6 +19,7 @@ pub(crate) mod refusal; // gRPC statuses of this package's own services
 mod refusals; // delays answers to connections that are refused repeatedly
 mod shares; // fair shares of calls, streams and bytes per caller
 mod slots; // fair scheduling of calls by caller
+pub(crate) mod web; // calls by HTTP with JSON
 
 pub use admission::Admission;
 pub use connections::{Bounds, take_descriptors};
@@ -39,6 +41,7 @@ use tonic::{Code, Request, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
+use web_edge::WebEdge;
 
 use access::Access;
 use admin::{AdminEdge, recorded_caller};
@@ -85,6 +88,8 @@ pub struct Services {
     pub numbers: Numbers,
     /// The limits of connections.
     pub bounds: Bounds,
+    /// HTTP with JSON, in front of all.
+    pub web: WebEdge,
 }
 
 /// The health service name for liveness probes: serving as long as the process runs.
@@ -142,6 +147,7 @@ pub async fn serve(
     let shares = Shares::new(services.numbers);
     let admission = Admission::new((access, clock), calls, shares, slots);
     let stack = ServiceBuilder::new()
+        .layer(services.web)
         .layer(admission)
         .layer(owned)
         .layer(services.forwarding)

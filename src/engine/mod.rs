@@ -111,9 +111,12 @@ impl Engine {
         watch(&mut building, &health, files.as_ref(), draining.clone()).await;
         let admin = AdminEdge::new(admin_parts(&building, &health));
         let Building { settings, followers, databases, orders, .. } = building;
+        let who = (&settings.access, Arc::clone(&settings.clock));
+        let web = edge::web::layer(&calls, who, settings.public.clone())?;
         let services = Services {
             forwarding: forwarding(&settings, &building.channels, building.nodes),
             names: names(&settings),
+            web,
             calls,
             routes: building.routes,
             slots: building.slots,

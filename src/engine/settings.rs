@@ -12,6 +12,7 @@ use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::projections::SearchBy;
 use shared_events::stream::POSTGRES_CONNECTIONS;
+use web_edge::Hosts;
 
 use super::building::publisher;
 use super::peers::Peers;
@@ -98,6 +99,8 @@ pub struct Settings {
     pub notifications: notification::Config,
     /// Authentication and roles.
     pub access: Access,
+    /// The names under which it answers by HTTP, besides addresses and `localhost`.
+    pub public: Hosts,
     /// The limits of callers.
     pub shares: Numbers,
     /// The limits of connections.
@@ -163,6 +166,7 @@ impl Settings {
             trust_clock: false,
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),
+            public: Hosts::default(),
             shares: Numbers::default(),
             connections: Bounds::default(),
             limits: Limits::default(),

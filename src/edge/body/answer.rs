@@ -55,6 +55,16 @@ impl ReadProgress {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// A piece of the answer was handed over.
+    pub(in crate::edge) fn handed_over(&self) {
+        self.handed.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// The last piece was taken: another is asked for.
+    pub(in crate::edge) fn taken(&self) {
+        self.handed.store(0, Ordering::Relaxed);
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
@@ -141,7 +151,7 @@ impl Answer {
             None | Some(0) => all,
             Some(before) => before.min(PIECE),
         };
-        self.progress.handed.store(self.progress.now(), Ordering::Relaxed);
+        self.progress.handed_over();
         Frame::data(self.rest.split_to(size))
     }
 }
@@ -167,7 +177,7 @@ impl http_body::Body for Answer {
             return Poll::Ready(None);
         }
         // A poll for the next piece means that the last one was taken.
-        this.progress.handed.store(0, Ordering::Relaxed);
+        this.progress.taken();
         if !this.rest.is_empty() {
             return Poll::Ready(Some(Ok(this.piece())));
         }

@@ -53,9 +53,12 @@ impl Lifetime {
         let idle = calls.is_empty() && begun == self.begun_before;
         self.begun_before = begun;
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
-        for call in calls.values().filter(|call| call.is_stuck()) {
-            call.ending.cancel();
+        let mut stuck = calls.values().filter(|call| call.is_stuck()).peekable();
+        // Over HTTP/1.1 the next answer could only follow the one that is not read.
+        if stuck.peek().is_some() && connection.one_by_one.load(Ordering::Relaxed) {
+            return Next::Close;
         }
+        stuck.for_each(|call| call.ending.cancel());
         let idle_too_long = self.idle_since.is_some_and(|since| now >= since + IDLE_MAX);
         if self.closes_at.is_none() && (idle_too_long || now >= self.began + self.age) {
             self.closes_at = Some(now + GRACE);

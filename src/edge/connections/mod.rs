@@ -2,8 +2,9 @@
 //! stores.
 //! Never here: what calls mean.
 
-mod lifetime;
-mod pool; // counts connections and evicts unused ones // when a connection is drained or closed
+mod lifetime; // when a connection is drained or closed
+mod plain; // calls that are not gRPC, and those over HTTP/1.1
+mod pool; // counts connections and evicts unused ones
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -14,10 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::Either;
 use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use shared_events::chance::Chance;
 use tokio::net::{TcpListener, TcpStream};
@@ -103,6 +105,8 @@ pub(super) struct Connection {
     /// The call that has just begun and is not spawned yet.
     begun: Mutex<Option<Arc<ReadProgress>>>,
     command_streams: AtomicUsize,
+    /// Whether it carries one call at a time (HTTP/1.1).
+    one_by_one: AtomicBool,
     /// Its refused calls.
     pub(super) refusals: Refusals,
     /// Cancelled when it is closed to make room for another.
@@ -123,6 +127,7 @@ impl Connection {
             numbers: AtomicU64::new(0),
             begun: Mutex::default(),
             command_streams: AtomicUsize::new(0),
+            one_by_one: AtomicBool::new(false),
             refusals: Refusals::default(),
             evicted: CancellationToken::new(),
         })
@@ -185,9 +190,7 @@ where
             }
             return;
         }
-        let number = connection.numbers.fetch_add(1, Ordering::Relaxed);
-        locked(&connection.calls).insert(number, Arc::clone(&progress));
-        let guard = CallGuard { connection, number };
+        let guard = connection.count(&progress);
         crate::tasks::spawn(async move {
             progress.ending.run_until_cancelled(future).await;
             drop(guard);
@@ -209,6 +212,13 @@ impl Drop for CallGuard {
 impl Connection {
     fn is_unused(&self) -> bool {
         !self.called.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call until the guard is dropped.
+    fn count(self: &Arc<Self>, progress: &Arc<ReadProgress>) -> CallGuard {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        locked(&self.calls).insert(number, Arc::clone(progress));
+        CallGuard { connection: Arc::clone(self), number }
     }
 
     fn is_unauthenticated(&self) -> bool {
@@ -284,10 +294,12 @@ fn is_of_that_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
 }
 
-/// HTTP/2 with our limits.
-fn bounded(connection: &Arc<Connection>) -> http2::Builder<CallExecutor> {
-    let mut http2 = http2::Builder::new(CallExecutor(Arc::clone(connection)));
-    http2
+/// HTTP/2 and HTTP/1.1, told apart by their first bytes, with our limits.
+fn bounded(connection: &Arc<Connection>) -> auto::Builder<CallExecutor> {
+    let mut builder = auto::Builder::new(CallExecutor(Arc::clone(connection)));
+    plain::bound(&mut builder);
+    builder
+        .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(CALLS_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -296,7 +308,7 @@ fn bounded(connection: &Arc<Connection>) -> http2::Builder<CallExecutor> {
         .max_header_list_size(HEADERS_BYTES_MAX)
         .keep_alive_interval(KEEPALIVE_EVERY)
         .keep_alive_timeout(KEEPALIVE_ANSWER);
-    http2
+    builder
 }
 
 async fn run<S>(socket: TcpStream, connection: Arc<Connection>, service: S, stop: CancellationToken)
@@ -313,16 +325,20 @@ where
     let from = Arc::clone(&connection);
     let calls = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(from.begin());
+        let call = plain::Plain::begin(&from, &mut request);
         request.extensions_mut().insert(Arc::clone(&from));
         // Called here and now, so that a refusal is known before the call is spawned. Our services
         // are always ready; this is asserted each time.
         let mut service = service.clone();
         let ready = futures::future::poll_fn(|context| service.poll_ready(context)).now_or_never();
         debug_assert!(matches!(ready, Some(Ok(()))), "a service that makes calls wait");
-        service.call(request)
+        match call {
+            None => Either::Left(service.call(request)),
+            Some(call) => Either::Right(call.answer(service.call(request))),
+        }
     });
-    let serving = bounded(&connection).serve_connection(TokioIo::new(socket), calls);
+    let builder = bounded(&connection);
+    let serving = builder.serve_connection(TokioIo::new(socket), calls);
     let mut serving = std::pin::pin!(serving);
     let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
     let mut lifetime = Lifetime::new(AGE + jitter);

@@ -8,6 +8,7 @@ use order_actor::domain::Policy;
 use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::projections::SearchBy;
 use shared_events::stream::POSTGRES_CONNECTIONS;
+use web_edge::Hosts;
 
 use super::tokens;
 use crate::client::Failure;
@@ -87,6 +88,16 @@ pub struct ServeArgs {
     pub(super) tokens: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Access")]
     issuers: crate::engine::issuers::IssuerArgs,
+    /// Answer by HTTP also under this address, such as https://orders.example/, and to its pages;
+    /// may be repeated. Addresses of machines and localhost need no mention.
+    #[arg(
+        help_heading = "Access",
+        long,
+        value_name = "URL",
+        env = "ORDINAL_PUBLIC_URL",
+        value_delimiter = ','
+    )]
+    public_url: Vec<String>,
     /// Cancel orders that are not confirmed within this time; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
@@ -274,6 +285,8 @@ impl ServeArgs {
         let mut settings = Settings::new(self.backend()?);
         settings.role = self.role;
         settings.listen = self.listen;
+        let public = Hosts::new(self.public_url.iter().map(String::as_str));
+        settings.public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
         settings.peers = Peers { at: self.peers.addresses(), identity: self.identity()? };

@@ -61,11 +61,17 @@ reasons! {
     "FORBIDDEN_REASON" => ForbiddenReason [PermissionDenied]
         "The caller's role may not cancel for this reason. Some reasons are the engine's only.",
         "Customers give CUSTOMER_REQUEST, operators OPS.";
+    "HEADERS_TOO_LARGE" => HeadersTooLarge [InvalidArgument]
+        "The address and the headers of a call by HTTP have more than 16 KiB.",
+        "Send fewer or shorter headers; large content belongs into the body.";
     "HISTORY_FORKED" => HistoryForked [OutOfRange]
         "The log does not hold what was read at the reader's position: it was set back to an \
          earlier state.",
         "Begin again from the start, or from the current heads. Facts read after that position \
          are no longer part of the history.";
+    "HOST_NOT_ALLOWED" => HostNotAllowed [PermissionDenied]
+        "A call by HTTP named a host under which this process does not answer.",
+        "Call it by its address or as localhost; operators name others with `--public-url`.";
     "IDEMPOTENCY_KEY_REUSED" => IdempotencyKeyReused [AlreadyExists]
         "The request id was used for another command.",
         "A new request id for each command; the same only to repeat it.";
@@ -149,6 +155,9 @@ reasons! {
     "MESSAGE_TOO_SLOW" => MessageTooSlow [DeadlineExceeded]
         "The message did not arrive in time.",
         "Send it immediately after the headers; [limits.md](limits.md) has the times.";
+    "METHOD_NOT_ALLOWED" => MethodNotAllowed [Unimplemented]
+        "The address exists, and not with this method of HTTP.",
+        "Use a method that the header `Allow` names.";
     "NAMES_NEED_ONE_DATABASE" => NamesNeedOneDatabase [FailedPrecondition]
         "An order number or external id was given, and the journal has several databases, which          cannot keep them unique together.",
         "Place the order without them: it gets the number of its id. `metadata` holds what else          there is to keep.";
@@ -158,6 +167,9 @@ reasons! {
     "NOTIFICATIONS_UNAVAILABLE" => NotificationsUnavailable [Unavailable]
         "The database of notifications does not answer.",
         "Try again after RetryInfo.";
+    "NOT_ACCEPTABLE" => NotAcceptable [InvalidArgument]
+        "A stream was asked for as one object.",
+        "Send `Accept: application/x-ndjson` or `text/event-stream`.";
     "NOT_FINISHED" => NotFinished [FailedPrecondition]
         "The message is still being delivered, so it is not sent again.",
         "Wait until it is DELIVERED or FAILED.";
@@ -200,6 +212,10 @@ reasons! {
     "ORDER_QUARANTINED" => OrderQuarantined [FailedPrecondition]
         "The order's history is impossible; it takes no command.",
         "Operators: `ordinal verify` reports what is wrong.";
+    "ORIGIN_NOT_ALLOWED" => OriginNotAllowed [PermissionDenied]
+        "A web page of another origin made the call.",
+        "Call from a page of the same origin or from a program; operators name further origins \
+         with `--public-url`.";
     "OUTCOME_UNKNOWN" => OutcomeUnknown [Unavailable]
         "Whether it was done is not known yet: the answer of the database, or of another node, was \
          lost.",
@@ -239,6 +255,10 @@ reasons! {
     "RETURN_WINDOW_EXPIRED" => ReturnWindowExpired [FailedPrecondition]
         "The time in which units may be returned is over.",
         "None: `return_until` of the order has passed.";
+    "ROUTE_NOT_FOUND" => RouteNotFound [NotFound]
+        "There is nothing at this address.",
+        "Compare it with the list of routes ([rest.md](rest.md)); a path has one spelling, with \
+         %2F, %3A and so on inside of names.";
     "SHARD_FROZEN" => ShardFrozen [Unavailable]
         "An operator has closed this shard of the journal. `shard` and `reason` say which and why.",
         "Try again later. Operators: `ordinal shards unfreeze`.";
@@ -296,6 +316,9 @@ reasons! {
     "UNIMPLEMENTED" => Unimplemented [Unimplemented]
         "This service or method does not exist. The message names the existing ones.",
         "Check the path; is the engine older than the client?";
+    "UNSUPPORTED_MEDIA_TYPE" => UnsupportedMediaType [InvalidArgument]
+        "A body is not JSON, does not say so, or is compressed.",
+        "Send `Content-Type: application/json`.";
     "VERSION_MISMATCH" => VersionMismatch [Aborted]
         "The order is not at the version (or etag) that was expected. `expected` and `actual` are \
          the two.",

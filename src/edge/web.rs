@@ -1,0 +1,45 @@
+//! HTTP with JSON: the routes of all services, and who a caller is to them.
+//! Never here: how a call is translated; the crate `web-edge` does that.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName};
+use order_actor::clock::Clock;
+use web_edge::{Hosts, Routes, RoutesError, Settings, WebEdge};
+
+use super::access::Access;
+use super::calls::Calls;
+
+/// Headers by which callers name themselves where nobody has a token.
+const CALLER: [HeaderName; 2] =
+    [HeaderName::from_static("ordinal-role"), HeaderName::from_static("ordinal-subject")];
+
+/// The routes of all services, wherever they are answered.
+///
+/// # Errors
+/// If a method has no route of its own.
+pub(crate) fn routes(calls: &Calls) -> Result<Routes, RoutesError> {
+    Routes::new(calls.descriptors(), |service| calls.serves(service))
+}
+
+/// HTTP with JSON for these services and callers.
+///
+/// # Errors
+/// If a method has no route of its own.
+pub(crate) fn layer(
+    calls: &Calls,
+    (access, clock): (&Access, Arc<dyn Clock>),
+    hosts: Hosts,
+) -> Result<WebEdge, RoutesError> {
+    let passed_headers = match access {
+        Access::Development => CALLER.to_vec(),
+        Access::Tokens(_) => Vec::new(),
+    };
+    let access = access.clone();
+    let subject = move |headers: &HeaderMap| {
+        let by = access.claimed(headers, clock.now())?;
+        Some(format!("{}:{}", by.role().code(), by.subject()))
+    };
+    let routes = routes(calls)?;
+    Ok(WebEdge::new(Settings { routes, hosts, passed_headers, subject: Arc::new(subject) }))
+}

@@ -1,0 +1,187 @@
+//! What is sent by HTTP and is not served: pages of others, other spellings, floods.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::http::Http;
+use crate::shop::{On, Shop};
+
+/// Headers, and the status and code of the answer.
+type Attack = (&'static [(&'static str, &'static str)], u16, &'static str);
+
+/// The orders of a shop.
+async fn orders(shop: &Shop) -> usize {
+    shop.settled().await;
+    let listed = shop.ops.call("orders.v1.OrderService/ListOrders", json!({})).await.unwrap();
+    listed["orders"].as_array().unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_somebody_else_gets_nothing_and_changes_nothing() {
+    let shop = Shop::open(On::Sqlite).await;
+    let body = shop.order(&[("MUG", 1)]);
+    let attacks: [Attack; 8] = [
+        (&[("host", "evil.example")], 421, "HOST_NOT_ALLOWED"),
+        (&[("origin", "http://evil.example")], 403, "ORIGIN_NOT_ALLOWED"),
+        (&[("origin", "null")], 403, "ORIGIN_NOT_ALLOWED"),
+        (&[("sec-fetch-site", "cross-site")], 403, "ORIGIN_NOT_ALLOWED"),
+        (&[("sec-fetch-site", "same-site")], 403, "ORIGIN_NOT_ALLOWED"),
+        (&[("content-type", "text/plain")], 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (&[("content-type", "application/x-www-form-urlencoded")], 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (&[("content-type", "application/grpc")], 415, "UNSUPPORTED_MEDIA_TYPE"),
+    ];
+    for (headers, status, code) in attacks {
+        let mut http = Http::connect(&shop.address).await;
+        let answer = http.json("POST /v1/orders", headers, &body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{headers:?}");
+        assert!(!answer.headers.keys().any(|name| name.starts_with("access-control")));
+    }
+    for path in ["/v1/orders", "/v1/orders:watch", "/v1/problems/NOT_FOUND", "/", "/docs"] {
+        let mut http = Http::connect(&shop.address).await;
+        let answer = http.call(&format!("GET {path}"), &[("host", "evil.example")]).await;
+        assert_eq!(answer.status, 421, "{path}");
+    }
+    // A permission that a page may ask for is not given.
+    let mut http = Http::connect(&shop.address).await;
+    let asked = [("origin", "http://evil.example"), ("access-control-request-method", "POST")];
+    let answer = http.call("OPTIONS /v1/orders", &asked).await;
+    assert_eq!(answer.status, 403);
+    assert!(!answer.headers.contains_key("access-control-allow-origin"));
+    assert_eq!(orders(&shop).await, 0);
+    // A program needs none of this.
+    let mut http = Http::connect(&shop.address).await;
+    assert_eq!(http.json("POST /v1/orders", &[], &body).await.status, 201);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_header_and_no_spelling_goes_around_access() {
+    let shop = Shop::open(On::Sqlite).await;
+    let id = shop.place(&[("MUG", 1)]).await;
+    let stranger = Uuid::now_v7().to_string();
+    let as_stranger = [("ordinal-role", "customer"), ("ordinal-subject", stranger.as_str())];
+    let mut http = Http::connect(&shop.address).await;
+    for more in [
+        [("ordinal-forwarded", "1"), ("ordinal-carried", "1")],
+        [("grpc-metadata-ordinal-role", "ops"), ("grpc-timeout", "9H")],
+        [("x-http-method-override", "PUT"), ("x-original-url", "/v1/followers")],
+    ] {
+        let headers = [&as_stranger[..], &more].concat();
+        let answer = http.call(&format!("GET /v1/orders/{id}"), &headers).await;
+        assert_eq!(answer.status, 404, "{more:?}");
+        let answer = http.call("GET /v1/followers", &headers).await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "FORBIDDEN"), "{more:?}");
+    }
+    for path in [
+        "/v1/%66ollowers",
+        "/v1//followers",
+        "/v1/./followers",
+        "/v1/x/../followers",
+        "/v1/orders/%2e%2e/followers",
+        "/V1/followers",
+        "/v1/followers/",
+        "/v1%2Ffollowers",
+        "/ordinal.admin.v1.AdminService/ListFollowers",
+    ] {
+        let answer = http.call(&format!("GET {path}"), &as_stranger).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "ROUTE_NOT_FOUND"), "{path}");
+    }
+    let token = http.call("GET /v1/orders?access_token=x", &[]).await;
+    assert_eq!(token.status, 400);
+    assert_eq!(token.json()["errors"][0]["field"], "access_token");
+    let unknown = http.call("GET /v1/orders?statuse=PENDING", &[]).await;
+    assert_eq!((unknown.status, &unknown.json()["errors"][0]["field"]), (400, &json!("statuse")));
+    let mut body = shop.order(&[("MUG", 1)]);
+    body["lines"][0]["quantty"] = json!(2);
+    let unknown = http.json("POST /v1/orders", &[], &body).await;
+    assert_eq!(unknown.json()["errors"][0]["field"], "lines[0].quantty", "{unknown:?}");
+    assert_eq!(orders(&shop).await, 1);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_and_heads_are_bounded() {
+    let shop = Shop::open(On::Sqlite).await;
+    let mut http = Http::connect(&shop.address).await;
+    let large = "x".repeat(20 * 1024);
+    let answer = http.call("GET /v1/orders", &[("x-large", &large)]).await;
+    assert_eq!((answer.status, answer.code().as_str()), (431, "HEADERS_TOO_LARGE"));
+    // The connection is still of use.
+    assert_eq!(http.call("GET /v1/orders", &[]).await.status, 200);
+    let mut http = Http::connect(&shop.address).await;
+    let huge = "x".repeat(200 * 1024);
+    http.head("GET /v1/orders", &[("x-huge", &huge)]).await;
+    assert_eq!(http.answered().await.status, 431);
+    let mut http = Http::connect(&shop.address).await;
+    let text = format!("{{\"order_id\": \"{}\"}}", "x".repeat(1024 * 1024));
+    let answer = http.text("POST /v1/orders", &[], &text).await;
+    assert_eq!((answer.status, answer.code().as_str()), (413, "MESSAGE_TOO_LARGE"));
+    let mut http = Http::connect(&shop.address).await;
+    http.send(b"\x16\x03\x01 no HTTP at all\r\n\r\n").await;
+    assert!(http.closes_within(Duration::from_secs(5)).await);
+    let mut http = Http::connect(&shop.address).await;
+    http.send(b"GET /v1/orders HTTP/1.1\r\n\r\n").await;
+    assert_eq!(http.answer().await.status, 421);
+    shop.close().await;
+}
+
+/// A slow head, a slow body and a connection without a call, at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_slow_is_left() {
+    let shop = Shop::open(On::Sqlite).await;
+    let began = Instant::now();
+    let slow_head = async {
+        let mut http = Http::connect(&shop.address).await;
+        http.send(b"GET /v1/orders HTTP/1.1\r\nhost: localhost\r\n").await;
+        assert!(http.closes_within(Duration::from_secs(15)).await);
+    };
+    let slow_body = async {
+        let mut http = Http::connect(&shop.address).await;
+        let json = [("content-type", "application/json"), ("content-length", "100")];
+        http.head("POST /v1/orders", &json).await;
+        http.send(b"{").await;
+        let answer = http.answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (408, "MESSAGE_TOO_SLOW"));
+    };
+    let silent = async {
+        let mut http = Http::connect(&shop.address).await;
+        assert!(http.closes_within(Duration::from_secs(15)).await);
+    };
+    tokio::join!(slow_head, slow_body, silent);
+    assert!(began.elapsed() < Duration::from_secs(15));
+    shop.close().await;
+}
+
+/// JSON over HTTP/2 on the same port and connection as gRPC.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_is_spoken_over_http2_too() {
+    let shop = Shop::open(On::Sqlite).await;
+    let host = shop.address.trim_start_matches("http://").to_owned();
+    let tcp = tokio::net::TcpStream::connect(&host).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    let uri = format!("http://{host}/v1/orders");
+    let json = http_types("POST", &uri);
+    let (answer, mut body) = sender.send_request(json, false).unwrap();
+    body.send_data(shop.order(&[("MUG", 1)]).to_string().into(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 201);
+    let evil = http_types("GET", "http://evil.example/v1/orders");
+    let (answer, _) = sender.send_request(evil, true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 421);
+    // A body that does not say what it is.
+    let mut untyped = http_types("POST", &uri);
+    untyped.headers_mut().clear();
+    let (answer, mut body) = sender.send_request(untyped, false).unwrap();
+    body.send_data("{}".into(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 415);
+    assert_eq!(orders(&shop).await, 1);
+    shop.close().await;
+}
+
+fn http_types(method: &str, uri: &str) -> ::http::Request<()> {
+    let request = ::http::Request::builder().method(method).uri(uri);
+    request.header("content-type", "application/json").body(()).unwrap()
+}

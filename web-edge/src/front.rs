@@ -1,0 +1,150 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::{BoxFuture, Either};
+use http::{HeaderMap, HeaderName, Request, Response, Version, header};
+use shared_events::contract::Reason;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use crate::grpc_web::{self, Writing};
+use crate::guard::{self, Hosts};
+use crate::problem::{Problem, page};
+use crate::rest::connect::Encoding;
+use crate::rest::{self, Matched, Routes, Spelling};
+
+/// Names the caller of a request by its headers, in a text that is different for each caller; none
+/// if they name nobody.
+pub type Subject = Arc<dyn Fn(&HeaderMap) -> Option<String> + Send + Sync>;
+
+/// What the web edge needs to know.
+pub struct Settings {
+    /// The routes.
+    pub routes: Routes,
+    /// The names under which this process answers.
+    pub hosts: Hosts,
+    /// Headers that reach the services, besides those of each call by HTTP.
+    pub passed_headers: Vec<HeaderName>,
+    /// Who calls: keys of idempotency are different for each caller.
+    pub subject: Subject,
+}
+
+/// What all calls by HTTP share.
+pub struct Web {
+    pub(crate) routes: Routes,
+    pub(crate) hosts: Hosts,
+    pub(crate) passed_headers: Vec<HeaderName>,
+    pub(crate) subject: Subject,
+}
+
+/// The layer: HTTP with JSON in front of a service of gRPC calls.
+#[derive(Clone)]
+pub struct WebEdge(Arc<Web>);
+
+impl WebEdge {
+    /// With these settings.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let Settings { routes, hosts, passed_headers, subject } = settings;
+        Self(Arc::new(Web { routes, hosts, passed_headers, subject }))
+    }
+}
+
+impl<S> Layer<S> for WebEdge {
+    type Service = Front<S>;
+
+    fn layer(&self, inner: S) -> Front<S> {
+        Front { web: Arc::clone(&self.0), inner }
+    }
+}
+
+/// A service of gRPC calls with the web edge in front.
+#[derive(Clone)]
+pub struct Front<S> {
+    web: Arc<Web>,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Front<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if is_grpc(&request) {
+            return Either::Left(self.inner.call(request));
+        }
+        let at_once =
+            |answer| Either::Right(Box::pin(std::future::ready(Ok(answer))) as BoxFuture<_>);
+        match self.web.receive(&request) {
+            Ok(Received::Page(answer)) => at_once(answer),
+            Ok(Received::GrpcWeb(writing)) => {
+                let inner = grpc_web::translate(&self.web, writing, request);
+                let answer = self.inner.call(inner);
+                Either::Right(Box::pin(async move { Ok(grpc_web::answer(writing, answer).await) }))
+            }
+            Ok(Received::Call(matched, spelling)) => {
+                let (call, inner) = rest::translate(&self.web, (matched, spelling), request);
+                // Called here and now, so that a refusal is known before the call is spawned.
+                let answer = self.inner.call(inner);
+                Either::Right(Box::pin(async move { Ok(call.answer(answer).await) }))
+            }
+            Err(problem) => at_once(problem.of(request.uri().path()).into_response()),
+        }
+    }
+}
+
+/// What a request by HTTP is.
+enum Received {
+    /// A page of ours.
+    Page(Response<Body>),
+    /// A call by a route, or by Connect.
+    Call(Matched, Spelling),
+    /// A call by gRPC-Web.
+    GrpcWeb(Writing),
+}
+
+impl Web {
+    fn receive(&self, request: &Request<Body>) -> Result<Received, Problem> {
+        guard::check(&self.hosts, request)?;
+        let path = request.uri().path();
+        if let Some(code) = path.strip_prefix(page::PATH) {
+            let page = page::answer(code, request).ok_or_else(|| Problem::no_route(path))?;
+            return Ok(Received::Page(page));
+        }
+        if let Some(writing) = Writing::of(request.headers()) {
+            return Ok(Received::GrpcWeb(writing));
+        }
+        if let (Some(matched), Some(encoding)) = (self.routes.by_rpc(path), Encoding::of(request)) {
+            return match matched.is_unary() {
+                true => Ok(Received::Call(matched, Spelling::Connect(encoding))),
+                false => Err(Problem::new(
+                    Reason::UnsupportedMediaType,
+                    "streams are not served by Connect: use gRPC, gRPC-Web or the routes",
+                )),
+            };
+        }
+        let matched = self.routes.find(request.method(), path)?;
+        rest::check_form(&matched, request.headers())?;
+        Ok(Received::Call(matched, Spelling::Rest))
+    }
+}
+
+/// gRPC is spoken over HTTP/2. Browsers do not speak it without TLS, and with TLS they need a
+/// permission that is never given.
+fn is_grpc(request: &Request<Body>) -> bool {
+    let Some(kind) = request.headers().get(header::CONTENT_TYPE) else { return false };
+    let after = kind.as_bytes().strip_prefix(b"application/grpc");
+    request.version() == Version::HTTP_2
+        && after.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}

@@ -1,0 +1,85 @@
+use std::net::IpAddr;
+
+use http::uri::Authority;
+use http::{HeaderValue, Request, Uri, header};
+use shared_events::contract::Reason;
+
+use crate::problem::Problem;
+
+/// The names under which this process answers by HTTP: addresses, `localhost`, and those of its
+/// public addresses. A page that was given a name of its own for this machine (DNS rebinding) has
+/// none of them.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    /// Names in lower case.
+    names: Vec<String>,
+    /// Origins of the public addresses, such as `https://orders.example`.
+    origins: Vec<String>,
+}
+
+impl Hosts {
+    /// With these public addresses, such as `https://orders.example/`.
+    ///
+    /// # Errors
+    /// Names the first that is no such address.
+    pub fn new<'a>(public: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut hosts = Self::default();
+        for address in public {
+            let wrong = || format!("{address:?} is no address such as https://orders.example");
+            let uri: Uri = address.parse().map_err(|_| wrong())?;
+            let (scheme, authority) = (uri.scheme_str(), uri.authority());
+            let (Some(scheme), Some(authority)) = (scheme, authority) else { return Err(wrong()) };
+            let plain = uri.path() == "/" && uri.query().is_none();
+            if !plain || !["http", "https"].contains(&scheme) || has_user(authority) {
+                return Err(wrong());
+            }
+            hosts.names.push(authority.host().to_ascii_lowercase());
+            hosts.origins.push(format!("{scheme}://{authority}").to_ascii_lowercase());
+        }
+        Ok(hosts)
+    }
+
+    /// Whether a request is for this process, by every name that it gives.
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+        let in_header = request.headers().get_all(header::HOST).iter().map(authority);
+        let in_address = request.uri().authority().cloned().map(Some);
+        let mut given = in_header.chain(in_address).peekable();
+        let named = given.peek().is_some();
+        let known = given.all(|given| given.is_some_and(|given| self.knows(&given)));
+        if named && known {
+            return Ok(());
+        }
+        let detail = "this process does not answer under that name; `serve --public-url` names \
+                      the addresses under which it does";
+        Err(Problem::new(Reason::HostNotAllowed, detail))
+    }
+
+    fn knows(&self, authority: &Authority) -> bool {
+        let host = authority.host().to_ascii_lowercase();
+        let inside = host.trim_start_matches('[').trim_end_matches(']');
+        !has_user(authority)
+            && (host == "localhost"
+                || inside.parse::<IpAddr>().is_ok()
+                || self.names.contains(&host))
+    }
+
+    /// Whether a page is from here: from a public address, or from the name that it asks.
+    pub(crate) fn is_own_origin<B>(&self, origin: &HeaderValue, request: &Request<B>) -> bool {
+        let Ok(origin) = origin.to_str().map(str::to_ascii_lowercase) else { return false };
+        if self.origins.contains(&origin) {
+            return true;
+        }
+        let Some((_, of_page)) = origin.split_once("://") else { return false };
+        let host = request.headers().get(header::HOST).and_then(authority);
+        let asked = request.uri().authority().cloned().or(host);
+        asked.is_some_and(|asked| asked.as_str().eq_ignore_ascii_case(of_page))
+    }
+}
+
+fn authority(value: &HeaderValue) -> Option<Authority> {
+    Authority::try_from(value.as_bytes()).ok()
+}
+
+fn has_user(authority: &Authority) -> bool {
+    authority.as_str().contains('@')
+}

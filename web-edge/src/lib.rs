@@ -1,0 +1,22 @@
+//! HTTP with JSON in front of gRPC, on the same port; also gRPC-Web, and unary calls of Connect.
+//!
+//! A call by HTTP is another spelling of a gRPC call: [`WebEdge`] stands in front of the stack that
+//! answers gRPC and writes it anew, so that access, limits and forwarding are in one place.
+//!
+//! - [`Routes`]: the routes, read from the `google.api.http` options of the methods.
+//! - [`Hosts`]: the names under which a process answers. The guard refuses what a web page of
+//!   somebody else could send.
+//! - [`Problem`]: a refusal as RFC 9457 has it, made from the table of reasons.
+//!
+//! Never here: a service by its name, or who may call what.
+
+mod front; // tells gRPC from HTTP with JSON
+mod grpc_web; // frames of gRPC over any HTTP
+mod guard; // what a web page of somebody else could send is refused
+mod problem; // refusals
+mod rest; // calls by the routes of the protos
+
+pub use front::{Settings, Subject, Web, WebEdge};
+pub use guard::Hosts;
+pub use problem::Problem;
+pub use rest::{Route, Routes, RoutesError};

@@ -1,0 +1,175 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, TE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use shared_events::contract::Reason;
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::connect::Encoding;
+use super::request::{Head, OneMessage, Shared};
+use super::routes::{Matched, Route};
+use super::stream::Form;
+use super::{answer, connect, lines, stream};
+use crate::front::Web;
+use crate::problem::Problem;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// How long a caller waits, as RFC 7240 has it: `wait=3`, in seconds.
+const PREFER: &str = "prefer";
+
+/// How a call is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// By the routes.
+    Rest,
+    /// By the Connect protocol.
+    Connect(Encoding),
+}
+
+/// A call by HTTP whose gRPC call is under way.
+pub(crate) struct Call {
+    pub(super) route: Arc<Route>,
+    pub(super) spelling: Spelling,
+    pub(super) shared: Shared,
+    /// Whether it had a precondition in a header.
+    pub(super) conditional: bool,
+    /// The versions that the caller has.
+    pub(super) if_none_match: Option<HeaderValue>,
+    pub(super) head_only: bool,
+    /// The form of a stream.
+    pub(super) form: Form,
+    path: String,
+    trace_id: Option<String>,
+}
+
+/// Refuses to answer a stream as one object: concatenated objects are no JSON.
+pub(crate) fn check_form(matched: &Matched, headers: &HeaderMap) -> Result<(), Problem> {
+    if !matched.route.rpc.gives_stream || Form::asked_for(headers.get(ACCEPT)).is_some() {
+        return Ok(());
+    }
+    let detail = "this is a stream: send `Accept: application/x-ndjson` or `text/event-stream`";
+    Err(Problem::new(Reason::NotAcceptable, detail))
+}
+
+/// Writes a call by HTTP as a gRPC call.
+pub(crate) fn translate(
+    web: &Arc<Web>,
+    (matched, spelling): (Matched, Spelling),
+    request: Request<Body>,
+) -> (Call, Request<Body>) {
+    let (parts, body) = request.into_parts();
+    let shared = Shared::default();
+    let route = Arc::clone(&matched.route);
+    let call = Call {
+        spelling,
+        shared: shared.clone(),
+        conditional: parts.headers.contains_key(IF_MATCH),
+        if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
+        head_only: matched.head_only,
+        form: Form::asked_for(parts.headers.get(ACCEPT)).unwrap_or_default(),
+        path: parts.uri.path().to_owned(),
+        trace_id: trace_id(&parts.headers),
+        route: Arc::clone(&route),
+    };
+    let mut headers = passed(&parts.headers, &web.passed_headers);
+    if let (Spelling::Connect(_), Some(timeout)) = (spelling, connect::timeout(&parts.headers)) {
+        headers.insert("grpc-timeout", timeout);
+    }
+    let query = parts.uri.query().map(str::to_owned);
+    let head = Head { matched, spelling, query, headers: parts.headers };
+    let body = match route.rpc.takes_stream {
+        true => Body::new(lines::Lines::new(head, body, shared)),
+        false => Body::new(OneMessage::new(Arc::clone(web), head, body, shared)),
+    };
+    let mut inner = Request::new(body);
+    *inner.method_mut() = Method::POST;
+    *inner.uri_mut() = Uri::from(route.rpc.path.clone());
+    *inner.version_mut() = Version::HTTP_2;
+    *inner.headers_mut() = headers;
+    *inner.extensions_mut() = parts.extensions;
+    (call, inner)
+}
+
+/// The headers of the gRPC call: who calls, his trace, how long he waits, and nothing else.
+pub(crate) fn passed(given: &HeaderMap, more: &[HeaderName]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    for name in [AUTHORIZATION, TRACEPARENT, TRACESTATE].iter().chain(more) {
+        if let Some(value) = given.get(name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    let timeout = wait(given).map(|wait| format!("{}S", wait.as_secs()));
+    if let Some(timeout) = timeout.and_then(|timeout| HeaderValue::from_str(&timeout).ok()) {
+        headers.insert("grpc-timeout", timeout);
+    }
+    headers
+}
+
+/// How long the caller waits, if he says so.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    /// gRPC writes a time with eight digits at most; no call waits for so long.
+    const WAIT_MAX: u64 = 3_600;
+    let prefer = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let mut wishes = prefer.flat_map(|value| value.split(','));
+    let seconds: u64 = wishes.find_map(|wish| wish.trim().strip_prefix("wait=")?.parse().ok())?;
+    Some(Duration::from_secs(seconds.min(WAIT_MAX)))
+}
+
+/// The id in a W3C trace context.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1)?;
+    let valid = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    valid.then(|| id.to_ascii_lowercase())
+}
+
+impl Call {
+    /// Writes the gRPC call's answer as one by HTTP.
+    pub(crate) async fn answer(
+        self,
+        answer: impl Future<Output = Result<Response<Body>, Infallible>>,
+    ) -> Response<Body> {
+        let Ok(answer) = answer.await;
+        let early = Status::from_header_map(answer.headers()).filter(|it| it.code() != Code::Ok);
+        if let Some(status) = early {
+            return self.refused(&status);
+        }
+        match self.route.rpc.gives_stream {
+            true => stream::answer(self, answer).await,
+            false => answer::answer(self, answer).await,
+        }
+    }
+
+    /// The answer to a call that was refused.
+    pub(super) fn refused(&self, status: &Status) -> Response<Body> {
+        match self.spelling {
+            Spelling::Rest => self.problem_of(status).into_response(),
+            Spelling::Connect(_) => connect::refused(status, self.unread().as_ref()),
+        }
+    }
+
+    /// Why the request could not be read to its end.
+    pub(super) fn unread(&self) -> Option<Problem> {
+        self.shared.with(|known| known.problem.take())
+    }
+
+    /// Why a call was refused, or broke off.
+    pub(super) fn problem_of(&self, status: &Status) -> Problem {
+        let unread = match status.code() {
+            // The request could not be read: then the services know less than we do.
+            Code::Cancelled => self.unread(),
+            _ => None,
+        };
+        self.problem(unread.unwrap_or_else(|| Problem::from_status(status, self.conditional)))
+    }
+
+    /// A problem of this call.
+    pub(super) fn problem(&self, problem: Problem) -> Problem {
+        problem.of(&self.path).traced(self.trace_id.clone())
+    }
+}

@@ -1,0 +1,24 @@
+//! Calls by HTTP with JSON, carried out by the routes that the protos name.
+//! Never here: a service by its name.
+
+mod answer; // answers of one message
+mod call; // a call by HTTP as a gRPC call
+mod conditions; // what headers of HTTP say about a command
+pub(crate) mod connect; // unary calls of the Connect protocol
+mod cursor; // positions of a stream, as one text
+mod frames; // gRPC messages of a body
+mod json; // JSON → message → JSON
+mod lines; // commands by lines
+mod query; // parameters of an address → JSON
+mod request; // path, parameters and body → one message
+mod routes; // which method a path means
+mod rpc; // what is known about a method
+mod stream; // answers of many messages
+mod template; // path templates of google.api.http
+
+pub(crate) use call::{Spelling, check_form, passed, translate};
+pub(crate) use routes::Matched;
+pub use routes::{Route, Routes, RoutesError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use http::uri::PathAndQuery;
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
+};
+
+use super::RoutesError;
+
+/// Fields from a message down to one of its values.
+pub(crate) type Place = Vec<FieldDescriptor>;
+
+/// What is known about a method of gRPC.
+pub(crate) struct Rpc {
+    /// Its path, such as `/ordinal.orders.v1.OrderService/GetOrder`.
+    pub(crate) path: PathAndQuery,
+    pub(crate) input: MessageDescriptor,
+    pub(crate) output: MessageDescriptor,
+    /// Whether many messages are sent.
+    pub(crate) takes_stream: bool,
+    /// Whether many messages are answered.
+    pub(crate) gives_stream: bool,
+    /// Where a request id is written.
+    pub(crate) request_id: Option<Place>,
+    /// Where the version that is required is written.
+    pub(crate) etag: Option<Place>,
+    /// Where it is said that nothing shall be changed.
+    pub(crate) validate_only: Option<Place>,
+    /// Where the version of what is answered stands.
+    pub(crate) answered_etag: Option<Place>,
+    /// Of a stream that can be resumed: the positions after which it begins.
+    pub(crate) after: Option<FieldDescriptor>,
+    /// Where an item of it has positions.
+    pub(crate) positions: Vec<Place>,
+}
+
+impl Rpc {
+    pub(crate) fn new(method: &MethodDescriptor) -> Result<Self, RoutesError> {
+        let (input, output) = (method.input(), method.output());
+        let service = method.parent_service().full_name().to_owned();
+        let path = format!("/{service}/{}", method.name());
+        let path = path.parse().map_err(|_| RoutesError::Template(path))?;
+        let after = input
+            .get_field_by_name("after")
+            .filter(|field| field.is_list() && field.kind().as_message().is_some_and(is_position));
+        let mut positions = Vec::new();
+        if after.is_some() {
+            find_positions(&output, &mut Vec::new(), &mut positions);
+        }
+        let either =
+            |top: &str, nested: [&str; 2]| place(&input, &[top]).or_else(|| place(&input, &nested));
+        Ok(Self {
+            path,
+            takes_stream: method.is_client_streaming(),
+            gives_stream: method.is_server_streaming(),
+            request_id: either("request_id", ["options", "request_id"]),
+            etag: place(&input, &["options", "etag"]),
+            validate_only: either("validate_only", ["options", "validate_only"]),
+            answered_etag: place(&output, &["order", "etag"]),
+            after,
+            positions,
+            input,
+            output,
+        })
+    }
+}
+
+/// The fields of these names, one in the other.
+pub(crate) fn place(message: &MessageDescriptor, names: &[&str]) -> Option<Place> {
+    let (first, rest) = names.split_first()?;
+    let field = message.get_field_by_name(first).filter(|field| !field.is_list())?;
+    if rest.is_empty() {
+        return Some(vec![field]);
+    }
+    let mut below = place(field.kind().as_message()?, rest)?;
+    below.insert(0, field);
+    Some(below)
+}
+
+/// The value there, if it is set.
+pub(crate) fn value_at(message: &DynamicMessage, place: &[FieldDescriptor]) -> Option<Value> {
+    let (first, rest) = place.split_first()?;
+    if first.supports_presence() && !message.has_field(first) {
+        return None;
+    }
+    let value = message.get_field(first);
+    match value.as_message() {
+        Some(inner) if !rest.is_empty() => value_at(inner, rest),
+        _ if rest.is_empty() => Some(value.into_owned()),
+        _ => None,
+    }
+}
+
+/// Sets the value there.
+pub(crate) fn set_at(message: &mut DynamicMessage, place: &[FieldDescriptor], value: Value) {
+    let Some((first, rest)) = place.split_first() else { return };
+    if rest.is_empty() {
+        message.set_field(first, value);
+    } else if let Some(inner) = message.get_field_mut(first).as_message_mut() {
+        set_at(inner, rest, value);
+    }
+}
+
+/// Whether a message is a position in a shard: `shard`, `position` and perhaps `mark`.
+pub(crate) fn is_position(message: &MessageDescriptor) -> bool {
+    let of = |name: &str| message.get_field_by_name(name).map(|field| field.kind());
+    let marked = message.fields().len() == 3 && of("mark") == Some(Kind::Fixed64);
+    of("shard") == Some(Kind::Uint32)
+        && of("position") == Some(Kind::Uint64)
+        && (message.fields().len() == 2 || marked)
+}
+
+/// Positions of items are in fields named `position` and `through`.
+fn find_positions(message: &MessageDescriptor, above: &mut Place, found: &mut Vec<Place>) {
+    /// Deeper messages describe orders.
+    const DEPTH_MAX: usize = 2;
+    for field in message.fields() {
+        let kind = field.kind();
+        let Some(inner) = kind.as_message() else { continue };
+        above.push(field.clone());
+        if ["position", "through"].contains(&field.name()) && is_position(inner) {
+            found.push(above.clone());
+        } else if !field.is_list() && above.len() <= DEPTH_MAX {
+            find_positions(inner, above, found);
+        }
+        above.pop();
+    }
+}
