@@ -246,7 +246,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "event-journal/src/",
             "order-actor/src/projections/",
             "inventory-stream/src/movements.rs",
-            "inventory-stream/src/reconcile.rs",
+            "inventory-stream/src/reconcile",
             "inventory-stream/src/service.rs",
             "inventory-stream/src/store/",
             "notification/src/ledger/",

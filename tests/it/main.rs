@@ -34,6 +34,7 @@ mod ids;
 mod kills;
 mod layers;
 mod load;
+mod locations;
 mod messages;
 mod names;
 mod nodes;

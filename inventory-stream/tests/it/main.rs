@@ -16,6 +16,8 @@ mod conservation;
 mod edge;
 mod follower;
 mod holders;
+mod location_laws;
+mod locations;
 mod migrations;
 mod movements;
 mod reservation;

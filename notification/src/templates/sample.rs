@@ -82,6 +82,7 @@ impl Sample {
                     carrier: carrier.clone(),
                     tracking: tracking.clone(),
                     shipment_reference: String::new(),
+                    location: None,
                 };
                 let corrected = OrderFact::ShipmentCorrected {
                     order,
@@ -104,6 +105,7 @@ impl Sample {
                     tracking,
                     return_until,
                     shipment_reference: String::new(),
+                    location: None,
                 }]
             }
             Kind::ReturnReceived => {
@@ -137,6 +139,7 @@ impl Sample {
                 return_reference: self.text.clone(),
                 kept: self.kept(),
                 rejected_reason: reason,
+                location: None,
             }],
             Kind::Refund => vec![OrderFact::RefundRequested {
                 refund: order.total,

@@ -109,6 +109,7 @@ fn returned(return_id: ReturnId) -> Fact {
         return_reference: String::new(),
         kept: Vec::new(),
         rejected_reason: String::new(),
+        location: None,
     })
 }
 

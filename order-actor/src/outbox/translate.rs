@@ -36,7 +36,13 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             }]
         }
         Event::LinesFulfilled {
-            shipment_id, lines, carrier, tracking, shipment_reference, ..
+            shipment_id,
+            lines,
+            carrier,
+            tracking,
+            shipment_reference,
+            location,
+            ..
         } => vec![OrderFact::LinesFulfilled {
             order,
             shipment_id: *shipment_id,
@@ -44,6 +50,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             carrier: carrier.clone(),
             tracking: tracking.clone(),
             shipment_reference: shipment_reference.clone(),
+            location: location.clone(),
         }],
         Event::OrderFulfilled {
             shipment_id,
@@ -51,6 +58,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             carrier,
             tracking,
             shipment_reference,
+            location,
             return_until,
             ..
         } => vec![OrderFact::Fulfilled {
@@ -61,6 +69,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             tracking: tracking.clone(),
             return_until: *return_until,
             shipment_reference: shipment_reference.clone(),
+            location: location.clone(),
         }],
         Event::ReturnRequested { .. }
         | Event::ReturnEscalated { .. }

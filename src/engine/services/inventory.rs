@@ -38,7 +38,7 @@ pub static SERVICE: Service = Service {
     rpcs: &[Rpc {
         name: "ordinal.inventory.v1.InventoryService",
         may_call: |method, role| match method {
-            "SetBackorder" => role == Role::Ops,
+            "SetBackorder" | "SetLocation" => role == Role::Ops,
             _ => matches!(role, Role::Service | Role::Ops),
         },
         message_bytes_max: 1024 * 1024,
