@@ -184,6 +184,7 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::Returned { .. }
             | OrderFact::ShipmentUndone { .. } => true,
             OrderFact::Confirmed { .. }
+            | OrderFact::LinesAllocated { .. }
             | OrderFact::ReturnRequested { .. }
             | OrderFact::ReturnApproved { .. }
             | OrderFact::ReturnOverdue { .. }
@@ -242,6 +243,7 @@ fn apply(
             (StepKind::Restock, restocked)
         }
         OrderFact::Confirmed { .. }
+        | OrderFact::LinesAllocated { .. }
         | OrderFact::ReturnRequested { .. }
         | OrderFact::ReturnApproved { .. }
         | OrderFact::ReturnOverdue { .. }

@@ -7,6 +7,8 @@ pub enum Kind {
     Received,
     /// All units are reserved.
     Confirmed,
+    /// Stock came for units that waited.
+    Allocated,
     /// Some units will not be delivered.
     LinesCancelled,
     /// The order is cancelled, by the customer or by operators.
@@ -44,7 +46,8 @@ impl Kind {
     const fn next(self) -> Option<Self> {
         Some(match self {
             Self::Received => Self::Confirmed,
-            Self::Confirmed => Self::LinesCancelled,
+            Self::Confirmed => Self::Allocated,
+            Self::Allocated => Self::LinesCancelled,
             Self::LinesCancelled => Self::Cancelled,
             Self::Cancelled => Self::OutOfStock,
             Self::OutOfStock => Self::Expired,
@@ -67,6 +70,7 @@ impl Kind {
         match self {
             Self::Received => "RECEIVED",
             Self::Confirmed => "CONFIRMED",
+            Self::Allocated => "ALLOCATED",
             Self::LinesCancelled => "LINES_CANCELLED",
             Self::Cancelled => "CANCELLED",
             Self::OutOfStock => "OUT_OF_STOCK",
@@ -88,6 +92,7 @@ impl Kind {
         let kind = match fact {
             OrderFact::Created { .. } => Self::Received,
             OrderFact::Confirmed { .. } => Self::Confirmed,
+            OrderFact::LinesAllocated { .. } => Self::Allocated,
             OrderFact::LinesCancelled { .. } => Self::LinesCancelled,
             OrderFact::Cancelled { reason, .. } => match reason {
                 CancelReason::InsufficientStock => Self::OutOfStock,

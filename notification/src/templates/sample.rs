@@ -67,6 +67,10 @@ impl Sample {
                     backordered: lines,
                 }]
             }
+            Kind::Allocated => {
+                let backordered = lines.clone();
+                vec![OrderFact::LinesAllocated { order, lines, backordered }]
+            }
             Kind::LinesCancelled => self.lines_cancelled(),
             Kind::Cancelled => {
                 [CancelReason::CustomerRequest, CancelReason::Ops].map(cancelled).into()

@@ -6,6 +6,16 @@ use shared_events::contract::{
 use super::returns;
 use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Totals};
 
+/// The units that wait for stock.
+fn waiting(details: &Details) -> Vec<LineUnits> {
+    let units_of = |line: &Line| {
+        let quantity = Quantity::new(line.backordered).ok()?;
+        Some(LineQuantity { line: line.number, quantity })
+    };
+    let waiting: Vec<_> = details.lines.iter().filter_map(units_of).collect();
+    units(details, &waiting)
+}
+
 /// The facts published for an event. Private events and public facts are separate types, and this
 /// is the only bridge between them. `after` is the order after the event.
 #[must_use]
@@ -20,8 +30,10 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             let (reservation_id, backordered) = (*reservation_id, units(details, backordered));
             vec![OrderFact::Confirmed { order, reservation_id, backordered }]
         }
-        // Stock has published `inventory.allocated.v1`.
-        Event::LinesAllocated { .. } => Vec::new(),
+        Event::LinesAllocated { lines, .. } => {
+            let (lines, backordered) = (units(details, lines), waiting(details));
+            vec![OrderFact::LinesAllocated { order, lines, backordered }]
+        }
         Event::LinesCancelled { lines, reason, text, .. } => {
             let (lines, text) = (units(details, lines), text.clone());
             vec![OrderFact::LinesCancelled { order, lines, reason: *reason, text }]

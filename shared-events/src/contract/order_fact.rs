@@ -104,6 +104,15 @@ facts! {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             backordered: Vec<LineUnits>,
         }
+        /// `order.lines.allocated.v1`: stock came for these units, which were backordered.
+        "order.lines.allocated.v1" => LinesAllocated {
+            #[serde(flatten)]
+            order: OrderHeader,
+            lines: Vec<LineUnits>,
+            /// Units of the order that still wait for stock.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            backordered: Vec<LineUnits>,
+        }
         /// `order.lines.cancelled.v1`: these units will not be delivered; the order continues.
         "order.lines.cancelled.v1" => LinesCancelled {
             #[serde(flatten)]
@@ -316,6 +325,7 @@ impl OrderFact {
         match self {
             Self::Created { order, .. }
             | Self::Confirmed { order, .. }
+            | Self::LinesAllocated { order, .. }
             | Self::LinesCancelled { order, .. }
             | Self::Cancelled { order, .. }
             | Self::LinesFulfilled { order, .. }

@@ -317,10 +317,13 @@ pub fn bodies() -> Vec<FactBody> {
 
 /// Facts of holds, corrections and parcels, which were published later.
 fn later(order: &OrderHeader) -> Vec<FactBody> {
+    let (lines, backordered) = (units(), units());
+    let allocated = OrderFact::LinesAllocated { order: order.clone(), lines, backordered };
     let hold_id = "0190a0b0-0000-7000-8000-000000000008".parse().unwrap();
     let shipment_id = "0190a0b0-0000-7000-8000-000000000004".parse().unwrap();
     let shipment_reference = "W-2010/7".to_owned();
     let facts = vec![
+        allocated,
         OrderFact::Held {
             order: order.clone(),
             hold_id,
