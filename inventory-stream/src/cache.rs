@@ -8,7 +8,7 @@
 //! generation, which is kept in the database and renewed whenever a change may have gone unnoticed.
 //! Never here: whether a product has units left for anybody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -129,7 +129,8 @@ impl StockCache {
             Ok(Cached::Value(value)) => match parse_value(&value) {
                 // Redis expires keys by its own clock; this check uses ours.
                 Some((level, read_at)) if (self.inner.now)().since(read_at) < self.inner.keep => {
-                    CacheLookup::Hit(Stock { sku: sku.clone(), level }, read_at)
+                    let (sku, elsewhere) = (sku.clone(), BTreeMap::new());
+                    CacheLookup::Hit(Stock { sku, level, elsewhere }, read_at)
                 }
                 _ => {
                     self.forget(&generation.id, std::slice::from_ref(sku)).await;
@@ -145,7 +146,8 @@ impl StockCache {
         }
     }
 
-    /// Fills a missing product, unless it has changed since it was read; returns whether it did.
+    /// Fills a missing product that is only at `main`, unless it has changed since it was read;
+    /// returns whether it did.
     pub async fn fill(&self, token: FillToken, level: StockLevel, read_at: Timestamp) -> bool {
         let value = value(level, read_at);
         match self.inner.cache.fill(token.place, &value, self.inner.keep).await {

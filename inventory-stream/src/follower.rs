@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_events::contract::{
-    Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderFact, OrderId, Origin,
-    ReturnedUnits, Sku, Timestamp,
+    Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, LocationName, OrderFact,
+    OrderId, Origin, ReturnedUnits, Sku, Timestamp,
 };
 use shared_events::stream::{Blame, Cursors, Database, Handler, NewFact, Outbox, Tx};
 
@@ -13,6 +13,9 @@ use crate::domain::{
 };
 use crate::movements::{self, Cause};
 use crate::store;
+
+/// The reason of units that are added because orders hold them.
+const HELD: &str = "history set back: these units are held for orders";
 
 /// Reservations read in one query when the log was set back.
 const PAGE: u32 = 1_000;
@@ -44,7 +47,8 @@ impl Handler<Fact> for StockFollower {
         }
         let mut reservations = store::reservations(&self.database, tx, &orders).await?;
         let skus = skus(facts, &reservations);
-        let mut stock = StockLevels::new(store::lock(&self.database, tx, &skus).await?);
+        let named = facts.iter().any(|fact| location_of(fact).is_some());
+        let mut stock = store::lock(&self.database, tx, &skus, named).await?;
         let mut touched = BTreeSet::new();
         let mut answers = Vec::new();
         for (index, fact) in facts.iter().enumerate() {
@@ -63,7 +67,7 @@ impl Handler<Fact> for StockFollower {
         answers.extend(store::allocate(&self.database, tx, &mut stock, None, now).await?);
         let published = self.outbox.write(tx, answers, now).await?;
         let (cause, moved) = (Cause::Orders, movements::by_product(&published));
-        store::change(&self.database, tx, cause, stock.changes(), &moved, now).await?;
+        store::apply(&self.database, tx, cause, &stock, &moved, now).await?;
         Ok(())
     }
 
@@ -123,19 +127,22 @@ impl StockFollower {
     /// as a movement.
     async fn undo(&self, tx: &mut Tx, gone: &[Reservation]) -> Result<(), Blame> {
         let skus: BTreeSet<Sku> = gone.iter().flat_map(Reservation::skus).cloned().collect();
-        let mut stock = StockLevels::new(store::lock(&self.database, tx, &skus).await?);
+        let mut stock = store::lock(&self.database, tx, &skus, false).await?;
         for reservation in gone {
             reservation.undo(&mut stock);
         }
         for sku in &skus {
-            let short = -stock.level(sku).free();
-            if short > 0 {
-                let (units, reason) = (short, "history set back: these units are held for orders");
-                store::add_unaccounted(tx, sku, units, reason, (self.now)()).await?;
+            let elsewhere = stock.elsewhere(sku).into_keys();
+            for location in std::iter::once(LocationName::main()).chain(elsewhere) {
+                let (place, now) = (stock.place(sku, &location), (self.now)());
+                if place.free() < 0 {
+                    let (at, units) = ((sku, &location), -place.free());
+                    store::add_unaccounted(tx, at, units, HELD, now).await?;
+                }
             }
         }
         let (cause, now) = (Cause::SetBack, (self.now)());
-        store::change(&self.database, tx, cause, stock.changes(), &BTreeMap::new(), now).await?;
+        store::apply(&self.database, tx, cause, &stock, &BTreeMap::new(), now).await?;
         store::forget_reservations(&self.database, tx, gone).await?;
         Ok(())
     }
@@ -145,6 +152,18 @@ impl StockFollower {
 fn answer_to(fact: &Fact, nth: u16, answer: InventoryFact) -> NewFact {
     let id = FactId::caused_by(Origin::Inventory, fact.id, answer.kind(), nth);
     NewFact::caused_by(fact, id, FactBody::Inventory(answer))
+}
+
+/// The location that a fact names.
+const fn location_of(fact: &Fact) -> Option<&LocationName> {
+    match &fact.body {
+        FactBody::Order(
+            OrderFact::LinesFulfilled { location, .. }
+            | OrderFact::Fulfilled { location, .. }
+            | OrderFact::Returned { location, .. },
+        ) => location.as_ref(),
+        _ => None,
+    }
 }
 
 /// The order whose stock a fact moves, if it moves any.
@@ -167,6 +186,7 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::Edited { .. }
             | OrderFact::EditRefused { .. } => true,
             OrderFact::Confirmed { .. }
+            | OrderFact::LinesAllocated { .. }
             | OrderFact::ReturnRequested { .. }
             | OrderFact::ReturnApproved { .. }
             | OrderFact::ReturnOverdue { .. }
@@ -233,6 +253,7 @@ fn apply(
             (StepKind::Restock, restocked)
         }
         OrderFact::Confirmed { .. }
+        | OrderFact::LinesAllocated { .. }
         | OrderFact::ReturnRequested { .. }
         | OrderFact::ReturnApproved { .. }
         | OrderFact::ReturnOverdue { .. }
@@ -244,7 +265,8 @@ fn apply(
         | OrderFact::ShipmentCorrected { .. }
         | OrderFact::Delivered { .. } => return Ok(Vec::new()),
     };
-    reservation.step(Step { fact_id: fact.id, kind, lines }, stock)
+    let location = location_of(fact).cloned();
+    reservation.step(Step { fact_id: fact.id, kind, lines, location }, stock)
 }
 
 fn came_back(units: &ReturnedUnits) -> LineUnits {

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Fact, FactBody, InventoryFact, Quantity, Sku, Timestamp};
+use shared_events::contract::{
+    Fact, FactBody, InventoryFact, LineUnits, LocationName, Quantity, Sku, StockLine, Timestamp,
+};
 use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -80,10 +82,16 @@ pub enum MovementKind {
     Allocated,
 }
 
-/// A fact of the outbox that moved units of a product: its shard, its position, its effect, and the
-/// number of units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MovedBy(u16, u64, MovementKind, i64);
+/// A fact of the outbox that moved units of a product: its shard, its position, its effect, the
+/// number of units, and their location, left out for `main`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedBy(
+    u16,
+    u64,
+    MovementKind,
+    i64,
+    #[serde(default, skip_serializing_if = "LocationName::is_main")] LocationName,
+);
 
 impl MovedBy {
     /// The changes of the units on hand and of the units reserved.
@@ -99,6 +107,11 @@ impl MovedBy {
         }
     }
 
+    /// The shard and position of the fact.
+    const fn place(&self) -> (u16, u64) {
+        (self.0, self.1)
+    }
+
     const fn allocated(&self) -> i64 {
         if matches!(self.2, MovementKind::Allocated) { self.3 } else { 0 }
     }
@@ -109,13 +122,16 @@ pub(crate) fn by_product(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
     let mut moved: BTreeMap<Sku, Vec<MovedBy>> = BTreeMap::new();
     for fact in facts {
         let FactBody::Inventory(body) = &fact.body else { continue };
-        for (kind, sku, quantity) in moved_by(body) {
+        for (kind, line) in moved_by(body) {
+            let StockLine { sku, quantity, location } = line;
             let units = i64::from(quantity.get());
-            let all = moved.entry(sku.clone()).or_default();
-            match all.last_mut() {
-                // A product may stand on several lines of an order.
-                Some(last) if (last.0, last.1) == (fact.shard, fact.position) => last.3 += units,
-                _ => all.push(MovedBy(fact.shard, fact.position, kind, units)),
+            let all = moved.entry(sku).or_default();
+            let of_fact = |one: &&mut MovedBy| one.place() == (fact.shard, fact.position);
+            // A product may stand on several lines of an order.
+            let mut same = all.iter_mut().rev().take_while(of_fact);
+            match same.find(|one| one.4 == location) {
+                Some(one) => one.3 += units,
+                None => all.push(MovedBy(fact.shard, fact.position, kind, units, location)),
             }
         }
     }
@@ -123,7 +139,7 @@ pub(crate) fn by_product(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
 }
 
 /// What a fact does to units of products.
-fn moved_by(fact: &InventoryFact) -> Vec<(MovementKind, &Sku, Quantity)> {
+fn moved_by(fact: &InventoryFact) -> Vec<(MovementKind, StockLine)> {
     let (kind, lines) = match fact {
         InventoryFact::Reserved { lines, .. } | InventoryFact::EditReserved { lines, .. } => {
             (MovementKind::Reserved, lines)
@@ -131,13 +147,30 @@ fn moved_by(fact: &InventoryFact) -> Vec<(MovementKind, &Sku, Quantity)> {
         InventoryFact::Released { lines, .. } => (MovementKind::Released, lines),
         InventoryFact::Committed { lines, .. } => (MovementKind::Committed, lines),
         InventoryFact::Restocked { lines, .. } => (MovementKind::Restocked, lines),
-        InventoryFact::Allocated { lines, .. } => {
-            let kind = MovementKind::Allocated;
-            return lines.iter().map(|units| (kind, &units.sku, units.quantity)).collect();
+        InventoryFact::Allocated { lines, elsewhere, .. } => {
+            return allocated_by(lines, elsewhere);
         }
         InventoryFact::Rejected { .. } | InventoryFact::EditRejected { .. } => return Vec::new(),
     };
-    lines.iter().map(|line| (kind, &line.sku, line.quantity)).collect()
+    lines.iter().map(|line| (kind, line.clone())).collect()
+}
+
+/// The units that came, by product and location: of all of them, those elsewhere are told apart.
+fn allocated_by(lines: &[LineUnits], elsewhere: &[StockLine]) -> Vec<(MovementKind, StockLine)> {
+    let mut main: BTreeMap<&Sku, u32> = BTreeMap::new();
+    for units in lines {
+        *main.entry(&units.sku).or_default() += units.quantity.get();
+    }
+    for line in elsewhere {
+        let left = main.entry(&line.sku).or_default();
+        *left = left.saturating_sub(line.quantity.get());
+    }
+    let main = main.into_iter().filter_map(|(sku, units)| {
+        let quantity = Quantity::new(units).ok()?;
+        Some(StockLine { sku: sku.clone(), quantity, location: LocationName::main() })
+    });
+    let all = main.chain(elsewhere.iter().cloned());
+    all.map(|line| (MovementKind::Allocated, line)).collect()
 }
 
 /// The position of a movement among those of its product.
@@ -177,6 +210,8 @@ pub struct StockMovement {
     pub allocated: i64,
     /// On hand and reserved afterwards, where that is known.
     pub after: Option<(i64, i64)>,
+    /// Where the units are, or were.
+    pub location: LocationName,
     /// The cause of its row.
     pub cause: Cause,
     /// The fact, where a fact caused it.
@@ -205,7 +240,7 @@ pub async fn list(
         before.map_or(i64::MAX, |position| i64::try_from(position.number).unwrap_or(i64::MAX));
     let rows = sqlx::query(
         "SELECT number, delta, held, on_hand, reserved, cause, COALESCE(facts, ''),
-                COALESCE(reason, ''), COALESCE(asked_by, ''), COALESCE(request_id, ''), at
+                COALESCE(reason, ''), COALESCE(asked_by, ''), COALESCE(request_id, ''), at, location
          FROM movements WHERE sku = $1 AND number <= $2 ORDER BY number DESC LIMIT $3",
     )
     .bind(sku.as_str())
@@ -224,13 +259,17 @@ pub async fn list(
             break;
         }
     }
-    let named: Vec<MovedBy> = found.iter().filter_map(|(_, moved)| *moved).collect();
-    let mut facts = facts(database, &named).await?;
+    let named: Vec<(u16, u64)> =
+        found.iter().filter_map(|(_, moved)| moved.as_ref().map(MovedBy::place)).collect();
+    let facts = facts(database, &named).await?;
     let with_fact = |(mut movement, moved): (StockMovement, Option<MovedBy>)| {
-        if let Some(MovedBy(shard, position, kind, _)) = moved {
+        if let Some(MovedBy(shard, position, kind, _, location)) = moved {
+            // Units of one fact may be at several locations.
             let (order_id, id) = facts
-                .remove(&(shard, position))
+                .get(&(shard, position))
+                .cloned()
                 .ok_or(DatabaseError::Corrupt("fact that a movement names"))?;
+            movement.location = location;
             movement.fact = Some(MovementFact { kind, shard, position, id, order_id });
         }
         Ok(movement)
@@ -246,12 +285,15 @@ fn split_row(row: &AnyRow) -> Result<Vec<(StockMovement, Option<MovedBy>)>, Data
     let (on_hand, reserved): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
     let cause: String = row.try_get(5)?;
     let facts: String = row.try_get(6)?;
+    let location: Option<String> = row.try_get(11)?;
+    let location = location.map_or_else(|| Ok(LocationName::main()), |name| name.parse());
     let sum = StockMovement {
         position: MovementPosition { number, index: 0 },
         on_hand_change: row.try_get(1)?,
         reserved_change: row.try_get(2)?,
         allocated: 0,
         after: on_hand.zip(reserved),
+        location: location.map_err(|_| DatabaseError::Corrupt("location of a movement"))?,
         cause: Cause::parse(&cause).ok_or(DatabaseError::Corrupt("cause of a movement"))?,
         fact: None,
         reason: row.try_get(7)?,
@@ -284,13 +326,12 @@ fn split_row(row: &AnyRow) -> Result<Vec<(StockMovement, Option<MovedBy>)>, Data
 /// The order and the id of each of these facts, by shard and position.
 async fn facts(
     database: &Database,
-    named: &[MovedBy],
+    places: &[(u16, u64)],
 ) -> Result<HashMap<(u16, u64), (String, String)>, DatabaseError> {
-    if named.is_empty() {
+    if places.is_empty() {
         return Ok(HashMap::new());
     }
-    let places: Vec<(u16, u64)> = named.iter().map(|moved| (moved.0, moved.1)).collect();
-    let places = serde_json::to_string(&places).map_err(|_| DatabaseError::Corrupt("movement"))?;
+    let places = serde_json::to_string(places).map_err(|_| DatabaseError::Corrupt("movement"))?;
     let sql = database.sql(
         "SELECT outbox.shard, outbox.position, outbox.subject, fact::json ->> 'id'
          FROM json_array_elements($1::json) AS place

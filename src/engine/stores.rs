@@ -175,9 +175,10 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
     Ok(done)
 }
 
-/// A read-only snapshot of a service's database, on a connection of its own.
+/// A read-only snapshot of a service's database, on a connection of its own. Its tables are those
+/// of this program: nothing else could read them.
 pub(super) async fn snapshot(backend: &Backend, service: &Service) -> anyhow::Result<Database> {
-    Ok(match backend {
+    let database = match backend {
         Backend::Sqlite(directory) => {
             Database::sqlite_snapshot(&directory.join(service.file())).await?
         }
@@ -185,7 +186,9 @@ pub(super) async fn snapshot(backend: &Backend, service: &Service) -> anyhow::Re
             let (url, tables) = (databases.url(service.name)?, service.store.exchanged);
             Database::postgres_snapshot(url, service.name, tables).await?
         }
-    })
+    };
+    database.expect_migrated(&(service.store.migrator)(database.dialect())).await?;
+    Ok(database)
 }
 
 /// Opens the database of a service, on a server with at most this many sessions, and migrates its

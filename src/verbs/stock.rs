@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
 
-use super::args::{NotificationVerb, StockVerb, Why};
-use super::orders::pages;
+use super::args::{LocationVerb, NotificationVerb, StockVerb, Why};
+use super::orders::{at, pages};
 use super::replay;
 use crate::client::order_name::resolve;
 use crate::client::parse::Id;
@@ -23,6 +23,7 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
             on_hand,
             expected,
             allow_shortage,
+            location,
             validate_only,
             why,
             request_id,
@@ -32,15 +33,17 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
                 "sku": sku, "on_hand": on_hand, "reason": why.reason, "request_id": request_id,
                 "allow_shortage": allow_shortage, "validate_only": validate_only,
             });
+            request = at(request, location);
             if let Some(expected) = expected {
                 request["expected_on_hand"] = json!(expected);
             }
             out.answer(&ask("SetStock", request).await?, moved);
         }
-        StockVerb::Adjust { sku, delta, expected, why: Why { reason }, request_id } => {
+        StockVerb::Adjust { sku, delta, expected, location, why: Why { reason }, request_id } => {
             let request_id = request_id.unwrap_or_else(|| Id(Chance::system().uuid()));
             let mut request =
                 json!({ "sku": sku, "delta": delta, "reason": reason, "request_id": request_id });
+            request = at(request, location);
             if let Some(expected) = expected {
                 request["expected_on_hand"] = json!(expected);
             }
@@ -84,11 +87,36 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
             )
             .await?;
         }
+        StockVerb::Location(verb) => location(client, out, verb).await?,
         StockVerb::Reservation { order_id } => {
             let mut request = json!({ "order_id": order_id });
             resolve(client, &mut request, "order_id").await?;
             let answer = ask("GetReservation", request).await?;
             out.answer(&answer, |out, answer| show::reservation(out, &answer["reservation"]));
+        }
+    }
+    Ok(())
+}
+
+/// `ordinal stock location …`
+async fn location(client: &Client, out: &Output, verb: LocationVerb) -> Result<(), Failure> {
+    let ask = async |method: &str, request: Value| {
+        client.call(&format!("inventory.v1.InventoryService/{method}"), request).await
+    };
+    match verb {
+        LocationVerb::Set { name, priority, why: Why { reason } } => {
+            let mut request = json!({ "name": name, "reason": reason });
+            if let Some(priority) = priority {
+                request["priority"] = json!(priority);
+            }
+            out.answer(&ask("SetLocation", request).await?, |out, answer| {
+                show::locations(out, [&answer["location"]]);
+            });
+        }
+        LocationVerb::List => {
+            out.answer(&ask("ListLocations", json!({})).await?, |out, answer| {
+                show::locations(out, answer["locations"].as_array().into_iter().flatten());
+            });
         }
     }
     Ok(())

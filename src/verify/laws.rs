@@ -168,9 +168,10 @@ fn edit(report: &mut Report, subject: &str, details: &Details, found: &Reservati
     let waits = details.waiting_edit();
     let Some(held) = &found.edit else { return };
     let fits = waits.is_some_and(|edit| {
-        let wanted = edit.lines.wanted().into_iter().map(|units| (units.line, units.quantity));
+        let wanted =
+            edit.lines.wanted().into_iter().map(|units| (units.line, units.quantity.get()));
         edit.edit_id == held.edit_id
-            && wanted.eq(held.lines.iter().map(|units| (units.line, units.quantity)))
+            && wanted.eq(held.lines.iter().map(|held| (held.line, held.quantity)))
     });
     if !fits {
         let detail = "stock holds units for an edit that does not wait";

@@ -116,6 +116,7 @@ async fn what_waits_is_in_diffs_and_in_the_order_of_then(shop: Shop) {
     assert!(diff["changes"].as_array().unwrap().contains(&change), "{diff}");
     let request = json!({ "order_id": order, "page_size": 10 });
     let events = shop.ops.call("orders.v1.JournalService/ListOrderEvents", request).await.unwrap();
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "CONFIRMED", "ALLOCATED"]);
     let lines = json!([{ "line": 1, "quantity": 3 }]);
     assert_eq!(events["events"][2]["event"]["lines_allocated"]["lines"], lines);
     let all = json!([{ "line": 1, "quantity": 4 }]);

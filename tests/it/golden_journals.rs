@@ -43,6 +43,16 @@ fn is_lawful(place: &[&str]) {
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
+/// Tables of an earlier program cannot be checked before they are migrated, and it says so.
+fn asks_to_be_migrated(place: &[&str]) {
+    let mut arguments = vec!["verify"];
+    arguments.extend(place);
+    let verified = ordinal(&arguments);
+    assert_eq!(verified.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&verified.stderr);
+    assert!(error.contains("is to be applied: run `ordinal migrate`"), "{error}");
+}
+
 #[test]
 fn a_directory_of_version_0_1_is_read() {
     let folder = TempDir::new().unwrap();
@@ -55,6 +65,7 @@ fn a_directory_of_version_0_1_is_read() {
     assert!(unpacked.unwrap().success());
     let data = folder.path().join("sqlite");
     let place = ["--data", data.to_str().unwrap()];
+    asks_to_be_migrated(&place);
     looks_as_then(&place, "sqlite.txt");
     is_lawful(&place);
 }
@@ -75,6 +86,7 @@ async fn a_database_of_version_0_1_is_read() {
         .status();
     assert!(restored.unwrap().success() && unpacked.wait().unwrap().success());
     let place = ["--database-url", url.as_str()];
+    asks_to_be_migrated(&place);
     looks_as_then(&place, "postgres.txt");
     is_lawful(&place);
     database.drop().await;

@@ -40,6 +40,7 @@ mod issuer;
 mod kills;
 mod layers;
 mod load;
+mod locations;
 mod login;
 mod messages;
 mod names;

@@ -40,10 +40,12 @@ inventory.v1.InventoryService/AdjustStock                   ops service
 inventory.v1.InventoryService/BatchSetStock                 ops service
 inventory.v1.InventoryService/GetReservation                customer ops service
 inventory.v1.InventoryService/GetStock                      ops service
+inventory.v1.InventoryService/ListLocations                 ops service
 inventory.v1.InventoryService/ListMovements                 ops service
 inventory.v1.InventoryService/ListStock                     ops service
 inventory.v1.InventoryService/ListStockHolders              ops service
 inventory.v1.InventoryService/SetBackorder                  ops
+inventory.v1.InventoryService/SetLocation                   ops
 inventory.v1.InventoryService/SetStock                      ops service
 notifications.v1.NotificationService/GetNotification        ops service
 notifications.v1.NotificationService/ListNotifications      customer ops service

@@ -213,6 +213,26 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["backordered", "backorder limit", "2026-12-24T00:00:00Z"],
         ),
         (
+            vec!["stock", "set", "MUG", "5", "--location", "berlin"],
+            stocks("SetStock"),
+            json!({ "stock": { "sku": "MUG", "on_hand": 12, "reserved": 4, "locations": [
+                { "location": "main", "on_hand": 7, "held": 4, "free": 3 },
+                { "location": EVIL, "on_hand": 5, "free": 5 }] } }),
+            vec!["location", "main", "held", "free", "7"],
+        ),
+        (
+            vec!["stock", "location", "set", "berlin", "--priority", "2"],
+            stocks("SetLocation"),
+            json!({ "location": { "name": "berlin", "priority": 2 }, "added": true }),
+            vec!["berlin", "priority", "2"],
+        ),
+        (
+            vec!["stock", "location", "list"],
+            stocks("ListLocations"),
+            json!({ "locations": [{ "name": "main" }, { "name": EVIL, "priority": 2 }] }),
+            vec!["main", "priority", "2"],
+        ),
+        (
             vec!["stock", "list", "--prefix", "M"],
             stocks("ListStock"),
             json!({ "stock": [stock], "next_page_token": "next" }),

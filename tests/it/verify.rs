@@ -246,6 +246,18 @@ fn every_damage_is_reported_by_law_and_order() {
             ],
         ),
         (
+            "units that wait in stock, and not in the order",
+            "inventory.db",
+            format!(
+                "UPDATE reservations SET body = replace(body, '\"sku\":\"MUG\",\"quantity\":3',
+                     '\"sku\":\"MUG\",\"quantity\":3,\"backordered\":1')
+                 WHERE order_id = '{held}';
+                 UPDATE stock SET backordered = 1 WHERE sku = 'MUG'"
+            ),
+            // All sums hold.
+            vec![("reservations_as_orders", order(held))],
+        ),
+        (
             "an event that no writer wrote",
             "journal.db",
             format!(
@@ -307,6 +319,10 @@ fn every_damage_is_reported_by_law_and_order() {
             expected.into_iter().map(|(law, subject)| (law.to_owned(), subject)).collect();
         expected.sort();
         assert_eq!(found, expected, "{damage}: {report:#}");
+        if damage == "units that wait in stock, and not in the order" {
+            let detail = "line 1: 0 units wait in the order, 1 in stock";
+            assert_eq!(report["findings"][0]["detail"], detail);
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
-use shared_events::contract::{InventoryFact, LineUnits, Quantity, Sku, Timestamp};
+use shared_events::contract::{
+    InventoryFact, LineUnits, LocationName, Quantity, Sku, StockLine, Timestamp,
+};
 
+use super::parts::stock_lines;
 use super::{Reservation, ReservationState, ReservedLine, StockLevel, StockLevels};
 
 /// How many units of a product may be promised beyond those on hand, and until when.
@@ -83,9 +86,12 @@ impl Reservation {
             *left -= i64::from(on_hand);
             held.backordered = held.quantity - on_hand;
         }
-        let mut backordered = Vec::new();
-        for held in &self.lines {
+        let whole = self.whole(stock);
+        let (mut backordered, mut lines) = (Vec::new(), Vec::with_capacity(self.lines.len()));
+        for held in &mut self.lines {
+            let elsewhere = held.hold(held.allocated(), whole.as_ref(), stock);
             stock.reserve(&held.sku, i64::from(held.quantity));
+            lines.extend(stock_lines(&held.sku, held.quantity, &elsewhere));
             if let Some(units) = line_units(held, held.backordered) {
                 stock.backorder(&held.sku, i64::from(held.backordered));
                 backordered.push(units);
@@ -95,26 +101,46 @@ impl Reservation {
         InventoryFact::Reserved {
             order_id: self.order_id,
             reservation_id: self.reservation_id,
-            lines: super::reservation::stock_lines(
-                self.lines.iter().map(|held| (&held.sku, held.quantity)),
-            ),
+            lines,
             backordered,
         }
     }
 
-    /// Gives it free units of a product that it waits for; returns the units.
-    pub fn allocate(&mut self, sku: &Sku, stock: &mut StockLevels) -> Vec<LineUnits> {
-        let mut allocated = Vec::new();
+    /// The first location by priority that has all its units on hand; none where nothing is
+    /// elsewhere than at `main`.
+    fn whole(&self, stock: &StockLevels) -> Option<LocationName> {
+        if !self.lines.iter().any(|held| stock.is_located(&held.sku)) {
+            return None;
+        }
+        let mut needed: BTreeMap<&Sku, i64> = BTreeMap::new();
+        for held in &self.lines {
+            *needed.entry(&held.sku).or_default() += i64::from(held.allocated());
+        }
+        needed.retain(|_, units| *units > 0);
+        stock.whole(&needed)
+    }
+
+    /// Gives it free units of a product that it waits for; returns the units, and those of them
+    /// that are elsewhere than at `main`.
+    pub fn allocate(
+        &mut self,
+        sku: &Sku,
+        stock: &mut StockLevels,
+    ) -> (Vec<LineUnits>, Vec<StockLine>) {
+        let (mut allocated, mut elsewhere) = (Vec::new(), Vec::new());
         if self.state != ReservationState::Reserved {
-            return allocated;
+            return (allocated, elsewhere);
         }
         for held in self.lines.iter_mut().filter(|held| held.sku == *sku) {
             let free = u32::try_from(stock.level(sku).free().max(0)).unwrap_or(u32::MAX);
+            let there = held.hold(free.min(held.backordered), None, stock);
             let units = held.take_backordered(free);
             stock.backorder(sku, -i64::from(units));
             allocated.extend(line_units(held, units));
+            // Without those at `main`.
+            elsewhere.extend(stock_lines(sku, 0, &there));
         }
-        allocated
+        (allocated, elsewhere)
     }
 }
 

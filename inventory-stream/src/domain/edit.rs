@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{EditId, FactId, InventoryFact, LineUnits, Quantity, Sku};
+use shared_events::contract::{EditId, FactId, InventoryFact, LineUnits, Quantity, Sku, StockLine};
 
-use super::reservation::stock_lines;
+use super::parts::stock_lines;
 use super::{Impossible, Reservation, ReservationState, ReservedLine, Step, StepKind, StockLevels};
 
 /// Units held for an edit of the order, until the order has them or does without.
@@ -11,8 +11,8 @@ use super::{Impossible, Reservation, ReservationState, ReservedLine, Step, StepK
 pub struct EditReservation {
     /// The edit.
     pub edit_id: EditId,
-    /// Its units, by the lines that they are for.
-    pub lines: Vec<LineUnits>,
+    /// Its units, all of them open, by the lines that they are for.
+    pub lines: Vec<ReservedLine>,
 }
 
 /// An edit as the order has applied it.
@@ -31,15 +31,19 @@ impl EditReservation {
     #[must_use]
     pub fn units_of(&self, sku: &Sku) -> i64 {
         let lines = self.lines.iter().filter(|units| units.sku == *sku);
-        lines.map(|units| i64::from(units.quantity.get())).sum()
+        lines.map(|held| i64::from(held.quantity)).sum()
     }
 }
 
 impl Reservation {
+    /// Its lines, and those of an edit that has not been applied yet.
+    pub fn held_lines(&self) -> impl Iterator<Item = &ReservedLine> {
+        self.lines.iter().chain(self.edit.iter().flat_map(|edit| &edit.lines))
+    }
+
     /// The products that it is about.
     pub fn skus(&self) -> impl Iterator<Item = &Sku> {
-        let of_edit = self.edit.iter().flat_map(|edit| &edit.lines).map(|units| &units.sku);
-        self.lines.iter().map(|held| &held.sku).chain(of_edit)
+        self.held_lines().map(|held| &held.sku)
     }
 
     /// An edit of the order needs units in addition: holds all of them, or none where a product is
@@ -68,13 +72,17 @@ impl Reservation {
         if !skus.is_empty() {
             return Some(InventoryFact::EditRejected { order_id, edit_id, skus });
         }
+        let (mut held, mut facts) = (Vec::new(), Vec::new());
         for units in lines {
-            stock.reserve(&units.sku, i64::from(units.quantity.get()));
+            let quantity = units.quantity.get();
+            let mut line = ReservedLine::new(units.line, &units.sku, units.quantity);
+            let elsewhere = line.hold(quantity, None, stock);
+            stock.reserve(&units.sku, i64::from(quantity));
+            facts.extend(stock_lines(&units.sku, quantity, &elsewhere));
+            held.push(line);
         }
-        let without_title = |units: &LineUnits| LineUnits { title: String::new(), ..units.clone() };
-        let held = lines.iter().map(without_title).collect();
         self.edit = Some(EditReservation { edit_id, lines: held });
-        let lines = stock_lines(lines.iter().map(|units| (&units.sku, units.quantity.get())));
+        let lines = facts;
         Some(InventoryFact::EditReserved { order_id, edit_id, lines })
     }
 
@@ -96,16 +104,15 @@ impl Reservation {
             let held = self.edit.take_if(|held| {
                 held.edit_id == edit.edit_id && same_units(&held.lines, edit.added)
             });
-            if held.is_none() {
+            let Some(held) = held else {
                 let line = edit.added.first().map_or(0, |units| units.line);
                 return Err(Impossible { line, detail: "edited, but the units are not held" });
-            }
-        }
-        for units in edit.added {
-            let known = self.lines.iter_mut().find(|held| held.line == units.line);
-            match known {
-                Some(held) => held.quantity = held.quantity.saturating_add(units.quantity.get()),
-                None => self.lines.push(ReservedLine::new(units.line, &units.sku, units.quantity)),
+            };
+            for added in held.lines {
+                match self.lines.iter_mut().find(|held| held.line == added.line) {
+                    Some(held) => held.take_over(added),
+                    None => self.lines.push(added),
+                }
             }
         }
         if edit.cancelled.is_empty() {
@@ -113,7 +120,7 @@ impl Reservation {
             return Ok(Vec::new());
         }
         let (kind, lines) = (StepKind::Release, edit.cancelled.to_vec());
-        self.step(Step { fact_id, kind, lines }, stock)
+        self.step(Step { fact_id, kind, lines, location: None }, stock)
     }
 
     /// An edit came to nothing: releases what is held for it.
@@ -125,20 +132,29 @@ impl Reservation {
     ) -> Option<InventoryFact> {
         self.applied.insert(fact_id);
         let held = self.edit.take_if(|held| held.edit_id == edit_id)?;
-        let freed: Vec<(Sku, u32)> = held.free(stock);
-        let lines = stock_lines(freed.iter().map(|(sku, units)| (sku, *units)));
+        let lines = held.free(stock);
         Some(InventoryFact::Released { order_id: self.order_id, lines })
     }
 }
 
 impl EditReservation {
-    /// Takes its units off what is reserved.
-    pub(super) fn free(&self, stock: &mut StockLevels) -> Vec<(Sku, u32)> {
-        let free = |units: &LineUnits| {
-            stock.reserve(&units.sku, -i64::from(units.quantity.get()));
-            (units.sku.clone(), units.quantity.get())
-        };
-        self.lines.iter().map(free).collect()
+    /// Gives up its units; returns them as a fact names them.
+    pub(super) fn free(mut self, stock: &mut StockLevels) -> Vec<StockLine> {
+        let mut lines = Vec::new();
+        for held in &mut self.lines {
+            let elsewhere = held.let_go(held.quantity, stock);
+            stock.reserve(&held.sku, -i64::from(held.quantity));
+            lines.extend(stock_lines(&held.sku, held.quantity, &elsewhere));
+        }
+        lines
+    }
+
+    /// Reverts what it holds.
+    pub(super) fn undo(&self, stock: &mut StockLevels) {
+        for held in &self.lines {
+            held.undo_parts(stock);
+            stock.reserve(&held.sku, -i64::from(held.quantity));
+        }
     }
 }
 
@@ -154,14 +170,16 @@ impl ReservedLine {
             backordered: 0,
             committed: 0,
             restocked: 0,
+            parts: BTreeMap::new(),
         }
     }
 }
 
 /// Whether these are units of the same lines.
-fn same_units(one: &[LineUnits], other: &[LineUnits]) -> bool {
-    let units = |lines: &[LineUnits]| -> BTreeMap<u32, (Sku, u32)> {
-        lines.iter().map(|one| (one.line, (one.sku.clone(), one.quantity.get()))).collect()
-    };
-    one.len() == other.len() && units(one) == units(other)
+fn same_units(held: &[ReservedLine], added: &[LineUnits]) -> bool {
+    let asked = added.iter().map(|one| (one.line, (&one.sku, one.quantity.get())));
+    let asked: BTreeMap<u32, (&Sku, u32)> = asked.collect();
+    let held = held.iter().map(|one| (one.line, (&one.sku, one.quantity)));
+    let held: BTreeMap<u32, (&Sku, u32)> = held.collect();
+    added.len() == held.len() && asked == held
 }

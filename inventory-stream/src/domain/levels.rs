@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use shared_events::contract::Sku;
 
-use super::BackorderRule;
+use super::{BackorderRule, Places};
 
 /// The stock of a product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,13 +64,14 @@ impl StockChange {
 pub struct StockLevels {
     levels: BTreeMap<Sku, StockLevel>,
     changes: BTreeMap<Sku, StockChange>,
+    pub(super) places: Places,
 }
 
 impl StockLevels {
     /// With these products; all others have no units.
     #[must_use]
-    pub const fn new(levels: BTreeMap<Sku, StockLevel>) -> Self {
-        Self { levels, changes: BTreeMap::new() }
+    pub fn new(levels: BTreeMap<Sku, StockLevel>) -> Self {
+        Self { levels, ..Self::default() }
     }
 
     /// The stock of a product.

@@ -2,10 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    FactId, InventoryFact, OrderId, Quantity, ReservationId, Sku, StockLine, Timestamp,
+    FactId, InventoryFact, LocationName, OrderId, Quantity, ReservationId, Sku, Timestamp,
 };
 
-use super::{EditReservation, Impossible, Step, StepKind, StockLevels};
+use super::parts::stock_lines;
+use super::{EditReservation, Impossible, LinePart, Step, StepKind, StockLevels};
 
 /// The state of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,10 +59,14 @@ pub struct ReservedLine {
     /// Units returned to stock.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub restocked: u32,
+    /// Of the units held on hand, shipped and returned: those elsewhere than at `main`, by
+    /// location.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<LocationName, LinePart>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(units: &u32) -> bool {
+pub(super) const fn is_zero(units: &u32) -> bool {
     *units == 0
 }
 
@@ -188,6 +193,7 @@ impl Reservation {
     /// Reverts everything that it moved.
     pub fn undo(&self, stock: &mut StockLevels) {
         for held in &self.lines {
+            held.undo_parts(stock);
             if self.state == ReservationState::Reserved {
                 stock.reserve(&held.sku, -i64::from(held.open()));
                 stock.backorder(&held.sku, -i64::from(held.backordered));
@@ -198,7 +204,7 @@ impl Reservation {
             stock.restock(&held.sku, -i64::from(held.restocked));
         }
         if let Some(edit) = &self.edit {
-            edit.free(stock);
+            edit.undo(stock);
         }
     }
 
@@ -280,30 +286,21 @@ impl Reservation {
 
     /// Releases all units held.
     pub(super) fn release_all(&mut self, stock: &mut StockLevels) -> Option<InventoryFact> {
-        let mut freed = Vec::new();
+        let mut lines = Vec::new();
         for held in &mut self.lines {
             let open = held.open();
             if open > 0 {
+                let elsewhere = held.let_go(held.allocated(), stock);
                 stock.reserve(&held.sku, -i64::from(open));
                 let waited = held.take_backordered(open);
                 stock.backorder(&held.sku, -i64::from(waited));
                 held.released += open;
-                freed.push((held.sku.clone(), open));
+                lines.extend(stock_lines(&held.sku, open, &elsewhere));
             }
         }
         if let Some(edit) = self.edit.take() {
-            freed.extend(edit.free(stock));
+            lines.extend(edit.free(stock));
         }
-        let lines = stock_lines(freed.iter().map(|(sku, units)| (sku, *units)));
         (!lines.is_empty()).then_some(InventoryFact::Released { order_id: self.order_id, lines })
     }
-}
-
-pub(super) fn stock_lines<'a>(units: impl Iterator<Item = (&'a Sku, u32)>) -> Vec<StockLine> {
-    units
-        .filter_map(|(sku, units)| {
-            let quantity = Quantity::new(units).ok()?;
-            Some(StockLine { sku: sku.clone(), quantity })
-        })
-        .collect()
 }

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{FactId, InventoryFact, LineUnits, Sku};
+use shared_events::contract::{FactId, InventoryFact, LineUnits, LocationName, Sku};
 
-use super::reservation::stock_lines;
-use super::{Reservation, ReservationState, StockLevels};
+use super::parts::{Elsewhere, stock_lines};
+use super::{Reservation, ReservationState, ReservedLine, StockLevels};
 
 /// What a fact does to units of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Step {
     pub kind: StepKind,
     /// The units.
     pub lines: Vec<LineUnits>,
+    /// The location that they left from, or are returned to, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<LocationName>,
 }
 
 const WITHDRAWN: &str =
@@ -137,7 +140,8 @@ impl Reservation {
     }
 
     fn apply(&mut self, step: &Step, stock: &mut StockLevels) -> Vec<InventoryFact> {
-        let (mut again, mut moved) = (Vec::new(), Vec::new());
+        let (mut again, mut lines) = (Vec::new(), Vec::new());
+        let named = step.location.as_ref();
         for units in &step.lines {
             let mut quantity = units.quantity.get();
             let Some(held) = self.lines.iter_mut().find(|held| held.line == units.line) else {
@@ -154,36 +158,19 @@ impl Reservation {
                     // Shipped before the order knew: reserved again, to be committed.
                     held.withdrawn -= withdrawn;
                     held.released -= withdrawn;
+                    let elsewhere = held.hold(withdrawn, named, stock);
                     stock.reserve(&held.sku, i64::from(withdrawn));
-                    again.push((&units.sku, withdrawn));
+                    again.extend(stock_lines(&units.sku, withdrawn, &elsewhere));
                 }
                 StepKind::Commit | StepKind::Restock | StepKind::Reopen => {}
             }
-            let count = i64::from(quantity);
-            moved.push((&units.sku, quantity));
-            match step.kind {
-                StepKind::Release => {
-                    held.released += quantity;
-                    let waited = held.take_backordered(quantity);
-                    stock.backorder(&held.sku, -i64::from(waited));
-                    stock.reserve(&held.sku, -count);
-                }
-                StepKind::Commit => {
-                    held.committed += quantity;
-                    stock.commit(&held.sku, count);
-                }
-                StepKind::Restock => {
-                    held.restocked += quantity;
-                    stock.restock(&held.sku, count);
-                }
-                StepKind::Reopen => {
-                    held.committed -= quantity;
-                    stock.commit(&held.sku, -count);
-                    again.push((&units.sku, quantity));
-                }
+            let elsewhere = held.move_units(step.kind, quantity, named, stock);
+            let moved = stock_lines(&units.sku, quantity, &elsewhere);
+            if step.kind == StepKind::Reopen {
+                again.extend(moved.iter().cloned());
             }
+            lines.extend(moved);
         }
-        let (again, lines) = (stock_lines(again.into_iter()), stock_lines(moved.into_iter()));
         let (order_id, reservation_id) = (self.order_id, self.reservation_id);
         let again = (!again.is_empty()).then_some(InventoryFact::Reserved {
             order_id,
@@ -201,5 +188,47 @@ impl Reservation {
             return moved.into_iter().chain(again).collect();
         }
         again.into_iter().chain(moved).collect()
+    }
+}
+
+impl ReservedLine {
+    /// Releases, ships, returns or opens units again; returns those elsewhere than at `main`.
+    fn move_units(
+        &mut self,
+        kind: StepKind,
+        quantity: u32,
+        named: Option<&LocationName>,
+        stock: &mut StockLevels,
+    ) -> Elsewhere {
+        let count = i64::from(quantity);
+        match kind {
+            StepKind::Release => {
+                let on_hand = quantity.saturating_sub(self.backordered);
+                let elsewhere = self.let_go(on_hand, stock);
+                self.released += quantity;
+                let waited = self.take_backordered(quantity);
+                stock.backorder(&self.sku, -i64::from(waited));
+                stock.reserve(&self.sku, -count);
+                elsewhere
+            }
+            StepKind::Commit => {
+                let elsewhere = self.ship(quantity, named, stock);
+                self.committed += quantity;
+                stock.commit(&self.sku, count);
+                elsewhere
+            }
+            StepKind::Reopen => {
+                let elsewhere = self.reopen(quantity, stock);
+                self.committed -= quantity;
+                stock.commit(&self.sku, -count);
+                elsewhere
+            }
+            StepKind::Restock => {
+                let elsewhere = self.come_back(quantity, named, stock);
+                self.restocked += quantity;
+                stock.restock(&self.sku, count);
+                elsewhere
+            }
+        }
     }
 }

@@ -1,15 +1,21 @@
-use shared_events::contract::{InventoryFact, Sku};
+use shared_events::contract::{InventoryFact, LocationName, Sku};
 
-use super::{Reservation, StockLevels};
+use super::{Reservation, ReservationState, StockLevels};
 
-/// The reservations that lose their units where a product is `short` of this many on hand: the newest
-/// placed first, all units of an order or none, and only orders of which nothing was shipped. An order
-/// that only waits for the product holds none on hand and loses nothing.
+/// The reservations that lose their units where a product is `short` of this many on hand: the
+/// newest placed first, all units of an order or none, and only orders of which nothing was
+/// shipped. An order that only waits for the product holds none on hand and loses nothing. Where
+/// one location is counted, only what they hold there counts.
 ///
 /// # Errors
 /// Where even all of them together hold fewer units: how many they hold.
-pub fn losers(holders: Vec<Reservation>, sku: &Sku, short: i64) -> Result<Vec<Reservation>, i64> {
-    let may_lose = |one: &Reservation| one.may_be_withdrawn() && one.allocated_of(sku) > 0;
+pub fn losers(
+    holders: Vec<Reservation>,
+    sku: &Sku,
+    location: &LocationName,
+    short: i64,
+) -> Result<Vec<Reservation>, i64> {
+    let may_lose = |one: &Reservation| one.may_be_withdrawn() && one.held_at(sku, location) > 0;
     let mut holders: Vec<_> = holders.into_iter().filter(may_lose).collect();
     // Orders older than the record of their placing count as the oldest.
     holders.sort_by(|one, other| {
@@ -21,7 +27,7 @@ pub fn losers(holders: Vec<Reservation>, sku: &Sku, short: i64) -> Result<Vec<Re
         if units >= short {
             break;
         }
-        units += holder.allocated_of(sku);
+        units += holder.held_at(sku, location);
         count += 1;
     }
     if units < short {
@@ -32,6 +38,16 @@ pub fn losers(holders: Vec<Reservation>, sku: &Sku, short: i64) -> Result<Vec<Re
 }
 
 impl Reservation {
+    /// Units of a product that it holds on hand at a location.
+    #[must_use]
+    pub fn held_at(&self, sku: &Sku, location: &LocationName) -> i64 {
+        if self.state != ReservationState::Reserved {
+            return 0;
+        }
+        let lines = self.held_lines().filter(|line| line.sku == *sku);
+        lines.map(|line| i64::from(line.part(location).held)).sum()
+    }
+
     /// Whether its units may be withdrawn: it holds some, nothing of it was shipped, and no edit of it is
     /// about to be applied. An order older than the record of positions has no known shard to publish
     /// in.

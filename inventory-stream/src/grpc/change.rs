@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use service_edge::{Violations, violation};
 use shared_events::contract::Sku;
@@ -32,14 +32,14 @@ impl StockEdge {
         by: &AskedBy,
     ) -> Result<(MovedStock, Vec<Loser>), Status> {
         let by = by.to_string();
-        let (sku, asked, reason) = (&update.sku, &update.request, update.reason.as_str());
+        let at = (&update.sku, &update.location);
+        let (asked, reason) = (&update.request, update.reason.as_str());
         let details = RequestDetails { by: &by, reason, request_id: update.request_id.as_deref() };
         let (database, outbox, now) = (&self.database, &self.outbox, (self.now)());
         let moved = if asked.allows_shortage() {
-            store::move_stock_allowing_shortage(database, outbox, tx, sku, asked, details, now)
-                .await
+            store::move_stock_allowing_shortage(database, outbox, tx, at, asked, details, now).await
         } else {
-            let moved = store::move_stock(database, tx, sku, asked, details, now).await;
+            let moved = store::move_stock_at(database, tx, at, asked, details, now).await;
             moved.map(|moved| (moved, Vec::new()))
         };
         let field = match asked {
@@ -95,6 +95,7 @@ impl StockEdge {
             let request_id = update.request_id.as_deref();
             let (stock, allocated) = self.allocate(&mut tx, &skus, request_id).await?;
             moved.stock.level = stock.level(&update.sku);
+            moved.stock.elsewhere = stock.elsewhere(&update.sku);
             published |= allocated;
             rest = stock.allocatable();
         }
@@ -123,8 +124,12 @@ impl StockEdge {
             StockRequest::Set { .. } => Verb::SetStock,
             StockRequest::Adjust { .. } => Verb::AdjustStock,
         };
-        let before = on_hand(moved.before);
-        let mut after = on_hand(moved.stock.level.on_hand);
+        let place = match update.location.is_main() {
+            true => String::new(),
+            false => format!(" at {}", update.location),
+        };
+        let before = on_hand(moved.before) + &place;
+        let mut after = on_hand(moved.after) + &place;
         if losers > 0 {
             after.push_str(&format!(", {losers} orders lost their units"));
         }
@@ -168,8 +173,8 @@ impl StockEdge {
         }
         violations.none_or()?;
         // Locked in sorted order, answered in the order of the requests.
-        updates.sort_by(|one, other| one.1.sku.cmp(&other.1.sku));
-        if let Some(pair) = updates.windows(2).find(|pair| pair[0].1.sku == pair[1].1.sku) {
+        updates.sort_by(|one, other| one.1.at().cmp(&other.1.at()));
+        if let Some(pair) = updates.windows(2).find(|pair| pair[0].1.at() == pair[1].1.at()) {
             let field = format!("requests[{}].sku", pair[1].0);
             return Err(violation(&field, "the same product twice"));
         }
@@ -195,7 +200,7 @@ impl StockEdge {
         without_followers: bool,
     ) -> Result<Option<proto::BatchSetStockResponse>, Status> {
         let mut tx = self.begin(without_followers).await?;
-        let mut stock = vec![proto::Stock::default(); updates.len()];
+        let mut stock = BTreeMap::new();
         let mut replayed = Vec::new();
         let mut wanted = BTreeSet::new();
         let (mut before, mut after) = (0, 0);
@@ -208,10 +213,9 @@ impl StockEdge {
                 wanted.insert(update.sku.clone());
             }
             before += moved.before;
-            after += moved.stock.level.on_hand;
-            if let Some(answer) = stock.get_mut(*index) {
-                *answer = rendered(&moved.stock);
-            }
+            after += moved.after;
+            // Where a product is set at several locations, the last answer has them all.
+            stock.insert(&update.sku, rendered(&moved.stock));
         }
         replayed.sort_unstable();
         if !wanted.is_empty() && !without_followers {
@@ -219,13 +223,13 @@ impl StockEdge {
             return Ok(None);
         }
         let (levels, published) = self.allocate(&mut tx, &wanted, None).await?;
-        for (index, update) in updates.iter().filter(|(_, one)| wanted.contains(&one.sku)) {
-            let sku = update.sku.clone();
-            let level = levels.level(&sku);
-            if let Some(answer) = stock.get_mut(*index) {
-                *answer = rendered(&Stock { sku, level });
-            }
+        for sku in &wanted {
+            let (level, elsewhere) = (levels.level(sku), levels.elsewhere(sku));
+            stock.insert(sku, rendered(&Stock { sku: sku.clone(), level, elsewhere }));
         }
+        let mut in_order: Vec<_> = updates.iter().map(|(index, one)| (*index, &one.sku)).collect();
+        in_order.sort_unstable();
+        let stock = in_order.iter().filter_map(|(_, sku)| stock.get(sku).cloned()).collect();
         if *validate_only {
             return Ok(Some(proto::BatchSetStockResponse { stock, replayed }));
         }

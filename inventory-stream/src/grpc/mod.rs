@@ -3,6 +3,7 @@
 
 mod backorder; // units beyond the stock, and what comes for those that wait
 mod change; // setting and adjusting stock
+mod locations; // where stock may be
 mod parse; // requests → what the store takes, or every field at fault
 mod refusal; // errors → statuses
 mod render; // stock, movements, reservations → messages
@@ -19,7 +20,10 @@ use crate::cache::{CacheLookup, StockCache};
 use crate::movements::{self, MovementPosition};
 use crate::store::{self, MoveOutcome, Stock};
 
-use parse::{adjust_request, backorder_request, movement_position, page_size, parsed, set_request};
+use parse::{
+    adjust_request, backorder_request, location_request, movement_position, page_size, parsed,
+    set_request,
+};
 use refusal::{not_found, unavailable};
 use render::{rendered, rendered_holder, rendered_loser, rendered_movement, rendered_reservation};
 
@@ -66,7 +70,9 @@ impl StockEdge {
         }
         let read_at = (self.now)();
         let stock = store::get(&self.database, sku).await.map_err(|error| unavailable(&error))?;
-        if let (Some(cache), CacheLookup::Miss(token), Some(stock)) = (cache, found, &stock) {
+        // Values of the cache have no locations.
+        let cacheable = stock.as_ref().filter(|stock| stock.elsewhere.is_empty());
+        if let (Some(cache), CacheLookup::Miss(token), Some(stock)) = (cache, found, cacheable) {
             cache.fill(token, stock.level, read_at).await;
         }
         Ok(stock.map(|stock| (stock, read_at)))
@@ -224,6 +230,23 @@ impl InventoryService for StockEdge {
             .ok_or_else(|| not_found("stock knows no such order"))?;
         let reservation = Some(rendered_reservation(&found));
         Ok(Response::new(proto::GetReservationResponse { reservation }))
+    }
+
+    async fn set_location(
+        &self,
+        request: Request<proto::SetLocationRequest>,
+    ) -> Result<Response<proto::SetLocationResponse>, Status> {
+        let by = caller(&request);
+        let request = request.into_inner();
+        let update = location_request(&request)?;
+        Ok(Response::new(self.put_location(&update, &by, request.validate_only).await?))
+    }
+
+    async fn list_locations(
+        &self,
+        _request: Request<proto::ListLocationsRequest>,
+    ) -> Result<Response<proto::ListLocationsResponse>, Status> {
+        Ok(Response::new(self.all_locations().await?))
     }
 }
 

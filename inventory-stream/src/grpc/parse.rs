@@ -1,19 +1,27 @@
 use service_edge::Violations;
 use service_edge::page::PageSize;
-use shared_events::contract::{RequestId, Sku, TextRule, Timestamp};
+use shared_events::contract::{LocationName, RequestId, Sku, TextRule, Timestamp};
 use tonic::Status;
 
 use super::proto;
 use crate::domain::BackorderRule;
 use crate::movements::MovementPosition;
-use crate::store::{StockRequest, UNITS_MAX};
+use crate::store::{PRIORITY_MAX, StockRequest, UNITS_MAX};
 
 /// A request about the stock of one product.
 pub(super) struct StockUpdate {
     pub(super) sku: Sku,
+    pub(super) location: LocationName,
     pub(super) request: StockRequest,
     pub(super) reason: String,
     pub(super) request_id: Option<String>,
+}
+
+impl StockUpdate {
+    /// The product and the location.
+    pub(super) const fn at(&self) -> (&Sku, &LocationName) {
+        (&self.sku, &self.location)
+    }
 }
 
 pub(super) fn set_request(
@@ -33,12 +41,13 @@ pub(super) fn set_request(
     }
     let reason = reason(path, &request.reason, &mut violations);
     let request_id = request_id(path, &request.request_id, &mut violations);
+    let location = location(path, &request.location, &mut violations);
     match sku {
         Some(sku) if violations.is_empty() => {
             let (on_hand, only_if_absent) = (request.on_hand, request.only_if_absent);
             let allow_shortage = request.allow_shortage;
             let request = StockRequest::Set { on_hand, only_if_absent, expected, allow_shortage };
-            Ok(StockUpdate { sku, request, reason, request_id })
+            Ok(StockUpdate { sku, location, request, reason, request_id })
         }
         _ => Err(violations),
     }
@@ -56,10 +65,11 @@ pub(super) fn adjust_request(
     units("", "expected_on_hand", expected, &mut violations);
     let reason = reason("", &request.reason, &mut violations);
     let request_id = request_id("", &request.request_id, &mut violations);
+    let location = location("", &request.location, &mut violations);
     match sku {
         Some(sku) if violations.is_empty() => {
             let request = StockRequest::Adjust { delta: request.delta, expected };
-            Ok(StockUpdate { sku, request, reason, request_id })
+            Ok(StockUpdate { sku, location, request, reason, request_id })
         }
         _ => Err(violations),
     }
@@ -93,6 +103,37 @@ pub(super) fn backorder_request(
         }
         _ => Err(violations),
     }
+}
+
+/// A location to add or change.
+pub(super) struct LocationUpdate {
+    pub(super) name: LocationName,
+    pub(super) priority: Option<i64>,
+    pub(super) reason: String,
+}
+
+pub(super) fn location_request(
+    request: &proto::SetLocationRequest,
+) -> Result<LocationUpdate, Violations> {
+    let mut violations = Violations::default();
+    let name = violations.parsed::<LocationName>("name", &request.name);
+    let priority = request.priority.map(i64::from);
+    if priority.is_some_and(|priority| !(0..=PRIORITY_MAX).contains(&priority)) {
+        violations.wrong("priority", "0 to 1,000,000");
+    }
+    let reason = reason("", &request.reason, &mut violations);
+    match name {
+        Some(name) if violations.is_empty() => Ok(LocationUpdate { name, priority, reason }),
+        _ => Err(violations),
+    }
+}
+
+/// The named location; `main` where none is named.
+fn location(path: &str, name: &str, violations: &mut Violations) -> LocationName {
+    if name.is_empty() {
+        return LocationName::main();
+    }
+    violations.parsed(&format!("{path}location"), name).unwrap_or_default()
 }
 
 /// Checks a number of units, where there is one.

@@ -45,6 +45,10 @@ pub(super) fn move_status(error: &MoveError, field: &str) -> Status {
                 .with("actual", on_hand)
                 .say(&message)
         }
+        MoveError::NoSuchLocation { location } => {
+            Refused::new(Reason::NoSuchLocation).with("location", location).say(&message)
+        }
+        MoveError::TooManyLocations => violation(field, &message),
         MoveError::RequestIdReused { .. } => {
             Refused::new(Reason::IdempotencyKeyReused).say(&message)
         }

@@ -1,10 +1,10 @@
 use service_edge::time::timestamp;
-use shared_events::contract::Sku;
+use shared_events::contract::{LocationName, Sku};
 
 use super::proto;
-use crate::domain::{Reservation, ReservationState};
+use crate::domain::{LinePart, Reservation, ReservationState, ReservedLine};
 use crate::movements::{Cause, MovementKind, StockMovement};
-use crate::store::{Loser, Stock};
+use crate::store::{Location, Loser, Stock};
 
 pub(super) fn rendered_movement(movement: StockMovement) -> proto::Movement {
     use proto::MovementCause as Shown;
@@ -43,7 +43,18 @@ pub(super) fn rendered_movement(movement: StockMovement) -> proto::Movement {
         asked_by: movement.asked_by,
         request_id: movement.request_id,
         allocated: movement.allocated,
+        location: named(&movement.location),
     }
+}
+
+/// Empty for `main`.
+fn named(location: &LocationName) -> String {
+    if location.is_main() { String::new() } else { location.to_string() }
+}
+
+pub(super) fn rendered_location(location: &Location) -> proto::Location {
+    let priority = i32::try_from(location.priority).unwrap_or(i32::MAX);
+    proto::Location { name: location.name.to_string(), priority }
 }
 
 pub(super) fn rendered(stock: &Stock) -> proto::Stock {
@@ -55,7 +66,44 @@ pub(super) fn rendered(stock: &Stock) -> proto::Stock {
         backordered: stock.level.backordered,
         backorder_limit: stock.level.backorder.limit,
         backorder_until: stock.level.backorder.until.map(timestamp),
+        locations: rendered_places(stock),
     }
+}
+
+/// Where the units are; nothing where that is only `main`.
+fn rendered_places(stock: &Stock) -> Vec<proto::LocationStock> {
+    if stock.elsewhere.is_empty() {
+        return Vec::new();
+    }
+    let place = |location: &LocationName, on_hand: i64, held: i64| proto::LocationStock {
+        location: location.to_string(),
+        on_hand,
+        held,
+        free: on_hand - held,
+    };
+    let sum = stock
+        .elsewhere
+        .values()
+        .fold((0, 0), |(on_hand, held), place| (on_hand + place.on_hand, held + place.held));
+    let (on_hand, held) = (stock.level.on_hand - sum.0, stock.level.held() - sum.1);
+    let main = place(&LocationName::main(), on_hand, held);
+    let others = stock.elsewhere.iter().map(|(name, level)| place(name, level.on_hand, level.held));
+    std::iter::once(main).chain(others).collect()
+}
+
+/// Where a line's units are; nothing where that is only `main`.
+fn rendered_parts(line: &ReservedLine, holds: bool) -> Vec<proto::LinePart> {
+    if line.parts.is_empty() {
+        return Vec::new();
+    }
+    let main = LocationName::main();
+    let all = std::iter::once(&main).chain(line.parts.keys());
+    let parts = all.map(|location| {
+        let LinePart { held, committed, restocked } = line.part(location);
+        let held = if holds { held } else { 0 };
+        proto::LinePart { location: location.to_string(), held, committed, restocked }
+    });
+    parts.collect()
 }
 
 pub(super) fn rendered_reservation(found: &Reservation) -> proto::Reservation {
@@ -82,6 +130,7 @@ pub(super) fn rendered_reservation(found: &Reservation) -> proto::Reservation {
                 committed: held.committed,
                 restocked: held.restocked,
                 backordered: if holds { held.backordered } else { 0 },
+                locations: rendered_parts(held, holds),
             })
             .collect(),
         missing_skus: found.missing.iter().map(Sku::to_string).collect(),

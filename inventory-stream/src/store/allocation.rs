@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared_events::contract::{
-    FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin, Sku, Timestamp,
+    FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin, Sku, StockLine, Timestamp,
 };
 use shared_events::stream::{Database, DatabaseError, NewFact, Outbox, Tx};
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::backorders::waiting;
-use super::{change, lock, write_reservations};
+use super::{apply, lock, write_reservations};
 use crate::domain::{Reservation, StockLevels};
 use crate::movements::{self, Cause};
 
@@ -32,29 +32,36 @@ pub async fn allocate(
     cause: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<NewFact>, DatabaseError> {
-    let mut found: BTreeMap<OrderId, (Reservation, Vec<LineUnits>)> = BTreeMap::new();
+    let mut found: BTreeMap<OrderId, Allocation> = BTreeMap::new();
     for sku in stock.allocatable() {
         // Each of them takes a unit at least.
         let limit = stock.level(&sku).free().min(ALLOCATED_MAX);
         for reservation in waiting(tx, &sku, limit).await? {
             let order_id = reservation.order_id;
-            let (reservation, lines) =
-                found.entry(order_id).or_insert_with(|| (reservation, Vec::new()));
-            lines.extend(reservation.allocate(&sku, stock));
+            let to = found.entry(order_id).or_insert_with(|| Allocation {
+                reservation,
+                lines: Vec::new(),
+                elsewhere: Vec::new(),
+            });
+            let (lines, elsewhere) = to.reservation.allocate(&sku, stock);
+            to.lines.extend(lines);
+            to.elsewhere.extend(elsewhere);
         }
     }
-    found.retain(|_, (_, lines)| !lines.is_empty());
-    let reservations = found.values().map(|(reservation, _)| reservation);
-    write_reservations(database, tx, reservations).await?;
-    found
-        .into_values()
-        .map(|(reservation, lines)| allocated(&reservation, lines, cause, now))
-        .collect()
+    found.retain(|_, to| !to.lines.is_empty());
+    write_reservations(database, tx, found.values().map(|to| &to.reservation)).await?;
+    found.into_values().map(|to| allocated(to, cause, now)).collect()
+}
+
+/// What an order is given.
+struct Allocation {
+    reservation: Reservation,
+    lines: Vec<LineUnits>,
+    elsewhere: Vec<StockLine>,
 }
 
 fn allocated(
-    reservation: &Reservation,
-    lines: Vec<LineUnits>,
+    Allocation { reservation, lines, elsewhere }: Allocation,
     cause: Option<&str>,
     now: Timestamp,
 ) -> Result<NewFact, DatabaseError> {
@@ -65,7 +72,7 @@ fn allocated(
     let name = format!("allocated/{}/{waiting}", now.micros());
     let thing = Uuid::new_v5(&reservation.reservation_id.uuid(), name.as_bytes());
     let (order_id, reservation_id) = (reservation.order_id, reservation.reservation_id);
-    let body = InventoryFact::Allocated { order_id, reservation_id, lines };
+    let body = InventoryFact::Allocated { order_id, reservation_id, lines, elsewhere };
     Ok(NewFact {
         id: FactId::once(Origin::Inventory, thing, body.kind()),
         shard,
@@ -89,11 +96,11 @@ pub async fn allocate_products(
     cause: Option<&str>,
     now: Timestamp,
 ) -> Result<(StockLevels, bool), DatabaseError> {
-    let mut stock = StockLevels::new(lock(database, tx, skus).await?);
+    let mut stock = lock(database, tx, skus, false).await?;
     let facts = allocate(database, tx, &mut stock, cause, now).await?;
     let published = outbox.write(tx, facts, now).await?;
     let moved = movements::by_product(&published);
-    change(database, tx, Cause::Orders, stock.changes(), &moved, now).await?;
+    apply(database, tx, Cause::Orders, &stock, &moved, now).await?;
     Ok((stock, !published.is_empty()))
 }
 

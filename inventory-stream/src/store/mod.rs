@@ -6,6 +6,8 @@ mod allocation; // what comes to stock, to the orders that wait for it
 mod backorders; // which orders wait for which product
 mod change_sql; // the statements that move stock
 mod generation; // the generation within which cached values count
+mod locations; // where stock may be, by priority
+mod places; // units of products at other locations than `main`
 mod reservations; // what is held for orders
 mod rule; // how many units may be promised beyond the stock
 mod set; // what people set and adjust
@@ -16,6 +18,9 @@ use change_sql::change_sql;
 pub(crate) use generation::{
     Generation, begin_generation, generation, hold_generation, void_generation,
 };
+pub use locations::{LOCATIONS_MAX, Location, PRIORITY_MAX, locations, set_location};
+use places::places;
+pub use places::{apply, lock};
 pub use reservations::{
     forget_reservations, get_reservation, holders, list_reservations, reservations,
     write_reservations,
@@ -24,18 +29,19 @@ pub use rule::set_backorder;
 use set::adjust;
 pub use set::{
     LOSERS_MAX, MoveError, MoveOutcome, MovedStock, RequestDetails, StockRequest, move_stock,
+    move_stock_at,
 };
 pub use withdrawal::{Loser, exclude_followers, move_stock_allowing_shortage};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use shared_events::contract::{Sku, Timestamp};
+use shared_events::contract::{LocationName, Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::domain::{BackorderRule, StockChange, StockLevel};
+use crate::domain::{BackorderRule, PlaceLevel, StockChange, StockLevel};
 use crate::movements::{Cause, MovedBy};
 
 /// The most units a product may have or a movement may move: far inside 64 bits in any sum.
@@ -46,28 +52,28 @@ pub const UNITS_MAX: i64 = 1_000_000_000_000;
 pub struct Stock {
     /// The product.
     pub sku: Sku,
-    /// Its units.
+    /// Its units, at all locations together.
     pub level: StockLevel,
+    /// Units of those that are elsewhere than at `main`.
+    pub elsewhere: BTreeMap<LocationName, PlaceLevel>,
 }
 
-/// The stock of these products, locked until the transaction ends.
-///
-/// # Errors
-/// [`DatabaseError`]
-pub async fn lock(
+/// The rows of these products, locked until the transaction ends, and whether `stock_at` has rows
+/// of them.
+async fn lock_rows(
     database: &Database,
     tx: &mut Tx,
     skus: &BTreeSet<Sku>,
-) -> Result<BTreeMap<Sku, StockLevel>, DatabaseError> {
+) -> Result<Vec<(Stock, bool)>, DatabaseError> {
     let sql = database.sql(
-        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until FROM stock
-         WHERE sku = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
+        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located
+         FROM stock WHERE sku = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
          ORDER BY sku FOR UPDATE",
-        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until FROM stock
-         WHERE sku IN (SELECT value FROM json_each($1))",
+        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located
+         FROM stock WHERE sku IN (SELECT value FROM json_each($1))",
     );
     let rows = sqlx::query(sql).bind(json(skus)?).fetch_all(&mut **tx).await?;
-    rows.iter().map(stock).map(|stock| stock.map(|stock| (stock.sku, stock.level))).collect()
+    rows.iter().map(stock).collect()
 }
 
 /// What a batch did to a product, as the database reads it.
@@ -88,7 +94,7 @@ struct ChangedRow<'a> {
 ///
 /// # Errors
 /// [`DatabaseError`], also where the schema refuses a level below zero.
-pub async fn change<'a>(
+async fn change<'a>(
     database: &Database,
     tx: &mut Tx,
     cause: Cause,
@@ -132,13 +138,14 @@ pub async fn change<'a>(
 /// [`DatabaseError`]
 pub async fn add_unaccounted(
     tx: &mut Tx,
-    sku: &Sku,
+    (sku, location): (&Sku, &LocationName),
     units: i64,
     reason: &str,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     let details = RequestDetails { by: "engine:stock", reason, request_id: None };
-    let added = adjust(tx, sku, units, Cause::Adjusted, &units.to_string(), details, now).await;
+    let (place, asked) = ((sku, location), units.to_string());
+    let added = adjust(tx, place, units, Cause::Adjusted, &asked, details, now).await;
     added.map_err(|error| match error {
         MoveError::Database(error) => error,
         _ => DatabaseError::Corrupt("movement"),
@@ -150,10 +157,12 @@ pub async fn add_unaccounted(
 /// # Errors
 /// [`DatabaseError`]
 pub async fn get(database: &Database, sku: &Sku) -> Result<Option<Stock>, DatabaseError> {
-    let sql = "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until
+    let sql =
+        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located
                FROM stock WHERE sku = $1";
     let row = sqlx::query(sql).bind(sku.as_str()).fetch_optional(database.reader()).await?;
-    row.as_ref().map(stock).transpose()
+    let found = row.as_ref().map(stock).transpose()?;
+    Ok(with_places(database, found.into_iter().collect()).await?.pop())
 }
 
 /// The stock of the products whose sku begins with `prefix`, by sku, after one of them.
@@ -167,7 +176,8 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Stock>, DatabaseError> {
     let rows = sqlx::query(
-        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until FROM stock
+        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located
+         FROM stock
          WHERE sku > $1 AND substr(sku, 1, length($2)) = $2 ORDER BY sku LIMIT $3",
     )
     .bind(after)
@@ -175,14 +185,34 @@ pub async fn list(
     .bind(i64::from(limit))
     .fetch_all(database.reader())
     .await?;
-    rows.iter().map(stock).collect()
+    with_places(database, rows.iter().map(stock).collect::<Result<_, _>>()?).await
+}
+
+/// Reads where the units of those products are that are not only at `main`.
+async fn with_places(
+    database: &Database,
+    found: Vec<(Stock, bool)>,
+) -> Result<Vec<Stock>, DatabaseError> {
+    let located: BTreeSet<&Sku> =
+        found.iter().filter(|(_, located)| *located).map(|(stock, _)| &stock.sku).collect();
+    let mut all = BTreeMap::new();
+    if !located.is_empty() {
+        let mut reader = database.reader().acquire().await?;
+        all = places(database, &mut reader, &located).await?;
+    }
+    let with = |(mut stock, _): (Stock, bool)| {
+        stock.elsewhere = all.remove(&stock.sku).unwrap_or_default();
+        stock
+    };
+    Ok(found.into_iter().map(with).collect())
 }
 
 fn json(value: &impl Serialize) -> Result<String, DatabaseError> {
     serde_json::to_string(value).map_err(|_| DatabaseError::Corrupt("row"))
 }
 
-fn stock(row: &AnyRow) -> Result<Stock, DatabaseError> {
+/// The stock in a row, and whether some of it is elsewhere than at `main`.
+fn stock(row: &AnyRow) -> Result<(Stock, bool), DatabaseError> {
     let sku: String = row.try_get(0)?;
     let sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
     let until: Option<i64> = row.try_get(5)?;
@@ -195,5 +225,6 @@ fn stock(row: &AnyRow) -> Result<Stock, DatabaseError> {
             until: until.map(Timestamp::from_micros),
         },
     };
-    Ok(Stock { sku, level })
+    let located = row.try_get::<Option<i64>, _>(6)?.is_some();
+    Ok((Stock { sku, level, elsewhere: BTreeMap::new() }, located))
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use shared_events::contract::{Sku, Timestamp};
+use shared_events::contract::{LocationName, Sku, Timestamp};
 use shared_events::stream::{Database, Tx};
 
 use super::set::{add_row, was_executed};
@@ -22,8 +22,8 @@ pub async fn set_backorder(
     now: Timestamp,
 ) -> Result<(Stock, BackorderRule, MoveOutcome), MoveError> {
     add_row(tx, sku).await?;
-    let level = lock(database, tx, &BTreeSet::from([sku.clone()])).await?;
-    let level = level.get(sku).copied().unwrap_or_default();
+    let levels = lock(database, tx, &BTreeSet::from([sku.clone()]), false).await?;
+    let (level, elsewhere) = (levels.level(sku), levels.elsewhere(sku));
     let before = level.backorder;
     let asked = match rule.until {
         Some(until) => format!("backorder {} until {until}", rule.limit),
@@ -32,7 +32,7 @@ pub async fn set_backorder(
     if let Some(request_id) = details.request_id
         && was_executed(tx, request_id, sku, &asked, details.reason).await?
     {
-        let stock = Stock { sku: sku.clone(), level };
+        let stock = Stock { sku: sku.clone(), level, elsewhere };
         return Ok((stock, before, MoveOutcome::Replayed));
     }
     sqlx::query("UPDATE stock SET backorder_limit = $1, backorder_until = $2 WHERE sku = $3")
@@ -41,7 +41,8 @@ pub async fn set_backorder(
         .bind(sku.as_str())
         .execute(&mut **tx)
         .await?;
-    adjust(tx, sku, 0, Cause::Backorder, &asked, details, now).await?;
-    let stock = Stock { sku: sku.clone(), level: StockLevel { backorder: rule, ..level } };
+    adjust(tx, (sku, &LocationName::main()), 0, Cause::Backorder, &asked, details, now).await?;
+    let level = StockLevel { backorder: rule, ..level };
+    let stock = Stock { sku: sku.clone(), level, elsewhere };
     Ok((stock, before, MoveOutcome::Written))
 }

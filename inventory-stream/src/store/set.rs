@@ -1,12 +1,14 @@
 use std::collections::BTreeSet;
 
-use shared_events::contract::{Sku, Timestamp};
+use shared_events::contract::{LocationName, Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 
+use super::locations::{LOCATIONS_MAX, expect_location};
+use super::places::{add_place, adjust_place};
 use super::reservations::holders;
 use super::{Stock, UNITS_MAX, lock};
-use crate::domain::StockLevel;
+use crate::domain::{PlaceLevel, StockLevels};
 use crate::movements::Cause;
 
 /// Orders that one stock-take may take units from.
@@ -66,6 +68,15 @@ pub enum MoveError {
         /// The product of the second request.
         sku: Sku,
     },
+    /// The location does not exist.
+    #[error("there is no location {location}")]
+    NoSuchLocation {
+        /// Its name.
+        location: LocationName,
+    },
+    /// As many locations exist as may.
+    #[error("at most {LOCATIONS_MAX} locations exist")]
+    TooManyLocations,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -117,7 +128,7 @@ pub enum StockRequest {
 impl StockRequest {
     /// The text kept with the movement, by which a retry is told from another request under the
     /// same id.
-    fn fingerprint(&self) -> String {
+    fn fingerprint(&self, location: &LocationName) -> String {
         let change = match self {
             Self::Set { on_hand, only_if_absent: true, .. } => format!("={on_hand} if absent"),
             Self::Set { on_hand, .. } => format!("={on_hand}"),
@@ -125,7 +136,8 @@ impl StockRequest {
         };
         let expected = self.expected().map(|units| format!(" if {units}")).unwrap_or_default();
         let short = if self.allows_shortage() { " allowing shortage" } else { "" };
-        format!("{change}{expected}{short}")
+        let place = if location.is_main() { String::new() } else { format!(" at {location}") };
+        format!("{change}{expected}{short}{place}")
     }
 
     /// The units that must be on hand before.
@@ -165,8 +177,10 @@ pub struct RequestDetails<'a> {
 pub struct MovedStock {
     /// The stock now.
     pub stock: Stock,
-    /// Units on hand before.
+    /// Units on hand at the location before.
     pub before: i64,
+    /// Units on hand at the location now.
+    pub after: i64,
     /// Whether it changed anything.
     pub outcome: MoveOutcome,
 }
@@ -182,7 +196,7 @@ pub enum MoveOutcome {
     Unchanged,
 }
 
-/// Sets or adjusts a product's stock.
+/// Sets or adjusts a product's stock at `main`.
 ///
 /// # Errors
 /// [`MoveError`]
@@ -194,42 +208,74 @@ pub async fn move_stock(
     details: RequestDetails<'_>,
     now: Timestamp,
 ) -> Result<MovedStock, MoveError> {
-    let added = add_row(tx, sku).await?;
-    let level = lock(database, tx, &BTreeSet::from([sku.clone()])).await?;
-    let level = level.get(sku).copied().unwrap_or_default();
-    let moved = |level: StockLevel, before: i64, outcome: MoveOutcome| MovedStock {
-        stock: Stock { sku: sku.clone(), level },
-        before,
+    move_stock_at(database, tx, (sku, &LocationName::main()), request, details, now).await
+}
+
+/// Sets or adjusts a product's stock at a location.
+///
+/// # Errors
+/// [`MoveError`]
+pub async fn move_stock_at(
+    database: &Database,
+    tx: &mut Tx,
+    (sku, location): (&Sku, &LocationName),
+    request: &StockRequest,
+    details: RequestDetails<'_>,
+    now: Timestamp,
+) -> Result<MovedStock, MoveError> {
+    expect_location(tx, location).await?;
+    let mut added = add_row(tx, sku).await?;
+    let levels = lock(database, tx, &BTreeSet::from([sku.clone()]), false).await?;
+    if !location.is_main() {
+        added = add_place(tx, sku, location).await?;
+    }
+    let (place, fingerprint) = (levels.place(sku, location), request.fingerprint(location));
+    let moved = |on_hand: i64, outcome: MoveOutcome| MovedStock {
+        stock: with_on_hand(&levels, sku, location, on_hand),
+        before: place.on_hand,
+        after: on_hand,
         outcome,
     };
     if let Some(request_id) = details.request_id
-        && was_executed(tx, request_id, sku, &request.fingerprint(), details.reason).await?
+        && was_executed(tx, request_id, sku, &fingerprint, details.reason).await?
     {
-        return Ok(moved(level, level.on_hand, MoveOutcome::Replayed));
+        return Ok(moved(place.on_hand, MoveOutcome::Replayed));
     }
     if !added && matches!(request, StockRequest::Set { only_if_absent: true, .. }) {
-        return Ok(moved(level, level.on_hand, MoveOutcome::Unchanged));
+        return Ok(moved(place.on_hand, MoveOutcome::Unchanged));
     }
-    if let Some(expected) = request.expected().filter(|expected| *expected != level.on_hand) {
-        let (sku, on_hand) = (sku.clone(), level.on_hand);
+    if let Some(expected) = request.expected().filter(|expected| *expected != place.on_hand) {
+        let (sku, on_hand) = (sku.clone(), place.on_hand);
         return Err(MoveError::OnHandMismatch { sku, expected, on_hand });
     }
     let delta = match request {
-        StockRequest::Set { on_hand, .. } => on_hand - level.on_hand,
+        StockRequest::Set { on_hand, .. } => on_hand - place.on_hand,
         StockRequest::Adjust { delta, .. } => *delta,
     };
-    let on_hand = level.on_hand.checked_add(delta).ok_or(MoveError::TooMany)?;
-    if on_hand < level.held() {
+    let on_hand = place.on_hand.checked_add(delta).ok_or(MoveError::TooMany)?;
+    if on_hand < place.held {
         let holders = holders(database, tx, sku, None, LOSERS_MAX + 1).await?;
-        let orders = holders.iter().filter(|holder| holder.allocated_of(sku) > 0).count();
-        let (sku, reserved, orders) = (sku.clone(), level.held(), Some(orders));
+        let orders = holders.iter().filter(|holder| holder.held_at(sku, location) > 0).count();
+        let (sku, reserved, orders) = (sku.clone(), place.held, Some(orders));
         return Err(MoveError::InsufficientStock { sku, reserved, on_hand, orders });
     }
-    if on_hand > UNITS_MAX {
+    if levels.level(sku).on_hand.saturating_add(delta) > UNITS_MAX {
         return Err(MoveError::TooMany);
     }
-    adjust(tx, sku, delta, request.cause(), &request.fingerprint(), details, now).await?;
-    Ok(moved(StockLevel { on_hand, ..level }, level.on_hand, MoveOutcome::Written))
+    let at = (sku, location);
+    adjust(tx, at, delta, request.cause(), &fingerprint, details, now).await?;
+    Ok(moved(on_hand, MoveOutcome::Written))
+}
+
+/// The stock of a product once so many units of it are at a location.
+fn with_on_hand(levels: &StockLevels, sku: &Sku, location: &LocationName, on_hand: i64) -> Stock {
+    let place = levels.place(sku, location);
+    let (mut level, mut elsewhere) = (levels.level(sku), levels.elsewhere(sku));
+    level.on_hand += on_hand - place.on_hand;
+    if !location.is_main() {
+        elsewhere.insert(location.clone(), PlaceLevel { on_hand, ..place });
+    }
+    Stock { sku: sku.clone(), level, elsewhere }
 }
 
 /// Ensures a row to lock; returns whether there was none.
@@ -264,10 +310,10 @@ pub(super) async fn was_executed(
     same.then_some(true).ok_or_else(|| MoveError::RequestIdReused { sku: sku.clone() })
 }
 
-/// Changes the units on hand of a product whose row exists, and writes the movement.
+/// Changes the units on hand of a product at a location whose rows exist, and writes the movement.
 pub(super) async fn adjust(
     tx: &mut Tx,
-    sku: &Sku,
+    (sku, location): (&Sku, &LocationName),
     delta: i64,
     cause: Cause,
     fingerprint: &str,
@@ -282,10 +328,13 @@ pub(super) async fn adjust(
     .bind(sku.as_str())
     .fetch_one(&mut **tx)
     .await?;
+    if !location.is_main() {
+        adjust_place(tx, sku, location, delta).await?;
+    }
     let written = sqlx::query(
         "INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, request_id,
-                                asked, reason, asked_by, at)
-         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                asked, reason, asked_by, at, location)
+         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(sku.as_str())
     .bind(row.try_get::<i64, _>(0)?)
@@ -298,6 +347,7 @@ pub(super) async fn adjust(
     .bind(details.reason)
     .bind(details.by)
     .bind(now.micros())
+    .bind(Some(location.as_str()).filter(|_| !location.is_main()))
     .execute(&mut **tx)
     .await;
     match written {

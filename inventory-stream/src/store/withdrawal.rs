@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 
-use shared_events::contract::{FactBody, FactId, Origin, Sku, Timestamp};
+use shared_events::contract::{FactBody, FactId, LocationName, Origin, Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, NewFact, Outbox, Tx};
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::{
-    LOSERS_MAX, MoveError, MovedStock, RequestDetails, StockRequest, change, holders, lock,
-    move_stock, write_reservations,
+    LOSERS_MAX, MoveError, MovedStock, RequestDetails, StockRequest, apply, holders, lock,
+    move_stock_at, write_reservations,
 };
 use crate::domain::{Reservation, StockLevels, losers};
 use crate::movements::{self, Cause};
@@ -35,9 +35,9 @@ pub async fn exclude_followers(database: &Database, tx: &mut Tx) -> Result<(), D
     Ok(())
 }
 
-/// Sets a product's stock. Where more units are held than would be on hand, orders lose theirs by
-/// the rule of [`losers`]: they are released and rejected in this transaction, with their facts.
-/// Called after [`exclude_followers`].
+/// Sets a product's stock at a location. Where more units are held than would be on hand, orders
+/// lose theirs by the rule of [`losers`]: they are released and rejected in this transaction, with
+/// their facts. Called after [`exclude_followers`].
 ///
 /// # Errors
 /// [`MoveError`]
@@ -45,24 +45,24 @@ pub async fn move_stock_allowing_shortage(
     database: &Database,
     outbox: &Outbox,
     tx: &mut Tx,
-    sku: &Sku,
+    at: (&Sku, &LocationName),
     request: &StockRequest,
     details: RequestDetails<'_>,
     now: Timestamp,
 ) -> Result<(MovedStock, Vec<Loser>), MoveError> {
-    let plan = plan(database, tx, sku, request).await?;
+    let (sku, _) = at;
+    let plan = plan(database, tx, at, request).await?;
     let mut skus = BTreeSet::from([sku.clone()]);
     for loser in plan.iter().flatten() {
         skus.extend(loser.lines.iter().map(|line| line.sku.clone()));
     }
     // All rows at once, in sorted order.
-    let levels = lock(database, tx, &skus).await?;
-    match move_stock(database, tx, sku, request, details, now).await {
+    let mut levels = lock(database, tx, &skus, false).await?;
+    match move_stock_at(database, tx, at, request, details, now).await {
         Err(MoveError::InsufficientStock { .. }) => {
-            let mut levels = StockLevels::new(levels);
             let losers = withdraw(database, outbox, tx, sku, plan?, &mut levels, details, now);
             let losers = losers.await?;
-            let moved = move_stock(database, tx, sku, request, details, now).await?;
+            let moved = move_stock_at(database, tx, at, request, details, now).await?;
             Ok((moved, losers))
         }
         moved => Ok((moved?, Vec::new())),
@@ -73,24 +73,36 @@ pub async fn move_stock_allowing_shortage(
 async fn plan(
     database: &Database,
     tx: &mut Tx,
-    sku: &Sku,
+    (sku, location): (&Sku, &LocationName),
     request: &StockRequest,
 ) -> Result<Result<Vec<Reservation>, MoveError>, DatabaseError> {
     let StockRequest::Set { on_hand, .. } = request else { return Ok(Ok(Vec::new())) };
-    let sql = "SELECT reserved - COALESCE(backordered, 0) FROM stock WHERE sku = $1";
-    let row = sqlx::query(sql).bind(sku.as_str()).fetch_optional(&mut **tx).await?;
-    let held: i64 = row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
+    let held = held(tx, sku, location).await?;
     let short = held.saturating_sub(*on_hand);
     if short <= 0 {
         return Ok(Ok(Vec::new()));
     }
     let holders = holders(database, tx, sku, None, usize::MAX).await?;
     let sku = sku.clone();
-    Ok(match losers(holders, &sku, short) {
+    Ok(match losers(holders, &sku, location, short) {
         Ok(losers) if losers.len() > LOSERS_MAX => Err(MoveError::TooManyLosers { sku }),
         Ok(losers) => Ok(losers),
         Err(held) => Err(MoveError::NotWithdrawable { sku, short, held }),
     })
+}
+
+/// Units of a product that orders hold on hand at a location.
+async fn held(tx: &mut Tx, sku: &Sku, location: &LocationName) -> Result<i64, DatabaseError> {
+    let sql = if location.is_main() {
+        "SELECT reserved - COALESCE(backordered, 0) - CAST(COALESCE(
+             (SELECT SUM(held) FROM stock_at WHERE stock_at.sku = stock.sku AND location <> $2), 0
+         ) AS BIGINT) FROM stock WHERE sku = $1"
+    } else {
+        "SELECT held FROM stock_at WHERE sku = $1 AND location = $2"
+    };
+    let row = sqlx::query(sql).bind(sku.as_str()).bind(location.as_str());
+    let row = row.fetch_optional(&mut **tx).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
 }
 
 /// Withdraws these reservations and publishes that.
@@ -127,6 +139,6 @@ async fn withdraw(
     write_reservations(database, tx, losers.iter().map(|loser| &loser.reservation)).await?;
     let published = outbox.write(tx, facts, now).await?;
     let moved = movements::by_product(&published);
-    change(database, tx, Cause::Orders, levels.changes(), &moved, now).await?;
+    apply(database, tx, Cause::Orders, levels, &moved, now).await?;
     Ok(losers)
 }

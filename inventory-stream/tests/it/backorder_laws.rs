@@ -67,7 +67,7 @@ impl World {
         let Some(reservation) = self.orders.get_mut(order % count) else { return };
         let Ok(quantity) = Quantity::new(most(reservation)) else { return };
         let lines = vec![LineUnits { line: 1, sku: sku("A"), quantity, title: String::new() }];
-        reservation.step(Step { fact_id, kind, lines }, &mut self.stock).unwrap();
+        reservation.step(Step { fact_id, kind, lines, location: None }, &mut self.stock).unwrap();
     }
 
     fn apply(&mut self, happening: &Happening) {
@@ -116,7 +116,7 @@ impl World {
         order.sort_by_key(|index| (self.orders[*index].placed_at, self.orders[*index].order_id));
         let mut got = Vec::new();
         for index in order {
-            let lines = self.orders[index].allocate(&sku("A"), &mut self.stock);
+            let (lines, _) = self.orders[index].allocate(&sku("A"), &mut self.stock);
             if !lines.is_empty() {
                 got.push(index);
             }

@@ -32,7 +32,7 @@ fn story() -> impl Strategy<Value = Vec<OrderFacts>> {
                     let lines =
                         vec![LineUnits { line: 1, sku: sku("A"), quantity, title: String::new() }];
                     let fact_id = FactId::at(Origin::Orders, number, seed, 0);
-                    OrderFacts::Step(Step { fact_id, kind, lines })
+                    OrderFacts::Step(Step { fact_id, kind, lines, location: None })
                 })
             };
             let mut facts =

@@ -76,6 +76,7 @@ async fn stock_never_falls_below_what_is_reserved(dialect: Dialect) {
         request_id: Uuid::now_v7().to_string(),
         validate_only: false,
         expected_on_hand: None,
+        location: String::new(),
     };
     let first = client.adjust_stock(adjust.clone()).await.unwrap().into_inner();
     let again = client.adjust_stock(adjust.clone()).await.unwrap().into_inner();
@@ -116,6 +117,7 @@ async fn reasons_are_kept_without_surrounding_blanks(dialect: Dialect) {
         request_id: Uuid::now_v7().to_string(),
         validate_only: false,
         expected_on_hand: None,
+        location: String::new(),
     };
     client.adjust_stock(adjust.clone()).await.unwrap();
     let again = proto::AdjustStockRequest { reason: blank.trim().to_owned(), ..adjust };
@@ -140,6 +142,7 @@ async fn malformed_requests_name_their_fields_and_change_nothing(dialect: Dialec
     assert_eq!(fields(&status), ["requests[1].sku"]);
     let adjust = proto::AdjustStockRequest {
         sku: "\u{7}".to_owned(),
+        location: String::new(),
         delta: 0,
         reason: "x".repeat(501),
         request_id: "7".to_owned(),

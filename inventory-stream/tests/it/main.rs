@@ -18,6 +18,8 @@ mod edge;
 mod edits;
 mod follower;
 mod holders;
+mod location_laws;
+mod locations;
 mod migrations;
 mod movements;
 mod reservation;

@@ -72,6 +72,7 @@ async fn migration_0102_keeps_earlier_movements(dialect: Dialect) {
         request_id,
         validate_only: false,
         expected_on_hand: None,
+        location: String::new(),
     };
     assert!(client.adjust_stock(adjust).await.unwrap().into_inner().replayed);
     client.set_stock(set("B", 6)).await.unwrap();
@@ -223,6 +224,35 @@ async fn migration_0114_keeps_stock_without_backorders(dialect: Dialect) {
     }
 }
 
+/// Stock as it was before there were locations: all of it is at `main`.
+async fn migration_0115_keeps_stock_at_main(dialect: Dialect) {
+    let (folder, schema) = (tempfile::tempdir().unwrap(), schema());
+    let old = open(dialect, folder.path(), &schema, 115).await;
+    let mut tx = old.begin().await.unwrap();
+    for sql in [
+        "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked, moves)
+         VALUES ('A', 9, 0, 9, 0, 0, 1)",
+        "INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, at)
+         VALUES ('A', 1, 9, 0, 9, 0, 'SET', 1)",
+    ] {
+        sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    old.close().await;
+
+    let database = open(dialect, folder.path(), &schema, i64::MAX).await;
+    let (bench, mut client) = served_on(Bench::over(database)).await;
+    let request = proto::GetStockRequest { sku: "A".to_owned(), fresh: true };
+    let stock = client.get_stock(request).await.unwrap().into_inner().stock.unwrap();
+    assert_eq!((stock.on_hand, stock.locations.len()), (9, 0));
+    assert_eq!(crate::movements::all(&mut client, "A", 10).await[0].location, "");
+    bench.sums_hold().await;
+    // The schema refuses that a location holds more than it has.
+    let mut tx = bench.database.begin().await.unwrap();
+    let sql = "INSERT INTO stock_at VALUES ('A', 'berlin', 1, 2, 1, 0, 0)";
+    assert!(sqlx::query(sql).execute(&mut *tx).await.is_err());
+}
+
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod on_sqlite {
@@ -239,4 +269,5 @@ on_both! {
     migration_0112_keeps_published_facts
     migration_0113_finds_earlier_holders
     migration_0114_keeps_stock_without_backorders
+    migration_0115_keeps_stock_at_main
 }

@@ -84,6 +84,7 @@ async fn every_movement_has_its_cause(dialect: Dialect) {
         request_id: Uuid::now_v7().to_string(),
         validate_only: false,
         expected_on_hand: None,
+        location: String::new(),
     };
     client.adjust_stock(adjust.clone()).await.unwrap();
     client.adjust_stock(adjust.clone()).await.unwrap();
@@ -227,6 +228,7 @@ async fn stock_changes_are_idempotent_and_check_expected_on_hand(dialect: Dialec
         request_id: request_id.clone(),
         validate_only: false,
         expected_on_hand: None,
+        location: String::new(),
     };
     let status = client.adjust_stock(adjust).await.unwrap_err();
     assert_eq!(reason(&status), "IDEMPOTENCY_KEY_REUSED");

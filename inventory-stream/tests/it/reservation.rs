@@ -19,7 +19,7 @@ fn lines(units: u32) -> Vec<(u32, Sku, Quantity)> {
 fn step(number: u16, kind: StepKind, line: u32, units: u32) -> Step {
     let (sku, quantity) = (sku("A"), Quantity::new(units).unwrap());
     let lines = vec![LineUnits { line, sku, quantity, title: String::new() }];
-    Step { fact_id: FactId::at(Origin::Orders, number, 7, 0), kind, lines }
+    Step { fact_id: FactId::at(Origin::Orders, number, 7, 0), kind, lines, location: None }
 }
 
 /// A reservation of 4 units, and the stock of 10 that it is of.

@@ -166,6 +166,11 @@ impl Story {
     }
 
     pub fn shipped(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
+        self.shipped_from(lines, None)
+    }
+
+    pub fn shipped_from(&mut self, lines: &[(u32, &str, u32)], from: Option<&str>) -> Fact {
+        let location = from.map(|name| name.parse().unwrap());
         let (lines, shipment_id) = (units(lines), ShipmentId::mint());
         let (carrier, tracking) = (String::new(), String::new());
         self.fact(|order| OrderFact::LinesFulfilled {
@@ -175,6 +180,7 @@ impl Story {
             carrier,
             tracking,
             shipment_reference: String::new(),
+            location,
         })
     }
 
@@ -244,6 +250,16 @@ impl Story {
     }
 
     pub fn returned(&mut self, lines: &[(u32, &str, u32)], disposition: Disposition) -> Fact {
+        self.returned_to(lines, disposition, None)
+    }
+
+    pub fn returned_to(
+        &mut self,
+        lines: &[(u32, &str, u32)],
+        disposition: Disposition,
+        to: Option<&str>,
+    ) -> Fact {
+        let location = to.map(|name| name.parse().unwrap());
         let return_id = ReturnId::mint();
         let lines = units(lines)
             .into_iter()
@@ -262,6 +278,7 @@ impl Story {
             return_reference: String::new(),
             kept: Vec::new(),
             rejected_reason: String::new(),
+            location,
         })
     }
 }

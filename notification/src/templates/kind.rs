@@ -7,6 +7,8 @@ pub enum Kind {
     Received,
     /// All units are reserved.
     Confirmed,
+    /// Stock came for units that waited.
+    Allocated,
     /// Some units will not be delivered.
     LinesCancelled,
     /// Lines of the order were changed.
@@ -46,7 +48,8 @@ impl Kind {
     const fn next(self) -> Option<Self> {
         Some(match self {
             Self::Received => Self::Confirmed,
-            Self::Confirmed => Self::LinesCancelled,
+            Self::Confirmed => Self::Allocated,
+            Self::Allocated => Self::LinesCancelled,
             Self::LinesCancelled => Self::Edited,
             Self::Edited => Self::Cancelled,
             Self::Cancelled => Self::OutOfStock,
@@ -70,6 +73,7 @@ impl Kind {
         match self {
             Self::Received => "RECEIVED",
             Self::Confirmed => "CONFIRMED",
+            Self::Allocated => "ALLOCATED",
             Self::LinesCancelled => "LINES_CANCELLED",
             Self::Edited => "EDITED",
             Self::Cancelled => "CANCELLED",
@@ -92,6 +96,7 @@ impl Kind {
         let kind = match fact {
             OrderFact::Created { .. } => Self::Received,
             OrderFact::Confirmed { .. } => Self::Confirmed,
+            OrderFact::LinesAllocated { .. } => Self::Allocated,
             OrderFact::LinesCancelled { .. } => Self::LinesCancelled,
             OrderFact::Edited { .. } => Self::Edited,
             OrderFact::Cancelled { reason, .. } => match reason {

@@ -25,7 +25,8 @@ struct Line<'a> {
 pub(super) fn values(fact: &OrderFact, numbers: &Numbers) -> Values {
     let (lines, count) = match fact {
         OrderFact::Created { lines, .. } => listed(lines, of_placed, numbers),
-        OrderFact::LinesCancelled { lines, .. }
+        OrderFact::LinesAllocated { lines, .. }
+        | OrderFact::LinesCancelled { lines, .. }
         | OrderFact::LinesFulfilled { lines, .. }
         | OrderFact::ShipmentCorrected { lines, .. }
         | OrderFact::Fulfilled { lines, .. }

@@ -68,6 +68,10 @@ impl Sample {
                     backordered: lines,
                 }]
             }
+            Kind::Allocated => {
+                let backordered = lines.clone();
+                vec![OrderFact::LinesAllocated { order, lines, backordered }]
+            }
             Kind::LinesCancelled => self.lines_cancelled(),
             Kind::Edited => vec![self.edited()],
             Kind::Cancelled => {
@@ -84,6 +88,7 @@ impl Sample {
                     carrier: carrier.clone(),
                     tracking: tracking.clone(),
                     shipment_reference: String::new(),
+                    location: None,
                 };
                 let corrected = OrderFact::ShipmentCorrected {
                     order,
@@ -106,6 +111,7 @@ impl Sample {
                     tracking,
                     return_until,
                     shipment_reference: String::new(),
+                    location: None,
                 }]
             }
             Kind::ReturnReceived => {
@@ -139,6 +145,7 @@ impl Sample {
                 return_reference: self.text.clone(),
                 kept: self.kept(),
                 rejected_reason: reason,
+                location: None,
             }],
             Kind::Refund => vec![OrderFact::RefundRequested {
                 refund: order.total,

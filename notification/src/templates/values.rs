@@ -211,7 +211,8 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         OrderFact::ReturnApproved { .. }
         | OrderFact::Returned { .. }
         | OrderFact::RefundRequested { .. } => values.extend(of_a_return(fact, numbers)),
-        OrderFact::Confirmed { backordered, .. } => {
+        OrderFact::Confirmed { backordered, .. }
+        | OrderFact::LinesAllocated { backordered, .. } => {
             values.extend(lines::backordered(backordered, numbers));
         }
         OrderFact::Edited { cancelled, .. } => values.extend(lines::cancelled(cancelled)),

@@ -61,6 +61,30 @@ fn a_confirmation_names_the_units_that_wait() {
 }
 
 #[test]
+fn customers_are_told_which_units_came_and_which_still_wait() {
+    let units = |sku: &str, quantity| LineUnits {
+        line: 1,
+        sku: sku.parse().unwrap(),
+        quantity: Quantity::new(quantity).unwrap(),
+        title: String::new(),
+    };
+    let came = |waiting: Vec<LineUnits>| {
+        fact(1, |order| OrderFact::LinesAllocated {
+            order,
+            lines: vec![units("MUG", 2)],
+            backordered: waiting,
+        })
+    };
+    assert_eq!(kinds(&came(Vec::new())), [(Channel::Email, "ALLOCATED")]);
+    let mail = compose(&came(vec![units("CUP", 3)]), &config()).remove(0);
+    assert!(mail.subject.ends_with("units that you waited for are in stock"), "{}", mail.subject);
+    let (came_now, waits) = mail.body.split_once("To follow when they are in stock:").unwrap();
+    assert!(came_now.contains("2 x MUG\n") && waits.contains("3 x CUP\n"), "{}", mail.body);
+    let mail = compose(&came(Vec::new()), &config()).remove(0);
+    assert!(!mail.body.contains("To follow"), "{}", mail.body);
+}
+
+#[test]
 fn each_cancellation_reason_has_its_own_message() {
     for (reason, kind) in [
         (CancelReason::CustomerRequest, "CANCELLED"),
@@ -109,6 +133,7 @@ fn returned(return_id: ReturnId) -> Fact {
         return_reference: String::new(),
         kept: Vec::new(),
         rejected_reason: String::new(),
+        location: None,
     })
 }
 

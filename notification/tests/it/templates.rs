@@ -243,6 +243,7 @@ fn a_parcel_has_the_link_of_its_carrier() {
             tracking,
             return_until,
             shipment_reference: String::new(),
+            location: None,
         });
         let body = mail(&shipped, &config).body;
         body.split_once(".\n\n").unwrap().1.to_owned()

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    CancelReason, CustomerId, Money, OrderId, OrderNames, ReservationId, ReturnId, ShipmentId, Sku,
-    Timestamp,
+    CancelReason, CustomerId, LocationName, Money, OrderId, OrderNames, ReservationId, ReturnId,
+    ShipmentId, Sku, Timestamp,
 };
 
 use super::note::is_private;
@@ -129,6 +129,9 @@ pub enum Event {
         /// The warehouse's own id of the parcel.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         shipment_reference: String,
+        /// The location of stock that it left, if one was named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<LocationName>,
         /// When.
         at: Timestamp,
     },
@@ -145,6 +148,9 @@ pub enum Event {
         /// The warehouse's own id of the parcel.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         shipment_reference: String,
+        /// The location of stock that it left, if one was named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<LocationName>,
         /// Before this instant a return may be requested.
         return_until: Timestamp,
         /// When.
@@ -216,6 +222,9 @@ pub enum Event {
         rejected_reason: String,
         /// The refund. A refund fact is published unless it is zero.
         refund: Money,
+        /// The location of stock where the units are restocked, if one was named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<LocationName>,
         /// When.
         at: Timestamp,
     },
@@ -243,6 +252,9 @@ pub enum Event {
         /// What of the refund is for charges.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         charges: Vec<ChargeRefund>,
+        /// The location of stock where the units are restocked, if one was named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<LocationName>,
         /// When.
         at: Timestamp,
     },

@@ -99,13 +99,22 @@ fn apply(order: Order, event: &Event) -> Evolved {
 
 /// The parcel of an event that ships one.
 fn shipped(event: &Event) -> Result<Shipment, &'static str> {
-    let (Event::LinesFulfilled { shipment_id, lines, carrier, tracking, shipment_reference, at }
+    let (Event::LinesFulfilled {
+        shipment_id,
+        lines,
+        carrier,
+        tracking,
+        shipment_reference,
+        location,
+        at,
+    }
     | Event::OrderFulfilled {
         shipment_id,
         lines,
         carrier,
         tracking,
         shipment_reference,
+        location,
         at,
         ..
     }) = event
@@ -119,6 +128,7 @@ fn shipped(event: &Event) -> Result<Shipment, &'static str> {
         took_all_open: matches!(event, Event::OrderFulfilled { .. }),
         carrier: carrier.clone(),
         tracking: tracking.clone(),
+        location: location.clone(),
         shipped_at: *at,
         corrected: None,
         delivered_at: None,

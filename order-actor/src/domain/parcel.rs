@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Disposition, Money, ShipmentId, Timestamp};
+use shared_events::contract::{Disposition, LocationName, Money, ShipmentId, Timestamp};
 
 use super::evolve::{Evolved, WRONG_STATE};
 use super::{
@@ -27,6 +27,8 @@ pub struct Shipment {
     pub carrier: String,
     /// The carrier's tracking number, as it was shipped.
     pub tracking: String,
+    /// The location of stock that it left, if one was named.
+    pub location: Option<LocationName>,
     /// When it was shipped.
     pub shipped_at: Timestamp,
     /// Its tracking since then, where that was corrected.

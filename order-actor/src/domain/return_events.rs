@@ -104,6 +104,7 @@ fn approved(details: &mut Details, event: &Event) -> Result<(), &'static str> {
         refund_reason,
         refund_told,
         charges,
+        location,
         ..
     } = event
     else {
@@ -135,6 +136,7 @@ fn approved(details: &mut Details, event: &Event) -> Result<(), &'static str> {
         refund: *refund,
         refund_reason: refund_reason.clone(),
         charges: charges.clone(),
+        location: location.clone(),
         default,
     };
     details.judged.push(Arc::new(JudgedReturn { request, judgement }));
@@ -198,7 +200,8 @@ fn authorized(details: &mut Details, event: &Event) -> Result<(), &'static str> 
 }
 
 fn received(details: &mut Details, event: &Event) -> Result<(), &'static str> {
-    let Event::ReturnReceived { return_id, lines, kept, rejected_reason, refund, .. } = event
+    let Event::ReturnReceived { return_id, lines, kept, rejected_reason, refund, location, .. } =
+        event
     else {
         return Err(WRONG_STATE);
     };
@@ -225,6 +228,7 @@ fn received(details: &mut Details, event: &Event) -> Result<(), &'static str> {
         refund: *refund,
         refund_reason: approval.refund_reason.clone(),
         charges: approval.charges.clone(),
+        location: location.clone(),
         default: *refund,
     };
     details.judged.push(Arc::new(JudgedReturn { request, judgement }));

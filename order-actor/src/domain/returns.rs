@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use shared_events::contract::{Money, OrderId, Quantity, ReturnId, Timestamp};
+use shared_events::contract::{LocationName, Money, OrderId, Quantity, ReturnId, Timestamp};
 
 use super::guards::invalid_transition;
 use super::{
@@ -89,6 +89,8 @@ pub enum Judgement {
         refund_reason: String,
         /// What of it is for charges.
         charges: Vec<ChargeRefund>,
+        /// The location of stock where they are restocked, if one was named.
+        location: Option<LocationName>,
         /// What would have been paid back if nothing else had been said.
         default: Money,
     },

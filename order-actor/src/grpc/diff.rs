@@ -121,6 +121,8 @@ fn set_parcel(path: &str, parcel: &Shipment, set: &mut dyn FnMut(&str, String)) 
     set(&format!("{path}.shipment_reference"), parcel.reference.clone());
     set(&format!("{path}.carrier"), parcel.carrier().to_owned());
     set(&format!("{path}.tracking"), parcel.tracking().to_owned());
+    let location = parcel.location.as_ref().map(ToString::to_string);
+    set(&format!("{path}.location"), location.unwrap_or_default());
     if parcel.state() != ParcelState::Shipped {
         set(&format!("{path}.state"), parcel.state().code().to_owned());
     }

@@ -48,10 +48,10 @@ pub(super) fn facts(order: OrderHeader, details: &Details, event: &Event) -> Vec
 
 /// Units taken back, and their refund unless it is nothing.
 fn taken_back(order: OrderHeader, details: &Details, event: &Event) -> Vec<OrderFact> {
-    let (return_id, lines, kept, rejected_reason, refund, told) = match event {
-        Event::ReturnReceived { return_id, lines, kept, rejected_reason, refund, .. } => {
-            (*return_id, lines, kept, rejected_reason, *refund, refund.minor > 0)
-        }
+    let (return_id, lines, kept, rejected_reason, refund, told, location) = match event {
+        Event::ReturnReceived {
+            return_id, lines, kept, rejected_reason, refund, location, ..
+        } => (*return_id, lines, kept, rejected_reason, *refund, refund.minor > 0, location),
         Event::ReturnApproved {
             return_id,
             lines,
@@ -59,8 +59,9 @@ fn taken_back(order: OrderHeader, details: &Details, event: &Event) -> Vec<Order
             rejected_reason,
             refund,
             refund_told,
+            location,
             ..
-        } => (*return_id, lines, kept, rejected_reason, *refund, *refund_told),
+        } => (*return_id, lines, kept, rejected_reason, *refund, *refund_told, location),
         _ => return Vec::new(),
     };
     let kept = kept_units(details, kept);
@@ -72,6 +73,7 @@ fn taken_back(order: OrderHeader, details: &Details, event: &Event) -> Vec<Order
         return_reference: return_reference.clone(),
         kept: kept.clone(),
         rejected_reason: rejected_reason.clone(),
+        location: location.clone(),
     }];
     if told {
         facts.push(OrderFact::RefundRequested {

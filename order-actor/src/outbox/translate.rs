@@ -6,6 +6,16 @@ use shared_events::contract::{
 use super::{edits, returns};
 use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, PlacedLine, Totals};
 
+/// The units that wait for stock.
+fn waiting(details: &Details) -> Vec<LineUnits> {
+    let units_of = |line: &Line| {
+        let quantity = Quantity::new(line.backordered).ok()?;
+        Some(LineQuantity { line: line.number, quantity })
+    };
+    let waiting: Vec<_> = details.lines.iter().filter_map(units_of).collect();
+    units(details, &waiting)
+}
+
 /// The facts published for an event. Private events and public facts are separate types, and this
 /// is the only bridge between them. `after` is the order after the event.
 #[expect(clippy::too_many_lines, reason = "one arm for each event")]
@@ -21,8 +31,10 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             let (reservation_id, backordered) = (*reservation_id, units(details, backordered));
             vec![OrderFact::Confirmed { order, reservation_id, backordered }]
         }
-        // Stock has published `inventory.allocated.v1`.
-        Event::LinesAllocated { .. } => Vec::new(),
+        Event::LinesAllocated { lines, .. } => {
+            let (lines, backordered) = (units(details, lines), waiting(details));
+            vec![OrderFact::LinesAllocated { order, lines, backordered }]
+        }
         Event::LinesCancelled { lines, reason, text, .. } => {
             let (lines, text) = (units(details, lines), text.clone());
             vec![OrderFact::LinesCancelled { order, lines, reason: *reason, text }]
@@ -37,7 +49,13 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             }]
         }
         Event::LinesFulfilled {
-            shipment_id, lines, carrier, tracking, shipment_reference, ..
+            shipment_id,
+            lines,
+            carrier,
+            tracking,
+            shipment_reference,
+            location,
+            ..
         } => vec![OrderFact::LinesFulfilled {
             order,
             shipment_id: *shipment_id,
@@ -45,6 +63,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             carrier: carrier.clone(),
             tracking: tracking.clone(),
             shipment_reference: shipment_reference.clone(),
+            location: location.clone(),
         }],
         Event::OrderFulfilled {
             shipment_id,
@@ -52,6 +71,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             carrier,
             tracking,
             shipment_reference,
+            location,
             return_until,
             ..
         } => vec![OrderFact::Fulfilled {
@@ -62,6 +82,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             tracking: tracking.clone(),
             return_until: *return_until,
             shipment_reference: shipment_reference.clone(),
+            location: location.clone(),
         }],
         Event::ReturnRequested { .. }
         | Event::ReturnEscalated { .. }

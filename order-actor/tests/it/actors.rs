@@ -176,6 +176,7 @@ async fn a_repeated_request_is_recognised_after_the_order_was_rebuilt() {
         carrier: String::new(),
         tracking: String::new(),
         reference: String::new(),
+        location: None,
     });
     let other = rebuilt.execute(order_id, other, context).await;
     assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);

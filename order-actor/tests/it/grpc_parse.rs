@@ -91,6 +91,7 @@ pub fn fulfill() -> proto::FulfillOrderRequest {
         tracking: "X1".to_owned(),
         shipment_reference: String::new(),
         options: options(),
+        location: String::new(),
     }
 }
 
@@ -122,6 +123,7 @@ fn approve() -> proto::ApproveReturnRequest {
         receive_later: false,
         rejected_reason: String::new(),
         return_reference: String::new(),
+        location: String::new(),
     }
 }
 
@@ -137,6 +139,7 @@ fn receive() -> proto::ReceiveReturnRequest {
         options: options(),
         rejected_reason: "worn".to_owned(),
         return_reference: "RMA 1".to_owned(),
+        location: String::new(),
     }
 }
 
@@ -281,6 +284,7 @@ fn cancel_and_fulfil_refuse_each_field_by_name() {
             ("tracking", "INVALID_FIELD", |r| r.tracking = "\u{7}".into()),
             ("shipment_reference", "TEXT_TOO_LONG", |r| r.shipment_reference = "r".repeat(65)),
             ("shipment_reference", "INVALID_FIELD", |r| r.shipment_reference = " W".into()),
+            ("location", "INVALID_FIELD", |r| r.location = "a b".into()),
             ("options.etag", "INVALID_FIELD", |r| r.options.as_mut().unwrap().etag = "x".into()),
         ],
     );
@@ -327,6 +331,7 @@ fn returns_refuse_each_field_by_name() {
                 r.outcomes = vec![r.outcomes[0]; 2_001];
             }),
             ("rejected_reason", "TEXT_TOO_LONG", |r| r.rejected_reason = "r".repeat(501)),
+            ("location", "INVALID_FIELD", |r| r.location = "-".into()),
         ],
     );
     each(
@@ -361,6 +366,12 @@ fn returns_refuse_each_field_by_name() {
             ("refund.nanos", "INVALID_REFUND", |r| r.refund = Some(money(1, 5, "GBP"))),
             ("refund.units", "INVALID_REFUND", |r| r.refund = Some(money(i64::MIN, 0, "GBP"))),
             ("refund_reason", "TEXT_TOO_LONG", |r| r.refund_reason = "r".repeat(501)),
+            ("location", "INVALID_FIELD", |r| r.location = "l".repeat(41)),
+            ("location", "INVALID_FIELD", |r| {
+                r.receive_later = true;
+                r.dispositions.clear();
+                r.location = "berlin".into();
+            }),
         ],
     );
     each(

@@ -103,6 +103,7 @@ fn life() -> Vec<Event> {
             tracking: tracking.clone(),
             shipment_reference: String::new(),
             at: at(4),
+            location: None,
         },
         Event::OrderFulfilled {
             shipment_id: other,
@@ -112,6 +113,7 @@ fn life() -> Vec<Event> {
             shipment_reference: "P-2".to_owned(),
             return_until: at(500),
             at: at(5),
+            location: None,
         },
         Event::ReturnRequested {
             return_id: return_id(),
@@ -149,6 +151,7 @@ fn life() -> Vec<Event> {
             refund_told: true,
             charges: Vec::new(),
             at: at(303),
+            location: None,
         },
         Event::NoteAdded {
             public: false,

@@ -35,7 +35,10 @@ fn backordered(
 
 fn allocated(position: u64, order_id: OrderId, reservation_id: ReservationId, units: u32) -> Fact {
     let lines = line_units(units);
-    fact(position, InventoryFact::Allocated { order_id, reservation_id, lines })
+    fact(
+        position,
+        InventoryFact::Allocated { order_id, reservation_id, lines, elsewhere: Vec::new() },
+    )
 }
 
 fn line_units(units: u32) -> Vec<LineUnits> {

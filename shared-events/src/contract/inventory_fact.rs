@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::body::facts;
-use super::{EditId, LineUnits, OrderId, Quantity, ReservationId, Sku};
+use super::{EditId, LineUnits, LocationName, OrderId, Quantity, ReservationId, Sku};
 
 /// Units of one sku.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +10,9 @@ pub struct StockLine {
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
+    /// Where they are; left out for `main`. Units of one product at two locations are two lines.
+    #[serde(default, skip_serializing_if = "LocationName::is_main")]
+    pub location: LocationName,
 }
 
 facts! {
@@ -44,6 +47,9 @@ facts! {
             order_id: OrderId,
             reservation_id: ReservationId,
             lines: Vec<LineUnits>,
+            /// Units of those that are elsewhere than at `main`.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            elsewhere: Vec<StockLine>,
         }
         /// `inventory.edit.reserved.v1`: every unit that an edit of the order adds is reserved.
         "inventory.edit.reserved.v1" => EditReserved {

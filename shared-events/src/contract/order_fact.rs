@@ -2,9 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use super::body::facts;
 use super::{
-    ChargeFact, Contact, CustomerId, EditId, ExchangeFact, HoldId, KeptUnits, LineUnits, Money,
-    OrderId, OrderLineFact, OrderNames, OrderNumber, ReservationId, ReturnId, ReturnedUnits,
-    ShipmentId, Sku, Timestamp, TotalsFact,
+    ChargeFact, Contact, CustomerId, EditId, ExchangeFact, HoldId, KeptUnits, LineUnits,
+    LocationName, Money, OrderId, OrderLineFact, OrderNames, OrderNumber, ReservationId, ReturnId,
+    ReturnedUnits, ShipmentId, Sku, Timestamp, TotalsFact,
 };
 
 /// Why an order, or units of it, were cancelled. A closed list with stable names.
@@ -109,6 +109,15 @@ facts! {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             backordered: Vec<LineUnits>,
         }
+        /// `order.lines.allocated.v1`: stock came for these units, which were backordered.
+        "order.lines.allocated.v1" => LinesAllocated {
+            #[serde(flatten)]
+            order: OrderHeader,
+            lines: Vec<LineUnits>,
+            /// Units of the order that still wait for stock.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            backordered: Vec<LineUnits>,
+        }
         /// `order.lines.cancelled.v1`: these units will not be delivered; the order continues.
         "order.lines.cancelled.v1" => LinesCancelled {
             #[serde(flatten)]
@@ -143,6 +152,9 @@ facts! {
             /// The warehouse's own id of the parcel.
             #[serde(default, skip_serializing_if = "String::is_empty")]
             shipment_reference: String,
+            /// Where the parcel left from; absent where whoever shipped it named none.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            location: Option<LocationName>,
         }
         /// `order.fulfilled.v1`: the last parcel was shipped; `lines` are those of this parcel.
         "order.fulfilled.v1" => Fulfilled {
@@ -156,6 +168,9 @@ facts! {
             /// The warehouse's own id of the parcel.
             #[serde(default, skip_serializing_if = "String::is_empty")]
             shipment_reference: String,
+            /// Where the parcel left from; absent where whoever shipped it named none.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            location: Option<LocationName>,
         }
         /// `order.return.requested.v1`: the customer asks to send units back.
         "order.return.requested.v1" => ReturnRequested {
@@ -221,6 +236,9 @@ facts! {
             /// Why some of them are rejected.
             #[serde(default, skip_serializing_if = "String::is_empty")]
             rejected_reason: String,
+            /// Where the units are restocked; absent where whoever received them named none.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            location: Option<LocationName>,
         }
         /// `refund.requested.v1`: this amount is owed to the customer.
         "refund.requested.v1" => RefundRequested {
@@ -354,6 +372,7 @@ impl OrderFact {
         match self {
             Self::Created { order, .. }
             | Self::Confirmed { order, .. }
+            | Self::LinesAllocated { order, .. }
             | Self::LinesCancelled { order, .. }
             | Self::Cancelled { order, .. }
             | Self::LinesFulfilled { order, .. }

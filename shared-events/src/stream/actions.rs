@@ -75,6 +75,8 @@ pub enum Verb {
     AdjustStock,
     /// The units that may be promised beyond the stock are set.
     SetBackorder,
+    /// A location of stock is added, or its priority changed.
+    SetLocation,
     /// A message is sent again.
     ResendNotification,
     /// Facts are posted to a webhook endpoint again.
@@ -100,6 +102,7 @@ impl Verb {
             Self::SetStock => "SET_STOCK",
             Self::AdjustStock => "ADJUST_STOCK",
             Self::SetBackorder => "SET_BACKORDER",
+            Self::SetLocation => "SET_LOCATION",
             Self::ResendNotification => "RESEND_NOTIFICATION",
             Self::ReplayWebhooks => "REPLAY_WEBHOOKS",
         }
@@ -117,7 +120,7 @@ impl Verb {
             Self::MoveShard | Self::FreezeShard | Self::UnfreezeShard => "SHARD",
             Self::AcceptJournal => "JOURNAL",
             Self::ResumeTimers => "TIMERS",
-            Self::SetStock | Self::AdjustStock | Self::SetBackorder => "STOCK",
+            Self::SetStock | Self::AdjustStock | Self::SetBackorder | Self::SetLocation => "STOCK",
             Self::ResendNotification => "NOTIFICATION",
             Self::ReplayWebhooks => "WEBHOOK",
         }

@@ -16,6 +16,7 @@ mod history; // the history of a log, and places that readers remember
 mod installation; // which SQLite files belong together
 mod lease; // which of several processes runs a follower
 mod lease_thread; // a thread of its own for lease renewals
+mod migrated; // whether a snapshot's tables are those of this program
 mod migrations; // migrations, from a folder that was compiled in
 mod outbox; // a service's published facts, written with their effect, read as a source
 mod pause; // followers that an operator paused

@@ -11,7 +11,9 @@ use shared_events::stream::Sink as _;
 use shared_events::stream::redis::Relay;
 use shared_events::stream::{Batch, Cursors};
 
-use crate::contract::{bodies, fact, of_a_shop, of_edits, of_returns, of_titled_lines};
+use crate::contract::{
+    bodies, fact, of_a_shop, of_edits, of_locations, of_returns, of_titled_lines,
+};
 use crate::redis_streams::{Log, Server};
 
 fn document() -> Value {
@@ -57,6 +59,7 @@ async fn every_stream_entry_is_as_documented() {
             .chain(of_returns())
             .chain(of_edits())
             .chain(of_titled_lines())
+            .chain(of_locations())
             .filter(|body| body.source() == origin)
             .zip(1_u64..)
             .map(|(body, position)| Fact { position, shard: 3, index: 0, ..fact(body) })

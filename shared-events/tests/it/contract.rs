@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use shared_events::contract::{
     CancelReason, ChargeFact, Contact, Disposition, ExchangeFact, Fact, FactBody, FactId,
-    InventoryFact, KeptUnits, LineUnits, Money, NotificationFact, OrderFact, OrderHeader,
-    OrderLineFact, OrderNames, Origin, Quantity, ReturnedUnits, StockLine, Timestamp, TotalsFact,
+    InventoryFact, KeptUnits, LineUnits, LocationName, Money, NotificationFact, OrderFact,
+    OrderHeader, OrderLineFact, OrderNames, Origin, Quantity, ReturnedUnits, StockLine, Timestamp,
+    TotalsFact,
 };
 
 const OTHER: &str = "0190a0b0-0000-7000-8000-0000000000ff";
@@ -36,7 +37,8 @@ fn units() -> Vec<LineUnits> {
 }
 
 fn stock() -> Vec<StockLine> {
-    vec![StockLine { sku: "85123A".parse().unwrap(), quantity: Quantity::new(6).unwrap() }]
+    let (sku, quantity) = ("85123A".parse().unwrap(), Quantity::new(6).unwrap());
+    vec![StockLine { sku, quantity, location: LocationName::main() }]
 }
 
 /// An order with all that a shop says of one.
@@ -135,6 +137,44 @@ pub fn of_titled_lines() -> Vec<FactBody> {
     bodies
 }
 
+/// Facts about units that are not at `main`.
+pub fn of_locations() -> Vec<FactBody> {
+    let berlin = || -> LocationName { "berlin".parse().unwrap() };
+    let mut bodies = bodies();
+    for body in &mut bodies {
+        match body {
+            FactBody::Order(
+                OrderFact::LinesFulfilled { location, .. }
+                | OrderFact::Fulfilled { location, .. }
+                | OrderFact::Returned { location, .. },
+            ) => *location = Some(berlin()),
+            FactBody::Inventory(
+                InventoryFact::Reserved { lines, .. }
+                | InventoryFact::Released { lines, .. }
+                | InventoryFact::Committed { lines, .. }
+                | InventoryFact::Restocked { lines, .. },
+            ) => lines[0].location = berlin(),
+            FactBody::Inventory(InventoryFact::Allocated { elsewhere, .. }) => {
+                elsewhere.extend(stock());
+                elsewhere[0].location = berlin();
+            }
+            _ => {}
+        }
+    }
+    let located = |body: &FactBody| fact(body.clone()).to_json().unwrap().contains("berlin");
+    bodies.retain(located);
+    assert_eq!(bodies.len(), 8);
+    bodies
+}
+
+#[test]
+fn locations_of_units_are_read_as_they_were_written() {
+    for body in of_locations() {
+        let fact = fact(body);
+        assert_eq!(Fact::from_json(&fact.to_json().unwrap()).unwrap(), fact);
+    }
+}
+
 #[test]
 fn what_a_shop_says_of_lines_is_read_as_it_was_written() {
     for body in of_titled_lines().into_iter().chain([of_a_shop()]) {
@@ -194,6 +234,7 @@ pub fn bodies() -> Vec<FactBody> {
             carrier: carrier.clone(),
             tracking: tracking.clone(),
             shipment_reference: String::new(),
+            location: None,
         }),
         FactBody::Order(OrderFact::Fulfilled {
             order: order.clone(),
@@ -203,6 +244,7 @@ pub fn bodies() -> Vec<FactBody> {
             tracking,
             return_until: at("2010-12-31T08:26:00Z"),
             shipment_reference: String::new(),
+            location: None,
         }),
         FactBody::Order(OrderFact::ReturnRequested {
             order: order.clone(),
@@ -232,6 +274,7 @@ pub fn bodies() -> Vec<FactBody> {
             return_reference: String::new(),
             kept: Vec::new(),
             rejected_reason: String::new(),
+            location: None,
         }),
         FactBody::Order(OrderFact::RefundRequested {
             order: order.clone(),
@@ -255,7 +298,12 @@ pub fn bodies() -> Vec<FactBody> {
         FactBody::Inventory(InventoryFact::Released { order_id, lines: stock() }),
         FactBody::Inventory(InventoryFact::Committed { order_id, lines: stock() }),
         FactBody::Inventory(InventoryFact::Restocked { order_id, lines: stock() }),
-        FactBody::Inventory(InventoryFact::Allocated { order_id, reservation_id, lines: units() }),
+        FactBody::Inventory(InventoryFact::Allocated {
+            order_id,
+            reservation_id,
+            lines: units(),
+            elsewhere: Vec::new(),
+        }),
         FactBody::Notification(NotificationFact::Sent {
             order_id,
             notification_id: "0190a0b0-0000-7000-8000-000000000006".parse().unwrap(),
@@ -269,10 +317,13 @@ pub fn bodies() -> Vec<FactBody> {
 
 /// Facts of holds, corrections and parcels, which were published later.
 fn later(order: &OrderHeader) -> Vec<FactBody> {
+    let (lines, backordered) = (units(), units());
+    let allocated = OrderFact::LinesAllocated { order: order.clone(), lines, backordered };
     let hold_id = "0190a0b0-0000-7000-8000-000000000008".parse().unwrap();
     let shipment_id = "0190a0b0-0000-7000-8000-000000000004".parse().unwrap();
     let shipment_reference = "W-2010/7".to_owned();
     let facts = vec![
+        allocated,
         OrderFact::Held {
             order: order.clone(),
             hold_id,

@@ -7,7 +7,9 @@ mod stock; // products and messages
 
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
 pub use orders::{command, history, order, orders, parcels, recorded, waiting_returns, what};
-pub use stock::{holders, losers, movements, notification, notifications, reservation, stock};
+pub use stock::{
+    holders, locations, losers, movements, notification, notifications, reservation, stock,
+};
 
 use serde_json::Value;
 use shared_events::contract::Money;

@@ -141,8 +141,16 @@ fn names(holds: &Value) -> String {
 
 /// Parcels, with what became of them.
 pub fn parcels(out: &Output, answer: &Value) {
-    let head =
-        ["parcel", "reference", "state", "carrier", "tracking", "shipped at", "delivered at"];
+    let head = [
+        "parcel",
+        "reference",
+        "state",
+        "carrier",
+        "tracking",
+        "from",
+        "shipped at",
+        "delivered at",
+    ];
     let rows = items(&answer["parcels"]).map(|parcel| {
         vec![
             text(parcel, "shipment_id"),
@@ -150,6 +158,7 @@ pub fn parcels(out: &Output, answer: &Value) {
             code(parcel, "state", "PARCEL_STATE_"),
             text(parcel, "carrier"),
             text(parcel, "tracking"),
+            text(parcel, "location"),
             short_time(parcel, "shipped_at"),
             short_time(parcel, "delivered_at"),
         ]
@@ -367,6 +376,7 @@ pub fn what(event: &Value) -> String {
         text(kind, "carrier"),
         text(kind, "tracking"),
         text(kind, "shipment_reference"),
+        text(kind, "location"),
         short_time(kind, "delivered_at"),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")

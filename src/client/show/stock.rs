@@ -3,9 +3,10 @@ use serde_json::Value;
 use super::{code, items, next_page, short_time, text};
 use crate::client::Output;
 
-/// Products.
+/// Products, and where their units are if that is not only `main`.
 pub fn stock<'a>(out: &Output, products: impl IntoIterator<Item = &'a Value>) {
-    let rows = products.into_iter().map(|product| {
+    let products: Vec<&Value> = products.into_iter().collect();
+    let rows = products.iter().map(|product| {
         vec![
             text(product, "sku"),
             text(product, "on_hand"),
@@ -19,6 +20,24 @@ pub fn stock<'a>(out: &Output, products: impl IntoIterator<Item = &'a Value>) {
     let head =
         ["sku", "on hand", "reserved", "available", "backordered", "backorder limit", "until"];
     out.list(&head, rows, "no products");
+    let places = products.iter().flat_map(|product| {
+        items(&product["locations"]).map(|place| {
+            let [location, on_hand, held, free] =
+                ["location", "on_hand", "held", "free"].map(|field| text(place, field));
+            vec![text(product, "sku"), location, on_hand, held, free]
+        })
+    });
+    let places: Vec<_> = places.collect();
+    if !places.is_empty() {
+        out.line("");
+        out.list(&["sku", "location", "on hand", "held", "free"], places, "");
+    }
+}
+
+/// Locations of stock, in the order in which they serve.
+pub fn locations<'a>(out: &Output, locations: impl IntoIterator<Item = &'a Value>) {
+    let rows = locations.into_iter().map(|one| vec![text(one, "name"), text(one, "priority")]);
+    out.list(&["location", "priority"], rows, "no locations");
 }
 
 /// A number; empty for zero.
@@ -51,6 +70,7 @@ pub fn movements(out: &Output, answer: &Value) {
             text(movement, "order_id"),
             text(movement, "asked_by"),
             text(movement, "reason"),
+            text(movement, "location"),
         ]
     });
     let head = [
@@ -65,6 +85,7 @@ pub fn movements(out: &Output, answer: &Value) {
         "order",
         "by",
         "why",
+        "location",
     ];
     out.list(&head, rows, "no movements");
     out.line(format!(
@@ -133,6 +154,18 @@ pub fn reservation(out: &Output, reservation: &Value) {
         ]
     });
     out.list(&head, rows, "no lines");
+    let parts = items(&reservation["lines"]).flat_map(|line| {
+        items(&line["locations"]).map(|part| {
+            let [location, held, delivered, restocked] =
+                ["location", "held", "committed", "restocked"].map(|field| text(part, field));
+            vec![text(line, "line"), text(line, "sku"), location, held, delivered, restocked]
+        })
+    });
+    let parts: Vec<_> = parts.collect();
+    if !parts.is_empty() {
+        out.line("");
+        out.list(&["line", "sku", "location", "held", "delivered", "restocked"], parts, "");
+    }
 }
 
 fn notification_state(notification: &Value) -> String {

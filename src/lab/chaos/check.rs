@@ -189,6 +189,7 @@ fn command(call: &Call) -> Command {
             carrier: String::new(),
             tracking: String::new(),
             reference: String::new(),
+            location: None,
         }),
         action => Command::Cancel(Cancel {
             reason: CancelReason::Ops,

@@ -14,7 +14,7 @@ pub use operations::{
 pub use orders::{
     CommandOptions, EventsVerb, ListedBy, OrderVerb, Outcomes, PlaceArgs, ReturnName, ReturnVerb,
 };
-pub use stock::{NotificationVerb, ReplayArgs, StockVerb};
+pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
 
 use clap::{Args, Parser, Subcommand};
 

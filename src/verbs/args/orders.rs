@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{CorrectArgs, EditArgs, HoldArgs, Page, ParcelVerb, ReleaseArgs};
+use super::{CorrectArgs, EditArgs, HoldArgs, Page, ParcelVerb, ReleaseArgs, RestockAt};
 use crate::client::order_name::OrderName;
 use crate::client::parse::{
     Amount, Id, KeyValue, LineDisposition, LineUnits, OrderLine, Place, instant,
@@ -100,6 +100,9 @@ pub enum OrderVerb {
         /// The carrier's tracking number.
         #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true)]
         tracking: String,
+        /// The location of stock that it leaves; by default the one that stock has chosen.
+        #[arg(long, value_name = "NAME")]
+        location: Option<String>,
         /// Only these units, NUMBER=QUANTITY; may be repeated. By default all open units.
         #[arg(long, value_name = "LINE")]
         line: Vec<LineUnits>,
@@ -341,6 +344,8 @@ pub enum ReturnVerb {
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         refund_reason: String,
         #[command(flatten)]
+        restock: RestockAt,
+        #[command(flatten)]
         options: CommandOptions,
     },
     /// Receive the goods of an accepted return; its refund follows.
@@ -351,6 +356,8 @@ pub enum ReturnVerb {
         named: ReturnName,
         #[command(flatten)]
         outcomes: Outcomes,
+        #[command(flatten)]
+        restock: RestockAt,
         #[command(flatten)]
         options: CommandOptions,
     },

@@ -84,12 +84,22 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
             }
             command(client, out, "CancelOrder", request, options.validate_only).await
         }
-        OrderVerb::Fulfill { order_id, shipment, reference, carrier, tracking, line, options } => {
+        OrderVerb::Fulfill {
+            order_id,
+            shipment,
+            reference,
+            carrier,
+            tracking,
+            location,
+            line,
+            options,
+        } => {
             let request = json!({
                 "order_id": order_id, "shipment_id": id(shipment), "carrier": carrier,
                 "tracking": tracking, "lines": units(&line), "options": command_options(&options),
                 "shipment_reference": reference,
             });
+            let request = at(request, location);
             command(client, out, "FulfillOrder", request, options.validate_only).await
         }
         OrderVerb::Hold(args) => corrections::hold(client, out, args).await,
@@ -289,6 +299,14 @@ fn command_options(options: &CommandOptions) -> Value {
 /// An id as in the protos: empty if absent.
 pub fn id(id: Option<Id>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+/// The request with a location of stock, if there is one to name.
+pub fn at(mut request: Value, location: Option<String>) -> Value {
+    if let Some(location) = location {
+        request["location"] = json!(location);
+    }
+    request
 }
 
 fn units(lines: &[LineUnits]) -> Vec<Value> {

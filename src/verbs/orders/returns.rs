@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{PAGE_MAX, command, command_options, id, units};
+use super::{PAGE_MAX, at, command, command_options, id, units};
 use crate::client::show::{self, text};
 use crate::client::{Client, Failure, Output};
 use crate::verbs::args::{Outcomes, Page, ReturnName, ReturnVerb};
@@ -32,6 +32,7 @@ pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<
             line,
             refund,
             refund_reason,
+            restock,
             options,
         } => {
             let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
@@ -40,12 +41,14 @@ pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<
                 "dispositions": dispositions, "refund": refund.map(|refund| refund.to_json()),
                 "refund_reason": refund_reason, "options": command_options(&options),
             })));
+            let request = at(request, restock.location);
             command(client, out, "ApproveReturn", request, options.validate_only).await
         }
-        ReturnVerb::Receive { order_id, named, outcomes, options } => {
+        ReturnVerb::Receive { order_id, named, outcomes, restock, options } => {
             let request = named.with(outcomes.with(json!({
                 "order_id": order_id, "options": command_options(&options),
             })));
+            let request = at(request, restock.location);
             command(client, out, "ReceiveReturn", request, options.validate_only).await
         }
         ReturnVerb::Reject { order_id, named, reason, options } => {

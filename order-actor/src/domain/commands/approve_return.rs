@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Disposition, Money, ReturnId};
+use shared_events::contract::{Disposition, LocationName, Money, ReturnId};
 
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, same_or_exists, text_fits};
@@ -41,6 +41,10 @@ pub struct ApproveReturn {
     /// the value of the units where not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<ChargeRefund>,
+    /// The location of stock where units are restocked; `main` where none is named. None with
+    /// `receive_later`: it is named when they are received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<LocationName>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -89,6 +93,7 @@ impl Decide for ApproveReturn {
         let (rejected_reason, refund_reason) =
             (self.rejected_reason.clone(), self.refund_reason.clone());
         let (charges, at) = (self.charges.clone(), context.now);
+        let location = self.location.clone();
         Ok(vec![if self.receive_later {
             let lines = split.back_by_line();
             Event::ReturnAuthorized {
@@ -112,6 +117,7 @@ impl Decide for ApproveReturn {
                 refund_reason,
                 refund_told,
                 charges,
+                location,
                 at,
             }
         }])
@@ -128,6 +134,7 @@ impl ApproveReturn {
             refund,
             refund_reason,
             charges,
+            location,
             default,
         } = &judged.judgement
         else {
@@ -144,6 +151,7 @@ impl ApproveReturn {
             ("rejected_reason", self.rejected_reason != *rejected_reason),
             ("refund", self.refund.unwrap_or(*default) != *refund),
             ("charges", self.charges != *charges),
+            ("location", self.location != *location),
             ("refund_reason", self.refund_reason != *refund_reason),
         ];
         same_or_exists(Existing::Judgement, &other)

@@ -1,5 +1,5 @@
 use serde::Serialize;
-use shared_events::contract::ShipmentId;
+use shared_events::contract::{LocationName, ShipmentId};
 
 use super::{Decide, DecisionContext};
 use crate::domain::backorder::no_backordered;
@@ -26,6 +26,9 @@ pub struct Fulfill {
     /// [`REFERENCE_MAX`](crate::domain::bounds::REFERENCE_MAX) characters; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reference: String,
+    /// The location of stock that it leaves; that of the allocation where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<LocationName>,
 }
 
 impl Decide for Fulfill {
@@ -62,7 +65,7 @@ impl Decide for Fulfill {
         reference_fits("shipment_reference", &self.reference)?;
         let (carrier, tracking) = (self.carrier.clone(), self.tracking.clone());
         let (shipment_id, shipment_reference) = (self.shipment_id, self.reference.clone());
-        let at = context.now;
+        let (location, at) = (self.location.clone(), context.now);
         let last = units(&lines) == units(&all_open(details));
         Ok(vec![if last {
             let return_until = details.window_begins(at).plus(context.policy.return_within);
@@ -72,20 +75,29 @@ impl Decide for Fulfill {
                 carrier,
                 tracking,
                 shipment_reference,
+                location,
                 return_until,
                 at,
             }
         } else {
             leaves_room_to_end(details)?;
-            Event::LinesFulfilled { shipment_id, lines, carrier, tracking, shipment_reference, at }
+            Event::LinesFulfilled {
+                shipment_id,
+                lines,
+                carrier,
+                tracking,
+                shipment_reference,
+                location,
+                at,
+            }
         }])
     }
 }
 
 impl Fulfill {
     /// Compares the fields of a shipped parcel with this command.
-    fn compare(&self, shipped: &Shipment) -> [Differs; 4] {
-        let Self { shipment_id: _, lines, carrier, tracking, reference } = self;
+    fn compare(&self, shipped: &Shipment) -> [Differs; 5] {
+        let Self { shipment_id: _, lines, carrier, tracking, reference, location } = self;
         let same = if lines.is_empty() {
             shipped.took_all_open
         } else {
@@ -96,6 +108,7 @@ impl Fulfill {
             ("carrier", shipped.carrier != *carrier),
             ("tracking", shipped.tracking != *tracking),
             ("shipment_reference", shipped.reference != *reference),
+            ("location", shipped.location != *location),
         ]
     }
 }

@@ -1,5 +1,5 @@
 use serde::Serialize;
-use shared_events::contract::{Money, ReturnId};
+use shared_events::contract::{LocationName, Money, ReturnId};
 
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, same_or_exists, text_fits};
@@ -22,6 +22,9 @@ pub struct ReceiveReturn {
     pub outcomes: Vec<OutcomeUnits>,
     /// Why units are rejected; at most [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub rejected_reason: String,
+    /// The location of stock where units are restocked; `main` where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<LocationName>,
 }
 
 impl Decide for ReceiveReturn {
@@ -63,6 +66,7 @@ impl Decide for ReceiveReturn {
             kept: split.kept,
             rejected_reason: self.rejected_reason.clone(),
             refund,
+            location: self.location.clone(),
             at: context.now,
         }])
     }
@@ -75,7 +79,7 @@ impl ReceiveReturn {
 
     /// The answer if the return was received or judged before.
     fn repeated(&self, judged: &JudgedReturn) -> Decision {
-        let (Judgement::Approved { lines, kept, rejected_reason, .. }, Some(approval)) =
+        let (Judgement::Approved { lines, kept, rejected_reason, location, .. }, Some(approval)) =
             (&judged.judgement, &judged.request.approval)
         else {
             return same_or_exists(Existing::Judgement, &[("verdict", true)]);
@@ -84,6 +88,7 @@ impl ReceiveReturn {
         let other = [
             ("outcomes", split.back != *lines || split.kept != *kept),
             ("rejected_reason", self.rejected_reason != *rejected_reason),
+            ("location", self.location != *location),
         ];
         same_or_exists(Existing::Receipt, &other)
     }

@@ -22,6 +22,10 @@ impl CommandRequest for ApproveReturnRequest {
         };
         let charges = form.charge_refunds(&self.charges);
         let refund_reason = form.text("refund_reason", self.refund_reason);
+        let location = form.location(&self.location);
+        if self.receive_later && !self.location.is_empty() {
+            form.invalid("location", "not with receive_later: name it when the units are received");
+        }
         form.command(order_id, options, || {
             Some(Command::ApproveReturn(ApproveReturn {
                 return_id,
@@ -33,6 +37,7 @@ impl CommandRequest for ApproveReturnRequest {
                 refund: refund?,
                 refund_reason: refund_reason?,
                 charges: charges?,
+                location: location?,
             }))
         })
     }

@@ -25,11 +25,19 @@ impl CommandRequest for FulfillOrderRequest {
         let lines = form.units(&self.lines, Units::Open);
         let carrier = form.line("carrier", self.carrier, bounds::CARRIER_MAX);
         let tracking = form.line("tracking", self.tracking, bounds::CARRIER_MAX);
+        let location = form.location(&self.location);
         form.command(order_id, options, || {
             let (shipment_id, lines) = (shipment_id?, lines?);
             let (carrier, tracking) = (carrier?, tracking?);
-            let reference = reference?;
-            Some(Command::Fulfill(Fulfill { shipment_id, lines, carrier, tracking, reference }))
+            let (reference, location) = (reference?, location?);
+            Some(Command::Fulfill(Fulfill {
+                shipment_id,
+                lines,
+                carrier,
+                tracking,
+                reference,
+                location,
+            }))
         })
     }
 }

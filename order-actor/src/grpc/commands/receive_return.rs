@@ -15,12 +15,14 @@ impl CommandRequest for ReceiveReturnRequest {
         let reference = form.return_reference(self.return_reference);
         let outcomes = form.outcomes(&self.outcomes);
         let rejected_reason = form.text("rejected_reason", self.rejected_reason);
+        let location = form.location(&self.location);
         form.command(order_id, options, || {
             Some(Command::ReceiveReturn(ReceiveReturn {
                 return_id,
                 reference: reference?,
                 outcomes: outcomes?,
                 rejected_reason: rejected_reason?,
+                location: location?,
             }))
         })
     }

@@ -1,4 +1,4 @@
-use shared_events::contract::ShipmentId;
+use shared_events::contract::{LocationName, ShipmentId};
 
 use super::Form;
 use crate::domain::{ParcelName, bounds};
@@ -22,6 +22,15 @@ impl Form {
     /// A warehouse's own id of a parcel; may be empty.
     pub(crate) fn reference(&mut self, reference: String) -> Option<String> {
         self.own_id("shipment_reference", reference)
+    }
+
+    /// The name of a location of stock, if one is given.
+    pub(crate) fn location(&mut self, name: &str) -> Option<Option<LocationName>> {
+        if name.is_empty() {
+            return Some(None);
+        }
+        let parsed = name.parse::<LocationName>();
+        parsed.map(Some).map_err(|error| self.invalid("location", error)).ok()
     }
 
     /// A warehouse's own id; may be empty.

@@ -40,18 +40,25 @@ fn kind(event: &Event) -> Option<Kind> {
             carrier,
             tracking,
             shipment_reference,
+            location,
             at: _,
-        } => parcels::lines_fulfilled(*shipment_id, lines, (carrier, tracking, shipment_reference)),
+        } => {
+            let said = (carrier.as_str(), tracking.as_str(), shipment_reference.as_str());
+            let said = (said.0, said.1, said.2, location.as_ref());
+            parcels::lines_fulfilled(*shipment_id, lines, said)
+        }
         Event::OrderFulfilled {
             shipment_id,
             lines,
             carrier,
             tracking,
             shipment_reference,
+            location,
             return_until,
             at: _,
         } => {
             let said = (carrier.as_str(), tracking.as_str(), shipment_reference.as_str());
+            let said = (said.0, said.1, said.2, location.as_ref());
             parcels::order_fulfilled(*shipment_id, lines, said, *return_until)
         }
         Event::ReturnRequested { .. }

@@ -1,6 +1,6 @@
 //! Holds, corrections and parcels: of an order, and as events.
 
-use shared_events::contract::{ShipmentId, Timestamp};
+use shared_events::contract::{LocationName, ShipmentId, Timestamp};
 
 use super::returns::restitution;
 use super::{address, contact, money, time, units};
@@ -48,16 +48,23 @@ pub(super) fn parcel(shipment: &Shipment) -> proto::Parcel {
         shipped_at: Some(time(shipment.shipped_at)),
         state: parcel_state(shipment.state()).into(),
         delivered_at: shipment.delivered_at.map(time),
+        location: location(shipment.location.as_ref()),
     }
 }
 
-/// The words of a parcel that was shipped: carrier, tracking number, the warehouse's own id.
-pub(super) type Said<'a> = (&'a str, &'a str, &'a str);
+/// The name of a location; empty where none was named.
+pub(super) fn location(name: Option<&LocationName>) -> String {
+    name.map(LocationName::to_string).unwrap_or_default()
+}
+
+/// What was said of a parcel that was shipped: carrier, tracking number, the warehouse's own id,
+/// and the location that it left.
+pub(super) type Said<'a> = (&'a str, &'a str, &'a str, Option<&'a LocationName>);
 
 pub(super) fn lines_fulfilled(
     shipment_id: ShipmentId,
     lines: &[LineQuantity],
-    (carrier, tracking, reference): Said<'_>,
+    (carrier, tracking, reference, from): Said<'_>,
 ) -> Kind {
     Kind::LinesFulfilled(proto::LinesFulfilled {
         shipment_id: shipment_id.to_string(),
@@ -65,13 +72,14 @@ pub(super) fn lines_fulfilled(
         carrier: carrier.to_owned(),
         tracking: tracking.to_owned(),
         shipment_reference: reference.to_owned(),
+        location: location(from),
     })
 }
 
 pub(super) fn order_fulfilled(
     shipment_id: ShipmentId,
     lines: &[LineQuantity],
-    (carrier, tracking, reference): Said<'_>,
+    (carrier, tracking, reference, from): Said<'_>,
     return_until: Timestamp,
 ) -> Kind {
     Kind::OrderFulfilled(proto::OrderFulfilled {
@@ -81,6 +89,7 @@ pub(super) fn order_fulfilled(
         tracking: tracking.to_owned(),
         return_until: Some(time(return_until)),
         shipment_reference: reference.to_owned(),
+        location: location(from),
     })
 }
 

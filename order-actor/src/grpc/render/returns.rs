@@ -1,7 +1,7 @@
 use shared_events::contract::OrderId;
 
 use super::amounts::charge_refund;
-use super::{disposition, money, time, units};
+use super::{disposition, money, parcels, time, units};
 use crate::domain::{
     Details, Event, ExchangeOf, JudgedReturn, Judgement, OutcomeUnits, Restitution, Return,
     UnitOutcome,
@@ -136,13 +136,23 @@ pub(super) fn kind(event: &Event) -> Option<Kind> {
             Kind::ReturnEscalated(proto::ReturnEscalated { return_id: return_id.to_string() })
         }
         Event::ReturnAuthorized { .. } => authorized(event)?,
-        Event::ReturnReceived { return_id, lines, kept, rejected_reason, refund, at: _ } => {
+        Event::ReturnReceived {
+            return_id,
+            lines,
+            kept,
+            rejected_reason,
+            refund,
+            location,
+            at: _,
+        } => {
+            let location = parcels::location(location.as_ref());
             Kind::ReturnReceived(proto::ReturnReceived {
                 return_id: return_id.to_string(),
                 lines: lines.iter().map(restitution).collect(),
                 kept: outcome_units(kept),
                 rejected_reason: rejected_reason.clone(),
                 refund: Some(money(*refund)),
+                location,
             })
         }
         Event::ReturnApproved { .. } => approved(event)?,
@@ -189,6 +199,7 @@ fn approved(event: &Event) -> Option<Kind> {
         refund_reason,
         refund_told: _,
         charges,
+        location,
         at: _,
     } = event
     else {
@@ -202,6 +213,7 @@ fn approved(event: &Event) -> Option<Kind> {
         charges: charges.iter().map(charge_refund).collect(),
         kept: outcome_units(kept),
         rejected_reason: rejected_reason.clone(),
+        location: parcels::location(location.as_ref()),
     }))
 }
 

@@ -2,8 +2,9 @@
 //! what the other commands do to them.
 
 use order_actor::domain::{Command, Confirm, Event, LineQuantity, Order, Rejection, Role, Status};
+use order_actor::outbox::translate;
 use proptest::prelude::*;
-use shared_events::contract::{CancelReason, Quantity};
+use shared_events::contract::{CancelReason, OrderFact, Quantity};
 
 use super::support::*;
 
@@ -37,6 +38,13 @@ fn stock_that_comes_ends_the_wait() {
         .then(lines_allocated(&[(1, 2), (2, 1)], 9))
         .is(Status::Confirmed);
     assert_eq!(backordered(&then.order), [0, 1]);
+    let told = translate(&then.order, &lines_allocated(&[(1, 2), (2, 1)], 9));
+    let [OrderFact::LinesAllocated { lines, backordered, .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    let told = [lines, backordered]
+        .map(|all| all.iter().map(|units| (units.line, units.quantity.get())).collect::<Vec<_>>());
+    assert_eq!(told, [vec![(1, 2), (2, 1)], vec![(2, 1)]]);
 }
 
 #[test]

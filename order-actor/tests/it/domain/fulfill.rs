@@ -70,6 +70,7 @@ fn a_reused_parcel_id_is_refused_with_the_fields_that_differ() {
         carrier: "DHL".to_owned(),
         tracking: "2".to_owned(),
         reference: String::new(),
+        location: None,
     });
     for history in [delivered(), waiting(ALL)] {
         given(history.clone())
@@ -119,6 +120,7 @@ fn carrier_and_tracking_are_bounded() {
             carrier: "ü".repeat(carrier),
             tracking: "x".repeat(tracking),
             reference: String::new(),
+            location: None,
         })
     };
     let too_long = |field| Rejection::TextTooLong { field, max: 100 };

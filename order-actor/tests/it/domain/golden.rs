@@ -98,6 +98,7 @@ pub fn samples() -> Vec<(&'static str, Event)> {
                 refund_told: true,
                 charges: Vec::new(),
                 at,
+                location: None,
             },
         ),
         ("ReturnApproved.v1.bare", return_approved(1, &[(1, 1)], 1_000, 60)),
@@ -126,7 +127,18 @@ pub fn samples() -> Vec<(&'static str, Event)> {
     ]
     .into_iter()
     .chain(of_returns())
+    .chain(of_locations())
     .collect()
+}
+
+/// Events that name a location of stock.
+fn of_locations() -> Vec<(&'static str, Event)> {
+    vec![
+        ("LinesFulfilled.v1.located", located(lines_fulfilled(1, &[(1, 1)], 60))),
+        ("OrderFulfilled.v1.located", located(order_fulfilled(2, ALL, 60))),
+        ("ReturnApproved.v1.located", located(return_approved(1, &[(1, 1)], 1_000, 60))),
+        ("ReturnReceived.v1.located", located(return_received(1, &[(1, 1)], 1_000, 60))),
+    ]
 }
 
 /// What events of returns say since several may wait, and goods may come later.

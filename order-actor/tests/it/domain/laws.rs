@@ -89,7 +89,14 @@ fn a_fulfill() -> impl Strategy<Value = Command> {
     (1_u128..6, some_lines(), text()).prop_map(|(n, lines, carrier)| {
         let shipment_id = shipment(n);
         let (tracking, reference) = (String::new(), String::new());
-        Command::Fulfill(Fulfill { shipment_id, lines, carrier, tracking, reference })
+        Command::Fulfill(Fulfill {
+            shipment_id,
+            lines,
+            carrier,
+            tracking,
+            reference,
+            location: None,
+        })
     })
 }
 

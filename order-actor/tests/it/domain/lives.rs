@@ -243,7 +243,13 @@ impl Life {
         let mut rejected_reason = if rejected { "worn".to_owned() } else { String::new() };
         if known.approval.is_some() {
             let reference = known.reference;
-            let command = ReceiveReturn { return_id: None, reference, outcomes, rejected_reason };
+            let command = ReceiveReturn {
+                return_id: None,
+                reference,
+                outcomes,
+                rejected_reason,
+                location: None,
+            };
             return self.send(&Command::ReceiveReturn(command), &by_desk());
         }
         let receive_later = chance.below(2) == 0;

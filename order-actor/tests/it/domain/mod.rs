@@ -25,8 +25,9 @@ mod backorder;
 mod bounds; // the limit of an order's events
 pub mod golden; // the bytes of every event
 mod impossible; // histories that evolve refuses
-mod later; // commands to orders that were placed, for the laws
+mod later;
 mod laws; // what holds after any sequence of commands
 mod lives; // ten thousand orders to their end
+mod locations; // commands to orders that were placed, for the laws
 mod matrix; // every command against every state
 mod texts; // names, texts of refusals, nothing of a person

@@ -150,6 +150,7 @@ fn a_warehouses_own_id_names_one_parcel_of_an_order() {
             carrier: String::new(),
             tracking: String::new(),
             reference: reference.to_owned(),
+            location: None,
         })
     };
     let event = Event::LinesFulfilled {
@@ -159,6 +160,7 @@ fn a_warehouses_own_id_names_one_parcel_of_an_order() {
         tracking: String::new(),
         shipment_reference: "W-1".to_owned(),
         at: after(10),
+        location: None,
     };
     given([placed(), confirmed()])
         .when(&shipped(1, "W-1", &[(1, 1)]), &by_service(), 10)

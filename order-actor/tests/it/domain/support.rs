@@ -140,6 +140,7 @@ pub fn fulfill(n: u128, lines: &[(u32, u32)]) -> Command {
         carrier: "Royal Mail".to_owned(),
         tracking: "RM1".to_owned(),
         reference: String::new(),
+        location: None,
     })
 }
 
@@ -164,6 +165,7 @@ pub fn an_approval() -> ApproveReturn {
         refund: None,
         refund_reason: String::new(),
         charges: Vec::new(),
+        location: None,
     }
 }
 
@@ -183,11 +185,24 @@ pub fn a_receipt() -> ReceiveReturn {
         reference: String::new(),
         outcomes: Vec::new(),
         rejected_reason: String::new(),
+        location: None,
     }
 }
 
 pub fn receive(n: u128) -> Command {
     Command::ReceiveReturn(ReceiveReturn { return_id: Some(return_id(n)), ..a_receipt() })
+}
+
+/// The event at a location of stock.
+pub fn located(mut event: Event) -> Event {
+    match &mut event {
+        Event::LinesFulfilled { location, .. }
+        | Event::OrderFulfilled { location, .. }
+        | Event::ReturnReceived { location, .. }
+        | Event::ReturnApproved { location, .. } => *location = Some("berlin".parse().unwrap()),
+        _ => unreachable!(),
+    }
+    event
 }
 
 pub fn a_rejection() -> RejectReturn {
@@ -289,6 +304,7 @@ pub fn lines_fulfilled(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
         tracking: "RM1".to_owned(),
         shipment_reference: String::new(),
         at: after(seconds),
+        location: None,
     }
 }
 
@@ -301,6 +317,7 @@ pub fn order_fulfilled(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
         shipment_reference: String::new(),
         return_until: after(seconds + 30 * DAY),
         at: after(seconds),
+        location: None,
     }
 }
 
@@ -344,6 +361,7 @@ pub fn return_approved(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64)
         refund_told: refund > 0,
         charges: Vec::new(),
         at: after(seconds),
+        location: None,
     }
 }
 
@@ -366,7 +384,7 @@ pub fn return_received(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64)
     else {
         unreachable!()
     };
-    Event::ReturnReceived { return_id, lines, kept, rejected_reason, refund, at }
+    Event::ReturnReceived { return_id, lines, kept, rejected_reason, refund, at, location: None }
 }
 
 pub fn return_rejected(n: u128, seconds: u64) -> Event {

@@ -186,6 +186,9 @@ reasons! {
     "NO_SUCH_HOLD" => NoSuchHold [FailedPrecondition]
         "The order has no hold with this id or name. `holds` names those that stand.",
         "Read the order: `holds` has ids and labels.";
+    "NO_SUCH_LOCATION" => NoSuchLocation [FailedPrecondition]
+        "Stock has no location with this name. `location` is the name.",
+        "Read them (`ListLocations`); operators add one with `SetLocation`.";
     "NO_SUCH_PARCEL" => NoSuchParcel [FailedPrecondition]
         "The order has no parcel with this id or reference.",
         "Read the order: `parcels` has both.";

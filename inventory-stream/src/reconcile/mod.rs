@@ -1,3 +1,5 @@
+mod located; // the laws of every location
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -6,7 +8,9 @@ use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::domain::ReservationState;
+use located::{LocatedSums, check_locations};
+
+use crate::domain::{Reservation, ReservationState};
 use crate::store;
 
 /// A law of stock that does not hold.
@@ -50,14 +54,15 @@ struct Sums {
 
 /// Checks the tables and names every difference. Per product: reserved, backordered, committed and
 /// restocked are the sums of its reservations, adjusted is the sum of people's movements, on hand = adjusted -
-/// committed + restocked, and its movements have no gap, add up to it and end at it. The outbox has
-/// no gap.
+/// committed + restocked, and its movements have no gap, add up to it and end at it. The same sums
+/// hold of every location where it is, and what is left of them for `main` is possible. The outbox
+/// has no gap.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseError> {
-    let mut sums = reservation_sums(database).await?;
     let mut found = Vec::new();
+    let (mut sums, located) = reservation_sums(database, &mut found).await?;
     let (mut products, mut passed) = (0, String::new());
     loop {
         let rows = sqlx::query(PRODUCTS)
@@ -85,35 +90,40 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
             });
         }
     }
+    check_locations(database, located, &mut found).await?;
     check_outbox(database, &mut found).await?;
     Ok(Reconciliation { products, discrepancies: found })
 }
 
-/// Per product, the sums of all reservations.
-async fn reservation_sums(database: &Database) -> Result<BTreeMap<Sku, Sums>, DatabaseError> {
-    let mut sums: BTreeMap<Sku, Sums> = BTreeMap::new();
+/// Per product, the sums of all reservations, and those of every location.
+async fn reservation_sums(
+    database: &Database,
+    found: &mut Vec<Discrepancy>,
+) -> Result<(BTreeMap<Sku, Sums>, LocatedSums), DatabaseError> {
+    let (mut sums, mut located) = (BTreeMap::new(), LocatedSums::default());
     let mut after = String::new();
     loop {
         let page = store::list_reservations(database, &after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.order_id.to_string();
         for reservation in &page {
-            for held in &reservation.lines {
-                let sum = sums.entry(held.sku.clone()).or_default();
-                if reservation.state == ReservationState::Reserved {
-                    sum.reserved += i64::from(held.open());
-                    sum.backordered += i64::from(held.backordered);
-                }
-                sum.committed += i64::from(held.committed);
-                sum.restocked += i64::from(held.restocked);
-            }
-            for units in reservation.edit.iter().flat_map(|edit| &edit.lines) {
-                let sum = sums.entry(units.sku.clone()).or_default();
-                sum.reserved += i64::from(units.quantity.get());
-            }
+            add(&mut sums, reservation);
+            located.add(reservation, found);
         }
     }
-    Ok(sums)
+    Ok((sums, located))
+}
+
+fn add(sums: &mut BTreeMap<Sku, Sums>, reservation: &Reservation) {
+    for held in reservation.held_lines() {
+        let sum = sums.entry(held.sku.clone()).or_default();
+        if reservation.state == ReservationState::Reserved {
+            sum.reserved += i64::from(held.open());
+            sum.backordered += i64::from(held.backordered);
+        }
+        sum.committed += i64::from(held.committed);
+        sum.restocked += i64::from(held.restocked);
+    }
 }
 
 /// Checks that the outbox has no gap.
