@@ -10,6 +10,7 @@ pub(crate) mod calls; // all gRPC methods and the roles that may call them
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
+mod openapi; // the document of the routes, and Swagger UI
 pub(crate) mod peers; // channels to other processes
 pub(crate) mod refusal; // gRPC statuses of this package's own services
 mod refusals; // delays answers to connections that are refused repeatedly

@@ -35,6 +35,6 @@ pub(crate) fn layer(calls: &Calls, access: &Access, hosts: Hosts) -> Result<WebE
         let by = access.caller(headers).ok()?;
         Some(format!("{}:{}", by.role().code(), by.subject()))
     };
-    let routes = routes(calls)?;
-    Ok(WebEdge::new(Settings { routes, hosts, passed_headers, subject: Arc::new(subject) }))
+    let (routes, pages) = (routes(calls)?, super::openapi::answer as web_edge::Pages);
+    Ok(WebEdge::new(Settings { routes, hosts, passed_headers, subject: Arc::new(subject), pages }))
 }
