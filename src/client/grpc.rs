@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use futures::{Stream, StreamExt as _};
 use http::uri::PathAndQuery;
@@ -24,6 +25,14 @@ use crate::flags::similar;
 
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ordinal_descriptor.bin"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// All protos, with their comments and routes.
+///
+/// # Errors
+/// If the build wrote descriptors that cannot be read.
+pub fn protos() -> anyhow::Result<DescriptorPool> {
+    DescriptorPool::decode(DESCRIPTORS).context("descriptors of the protos")
+}
 
 /// A connection to an engine as one caller.
 #[derive(Clone)]
@@ -50,9 +59,7 @@ impl Client {
         let channel = endpoint.connect().await.map_err(|_| {
             Failure::from(Status::unavailable(format!("no engine answers at {address}")))
         })?;
-        let pool = DescriptorPool::decode(DESCRIPTORS).map_err(|error| {
-            Failure::Other(anyhow::Error::new(error).context("descriptors of the protos"))
-        })?;
+        let pool = protos().map_err(Failure::Other)?;
         let grpc = tonic::client::Grpc::new(channel.clone());
         Ok(Self { channel, grpc, headers: headers(connection)?, timeout: connection.timeout, pool })
     }

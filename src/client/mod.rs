@@ -17,7 +17,7 @@ pub(crate) mod show; // renders messages for people
 
 pub use connection::{Caller, Connection};
 pub use failure::{Failure, code_name};
-pub use grpc::Client;
+pub use grpc::{Client, protos};
 pub(crate) use health::serves;
 pub use history::history as order_history;
 pub use output::Output;

@@ -11,6 +11,7 @@ pub(crate) mod calls; // all gRPC methods and the roles that may call them
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
+mod openapi; // the document of the routes, and Swagger UI
 mod owned; // looks whose order it is, for services that do not know
 pub(crate) mod peers; // channels to other processes
 pub mod policy; // who may call a method, as its proto says

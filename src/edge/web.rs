@@ -40,6 +40,6 @@ pub(crate) fn layer(
         let by = access.claimed(headers, clock.now())?;
         Some(format!("{}:{}", by.role().code(), by.subject()))
     };
-    let routes = routes(calls)?;
-    Ok(WebEdge::new(Settings { routes, hosts, passed_headers, subject: Arc::new(subject) }))
+    let (routes, pages) = (routes(calls)?, super::openapi::answer as web_edge::Pages);
+    Ok(WebEdge::new(Settings { routes, hosts, passed_headers, subject: Arc::new(subject), pages }))
 }

@@ -12,6 +12,7 @@ mod groups; // groups of verbs in the help; which verbs call an engine
 mod health; // whether a process can serve
 mod journal; // the journal's history and databases
 mod migrate; // migrates tables
+pub mod openapi; // the document of the REST routes
 mod operations; // followers, dead letters, read models, quarantine
 mod orders; // orders, returns and events
 pub mod reasons; // all stable reasons, for docs/reasons.md

@@ -187,3 +187,78 @@ fn protos_pass_the_linter_and_break_no_client() {
     let first = root().join("tests/it/protos-0.1.0.binpb");
     output_of(with_npm("buf").args(["breaking", "--against"]).arg(first).current_dir(root()));
 }
+
+/// Stands for the generators of Go and Java: writes the package of each file that it is asked for.
+const GENERATOR: &str = r#"
+import pathlib, sys
+from google.protobuf import descriptor_pb2
+from google.protobuf.compiler import plugin_pb2
+
+name, *arguments = sys.argv[1:]
+if "--version" in arguments:
+    sys.exit(print("libprotoc 33.0"))
+option = "go_package" if "go" in name else "java_package"
+told = sys.stdin.buffer.read()
+if name == "protoc":
+    files = descriptor_pb2.FileDescriptorSet.FromString(told).file
+    wanted = [argument for argument in arguments if not argument.startswith("-")]
+    (out,) = [a.removeprefix("--java_out=") for a in arguments if a.startswith("--java_out=")]
+else:
+    request = plugin_pb2.CodeGeneratorRequest.FromString(told)
+    files, wanted = request.proto_file, request.file_to_generate
+answer = plugin_pb2.CodeGeneratorResponse(supported_features=1)
+for file in files:
+    if file.name in wanted:
+        path = f"{name}/{file.name}"
+        answer.file.add(name=path, content=getattr(file.options, option))
+if name != "protoc":
+    sys.exit(sys.stdout.buffer.write(answer.SerializeToString()) and 0)
+for file in answer.file:
+    path = pathlib.Path(out, file.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(file.content)
+"#;
+
+/// Every proto of ours gets a package below the one that the recipe names, and none of Google's is
+/// generated: languages have their own, and two of them collide.
+#[test]
+fn recipes_for_go_and_java_name_packages() {
+    let directory = tempfile::tempdir().unwrap();
+    let programs = directory.path().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let generator = directory.path().join("generator.py");
+    std::fs::write(&generator, GENERATOR).unwrap();
+    let names = ["protoc-gen-go", "protoc-gen-go-grpc", "protoc", "protoc-gen-grpc-java"];
+    for name in names {
+        let python = tool("ORDINAL_TEST_PYTHON");
+        let (python, generator) = (python.display(), generator.display());
+        let script = format!("#!/bin/sh\nexec {python} {generator} {name} \"$@\"\n");
+        std::fs::write(programs.join(name), script).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(programs.join(name), mode).unwrap();
+    }
+    for recipe in ["go", "java"] {
+        let mut buf = with_npm("buf");
+        let path = buf.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
+        buf.env("PATH", format!("{}:{}", programs.display(), path.to_str().unwrap()));
+        buf.args(["generate", "--template"]).arg(format!("{CLIENTS}/{recipe}/buf.gen.yaml"));
+        output_of(buf.arg("-o").arg(directory.path()).current_dir(root()));
+    }
+    let mut ours = Vec::new();
+    find(&root().join("proto/ordinal"), &mut ours);
+    for name in names {
+        let out = directory.path().join("gen").join(name);
+        assert!(!out.join("google").exists(), "{name} is asked for Google's");
+        for proto in &ours {
+            let proto = proto.strip_prefix("proto").unwrap();
+            let folder = proto.parent().unwrap().to_str().unwrap();
+            let package = std::fs::read_to_string(out.join(proto)).unwrap();
+            let expected = match name.contains("go") {
+                true => format!("example.com/shop/gen/{folder}"),
+                false => format!("com.example.{}", folder.replace('/', ".")),
+            };
+            // Go: the path, and the name of the package.
+            assert_eq!(package.split(';').next().unwrap(), expected, "{name}: {}", proto.display());
+        }
+    }
+}

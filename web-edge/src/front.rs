@@ -18,6 +18,9 @@ use crate::rest::{self, Matched, Routes, Spelling};
 /// if they name nobody.
 pub type Subject = Arc<dyn Fn(&HeaderMap) -> Option<String> + Send + Sync>;
 
+/// Pages that everybody may read: the answer to a request for one of them.
+pub type Pages = fn(&Request<Body>) -> Option<Response<Body>>;
+
 /// What the web edge needs to know.
 pub struct Settings {
     /// The routes.
@@ -28,6 +31,8 @@ pub struct Settings {
     pub passed_headers: Vec<HeaderName>,
     /// Who calls: keys of idempotency are different for each caller.
     pub subject: Subject,
+    /// Pages beside the routes.
+    pub pages: Pages,
 }
 
 /// What all calls by HTTP share.
@@ -36,6 +41,7 @@ pub struct Web {
     pub(crate) hosts: Hosts,
     pub(crate) passed_headers: Vec<HeaderName>,
     pub(crate) subject: Subject,
+    pub(crate) pages: Pages,
 }
 
 /// The layer: HTTP with JSON in front of a service of gRPC calls.
@@ -46,8 +52,8 @@ impl WebEdge {
     /// With these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { routes, hosts, passed_headers, subject } = settings;
-        Self(Arc::new(Web { routes, hosts, passed_headers, subject }))
+        let Settings { routes, hosts, passed_headers, subject, pages } = settings;
+        Self(Arc::new(Web { routes, hosts, passed_headers, subject, pages }))
     }
 }
 
@@ -120,6 +126,9 @@ impl Web {
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix(page::PATH) {
             let page = page::answer(code, request).ok_or_else(|| Problem::no_route(path))?;
+            return Ok(Received::Page(page));
+        }
+        if let Some(page) = (self.pages)(request) {
             return Ok(Received::Page(page));
         }
         if let Some(writing) = Writing::of(request.headers()) {

@@ -16,7 +16,7 @@ mod guard; // what a web page of somebody else could send is refused
 mod problem; // refusals
 mod rest; // calls by the routes of the protos
 
-pub use front::{Settings, Subject, Web, WebEdge};
+pub use front::{Pages, Settings, Subject, Web, WebEdge};
 pub use guard::Hosts;
-pub use problem::Problem;
+pub use problem::{Problem, statuses_of};
 pub use rest::{Route, Routes, RoutesError};

@@ -7,6 +7,21 @@ pub(crate) fn of_reason(reason: Reason) -> StatusCode {
     of_code(code(reason.status()), Some(reason), false)
 }
 
+/// Every status that a reason is answered with, the usual one first.
+#[must_use]
+pub fn statuses_of(reason: Reason) -> Vec<StatusCode> {
+    let mut all = vec![of_reason(reason)];
+    for status in reason.statuses() {
+        for conditional in [false, true] {
+            let status = of_code(code(*status), Some(reason), conditional);
+            if !all.contains(&status) {
+                all.push(status);
+            }
+        }
+    }
+    all
+}
+
 /// The status of an answer. A reason of its own goes first; `conditional` calls had a precondition
 /// in a header.
 pub(crate) fn of_code(code: Code, reason: Option<Reason>, conditional: bool) -> StatusCode {

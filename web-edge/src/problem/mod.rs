@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+pub use http_status::statuses_of;
 pub(crate) use http_status::{of_code, of_reason};
 
 /// A field at fault.

@@ -61,6 +61,7 @@ impl Process {
             hosts: Hosts::default(),
             passed_headers: vec![HeaderName::from_static("ordinal-subject")],
             subject: Arc::new(subject),
+            pages: |_| None,
         });
         let pool = DescriptorPool::decode(set.as_slice()).unwrap();
         Self { edge, pool, answers: answers.to_vec(), end: None, asked: Arc::default() }

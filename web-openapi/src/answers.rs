@@ -1,0 +1,104 @@
+//! The answers of an operation, by their statuses.
+
+use prost_reflect::MethodDescriptor;
+
+use crate::errors::{self, Has};
+use crate::json::{Object, reference};
+use crate::operation::lines;
+use crate::routes::{Body, Route, field_at};
+use crate::schema::Schemas;
+
+/// Every answer of a route. `id` is the name of the operation; `location` as in `operation`.
+pub(crate) fn answers(
+    schemas: &mut Schemas<'_>,
+    (method, route): (&MethodDescriptor, &Route),
+    has: Has,
+    id: &str,
+    location: bool,
+) -> Object {
+    let answer = schemas.message(&method.output());
+    let mut all = Object::new();
+    if method.is_server_streaming() {
+        all.set("200", stream(schemas, id, answer, has.cursor));
+    } else if makes(method, route) {
+        let text = "It was there already, or `validate_only` was set: nothing was made.";
+        all.set("200", success(method, text, answer.clone(), has, false));
+        all.set("201", success(method, "It was made.", answer, has, location));
+    } else {
+        all.set("200", success(method, "Done.", answer, has, false));
+    }
+    if has.etag && !has.body {
+        let text = "The order is still the one of `If-None-Match`.";
+        all.set("304", Object::new().with("description", text));
+    }
+    for (status, refusal) in errors::of_route(has) {
+        all.set(status, refusal);
+    }
+    all
+}
+
+/// Whether the route makes something: it posts to a list, without a verb.
+pub(crate) fn makes(method: &MethodDescriptor, route: &Route) -> bool {
+    let is_one = !method.is_client_streaming() && !method.is_server_streaming();
+    let last = route.path.rsplit('/').next().unwrap_or_default();
+    is_one && route.verb == "post" && !last.contains(':') && route.body == Body::Rest
+}
+
+fn success(
+    method: &MethodDescriptor,
+    text: &str,
+    answer: Object,
+    has: Has,
+    location: bool,
+) -> Object {
+    let replays = field_at(&method.output(), "replayed").is_some();
+    let mut headers = Object::new();
+    for (name, applies) in
+        [("ETag", has.etag), ("Location", location), ("Ordinal-Replayed", replays)]
+    {
+        if applies {
+            headers.set(name, reference("headers", name));
+        }
+    }
+    let mut response = Object::new().with("description", text);
+    if !headers.is_empty() {
+        response.set("headers", headers);
+    }
+    let content = Object::new().with("schema", answer);
+    response.with("content", Object::new().with("application/json", content))
+}
+
+/// A stream: items, and a last one that says how it ended.
+fn stream(schemas: &mut Schemas<'_>, id: &str, item: Object, has_cursor: bool) -> Object {
+    let cursor = "Where the stream goes on: `after` or `Last-Event-ID` of a later request.";
+    let cursor = Object::new().with("type", "string").with("description", cursor);
+    let with_cursor = |properties: Object| {
+        if has_cursor { properties.with("cursor", cursor.clone()) } else { properties }
+    };
+    let object = |properties: Object| {
+        Object::new().with("type", "object").with("properties", with_cursor(properties))
+    };
+    let last = |name: &str, schema: Object| {
+        object(Object::new().with(name, schema)).with("required", vec![name])
+    };
+    let of_item = if has_cursor {
+        Object::new().with("allOf", vec![item.clone(), object(Object::new())])
+    } else {
+        item.clone()
+    };
+    let end = Object::new().with("type", "object").with("description", "It is complete.");
+    let problem = reference("schemas", "Problem").with("description", "It broke off.");
+    let line = Object::new()
+        .with("description", format!("A line of {id}: an item, or how the stream ended."))
+        .with("anyOf", vec![of_item, last("end", end), last("problem", problem)]);
+    let name = format!("{id}Line");
+    schemas.add(&name, line);
+    let ndjson = "An item in each line. The last one is `end` or `problem`: a stream without it \
+        was cut.";
+    let events = "Events: `data` is an item, `id` the cursor, `event` the field of the item. The \
+        last one is `end` or `problem`.";
+    let content = Object::new()
+        .with("application/x-ndjson", lines(ndjson, reference("schemas", &name)))
+        .with("text/event-stream", lines(events, item));
+    Object::new().with("description", "The items, as they come.").with("content", content)
+}

@@ -1,0 +1,146 @@
+//! A route as an operation of OpenAPI: parameters, body, and who may call it.
+
+use prost_reflect::{Kind, MethodDescriptor};
+
+use crate::answers::answers;
+use crate::comments::{Comments, first_sentence};
+use crate::errors::Has;
+use crate::json::{Json, Object, reference};
+use crate::parameters::parameters;
+use crate::routes::{Body, Route, field_at};
+use crate::schema::Schemas;
+use crate::{policy, well_known};
+
+/// Where commands have the id of the request, the expected version, and the wish that nothing is
+/// changed.
+const KEYS: [&str; 2] = ["request_id", "options.request_id"];
+const VERSION: &str = "options.etag";
+const DRY_RUNS: [&str; 2] = ["validate_only", "options.validate_only"];
+
+/// The operation of a method's route; `nth` counts the method's routes from 0. `location`: whether
+/// what it makes can be read under a path of its own.
+pub(crate) fn operation(
+    schemas: &mut Schemas<'_>,
+    comments: &Comments,
+    (method, route): (&MethodDescriptor, &Route),
+    nth: usize,
+    location: bool,
+) -> Object {
+    let id = operation_id(method, nth);
+    let comment = comments.of_method(method);
+    let has = has(method, route);
+    let mut operation = Object::new()
+        .with("operationId", id.as_str())
+        .with("tags", vec![tag(method.parent_service().name())])
+        .with_text("summary", first_sentence(comment))
+        .with_text("description", &described(comment, method));
+    let mut all = parameters(schemas, &method.input(), route);
+    all.extend(shared(has));
+    if !all.is_empty() {
+        operation.set("parameters", all);
+    }
+    if let Some(body) = body(schemas, method, route, &id) {
+        operation.set("requestBody", body);
+    }
+    operation.set("responses", answers(schemas, (method, route), has, &id, location));
+    if let Some(security) = policy::security(method) {
+        operation.set("security", security);
+    }
+    operation
+}
+
+/// The name of an operation: that of the method, numbered where it has several routes.
+pub(crate) fn operation_id(method: &MethodDescriptor, nth: usize) -> String {
+    if nth == 0 { method.name().to_owned() } else { format!("{}{}", method.name(), nth + 1) }
+}
+
+/// The tag of a service: its name without its last word.
+pub(crate) fn tag(service: &str) -> &str {
+    service.strip_suffix("Service").unwrap_or(service)
+}
+
+fn described(comment: &str, method: &MethodDescriptor) -> String {
+    let who = policy::in_words(method);
+    let call = format!("The same call by gRPC: `{}`.", method.full_name());
+    let parts = [comment, &who, &call].into_iter().filter(|text| !text.is_empty());
+    parts.collect::<Vec<_>>().join("\n\n")
+}
+
+fn has(method: &MethodDescriptor, route: &Route) -> Has {
+    let input = method.input();
+    let is_one = !method.is_client_streaming();
+    let any = |names: &[&str]| names.iter().any(|name| field_at(&input, name).is_some());
+    let body = route.body != Body::Nothing;
+    let command = body && is_one;
+    Has {
+        body,
+        version: command && any(&[VERSION]),
+        key: command && any(&KEYS),
+        // Beside a body of one field it is in the query already.
+        dry_run: is_one && route.body == Body::Rest && any(&DRY_RUNS),
+        etag: !method.is_server_streaming() && field_at(&method.output(), "order.etag").is_some(),
+        cursor: method.is_server_streaming() && begins_after_positions(method),
+    }
+}
+
+/// Whether a stream begins after positions, and so can be resumed.
+fn begins_after_positions(method: &MethodDescriptor) -> bool {
+    let after = method.input().get_field_by_name("after").filter(|field| field.is_list());
+    after.is_some_and(|field| match field.kind() {
+        Kind::Message(message) => well_known::is_position(&message),
+        _ => false,
+    })
+}
+
+/// Parameters that several routes have.
+fn shared(has: Has) -> Vec<Json> {
+    [
+        ("validate_only", has.dry_run),
+        ("Idempotency-Key", has.key),
+        ("If-Match", has.version),
+        ("If-None-Match", has.etag && !has.body),
+        ("Last-Event-ID", has.cursor),
+    ]
+    .into_iter()
+    .filter(|(_, applies)| *applies)
+    .map(|(name, _)| reference("parameters", name).into())
+    .collect()
+}
+
+fn body(
+    schemas: &mut Schemas<'_>,
+    method: &MethodDescriptor,
+    route: &Route,
+    id: &str,
+) -> Option<Object> {
+    let input = method.input();
+    let (schema, required) = match &route.body {
+        Body::Nothing => return None,
+        Body::Rest => {
+            let required = input.fields().any(|field| {
+                schemas.is_required(&field) && !route.variables.iter().any(|v| v == field.name())
+            });
+            (schemas.body(&format!("{id}Body"), &input, &route.variables), required)
+        }
+        Body::Field(name) => {
+            let field = input.get_field_by_name(name)?;
+            (schemas.bare(&field), schemas.is_required(&field))
+        }
+    };
+    let content = if method.is_client_streaming() {
+        Object::new().with("application/x-ndjson", lines("One request in each line.", schema))
+    } else {
+        Object::new().with("application/json", Object::new().with("schema", schema))
+    };
+    Some(Object::new().with("required", required).with("content", content))
+}
+
+/// The content of a stream: text of which each line is JSON.
+pub(crate) fn lines(text: &str, of: Object) -> Object {
+    let schema = Object::new()
+        .with("type", "string")
+        .with("description", text)
+        .with("contentMediaType", "application/json")
+        .with("contentSchema", of);
+    Object::new().with("schema", schema)
+}

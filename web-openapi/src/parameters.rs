@@ -1,0 +1,113 @@
+//! Parameters of a route: the variables of its path, and the fields that are in the query.
+
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+
+use crate::json::{Json, Object};
+use crate::routes::{Body, Route, field_at};
+use crate::schema::Schemas;
+use crate::well_known;
+
+/// Fields of fields of fields: deeper ones are not named in a query.
+const DEPTH_MAX: usize = 3;
+/// The fields of a field of this name are given without it: `?statuses=…`.
+const FILTER: &str = "filter.";
+
+/// Every parameter of a route, those of the path first.
+pub(crate) fn parameters(
+    schemas: &mut Schemas<'_>,
+    request: &MessageDescriptor,
+    route: &Route,
+) -> Vec<Json> {
+    let mut all = Vec::new();
+    for name in &route.variables {
+        if let Some(field) = field_at(request, name) {
+            let one = parameter(schemas, name, &field, "path").with("required", true);
+            all.push(one.into());
+        }
+    }
+    let in_body: &[String] = match &route.body {
+        Body::Rest => return all,
+        Body::Nothing => &[],
+        Body::Field(field) => std::slice::from_ref(field),
+    };
+    for (name, field) in in_query(request, "", 1) {
+        let mut taken = route.variables.iter().chain(in_body);
+        if taken.any(|taken| *taken == name || name.starts_with(&format!("{taken}."))) {
+            continue;
+        }
+        let is_required = schemas.is_required(&field) && !name.contains('.');
+        let name = name.strip_prefix(FILTER).unwrap_or(&name);
+        let mut one = parameter(schemas, name, &field, "query");
+        if is_required {
+            one.set("required", true);
+        }
+        all.push(one.into());
+    }
+    all
+}
+
+/// The fields that a query can have, by their paths: values, lists of values, and positions.
+fn in_query(
+    message: &MessageDescriptor,
+    prefix: &str,
+    depth: usize,
+) -> Vec<(String, FieldDescriptor)> {
+    let mut found = Vec::new();
+    for field in message.fields().filter(|field| !field.is_map()) {
+        let name = format!("{prefix}{}", field.name());
+        match field.kind() {
+            Kind::Message(inner) if is_object(&inner) && !well_known::is_position(&inner) => {
+                if !field.is_list() && depth < DEPTH_MAX {
+                    found.extend(in_query(&inner, &format!("{name}."), depth + 1));
+                }
+            }
+            Kind::Bytes => {}
+            _ => found.push((name, field)),
+        }
+    }
+    found
+}
+
+fn is_object(message: &MessageDescriptor) -> bool {
+    well_known::schema(message.full_name()).is_none()
+}
+
+fn parameter(
+    schemas: &mut Schemas<'_>,
+    name: &str,
+    field: &FieldDescriptor,
+    place: &str,
+) -> Object {
+    let mut comment = schemas.described(field);
+    let position = match field.kind() {
+        Kind::Message(message) => well_known::is_position(&message),
+        _ => false,
+    };
+    let schema = if position {
+        let also = if field.is_list() { ", or the cursor that a stream gave" } else { "" };
+        comment.push_str(&format!(" As `SHARD:POSITION`{also}."));
+        well_known::position(field.is_list())
+    } else {
+        given(schemas, field, &comment)
+    };
+    Object::new()
+        .with("name", name)
+        .with("in", place)
+        .with_text("description", comment.trim())
+        .with("schema", schema)
+}
+
+/// The schema of a value in an address.
+fn given(schemas: &mut Schemas<'_>, field: &FieldDescriptor, comment: &str) -> Object {
+    let mut schema = schemas.bare(field);
+    // Ids are UUIDs where their comments say so. In a body an empty text stands for none; from an
+    // address the parameter is left out.
+    if matches!(field.kind(), Kind::String) && !field.is_list() {
+        if comment.contains("a UUID") {
+            schema.set("format", "uuid");
+        } else {
+            schema.set("minLength", 1);
+        }
+    }
+    schema
+}
