@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use web_edge::UnreadBody;
 
 use super::access::{Access, NotAdmitted};
 use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
@@ -122,7 +123,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let admitted = match self.admission.admit(&mut request) {
+        let since = Instant::now();
+        let admitted = match self.admission.admit(&mut request, since) {
             Ok(admitted) => admitted,
             Err(NotAdmitted::Refused(status)) => return Box::pin(refuse(request, status)),
             Err(NotAdmitted::Wait(wait)) => {
@@ -130,8 +132,12 @@ where
                 let copy = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, copy);
                 return Box::pin(async move {
-                    let fetched = wait.done().await;
-                    match admission.admit(&mut request) {
+                    let left = order_actor::grpc::timeout(request.headers());
+                    let fetched = match left.and_then(|left| since.checked_add(left)) {
+                        Some(by) => timeout_at(by, wait.done()).await.unwrap_or(false),
+                        None => wait.done().await,
+                    };
+                    match admission.admit(&mut request, since) {
                         Ok(admitted) => {
                             let answer = admitted.answer(inner, request, admission.slots).await;
                             Ok(answer.unwrap_or_else(Status::into_http))
@@ -180,7 +186,11 @@ fn refuse(
 
 impl Admission {
     /// Authenticates a call and counts it against its caller's share.
-    fn admit(&self, request: &mut Request<Body>) -> Result<AdmittedCall, NotAdmitted> {
+    fn admit(
+        &self,
+        request: &mut Request<Body>,
+        since: Instant,
+    ) -> Result<AdmittedCall, NotAdmitted> {
         let path = request.uri().path();
         let forwarded = request.headers().contains_key(FORWARDED_HEADER);
         let (kind, message_max, takes_slot) = (
@@ -217,7 +227,6 @@ impl Admission {
             request.extensions_mut().insert(by);
         }
         let progress = request.extensions().get().map_or_else(ReadProgress::new, Arc::clone);
-        let since = Instant::now();
         let left = order_actor::grpc::timeout(request.headers());
         let answer_by = left.and_then(|left| since.checked_add(left));
         let is_stream = matches!(kind, Kind::ServerStream | Kind::BidiStream);
@@ -287,6 +296,10 @@ impl AdmittedCall {
             let body = Body::new(messages);
             let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
             return Ok(answer);
+        }
+        if let Some(UnreadBody(length)) = head.extensions.remove() {
+            // By HTTP a request is kept whole before there is a message to count.
+            self.held.more(Amount { bytes: length, ..Amount::default() }).map_err(full)?;
         }
         let message = message(body, self.message_max, &mut self.held).await?;
         let slot = match self.takes_slot {

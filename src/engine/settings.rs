@@ -187,6 +187,13 @@ impl Settings {
     /// What is missing or contradictory.
     pub fn check(&self) -> anyhow::Result<()> {
         self.access.check(self.listen)?;
+        if let (Access::Development, Some(name)) = (&self.access, self.public.beyond_this_machine())
+        {
+            anyhow::bail!(
+                "without --tokens or an issuer every caller is believed, and --public-url {name} \
+                 says that others reach this process, by a proxy: give it tokens"
+            );
+        }
         let here = || self.services.iter().filter(|service| self.role.runs(service));
         // A follower of a service in another process needs that service's address.
         for follower in here().flat_map(|service| service.followers) {

@@ -87,11 +87,17 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if is_grpc(&request) {
-            return Either::Left(self.inner.call(request));
-        }
         let at_once =
             |answer| Either::Right(Box::pin(std::future::ready(Ok(answer))) as BoxFuture<_>);
+        if is_grpc(&request) {
+            // Clients of gRPC say neither; a proxy may have passed on what a page sends.
+            if guard::is_of_page(request.headers())
+                && let Err(problem) = guard::check_page(&self.web.hosts, &request)
+            {
+                return at_once(problem.of(request.uri().path()).into_response());
+            }
+            return Either::Left(self.inner.call(request));
+        }
         match self.web.receive(&request) {
             Ok(Received::Page(answer)) => at_once(answer),
             Ok(Received::GrpcWeb(writing)) => {
@@ -136,7 +142,11 @@ impl Web {
         }
         if let (Some(matched), Some(encoding)) = (self.routes.by_rpc(path), Encoding::of(request)) {
             return match matched.is_unary() {
-                true => Ok(Received::Call(matched, Spelling::Connect(encoding))),
+                true => {
+                    let spelling = Spelling::Connect(encoding);
+                    rest::check_bare(&matched, spelling, request)?;
+                    Ok(Received::Call(matched, spelling))
+                }
                 false => Err(Problem::new(
                     Reason::UnsupportedMediaType,
                     "streams are not served by Connect: use gRPC, gRPC-Web or the routes",
@@ -145,6 +155,7 @@ impl Web {
         }
         let matched = self.routes.find(request.method(), path)?;
         rest::check_form(&matched, request.headers())?;
+        rest::check_bare(&matched, Spelling::Rest, request)?;
         Ok(Received::Call(matched, Spelling::Rest))
     }
 }

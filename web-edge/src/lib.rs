@@ -19,4 +19,4 @@ mod rest; // calls by the routes of the protos
 pub use front::{Pages, Settings, Subject, Web, WebEdge};
 pub use guard::Hosts;
 pub use problem::{Problem, statuses_of};
-pub use rest::{Route, Routes, RoutesError};
+pub use rest::{Route, Routes, RoutesError, UnreadBody};

@@ -39,6 +39,17 @@ impl Hosts {
         Ok(hosts)
     }
 
+    /// The first public address that others than this machine know, if there is one.
+    #[must_use]
+    pub fn beyond_this_machine(&self) -> Option<&str> {
+        let is_here = |name: &str| {
+            let inside = name.trim_start_matches('[').trim_end_matches(']');
+            name == "localhost"
+                || inside.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        };
+        self.names.iter().map(String::as_str).find(|name| !is_here(name))
+    }
+
     /// Whether a request is for this process, by every name that it gives.
     pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Problem> {
         let in_header = request.headers().get_all(header::HOST).iter().map(authority);
@@ -59,7 +70,7 @@ impl Hosts {
         let inside = host.trim_start_matches('[').trim_end_matches(']');
         !has_user(authority)
             && (host == "localhost"
-                || inside.parse::<IpAddr>().is_ok()
+                || inside.parse::<IpAddr>().is_ok_and(|address| !address.is_unspecified())
                 || self.names.contains(&host))
     }
 

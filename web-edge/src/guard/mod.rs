@@ -8,6 +8,7 @@ mod hosts; // the names under which this process answers
 pub use hosts::Hosts;
 
 use http::{HeaderMap, Method, Request, header};
+use percent_encoding::percent_decode_str;
 use shared_events::contract::Reason;
 
 use crate::problem::Problem;
@@ -35,11 +36,24 @@ const TOKENS_IN_URLS: [&str; 3] = ["access_token", "token", "authorization"];
 /// The problem.
 pub(crate) fn check<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), Problem> {
     size(request)?;
-    hosts.check(request)?;
-    origin(hosts, request)?;
+    check_page(hosts, request)?;
     canonical(request.uri().path())?;
     no_token(request.uri().query().unwrap_or_default())?;
     media_type(request.headers())
+}
+
+/// Whether a browser says where the page is from that asks.
+pub(crate) fn is_of_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
+}
+
+/// Checks whose page asks.
+///
+/// # Errors
+/// The problem.
+pub(crate) fn check_page<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), Problem> {
+    hosts.check(request)?;
+    origin(hosts, request)
 }
 
 fn size<B>(request: &Request<B>) -> Result<(), Problem> {
@@ -89,6 +103,7 @@ fn canonical(path: &str) -> Result<(), Problem> {
 
 fn no_token(query: &str) -> Result<(), Problem> {
     let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    let names = names.map(|name| percent_decode_str(name).decode_utf8_lossy());
     let found = TOKENS_IN_URLS
         .into_iter()
         .find(|known| names.clone().any(|name| name.eq_ignore_ascii_case(known)));

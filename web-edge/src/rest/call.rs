@@ -2,17 +2,20 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, TE};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, TE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
 use shared_events::contract::Reason;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::conditions::IDEMPOTENCY_KEY;
 use super::connect::Encoding;
-use super::request::{Head, OneMessage, Shared};
+use super::request::{BODY_BYTES_MAX, Head, OneMessage, Shared};
 use super::routes::{Matched, Route};
 use super::stream::Form;
-use super::{answer, connect, lines, stream};
+use super::{answer, connect, lines, query, stream};
 use crate::front::Web;
 use crate::problem::Problem;
 
@@ -28,6 +31,20 @@ pub(crate) enum Spelling {
     Rest,
     /// By the Connect protocol.
     Connect(Encoding),
+}
+
+/// Bytes of a request by HTTP that are kept until all of them have arrived: an extension of the gRPC
+/// call that it became. Whoever admits the call counts them before it reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct UnreadBody(pub usize);
+
+impl UnreadBody {
+    fn of(headers: &HeaderMap, has_body: bool) -> Self {
+        let said =
+            headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        // Longer ones are refused when they come.
+        Self(if has_body { said.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX) } else { 0 })
+    }
 }
 
 /// A call by HTTP whose gRPC call is under way.
@@ -55,6 +72,35 @@ pub(crate) fn check_form(matched: &Matched, headers: &HeaderMap) -> Result<(), P
     Err(Problem::new(Reason::NotAcceptable, detail))
 }
 
+/// Refuses what a call by lines, or by messages in binary, does not take: parameters, and headers
+/// about one command.
+pub(crate) fn check_bare<B>(
+    matched: &Matched,
+    spelling: Spelling,
+    request: &Request<B>,
+) -> Result<(), Problem> {
+    let by_lines = matched.route.rpc.takes_stream;
+    if !by_lines && spelling != Spelling::Connect(Encoding::Binary) {
+        return Ok(());
+    }
+    let pairs = query::pairs(request.uri().query().unwrap_or_default())?;
+    if let Some((name, _)) = pairs.first() {
+        let what = "this call takes no parameters: its fields are in its body";
+        return Err(Problem::field(name, what));
+    }
+    for name in [IDEMPOTENCY_KEY, IF_MATCH] {
+        if request.headers().contains_key(&name) {
+            let what = "a message of this call says that itself: options.request_id, options.etag";
+            return Err(Problem::field(name.as_str(), what));
+        }
+    }
+    if by_lines && !request.headers().contains_key(CONTENT_TYPE) {
+        let detail = "commands come by lines: send `Content-Type: application/x-ndjson`";
+        return Err(Problem::new(Reason::UnsupportedMediaType, detail));
+    }
+    Ok(())
+}
+
 /// Writes a call by HTTP as a gRPC call.
 pub(crate) fn translate(
     web: &Arc<Web>,
@@ -80,6 +126,7 @@ pub(crate) fn translate(
         headers.insert("grpc-timeout", timeout);
     }
     let query = parts.uri.query().map(str::to_owned);
+    let unread = UnreadBody::of(&parts.headers, route.has_body && !route.rpc.takes_stream);
     let head = Head { matched, spelling, query, headers: parts.headers };
     let body = match route.rpc.takes_stream {
         true => Body::new(lines::Lines::new(head, body, shared)),
@@ -91,6 +138,7 @@ pub(crate) fn translate(
     *inner.version_mut() = Version::HTTP_2;
     *inner.headers_mut() = headers;
     *inner.extensions_mut() = parts.extensions;
+    inner.extensions_mut().insert(unread);
     (call, inner)
 }
 

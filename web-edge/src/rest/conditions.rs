@@ -1,5 +1,6 @@
 use http::{HeaderMap, HeaderName, header};
 use prost_reflect::{DynamicMessage, Value};
+use shared_events::contract::Reason;
 use uuid::Uuid;
 
 use super::rpc::{Rpc, set_at, value_at};
@@ -72,8 +73,9 @@ fn request_id(key: &str, headers: &HeaderMap, subject: &Subject) -> Result<Strin
     if let Ok(id) = key.parse::<Uuid>() {
         return Ok(id.to_string());
     }
-    // A caller whom nobody knows is refused before this counts.
-    let subject = subject(headers).unwrap_or_default();
+    // Admission knew the caller; the token may have ended while the body arrived.
+    let ended = || Problem::new(Reason::TokenExpired, "the token ended while the body arrived");
+    let subject = subject(headers).ok_or_else(ended)?;
     let name = format!("{}:{subject}:{key}", subject.len());
     Ok(Uuid::new_v5(&KEYS, name.as_bytes()).to_string())
 }

@@ -41,7 +41,8 @@ pub(crate) fn read_value(
 }
 
 fn unfit(field: &str, what: &str) -> Unfit {
-    Unfit { field: field.to_owned(), what: what.chars().take(SHOWN_MAX).collect() }
+    let field = field.chars().take(SHOWN_MAX).collect();
+    Unfit { field, what: what.chars().take(SHOWN_MAX).collect() }
 }
 
 /// The first invalid field of a message.
@@ -85,8 +86,11 @@ fn blame(message: &MessageDescriptor, value: &Value) -> Option<Unfit> {
 pub(crate) fn unknown(what: &str, given: &str, known: &[String]) -> String {
     /// Distances of names that somebody may have meant.
     const SIMILAR: f64 = 0.8;
+    /// No name of a field is longer; to compare longer texts takes long.
+    const NAME_MAX: usize = 64;
     let similarity = |name: &String| strsim::jaro_winkler(given, name);
-    let best = known.iter().max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
+    let names = if given.len() > NAME_MAX { &[] } else { known };
+    let best = names.iter().max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
     match best.filter(|best| similarity(best) > SIMILAR) {
         Some(meant) => format!("unknown {what}; did you mean {meant}?"),
         None => format!("unknown {what}; there are {}", known.join(", ")),

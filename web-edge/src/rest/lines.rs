@@ -1,9 +1,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Frame;
 use shared_events::contract::Reason;
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -25,7 +27,12 @@ pub(super) struct Lines {
     /// Nothing more arrives.
     complete: bool,
     failed: bool,
+    /// When the line that has begun must have arrived.
+    arrive_by: Option<Pin<Box<Sleep>>>,
 }
+
+/// A line arrives within this once it has begun, as a message does.
+const LINE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Lines {
     pub(super) fn new(head: Head, body: Body, shared: Shared) -> Self {
@@ -38,6 +45,7 @@ impl Lines {
             number: 0,
             complete: false,
             failed: false,
+            arrive_by: None,
         }
     }
 
@@ -64,6 +72,8 @@ impl Lines {
                 }
             };
             self.searched = 0;
+            // The next line has a deadline of its own.
+            self.arrive_by = None;
             self.number += 1;
             if !line.iter().all(u8::is_ascii_whitespace) {
                 return Ok(Some(line.freeze()));
@@ -102,7 +112,23 @@ impl http_body::Body for Lines {
                     return Poll::Ready(None);
                 }
             }
-            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+            if this.buffer.is_empty() {
+                this.arrive_by = None;
+            }
+            let Poll::Ready(next) = Pin::new(&mut this.body).poll_frame(context) else {
+                if this.buffer.is_empty() {
+                    return Poll::Pending;
+                }
+                let arrive_by = &mut this.arrive_by;
+                let arrive_by = arrive_by.get_or_insert_with(|| Box::pin(sleep(LINE_WITHIN)));
+                ready!(arrive_by.as_mut().poll(context));
+                this.failed = true;
+                let problem = Problem::new(Reason::MessageTooSlow, "a line did not arrive in time");
+                let problem = problem.with("line", this.number + 1);
+                this.shared.with(|known| known.problem = Some(problem));
+                return Poll::Ready(None);
+            };
+            match next {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         this.buffer.extend_from_slice(&data);

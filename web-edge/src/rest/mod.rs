@@ -16,7 +16,8 @@ mod rpc; // what is known about a method
 mod stream; // answers of many messages
 mod template; // path templates of google.api.http
 
-pub(crate) use call::{Spelling, check_form, passed, translate};
+pub use call::UnreadBody;
+pub(crate) use call::{Spelling, check_bare, check_form, passed, translate};
 pub(crate) use routes::Matched;
 pub use routes::{Route, Routes, RoutesError};
 
