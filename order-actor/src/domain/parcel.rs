@@ -277,6 +277,9 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
             return Err("units that are open again are neither paid back nor written off");
         }
         counts::open_again(details, &lines)?;
+        if details.is_overpaid() {
+            return Err("more was paid back than what stays delivered costs");
+        }
     } else {
         counts::give_back(details, &lines)?;
     }

@@ -272,6 +272,18 @@ impl Details {
         Money { minor: i64::try_from(left).unwrap_or(i64::MAX), ..self.refunded }
     }
 
+    /// Whether more was paid back and promised than what stays delivered costs; with charges, if
+    /// anything stays.
+    pub(super) fn is_overpaid(&self) -> bool {
+        let delivered: i128 =
+            self.lines.iter().map(|line| i128::from(line.amounts.fulfilled.total)).sum();
+        let charges = self.charges.iter().map(|charge| i128::from(charge.amount.total)).sum();
+        let stays = self.lines.iter().any(|line| line.fulfilled > 0);
+        let charges: i128 = if stays { charges } else { 0 };
+        let gone = i128::from(self.refunded.minor) + i128::from(self.promised().minor);
+        gone > delivered + charges
+    }
+
     /// What is paid back for units if nothing else is said, with these refunds of charges. After a
     /// goodwill refund that is what is left.
     pub(super) fn default_refund(&self, value: Money, charges: Money) -> Money {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use shared_events::contract::{Disposition, Money};
 
 use super::{Decide, DecisionContext, ReturnLineDisposition};
+use crate::domain::counts;
 use crate::domain::guards::{
     Decision, kept_units, leaves_room_to_end, not_over, reason_given, same_or_exists,
 };
@@ -110,6 +111,12 @@ impl UndoShipment {
         }
         if self.refund.is_some_and(|refund| refund.minor != 0) {
             return wrong("refund", "units that are open again are not paid back");
+        }
+        let mut after = details.clone();
+        if counts::open_again(&mut after, &parcel.lines).is_err() || after.is_overpaid() {
+            let detail = "more was paid back than the parcels cost that stay: units that are open \
+                          again may be cancelled, and are then not paid for";
+            return wrong("outcome", detail);
         }
         leaves_room_to_end(details)?;
         Ok(vec![Event::ShipmentUndone(ShipmentUndone {

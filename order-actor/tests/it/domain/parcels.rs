@@ -498,6 +498,23 @@ fn one_of_two_parcels_may_be_open_again_while_a_return_of_the_other_waits() {
 }
 
 #[test]
+fn no_more_stays_paid_back_than_what_stays_delivered() {
+    let two = vec![placed(), confirmed(), lines_fulfilled(1, &[(1, 1)], 10)];
+    let rest = order_fulfilled(2, &[(1, 1), (2, 3)], 20);
+    let two = then(two, &[rest, return_requested(1, &[(1, 1)], 30)]);
+    let order = order_actor::domain::replay(&two).unwrap();
+    let price = order.details().unwrap().lines[0].unit_price.minor;
+    for (refund, refused) in [(price, false), (price + 1, true)] {
+        let paid = then(two.clone(), &[return_approved(1, &[(1, 1)], refund, 40)]);
+        let decided = decision(&paid, &undo_to_ship_again(2));
+        let by_outcome = matches!(decided, Err(Rejection::InvalidField { at: "outcome", .. }));
+        assert_eq!((by_outcome, decided.is_err()), (refused, refused), "{decided:?}");
+        let again = then(paid, &[open_again(2, &[(1, 1), (2, 3)], 50)]);
+        assert_eq!(order_actor::domain::replay(&again).is_err(), refused);
+    }
+}
+
+#[test]
 fn only_what_came_back_as_a_whole_is_open_again() {
     let base = || an_undoing(1, UndoCause::ReturnedToSender);
     let field = |undoing: UndoShipment, field| {
