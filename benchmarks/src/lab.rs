@@ -52,7 +52,9 @@ impl Lab {
         admin.close().await?;
         lab.postgres.stop(Signal::INT, STOPS_WITHIN).await;
         lab.postgres.start()?;
-        let answers = async |address| TcpStream::connect(address).await.is_ok();
+        // A server that starts up accepts connections and refuses them.
+        let answers =
+            async |address| PgConnection::connect(&database_url(address, "postgres")).await.is_ok();
         lab.postgres.until(STOPS_WITHIN, answers).await?;
         let mut admin = lab.connect("postgres").await?;
         for sql in [

@@ -218,7 +218,10 @@ async fn reservation(
 /// Units of a line that were restocked.
 fn restocked(facts: &[Fact], line: u64) -> u64 {
     let returned = facts.iter().filter_map(|fact| match &fact.body {
-        FactBody::Order(OrderFact::Returned { lines, .. }) => Some(lines),
+        FactBody::Order(
+            OrderFact::Returned { lines, .. }
+            | OrderFact::ShipmentUndone { lines, open_again: false, .. },
+        ) => Some(lines),
         _ => None,
     });
     returned

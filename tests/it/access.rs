@@ -146,6 +146,7 @@ fn request(method: &str, order_id: &str) -> Value {
     }
     let more = match name {
         "RequestReturn" => json!({ "lines": [{ "line": 1, "quantity": 1 }] }),
+        "EditOrder" => json!({ "changes": [{ "line": 1, "quantity": 2 }], "reason": "x" }),
         "HoldOrder" => json!({ "kind": "HOLD_KIND_FRAUD" }),
         "ReleaseHold" => json!({ "name": "FRAUD" }),
         "CorrectOrder" => json!({ "contact": { "email": "a@example.com" } }),

@@ -19,3 +19,6 @@ CREATE TABLE stock_at (
     PRIMARY KEY (sku, location),
     CHECK (0 <= held AND held <= on_hand)
 );
+
+-- For the sums of a location's movements.
+CREATE INDEX movements_by_location ON movements (sku, location) WHERE location IS NOT NULL;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::caller::{CallContext, seen_by, well_formed};
 use super::commands::ParseContext;
@@ -310,8 +310,10 @@ impl StreamContext {
 /// Whether a node reports that it refused a command before it started. A broken stream may have
 /// the same code; then the outcome is unknown.
 fn was_not_started(status: &Status) -> bool {
-    status.code() == Code::ResourceExhausted
-        && service_edge::reason_of(status) == Some(Reason::Overloaded)
+    matches!(
+        service_edge::reason_of(status),
+        Some(Reason::Overloaded | Reason::Unauthenticated | Reason::KeysUnavailable)
+    )
 }
 
 fn outcome(

@@ -91,6 +91,7 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         "phone" => vec![json!("+12"), json!("+999999999999999")],
         "locale" => vec![json!("de"), json!("abc-12345678-12345678-12345678-1234")],
         "carrier" | "tracking" => text(100),
+        "location" => vec![json!("a"), json!("z".repeat(40))],
         "reference" | "return_reference" => text(64),
         "charge" => vec![json!(1), json!(u32::MAX)],
         "text" | "reason" | "refund_reason" | "rejected_reason" | "instructions" | "image_url" => {

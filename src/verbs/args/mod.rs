@@ -2,17 +2,19 @@
 
 mod corrections; // holds, corrections and parcels
 mod edits; // lines of an order
+mod events; // the log of events
 mod operations; // followers, dead letters, read models, shards, timers
 mod orders; // orders, returns, events
 mod stock; // stock and messages
 
 pub use corrections::{CorrectArgs, CorrectedFields, HoldArgs, ParcelVerb, ReleaseArgs};
 pub use edits::EditArgs;
+pub use events::EventsVerb;
 pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
 pub use orders::{
-    CommandOptions, EventsVerb, ListedBy, OrderVerb, Outcomes, PlaceArgs, ReturnName, ReturnVerb,
+    CommandOptions, ListedBy, OrderVerb, Outcomes, PlaceArgs, ReturnName, ReturnVerb,
 };
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
 

@@ -25,8 +25,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 const PER_SHARD_MIN: usize = 32;
 
 /// Facts from the streams; from the source behind them where the streams have a gap, are behind, or
-/// do not answer. The reader's cursor alone determines its position, so either way it gets the same
-/// facts.
+/// do not answer. Only the reader's cursor says where it is, so it gets the same facts either way.
 pub struct RedisSource {
     redis: Redis,
     origin: Origin,
