@@ -185,3 +185,36 @@ fn http_types(method: &str, uri: &str) -> ::http::Request<()> {
     let request = ::http::Request::builder().method(method).uri(uri);
     request.header("content-type", "application/json").body(()).unwrap()
 }
+
+/// What one way of writing a call cannot carry is refused, and not dropped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parameters_and_conditions_are_taken_or_refused() {
+    let shop = Shop::open(On::Sqlite).await;
+    let line = json!({ "tag": "1", "place_order": shop.order(&[("MUG", 1)]) });
+    let lines = [("content-type", "application/x-ndjson"), ("accept", "application/x-ndjson")];
+    let binary = [("content-type", "application/proto"), ("connect-protocol-version", "1")];
+    let place = "POST /ordinal.orders.v1.OrderService/PlaceOrder";
+    for (call, about, header, field) in [
+        ("POST /v1/orders:batch?validate_only=true", lines, ("x", "y"), "validate_only"),
+        ("POST /v1/orders:batch", lines, ("idempotency-key", "k"), "idempotency-key"),
+        ("POST /v1/orders:batch", lines, ("if-match", "\"1\""), "if-match"),
+        (place, binary, ("idempotency-key", "k"), "idempotency-key"),
+        (place, binary, ("if-match", "\"1\""), "if-match"),
+    ] {
+        let headers = [&about[..], &[header]].concat();
+        let mut http = Http::connect(&shop.address).await;
+        let answer = http.text(call, &headers, &format!("{line}\n")).await;
+        let found = &answer.json()["errors"][0]["field"];
+        assert_eq!((answer.status, found), (400, &json!(field)), "{call} {header:?}");
+    }
+    let mut http = Http::connect(&shop.address).await;
+    let token = http.call("GET /v1/orders?access%5Ftoken=x", &[]).await;
+    assert_eq!(token.json()["errors"][0]["field"], "access_token");
+    // A name that nobody means is not compared with all others, and not sent back whole.
+    let text = format!("{{\"{}\": 1}}", "x".repeat(900 * 1024));
+    let answer = http.text("POST /v1/orders", &[], &text).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.json().to_string().len() < 4 * 1024);
+    assert_eq!(orders(&shop).await, 0);
+    shop.close().await;
+}

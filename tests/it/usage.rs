@@ -78,6 +78,14 @@ fn a_scheme_is_optional_and_https_is_never_called_in_clear_text() {
     assert!(listener.accept().is_err(), "somebody was spoken to");
 }
 
+/// Behind a proxy everybody would be believed.
+#[test]
+fn a_public_address_needs_tokens() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().to_str().unwrap();
+    refused(&["serve", "--data", data, "--public-url", "https://shop.example"], "give it tokens");
+}
+
 /// Each verb that lists or shows something, with its method and an answer full of foreign texts.
 fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
     let letter = |state: &str, position: u64, error: &str| {
