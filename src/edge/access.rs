@@ -15,7 +15,7 @@ use shared_events::contract::{CustomerId, Reason, TextRule, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::calls::Calls;
+use super::calls::{Calls, Method};
 use super::policy::Kind;
 use super::principal::{self, Principal};
 use super::refusal::refused;
@@ -297,7 +297,7 @@ impl Access {
     pub(super) fn admit(
         &self,
         calls: &Calls,
-        path: &str,
+        (path, method): (&str, Option<&Method>),
         headers: &http::HeaderMap,
         now: Timestamp,
     ) -> Result<Option<Principal>, NotAdmitted> {
@@ -305,9 +305,9 @@ impl Access {
             return Ok(None);
         }
         let principal = self.caller(headers, now)?;
-        calls.exists(path)?;
+        let Some(method) = method else { return Err(calls.unknown(path).into()) };
         let kind = Kind::of(&principal.by);
-        let policy = calls.policy(path);
+        let policy = method.policy.as_ref();
         if !policy.zip(kind).is_some_and(|(policy, kind)| policy.admits(kind)) {
             let message = match &principal.by {
                 By::ReturnsDesk(_) => format!("a token of scope returns may not call {path}"),

@@ -27,7 +27,7 @@ use web_edge::UnreadBody;
 
 use super::access::{Access, NotAdmitted};
 use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
-use super::calls::{Calls, Kind};
+use super::calls::{self, Calls, Kind};
 use super::connections::{CommandStream, Connection};
 use super::explained;
 use super::forward::shorten_deadline;
@@ -192,14 +192,15 @@ impl Admission {
         since: Instant,
     ) -> Result<AdmittedCall, NotAdmitted> {
         let path = request.uri().path();
+        let method = self.calls.method(path);
         let forwarded = request.headers().contains_key(FORWARDED_HEADER);
         let (kind, message_max, takes_slot) = (
-            self.calls.kind(path, forwarded),
-            self.calls.message_bytes_max(path),
+            calls::kind(method, path, forwarded),
+            calls::message_bytes_max(method),
             !path.starts_with(HEALTH),
         );
         let now = self.clock.now();
-        let principal = self.access.admit(&self.calls, path, request.headers(), now)?;
+        let principal = self.access.admit(&self.calls, (path, method), request.headers(), now)?;
         let token_left = principal.as_ref().and_then(|principal| principal.left(now));
         let by = principal.map(|principal| principal.by);
         let connection = request.extensions().get::<Arc<Connection>>().cloned();

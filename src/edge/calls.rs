@@ -1,15 +1,13 @@
 //! All gRPC methods, here or in other processes: how each is called, and who may call it.
 //! Never here: the list of services; each is a row of its own.
 
-use shared_events::contract::Reason;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage};
-use prost_types::FileDescriptorSet;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor};
+use shared_events::contract::Reason;
 use tonic::Status;
 
-use super::policy::{self, Policy};
+use super::policy::Policy;
 use super::refusal::refused;
 
 const KIB: usize = 1024;
@@ -46,15 +44,41 @@ pub(crate) enum Kind {
     ForwardedStream,
 }
 
+impl Kind {
+    fn of(method: &MethodDescriptor) -> Self {
+        match (method.is_client_streaming(), method.is_server_streaming()) {
+            (true, _) => Self::BidiStream,
+            (false, true) => Self::ServerStream,
+            (false, false) => Self::Unary,
+        }
+    }
+}
+
+/// A method, as it is admitted.
+pub(crate) struct Method {
+    kind: Kind,
+    /// The largest message, in bytes.
+    message_bytes_max: usize,
+    /// Who may call it. One without a policy is denied to all.
+    pub(super) policy: Option<Policy>,
+    request: MessageDescriptor,
+}
+
+impl Method {
+    /// The field `order_id` of a request; none if the bytes are not one.
+    pub(super) fn order_id(&self, message: &[u8]) -> Option<String> {
+        let request = DynamicMessage::decode(self.request.clone(), message).ok()?;
+        request.get_field_by_name("order_id")?.as_str().map(str::to_owned)
+    }
+}
+
 /// All services of an engine, wherever they are answered.
 pub struct Calls {
     descriptors: Vec<&'static [u8]>,
-    rpcs: BTreeMap<&'static str, Rpc>,
-    /// The methods of each service.
-    methods: BTreeMap<String, BTreeMap<String, Kind>>,
-    /// Who may call each, by `service/method`.
-    policies: BTreeMap<String, Policy>,
-    pool: DescriptorPool,
+    /// By `/service/method`.
+    methods: BTreeMap<String, Method>,
+    /// Services that somebody may call.
+    served: BTreeSet<&'static str>,
 }
 
 impl Calls {
@@ -66,11 +90,27 @@ impl Calls {
     ) -> Self {
         let own = super::admin::FILE_DESCRIPTOR_SET;
         let descriptors: Vec<_> = descriptors.into_iter().chain([own]).collect();
-        let rpcs = rpcs.into_iter().chain([super::admin::RPC]);
-        let rpcs = rpcs.map(|rpc| (rpc.name, rpc)).collect();
-        let methods = methods(&descriptors);
-        let (pool, policies) = policy::read(&descriptors);
-        Self { descriptors, rpcs, methods, policies, pool }
+        let rpcs: Vec<Rpc> = rpcs.into_iter().chain([super::admin::RPC]).collect();
+        let mut pool = DescriptorPool::new();
+        for bytes in &descriptors {
+            if let Err(error) = pool.decode_file_descriptor_set(*bytes) {
+                tracing::error!(%error, "descriptors cannot be read; their methods are refused");
+            }
+        }
+        let mut methods = BTreeMap::new();
+        for service in pool.services() {
+            let rpc = rpcs.iter().find(|rpc| rpc.name == service.full_name());
+            let message_bytes_max = rpc.map_or(FOREIGN_BYTES_MAX, |rpc| rpc.message_bytes_max);
+            for method in service.methods() {
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                let (policy, request) = (Policy::of(&method), method.input());
+                let kind = Kind::of(&method);
+                methods.insert(path, Method { kind, message_bytes_max, policy, request });
+            }
+        }
+        let has_methods = |name: &&str| pool.get_service_by_name(name).is_some();
+        let served = rpcs.iter().map(|rpc| rpc.name).filter(has_methods).collect();
+        Self { descriptors, methods, served }
     }
 
     /// The descriptors of all services, for reflection.
@@ -80,43 +120,35 @@ impl Calls {
 
     /// Whether a service has methods that somebody may call.
     pub(super) fn serves(&self, service: &str) -> bool {
-        self.rpcs.contains_key(service) && self.methods.contains_key(service)
+        self.served.contains(service)
     }
 
-    /// Whether the method exists.
-    pub(super) fn exists(&self, path: &str) -> Result<(), Status> {
-        let (service, method) = split(path);
-        let message = match self.methods.get(service) {
-            Some(methods) if methods.contains_key(method) => return Ok(()),
-            Some(methods) => {
-                let methods: Vec<&str> = methods.keys().map(String::as_str).collect();
-                format!("{service} has no such method; it has {}", methods.join(", "))
-            }
-            None => {
-                let services: Vec<&str> = self.methods.keys().map(String::as_str).collect();
-                format!("there is no such service; the services are {}", services.join(", "))
-            }
+    /// The method of a path; none of services that are not ours, and where there is none.
+    pub(crate) fn method(&self, path: &str) -> Option<&Method> {
+        self.methods.get(path)
+    }
+
+    /// The refusal of a path that has no method.
+    pub(super) fn unknown(&self, path: &str) -> Status {
+        let (service, _) = split(path);
+        let all = || self.methods.keys().map(|path| split(path));
+        let methods: Vec<&str> =
+            all().filter(|(of, _)| *of == service).map(|(_, method)| method).collect();
+        let message = if methods.is_empty() {
+            let services: BTreeSet<&str> = all().map(|(service, _)| service).collect();
+            let services = Vec::from_iter(services).join(", ");
+            format!("there is no such service; the services are {services}")
+        } else {
+            format!("{service} has no such method; it has {}", methods.join(", "))
         };
-        Err(refused(Reason::Unimplemented, &message))
+        refused(Reason::Unimplemented, &message)
     }
 
-    /// Who may call a method. One without a policy is denied to all.
-    pub(super) fn policy(&self, path: &str) -> Option<&Policy> {
-        self.policies.get(path.trim_start_matches('/'))
-    }
-
-    /// The field `order_id` of a request; none if the bytes are not one.
-    pub(super) fn order_id(&self, path: &str, message: &[u8]) -> Option<String> {
-        let (service, method) = split(path);
-        let service = self.pool.get_service_by_name(service)?;
-        let method = service.methods().find(|known| known.name() == method)?;
-        let request = DynamicMessage::decode(method.input(), message).ok()?;
-        request.get_field_by_name("order_id")?.as_str().map(str::to_owned)
-    }
-
-    /// Who may call the methods, by `service/method`, sorted.
+    /// Who may call the methods that say so, by `service/method`, sorted.
     pub fn policies(&self) -> impl Iterator<Item = (&str, &Policy)> {
-        self.policies.iter().map(|(name, policy)| (name.as_str(), policy))
+        self.methods.iter().filter_map(|(path, method)| {
+            Some((path.trim_start_matches('/'), method.policy.as_ref()?))
+        })
     }
 
     /// Checks that every method says who may call it.
@@ -124,37 +156,31 @@ impl Calls {
     /// # Errors
     /// The first that does not.
     pub fn check(&self) -> anyhow::Result<()> {
-        for (service, methods) in &self.methods {
-            for method in methods.keys() {
-                let name = format!("{service}/{method}");
-                let policy = self.policies.get(&name);
-                anyhow::ensure!(
-                    policy.is_some_and(|policy| !policy.callers.is_empty()),
-                    "{name} does not say who may call it: option (ordinal.policy.v1.policy)"
-                );
-            }
+        for (path, method) in &self.methods {
+            anyhow::ensure!(
+                method.policy.as_ref().is_some_and(|policy| !policy.callers.is_empty()),
+                "{} does not say who may call it: option (ordinal.policy.v1.policy)",
+                path.trim_start_matches('/')
+            );
         }
         Ok(())
     }
+}
 
-    /// How a method is called.
-    pub(crate) fn kind(&self, path: &str, forwarded: bool) -> Kind {
-        let (service, method) = split(path);
-        let known = self.methods.get(service).and_then(|methods| methods.get(method));
-        let kind = match known.copied() {
-            Some(kind) => kind,
-            None if BIDI_STREAMS.contains(&path) => Kind::BidiStream,
-            None if SERVER_STREAMS.contains(&path) => Kind::ServerStream,
-            None => Kind::Unary,
-        };
-        if forwarded && kind == Kind::BidiStream { Kind::ForwardedStream } else { kind }
-    }
+/// How the method of a path is called.
+pub(crate) fn kind(method: Option<&Method>, path: &str, forwarded: bool) -> Kind {
+    let kind = match method {
+        Some(method) => method.kind,
+        None if BIDI_STREAMS.contains(&path) => Kind::BidiStream,
+        None if SERVER_STREAMS.contains(&path) => Kind::ServerStream,
+        None => Kind::Unary,
+    };
+    if forwarded && kind == Kind::BidiStream { Kind::ForwardedStream } else { kind }
+}
 
-    /// The largest message of a method, in bytes.
-    pub(crate) fn message_bytes_max(&self, path: &str) -> usize {
-        let rpc = self.rpcs.get(split(path).0);
-        rpc.map_or(FOREIGN_BYTES_MAX, |rpc| rpc.message_bytes_max)
-    }
+/// The largest message of a method, in bytes.
+pub(crate) fn message_bytes_max(method: Option<&Method>) -> usize {
+    method.map_or(FOREIGN_BYTES_MAX, |method| method.message_bytes_max)
 }
 
 /// Service and method of a path.
@@ -162,29 +188,11 @@ fn split(path: &str) -> (&str, &str) {
     path.trim_start_matches('/').split_once('/').unwrap_or_default()
 }
 
-fn methods(descriptors: &[&'static [u8]]) -> BTreeMap<String, BTreeMap<String, Kind>> {
-    let sets = descriptors.iter().filter_map(|bytes| FileDescriptorSet::decode(*bytes).ok());
-    let files = sets.flat_map(|set| set.file);
-    let services = files.flat_map(|file| {
-        let package = file.package().to_owned();
-        file.service.into_iter().map(move |service| {
-            let name = format!("{package}.{}", service.name());
-            let methods = service.method.iter().map(|method| {
-                let kind = match (method.client_streaming(), method.server_streaming()) {
-                    (true, _) => Kind::BidiStream,
-                    (false, true) => Kind::ServerStream,
-                    (false, false) => Kind::Unary,
-                };
-                (method.name().to_owned(), kind)
-            });
-            (name, methods.collect())
-        })
-    });
-    services.collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
     use super::*;
 
     /// prost's own types drop options of others: descriptors that went through them say nothing.
@@ -196,17 +204,18 @@ mod tests {
         let calls = Calls::new([&*stripped.leak()], []);
         let error = calls.check().unwrap_err().to_string();
         assert!(error.contains("does not say who may call it"), "{error}");
-        assert_eq!(calls.policy("/ordinal.orders.v1.OrderService/GetOrder"), None);
+        let method = calls.method("/ordinal.orders.v1.OrderService/GetOrder").unwrap();
+        assert_eq!(method.policy, None);
     }
 
     #[test]
     fn the_order_of_a_request_is_read_from_its_bytes() {
         let whole: &'static [u8] = order_actor::grpc::FILE_DESCRIPTOR_SET;
         let calls = Calls::new([whole], []);
-        let path = "/ordinal.orders.v1.OrderService/GetOrder";
-        assert_eq!(calls.order_id(path, b"\x0a\x03abc").as_deref(), Some("abc"));
-        assert_eq!(calls.order_id(path, b"").as_deref(), Some(""));
-        assert_eq!(calls.order_id(path, b"\x0a\xff"), None);
-        assert_eq!(calls.order_id("/no/Method", b""), None);
+        let method = calls.method("/ordinal.orders.v1.OrderService/GetOrder").unwrap();
+        assert_eq!(method.order_id(b"\x0a\x03abc").as_deref(), Some("abc"));
+        assert_eq!(method.order_id(b"").as_deref(), Some(""));
+        assert_eq!(method.order_id(b"\x0a\xff"), None);
+        assert!(calls.method("/no/Method").is_none());
     }
 }

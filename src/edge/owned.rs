@@ -77,7 +77,8 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let of_customer = matches!(request.extensions().get(), Some(By::Customer(_)));
         let asks = |policy: &Policy| policy.whose == Whose::OrderId;
-        if !of_customer || !self.calls.policy(request.uri().path()).is_some_and(asks) {
+        let policy = self.calls.method(request.uri().path()).and_then(|it| it.policy.as_ref());
+        if !of_customer || !policy.is_some_and(asks) {
             return Either::Left(self.inner.call(request));
         }
         // The instance that was polled ready takes this call; its clone takes the next.
@@ -105,7 +106,8 @@ where
     let malformed = || refused(Reason::MalformedMessage, "not a message of this method");
     let message =
         bytes.get(PREFIX..).filter(|_| bytes.first() == Some(&0)).ok_or_else(malformed)?;
-    let order_id = calls.order_id(head.uri.path(), message).ok_or_else(malformed)?;
+    let method = calls.method(head.uri.path());
+    let order_id = method.and_then(|method| method.order_id(message)).ok_or_else(malformed)?;
     if order_id.is_empty() || order_id.len() > ID_BYTES_MAX {
         let message = "customers name one of their own orders, by its id";
         return Err(Refused::new(Reason::InvalidField).about("order_id").say(message));

@@ -1,11 +1,10 @@
 //! Who may call a method, as its proto says beside it (ordinal/policy/v1/policy.proto).
 //! Never here: who a caller is, or which methods there are.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use order_actor::domain::By;
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
 
 /// The option beside a method.
 const OPTION: &str = "ordinal.policy.v1.policy";
@@ -105,6 +104,14 @@ impl Policy {
         kind == Kind::Customer || scopes.is_none_or(|scopes| scopes.contains(&self.scope))
     }
 
+    /// Of a method; none if it says nothing.
+    pub(super) fn of(method: &MethodDescriptor) -> Option<Self> {
+        let option = method.parent_pool().get_extension_by_name(OPTION)?;
+        let options = method.options();
+        let value = options.has_extension(&option).then(|| options.get_extension(&option))?;
+        value.as_message().map(Self::read)
+    }
+
     fn read(option: &DynamicMessage) -> Self {
         let field = |name: &str| option.get_field_by_name(name);
         let callers = field("callers");
@@ -121,25 +128,4 @@ impl Policy {
             },
         }
     }
-}
-
-/// All descriptors, and the policies of all methods that have one, by `service/method`.
-pub(super) fn read(descriptors: &[&'static [u8]]) -> (DescriptorPool, BTreeMap<String, Policy>) {
-    let mut pool = DescriptorPool::new();
-    for bytes in descriptors {
-        if let Err(error) = pool.decode_file_descriptor_set(*bytes) {
-            tracing::error!(%error, "descriptors cannot be read; their methods are refused");
-        }
-    }
-    let Some(option) = pool.get_extension_by_name(OPTION) else { return (pool, BTreeMap::new()) };
-    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-    let policies = methods.filter_map(|method| {
-        let options = method.options();
-        let value = options.has_extension(&option).then(|| options.get_extension(&option))?;
-        let policy = Policy::read(value.as_message()?);
-        let name = format!("{}/{}", method.parent_service().full_name(), method.name());
-        Some((name, policy))
-    });
-    let policies = policies.collect();
-    (pool, policies)
 }
