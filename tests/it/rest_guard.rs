@@ -150,8 +150,39 @@ async fn whoever_is_slow_is_left() {
         let mut http = Http::connect(&shop.address).await;
         assert!(http.closes_within(Duration::from_secs(15)).await);
     };
-    tokio::join!(slow_head, slow_body, silent);
+    let slow_line = async {
+        let mut http = Http::connect(&shop.address).await;
+        let lines = [("content-type", "application/x-ndjson"), ("content-length", "100")];
+        http.head("POST /v1/orders:batch", &lines).await;
+        http.send(b"{").await;
+        let answer = http.answer().await;
+        assert!(answer.text.contains("MESSAGE_TOO_SLOW"), "{answer:?}");
+    };
+    tokio::join!(slow_head, slow_body, silent, slow_line);
     assert!(began.elapsed() < Duration::from_secs(15));
+    shop.close().await;
+}
+
+/// A customer's share is 16 MiB: so much is kept of bodies that are on their way, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_on_their_way_count_for_their_caller() {
+    let shop = Shop::open(On::Sqlite).await;
+    let customer = shop.customer.to_string();
+    let by = [("ordinal-role", "customer"), ("ordinal-subject", customer.as_str())];
+    let json = [("content-type", "application/json"), ("content-length", "1048576")];
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut http = Http::connect(&shop.address).await;
+        http.head("POST /v1/orders", &[&by[..], &json].concat()).await;
+        waiting.push(http);
+    }
+    let mut http = Http::connect(&shop.address).await;
+    let order = shop.order(&[("MUG", 1)]);
+    assert_eq!(http.json("POST /v1/orders", &[], &order).await.status, 201, "of another caller");
+    let answers = waiting.iter_mut().map(Http::answer);
+    let answers = futures::future::join_all(answers).await;
+    let with = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((with(503), with(408)), (4, 16), "{answers:?}");
     shop.close().await;
 }
 
@@ -171,6 +202,14 @@ async fn json_is_spoken_over_http2_too() {
     let evil = http_types("GET", "http://evil.example/v1/orders");
     let (answer, _) = sender.send_request(evil, true).unwrap();
     assert_eq!(answer.await.unwrap().status(), 421);
+    // What a page makes a proxy send as gRPC is guarded as well.
+    for (origin, status) in [("http://evil.example", 403), (shop.address.as_str(), 200)] {
+        let path = "/ordinal.orders.v1.OrderService/GetOrder";
+        let request = ::http::Request::post(format!("{}{path}", shop.address));
+        let request = request.header("content-type", "application/grpc").header("origin", origin);
+        let (answer, _) = sender.send_request(request.body(()).unwrap(), true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), status, "{origin}");
+    }
     // A body that does not say what it is.
     let mut untyped = http_types("POST", &uri);
     untyped.headers_mut().clear();
