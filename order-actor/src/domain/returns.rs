@@ -264,24 +264,30 @@ impl Details {
     /// may still be cancelled, and then were never paid for.
     #[must_use]
     pub fn refundable(&self) -> Money {
-        let delivered: i128 =
-            self.lines.iter().map(|line| i128::from(line.amounts.fulfilled.total)).sum();
-        let charges: i128 = self.charges.iter().map(|charge| i128::from(charge.amount.total)).sum();
-        let gone = i128::from(self.refunded.minor) + i128::from(self.promised().minor);
-        let left = (delivered + charges - gone).max(0);
+        let left = (self.delivered_cost() + self.cost_of_charges() - self.given_back()).max(0);
         Money { minor: i64::try_from(left).unwrap_or(i64::MAX), ..self.refunded }
     }
 
     /// Whether more was paid back and promised than what stays delivered costs; with charges, if
     /// anything stays.
     pub(super) fn is_overpaid(&self) -> bool {
-        let delivered: i128 =
-            self.lines.iter().map(|line| i128::from(line.amounts.fulfilled.total)).sum();
-        let charges = self.charges.iter().map(|charge| i128::from(charge.amount.total)).sum();
         let stays = self.lines.iter().any(|line| line.fulfilled > 0);
-        let charges: i128 = if stays { charges } else { 0 };
-        let gone = i128::from(self.refunded.minor) + i128::from(self.promised().minor);
-        gone > delivered + charges
+        let charges = if stays { self.cost_of_charges() } else { 0 };
+        self.given_back() > self.delivered_cost() + charges
+    }
+
+    /// What all delivered units cost, in minor units.
+    fn delivered_cost(&self) -> i128 {
+        self.lines.iter().map(|line| i128::from(line.amounts.fulfilled.total)).sum()
+    }
+
+    fn cost_of_charges(&self) -> i128 {
+        self.charges.iter().map(|charge| i128::from(charge.amount.total)).sum()
+    }
+
+    /// What was paid back and what is promised, in minor units.
+    fn given_back(&self) -> i128 {
+        i128::from(self.refunded.minor) + i128::from(self.promised().minor)
     }
 
     /// What is paid back for units if nothing else is said, with these refunds of charges. After a
