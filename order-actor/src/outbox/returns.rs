@@ -2,7 +2,7 @@
 
 use shared_events::contract::{KeptUnits, OrderFact, OrderHeader, ReturnId, ReturnedUnits};
 
-use super::translate::{line_of, title, units};
+use super::translate::{title, units};
 use crate::domain::{Details, Event, OutcomeUnits, Restitution};
 
 /// The facts of an event of a return; none of other events.
@@ -99,7 +99,7 @@ fn kept_units(details: &Details, kept: &[OutcomeUnits]) -> Vec<KeptUnits> {
     let unit = |units: &OutcomeUnits| {
         let (line, quantity) = (units.line, units.quantity);
         let outcome = units.outcome.code().to_owned();
-        Some(KeptUnits { line, sku: line_of(details, line)?.sku.clone(), quantity, outcome })
+        Some(KeptUnits { line, sku: details.line(line)?.sku.clone(), quantity, outcome })
     };
     kept.iter().filter_map(unit).collect()
 }
@@ -107,7 +107,7 @@ fn kept_units(details: &Details, kept: &[OutcomeUnits]) -> Vec<KeptUnits> {
 pub(super) fn returned(details: &Details, lines: &[Restitution]) -> Vec<ReturnedUnits> {
     let unit = |line: &Restitution| {
         let Restitution { line, quantity, disposition } = *line;
-        let known = line_of(details, line)?;
+        let known = details.line(line)?;
         let (sku, title) = (known.sku.clone(), title(known));
         Some(ReturnedUnits { line, sku, quantity, disposition, title })
     };

@@ -210,7 +210,7 @@ pub(super) fn sums(details: &Details) -> Option<Box<TotalsFact>> {
 
 /// Lines that an edit has added, as they are in the order.
 pub(super) fn lines_in_addition(details: &Details, added: &[PlacedLine]) -> Vec<OrderLineFact> {
-    added.iter().filter_map(|new| placed(line_of(details, new.line)?)).collect()
+    added.iter().filter_map(|new| placed(details.line(new.line)?)).collect()
 }
 
 fn header(details: &Details) -> OrderHeader {
@@ -260,13 +260,8 @@ const fn totals(totals: &Totals) -> TotalsFact {
 
 pub(super) fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
     let unit = |line: u32, quantity: Quantity| {
-        let known = line_of(details, line)?;
+        let known = details.line(line)?;
         Some(LineUnits { line, sku: known.sku.clone(), quantity, title: title(known) })
     };
     lines.iter().filter_map(|line| unit(line.line, line.quantity)).collect()
-}
-
-/// The line of this number. `evolve` has accepted the event, so it exists.
-pub(super) fn line_of(details: &Details, line: u32) -> Option<&Line> {
-    details.lines.iter().find(|known| known.number == line)
 }

@@ -296,13 +296,13 @@ impl OrderSummariesHandler {
 impl Handler<RecordedEvent> for OrderSummariesHandler {
     async fn handle(&mut self, tx: &mut Tx, events: &[RecordedEvent]) -> Result<(), Blame> {
         // Only the last state of each order in the batch matters.
-        let mut last: BTreeMap<OrderId, Row> = BTreeMap::new();
+        let mut last = BTreeMap::new();
         for (index, recorded) in events.iter().enumerate() {
             let step = super::step(&mut self.replay, index, recorded).await?;
-            let row = self.row(&step.after, recorded.sequence, recorded.event.at())?;
-            last.extend(row.map(|row| (recorded.order_id, row)));
+            last.insert(recorded.order_id, (step, recorded.sequence, recorded.event.at()));
         }
-        let rows: Vec<&Row> = last.values().collect();
+        let rows = last.values().map(|(step, version, at)| self.row(&step.after, *version, *at));
+        let rows: Vec<Row> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
         let edited = events.iter().any(|one| matches!(*one.event, Event::OrderEdited(_)));
         sqlx::query(self.write(edited)).bind(super::json(&rows)?).execute(&mut **tx).await?;
         Ok(())
