@@ -229,6 +229,21 @@ async fn what_is_corrected_is_in_the_history_with_who_and_why(shop: Shop) {
         let text = failure.to_string();
         assert!(text.contains(reason) && text.contains(path), "{text}");
     }
+    // What a country demands is asked of the corrected address, whichever part is named.
+    let there = json!({
+        "address": { "country": "sg", "postal_code": "018956" },
+        "update_mask": "address.country,address.postalCode",
+    });
+    shop.ops.orders("CorrectOrder", correct(there)).await.unwrap();
+    let without = correct(json!({ "address": {}, "update_mask": "address.city" }));
+    let done = shop.ops.orders("CorrectOrder", without).await.unwrap();
+    assert_eq!(
+        (&done["order"]["address"]["city"], done["order"]["version"].as_u64()),
+        (&json!(""), Some(7))
+    );
+    let back = json!({ "address": { "country": "GB" }, "update_mask": "address.country" });
+    let failure = shop.ops.orders("CorrectOrder", correct(back)).await.unwrap_err().to_string();
+    assert!(failure.contains("INVALID_ADDRESS") && failure.contains("address.city"), "{failure}");
     let method = "orders.v1.JournalService/ListOrderEvents";
     let events = shop.ops.call(method, json!({ "order_id": id, "page_size": 10 })).await.unwrap();
     let corrected = &events["events"][2];

@@ -44,82 +44,146 @@ impl fmt::Debug for Address {
     }
 }
 
-/// The invalid field of an address; never shows the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    /// Street.
-    #[error(
-        "street is 1 to {max} characters, none of them a control, bidirectional or invisible one",
-        max = STREET_MAX
-    )]
-    Street,
-    /// City.
-    #[error(
-        "city is 1 to {max} characters, none of them a control, bidirectional or invisible one; it \
-         may be empty in countries whose addresses have none, in some of them if there is a region",
-        max = CITY_MAX
-    )]
-    City,
-    /// Postal code.
-    #[error(
-        "postal code is 1 to {max} characters; it may be empty in countries where parcels arrive \
-         without one",
-        max = POSTAL_CODE_MAX
-    )]
-    PostalCode,
-    /// Name.
-    #[error(
-        "name is at most {max} characters, none of them a control, bidirectional or invisible one",
-        max = NAME_MAX
-    )]
+/// A part of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressPart {
+    /// [`Address::name`]
     Name,
-    /// Company.
-    #[error(
-        "company is at most {max} characters, none of them a control, bidirectional or invisible one",
-        max = NAME_MAX
-    )]
+    /// [`Address::company`]
     Company,
-    /// Region.
-    #[error(
-        "region is at most {max} characters, none of them a control, bidirectional or invisible one",
-        max = NAME_MAX
-    )]
-    Region,
-    /// Second line of the street.
-    #[error(
-        "street_line2 is at most {max} characters, none of them a control, bidirectional or invisible one",
-        max = STREET_MAX
-    )]
+    /// [`Address::street`]
+    Street,
+    /// [`Address::street_line2`]
     StreetLine2,
-    /// Phone.
-    #[error("phone is a number in E.164, such as +442071838750")]
-    Phone,
-    /// Instructions.
-    #[error("instructions are at most {max} characters, none of them hidden", max = TEXT_MAX)]
-    Instructions,
-    /// Country.
-    #[error("country is an ISO 3166-1 alpha-2 code such as GB")]
+    /// [`Address::city`]
+    City,
+    /// [`Address::postal_code`]
+    PostalCode,
+    /// [`Address::region`]
+    Region,
+    /// [`Address::country`]
     Country,
+    /// [`Address::phone`]
+    Phone,
+    /// [`Address::instructions`]
+    Instructions,
 }
 
-impl AddressError {
-    /// The field it is about.
+impl AddressPart {
+    /// Every part.
+    pub const ALL: [Self; 10] = [
+        Self::Name,
+        Self::Company,
+        Self::Street,
+        Self::StreetLine2,
+        Self::City,
+        Self::PostalCode,
+        Self::Region,
+        Self::Country,
+        Self::Phone,
+        Self::Instructions,
+    ];
+
+    /// Its field name.
     #[must_use]
-    pub const fn field(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Street => "street",
-            Self::City => "city",
-            Self::PostalCode => "postal_code",
-            Self::Country => "country",
             Self::Name => "name",
             Self::Company => "company",
-            Self::Region => "region",
+            Self::Street => "street",
             Self::StreetLine2 => "street_line2",
+            Self::City => "city",
+            Self::PostalCode => "postal_code",
+            Self::Region => "region",
+            Self::Country => "country",
             Self::Phone => "phone",
             Self::Instructions => "instructions",
         }
     }
+
+    /// Its value.
+    #[must_use]
+    pub const fn of(self, address: &Address) -> &String {
+        match self {
+            Self::Name => &address.name,
+            Self::Company => &address.company,
+            Self::Street => &address.street,
+            Self::StreetLine2 => &address.street_line2,
+            Self::City => &address.city,
+            Self::PostalCode => &address.postal_code,
+            Self::Region => &address.region,
+            Self::Country => &address.country,
+            Self::Phone => &address.phone,
+            Self::Instructions => &address.instructions,
+        }
+    }
+
+    /// Its place.
+    pub const fn of_mut(self, address: &mut Address) -> &mut String {
+        match self {
+            Self::Name => &mut address.name,
+            Self::Company => &mut address.company,
+            Self::Street => &mut address.street,
+            Self::StreetLine2 => &mut address.street_line2,
+            Self::City => &mut address.city,
+            Self::PostalCode => &mut address.postal_code,
+            Self::Region => &mut address.region,
+            Self::Country => &mut address.country,
+            Self::Phone => &mut address.phone,
+            Self::Instructions => &mut address.instructions,
+        }
+    }
+
+    /// Whether a text can be this part of some address, wherever that is.
+    #[must_use]
+    pub fn has_form(self, text: &str) -> bool {
+        let fits = |max: usize| !text.trim().is_empty() && TextRule::line(max).check(text).is_ok();
+        let line = |max: usize| TextRule::line(max).check(text).is_ok();
+        match self {
+            Self::Street => fits(STREET_MAX),
+            Self::City => text.is_empty() || fits(CITY_MAX),
+            Self::PostalCode => text.is_empty() || fits(POSTAL_CODE_MAX),
+            Self::Country => text.len() == 2 && is_among(text, COUNTRIES),
+            Self::Name | Self::Company | Self::Region => line(NAME_MAX),
+            Self::StreetLine2 => line(STREET_MAX),
+            Self::Phone => text.is_empty() || Contact::new("", text, "").is_ok(),
+            Self::Instructions => TextRule::lines(TEXT_MAX).check(text).is_ok(),
+        }
+    }
+
+    /// What must be true of it.
+    fn rule(self) -> String {
+        const VISIBLE: &str = "none of them a control, bidirectional or invisible one";
+        match self {
+            Self::Street => format!("street is 1 to {STREET_MAX} characters, {VISIBLE}"),
+            Self::City => format!(
+                "city is 1 to {CITY_MAX} characters, {VISIBLE}; it may be empty in countries whose \
+                 addresses have none, in some of them if there is a region"
+            ),
+            Self::PostalCode => format!(
+                "postal code is 1 to {POSTAL_CODE_MAX} characters; it may be empty in countries \
+                 where parcels arrive without one"
+            ),
+            Self::Country => "country is an ISO 3166-1 alpha-2 code such as GB".to_owned(),
+            Self::Phone => "phone is a number in E.164, such as +442071838750".to_owned(),
+            Self::Instructions => {
+                format!("instructions are at most {TEXT_MAX} characters, none of them hidden")
+            }
+            Self::Name | Self::Company | Self::Region => {
+                format!("{} is at most {NAME_MAX} characters, {VISIBLE}", self.name())
+            }
+            Self::StreetLine2 => {
+                format!("{} is at most {STREET_MAX} characters, {VISIBLE}", self.name())
+            }
+        }
+    }
 }
+
+/// The part of an address that is invalid; never shows the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.rule())]
+pub struct AddressError(pub AddressPart);
 
 /// Countries that require a postal code, by Google's address data (libaddressinput, `require`).
 /// Other countries have none, or do not need one.
@@ -145,44 +209,49 @@ PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH
 ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS \
 XK YE YT ZA ZM ZW";
 
+fn is_among(code: &str, codes: &str) -> bool {
+    codes.split(' ').any(|known| known == code)
+}
+
+/// The parts in the order in which they are checked.
+const CHECKED: [AddressPart; 10] = [
+    AddressPart::Street,
+    AddressPart::City,
+    AddressPart::Country,
+    AddressPart::PostalCode,
+    AddressPart::Name,
+    AddressPart::Company,
+    AddressPart::Region,
+    AddressPart::StreetLine2,
+    AddressPart::Phone,
+    AddressPart::Instructions,
+];
+
 impl Address {
     /// Whether every part is well formed.
     ///
     /// # Errors
     /// [`AddressError`] names the first part that is not.
     pub fn check(&self) -> Result<(), AddressError> {
-        let fits = |text: &str, max: usize| {
-            !text.trim().is_empty() && TextRule::line(max).check(text).is_ok()
+        self.faults().next().map_or(Ok(()), Err)
+    }
+
+    /// Every part that is not well formed, or missing in its country.
+    pub fn faults(&self) -> impl Iterator<Item = AddressError> {
+        let wrong = |part: &AddressPart| !part.has_form(part.of(self)) || self.lacks(*part);
+        CHECKED.into_iter().filter(wrong).map(AddressError)
+    }
+
+    /// Whether a part is empty, and its country demands it. An unknown country demands both.
+    fn lacks(&self, part: AddressPart) -> bool {
+        let is_of = |codes: &str| is_among(&self.country, codes);
+        let may_be_empty = match part {
+            AddressPart::City => {
+                is_of(WITHOUT_CITY) || is_of(CITY_OR_REGION) && !self.region.trim().is_empty()
+            }
+            AddressPart::PostalCode => is_of(COUNTRIES) && !is_of(WITH_POSTAL_CODE),
+            _ => true,
         };
-        if !fits(&self.street, STREET_MAX) {
-            return Err(AddressError::Street);
-        }
-        let is_of = |list: &str| list.split(' ').any(|code| code == self.country);
-        let has_none = self.city.is_empty()
-            && (is_of(WITHOUT_CITY) || is_of(CITY_OR_REGION) && !self.region.trim().is_empty());
-        if !(has_none || fits(&self.city, CITY_MAX)) {
-            return Err(AddressError::City);
-        }
-        if self.country.len() != 2 || !is_of(COUNTRIES) {
-            return Err(AddressError::Country);
-        }
-        let may_be_empty = !is_of(WITH_POSTAL_CODE);
-        if !(fits(&self.postal_code, POSTAL_CODE_MAX)
-            || self.postal_code.is_empty() && may_be_empty)
-        {
-            return Err(AddressError::PostalCode);
-        }
-        let name = TextRule::line(NAME_MAX);
-        name.check(&self.name).map_err(|_| AddressError::Name)?;
-        name.check(&self.company).map_err(|_| AddressError::Company)?;
-        name.check(&self.region).map_err(|_| AddressError::Region)?;
-        TextRule::line(STREET_MAX)
-            .check(&self.street_line2)
-            .map_err(|_| AddressError::StreetLine2)?;
-        if !self.phone.is_empty() {
-            let contact = Contact::new("", &self.phone, "");
-            contact.map_err(|_| AddressError::Phone)?;
-        }
-        TextRule::lines(TEXT_MAX).check(&self.instructions).map_err(|_| AddressError::Instructions)
+        part.of(self).is_empty() && !may_be_empty
     }
 }

@@ -40,14 +40,14 @@ mod return_events; // what the events of returns do to an order
 mod returns; // waiting and judged returns
 mod tax_rate; // in millionths, read and shown in percent
 
-pub use address::{Address, AddressError};
+pub use address::{Address, AddressError, AddressPart};
 pub use amounts::{
     Amount, Charge, ChargeKind, ChargeRefund, Discount, LinePrice, OrderPrice, PriceError, Priced,
     Tax, TaxMode, Totals, price,
 };
 pub use caller::{By, Component, Name, Role};
 pub use commands::*;
-pub use correction::{AddressPart, AddressPatch, BillingPatch, ContactPatch, OrderCorrected};
+pub use correction::{AddressPatch, BillingPatch, ContactPatch, OrderCorrected};
 pub use deadline::{Deadline, DeadlineKind, deadline};
 pub use decide::decide;
 pub use details::{Details, OrderCharge, Terms};

@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use shared_events::contract::{Money, Timestamp};
 
 use super::proto::FieldChange;
-use crate::domain::{Address, By, Details, Line, Order, OrderCharge, ParcelState, Role, Shipment};
+use crate::domain::{
+    Address, AddressPart, By, Details, Line, Order, OrderCharge, ParcelState, Role, Shipment,
+};
 
 /// Values by path. The number sorts fields of lines last, by line.
 type Fields = BTreeMap<(u32, String), String>;
@@ -131,20 +133,8 @@ fn set_parcel(path: &str, parcel: &Shipment, set: &mut dyn FnMut(&str, String)) 
 }
 
 fn set_address(path: &str, address: &Address, set: &mut dyn FnMut(&str, String)) {
-    let parts = [
-        ("street", &address.street),
-        ("city", &address.city),
-        ("postal_code", &address.postal_code),
-        ("country", &address.country),
-        ("name", &address.name),
-        ("company", &address.company),
-        ("street_line2", &address.street_line2),
-        ("region", &address.region),
-        ("phone", &address.phone),
-        ("instructions", &address.instructions),
-    ];
-    for (part, value) in parts {
-        set(&format!("{path}.{part}"), value.clone());
+    for part in AddressPart::ALL {
+        set(&format!("{path}.{}", part.name()), part.of(address).clone());
     }
 }
 

@@ -137,7 +137,7 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::EditPending { edit_id } => refused.with("edit_id", edit_id),
         Rejection::InvalidField { at, .. } => refused.about(*at),
         Rejection::InvalidBillingAddress(error) => {
-            refused.about(format!("billing_address.{}", error.field()))
+            refused.about(format!("billing_address.{}", error.0.name()))
         }
         Rejection::EmptyOrder
         | Rejection::TooManyLines
@@ -150,7 +150,7 @@ fn rejected(rejection: &Rejection) -> Refused {
         | Rejection::InvalidReturnLines { line, at, .. } => {
             refused.with("line", line).about(at.clone())
         }
-        Rejection::InvalidAddress(error) => refused.about(format!("address.{}", error.field())),
+        Rejection::InvalidAddress(error) => refused.about(format!("address.{}", error.0.name())),
         Rejection::InvalidContact(error) => {
             refused.about(format!("contact.{}", super::parse::contact_field(*error)))
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use order_actor::actor::Refusal;
 use order_actor::domain::{
-    AddressError, Existing, ParcelState, Rejection, Role, Status as OrderStatus,
+    AddressError, AddressPart, Existing, ParcelState, Rejection, Role, Status as OrderStatus,
 };
 use order_actor::grpc::status::refused;
 use service_edge::DOMAIN;
@@ -23,7 +23,11 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         (Rejection::InvalidLine { line: 3, detail: "d" }, InvalidArgument, Some("lines[2]")),
         (Rejection::CurrencyMismatch, InvalidArgument, Some("lines")),
         (Rejection::AmountOverflow, InvalidArgument, Some("lines")),
-        (Rejection::InvalidAddress(AddressError::City), InvalidArgument, Some("address.city")),
+        (
+            Rejection::InvalidAddress(AddressError(AddressPart::City)),
+            InvalidArgument,
+            Some("address.city"),
+        ),
         (Rejection::InvalidContact(ContactError::Phone), InvalidArgument, Some("contact.phone")),
         (
             Rejection::AlreadyExists { existing: Existing::Order, differs: vec!["lines"] },
@@ -98,7 +102,7 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             None,
         ),
         (
-            Rejection::InvalidBillingAddress(AddressError::City),
+            Rejection::InvalidBillingAddress(AddressError(AddressPart::City)),
             InvalidArgument,
             Some("billing_address.city"),
         ),

@@ -289,7 +289,7 @@ impl Place {
         }
         self.address.check().map_err(Rejection::InvalidAddress)?;
         if let Some(address) = &self.billing_address {
-            address.check().map_err(Rejection::InvalidAddress)?;
+            address.check().map_err(Rejection::InvalidBillingAddress)?;
         }
         self.contact.check().map_err(Rejection::InvalidContact)?;
         names::check(&self.names, &self.notes)?;

@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared_events::contract::Reason;
 
 use super::Form;
-use crate::domain::{AddressPart, AddressPatch, BillingPatch, ContactPatch};
+use super::people::normalised;
+use crate::domain::{AddressError, AddressPart, AddressPatch, BillingPatch, ContactPatch};
 use crate::grpc::proto;
 
 /// Paths of a mask; there are 26 of them.
@@ -128,34 +129,27 @@ impl Form {
         Some(patch)
     }
 
-    /// The named parts of an address. The others are made up for the check, so that only named ones
-    /// can be at fault; how they go together is checked by the domain.
+    /// The named parts of an address. Whether the whole is right in its country is known where all
+    /// are named; of some of them only their form is, and the domain checks the rest.
     fn address_patch(
         &mut self,
         field: &'static str,
         named: &BTreeSet<AddressPart>,
         given: proto::Address,
     ) -> Option<AddressPatch> {
-        if named.is_empty() {
-            return Some(AddressPatch::default());
+        let address = normalised(given);
+        let whole = named.len() == AddressPart::ALL.len();
+        let of_form = |part: AddressPart| !part.has_form(part.of(&address));
+        let wrong: Vec<AddressError> = match whole {
+            true => address.faults().collect(),
+            false => {
+                named.iter().copied().filter(|part| of_form(*part)).map(AddressError).collect()
+            }
+        };
+        for error in wrong {
+            let path = format!("{field}.{}", error.0.name());
+            self.violations.add(path, Reason::InvalidAddress, error);
         }
-        let or = |part: AddressPart, value: String, made_up: &str| {
-            if named.contains(&part) { value } else { made_up.to_owned() }
-        };
-        let address = proto::Address {
-            street: or(AddressPart::Street, given.street, "-"),
-            city: or(AddressPart::City, given.city, "-"),
-            postal_code: or(AddressPart::PostalCode, given.postal_code, "-"),
-            // A country that demands no postal code.
-            country: or(AddressPart::Country, given.country, "AE"),
-            name: or(AddressPart::Name, given.name, ""),
-            company: or(AddressPart::Company, given.company, ""),
-            street_line2: or(AddressPart::StreetLine2, given.street_line2, ""),
-            region: or(AddressPart::Region, given.region, ""),
-            phone: or(AddressPart::Phone, given.phone, ""),
-            instructions: or(AddressPart::Instructions, given.instructions, ""),
-        };
-        let address = self.address(field, Some(address))?;
         let parts = named.iter().map(|part| (*part, part.of(&address).clone()));
         Some(AddressPatch(parts.collect::<BTreeMap<_, _>>()))
     }

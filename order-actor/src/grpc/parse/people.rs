@@ -1,11 +1,8 @@
 use shared_events::contract::{Contact, ContactError, Reason, TextError, TextRule, country_code};
 
 use super::Form;
-use crate::domain::{Address, AddressError};
+use crate::domain::{Address, bounds};
 use crate::grpc::proto;
-
-/// Characters of an e-mail address.
-const EMAIL_MAX: usize = 254;
 
 /// The field of a contact that an error is about.
 #[must_use]
@@ -28,45 +25,10 @@ impl Form {
             self.violations.add(field, Reason::InvalidAddress, "required");
             return None;
         };
-        let phone = match address.phone.as_str() {
-            "" => String::new(),
-            // As it will be dialled; where it cannot be, the check says so.
-            phone => Contact::new("", phone, "")
-                .ok()
-                .and_then(|contact| contact.phone)
-                .unwrap_or(address.phone),
-        };
-        let address = Address {
-            street: address.street,
-            city: address.city,
-            postal_code: address.postal_code,
-            country: country_code(&address.country),
-            name: address.name,
-            company: address.company,
-            street_line2: address.street_line2,
-            region: address.region,
-            phone,
-            instructions: address.instructions,
-        };
-        // The check reports only the first invalid part. Replacing that part reveals the next one.
-        let mut probe = address.clone();
-        for _ in 0..10 {
-            let Err(error) = probe.check() else { break };
-            let path = format!("{field}.{}", error.field());
+        let address = normalised(address);
+        for error in address.faults() {
+            let path = format!("{field}.{}", error.0.name());
             self.violations.add(path, Reason::InvalidAddress, error);
-            let (part, right) = match error {
-                AddressError::Street => (&mut probe.street, "GB"),
-                AddressError::City => (&mut probe.city, "GB"),
-                AddressError::PostalCode => (&mut probe.postal_code, "GB"),
-                AddressError::Country => (&mut probe.country, "GB"),
-                AddressError::Name => (&mut probe.name, ""),
-                AddressError::Company => (&mut probe.company, ""),
-                AddressError::Region => (&mut probe.region, ""),
-                AddressError::StreetLine2 => (&mut probe.street_line2, ""),
-                AddressError::Phone => (&mut probe.phone, ""),
-                AddressError::Instructions => (&mut probe.instructions, ""),
-            };
-            right.clone_into(part);
         }
         Some(address)
     }
@@ -83,11 +45,28 @@ impl Form {
         }
         // A well-formed e-mail address with hidden characters is refused: it is not what was typed.
         if let Err(error @ TextError::Hidden { .. }) =
-            TextRule::line(EMAIL_MAX).check(&contact.email)
+            TextRule::line(bounds::EMAIL_MAX).check(&contact.email)
             && Contact::new(&contact.email, "", "").is_ok()
         {
             self.violations.add("contact.email", Reason::InvalidContact, error);
         }
         Contact::new(&contact.email, &contact.phone, &contact.locale).ok()
+    }
+}
+
+/// An address with country and phone in one spelling. What has none stays as it is, for the check.
+pub(super) fn normalised(address: proto::Address) -> Address {
+    let phone = Contact::new("", &address.phone, "").ok().and_then(|contact| contact.phone);
+    Address {
+        street: address.street,
+        city: address.city,
+        postal_code: address.postal_code,
+        country: country_code(&address.country),
+        name: address.name,
+        company: address.company,
+        street_line2: address.street_line2,
+        region: address.region,
+        phone: phone.unwrap_or(address.phone),
+        instructions: address.instructions,
     }
 }

@@ -125,9 +125,9 @@ fn every_part_is_checked_as_at_placing() {
     check(contact(ContactPatch { phone: text("020"), ..none() }), invalid(ContactError::Phone));
     check(contact(ContactPatch { locale: text("?"), ..none() }), invalid(ContactError::Locale));
     for (part, value, error) in [
-        (AddressPart::City, " ", AddressError::City),
-        (AddressPart::PostalCode, "", AddressError::PostalCode),
-        (AddressPart::Country, "XX", AddressError::Country),
+        (AddressPart::City, " ", AddressError(AddressPart::City)),
+        (AddressPart::PostalCode, "", AddressError(AddressPart::PostalCode)),
+        (AddressPart::Country, "XX", AddressError(AddressPart::Country)),
     ] {
         let patch = parts(&[(part, value)]);
         let address = Correct { address: patch.clone(), ..nothing_corrected() };
@@ -136,7 +136,11 @@ fn every_part_is_checked_as_at_placing() {
         let made = AddressPatch(made.0.into_iter().chain(patch.0).collect());
         let billing =
             Correct { billing_address: BillingPatch::Change(made), ..nothing_corrected() };
-        let expected = if part == AddressPart::PostalCode { AddressError::Country } else { error };
+        let expected = if part == AddressPart::PostalCode {
+            AddressError(AddressPart::Country)
+        } else {
+            error
+        };
         check(billing, Rejection::InvalidBillingAddress(expected));
     }
     let reason = String::new();
