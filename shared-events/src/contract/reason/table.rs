@@ -19,8 +19,8 @@ reasons! {
          the file.",
         "Operators: start `serve` with `--archive`. Readers: begin after `through`.";
     "ASKED_TOO_OFTEN" => AskedTooOften [FailedPrecondition]
-        "A customer has cancelled units of the order, or asked for returns, as often as customers \
-         may.",
+        "A customer has cancelled units of the order, asked for returns, corrected it or added notes \
+         as often as customers may.",
         "Let an operator or a service do it.";
     "BACKORDERED" => Backordered [FailedPrecondition]
         "Units of the parcel are not on hand: they were promised beyond the stock and wait for it. \
@@ -243,8 +243,8 @@ reasons! {
         "The refund is above the value of the returned units.",
         "Give `refund_reason`, or refund less.";
     "REFUND_TOO_LARGE" => RefundTooLarge [FailedPrecondition]
-        "The refunds would exceed the amount of the order less what was cancelled and refunded. \
-         `most` is what remains.",
+        "The refund is more than was paid for delivered units and charges, and is not refunded or \
+         approved yet; of a parcel that is undone, more than its units cost. `most` is what remains.",
         "Refund at most that.";
     "RETURN_ID_REQUIRED" => ReturnIdRequired [FailedPrecondition]
         "Several returns of the order wait, and the call names none of them.",
