@@ -1,6 +1,7 @@
 //! The document docs/openapi.json: the REST routes, made from the protos and the table of reasons.
 
 use shared_events::contract::Reason;
+use web_edge::Routes;
 use web_openapi::{About, Refusal};
 
 use crate::client::protos;
@@ -12,7 +13,7 @@ const EXAMPLES: &str = include_str!("../../examples/bodies.json");
 ///
 /// # Errors
 ///
-/// If the protos are not readable, or a route cannot be described.
+/// If the protos are not readable, or their routes cannot be served.
 pub fn document() -> anyhow::Result<String> {
     let refusals: Vec<Refusal<'_>> = Reason::ALL
         .iter()
@@ -28,5 +29,6 @@ pub fn document() -> anyhow::Result<String> {
         examples: EXAMPLES,
         refusals: &refusals,
     };
-    Ok(web_openapi::document(&protos()?, &about)?)
+    let routes = Routes::of(protos()?, |_| true)?;
+    Ok(web_openapi::document(&routes, &about)?)
 }

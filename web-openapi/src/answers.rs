@@ -1,28 +1,24 @@
 //! The answers of an operation, by their statuses.
 
 use prost_reflect::MethodDescriptor;
+use web_edge::Route;
 
 use crate::errors::{self, Has};
 use crate::json::{Object, reference};
-use crate::operation::lines;
-use crate::routes::{Body, Route, field_at};
+use crate::operation::{field_at, lines};
 use crate::schema::Schemas;
 
-/// Every answer of a route. `id` is the name of the operation; `location` as in `operation`.
-pub(crate) fn answers(
-    schemas: &mut Schemas<'_>,
-    (method, route): (&MethodDescriptor, &Route),
-    has: Has,
-    id: &str,
-    location: bool,
-) -> Object {
+/// Every answer of a route. `id` is the name of the operation.
+pub(crate) fn answers(schemas: &mut Schemas<'_>, route: &Route, has: Has, id: &str) -> Object {
+    let method = route.descriptor();
     let answer = schemas.message(&method.output());
     let mut all = Object::new();
     if method.is_server_streaming() {
         all.set("200", stream(schemas, id, answer, has.cursor));
-    } else if makes(method, route) {
+    } else if route.creates() && !method.is_client_streaming() {
         let text = "It was there already, or `validate_only` was set: nothing was made.";
         all.set("200", success(method, text, answer.clone(), has, false));
+        let location = route.created_at().is_some();
         all.set("201", success(method, "It was made.", answer, has, location));
     } else {
         all.set("200", success(method, "Done.", answer, has, false));
@@ -35,13 +31,6 @@ pub(crate) fn answers(
         all.set(status, refusal);
     }
     all
-}
-
-/// Whether the route makes something: it posts to a list, without a verb.
-pub(crate) fn makes(method: &MethodDescriptor, route: &Route) -> bool {
-    let is_one = !method.is_client_streaming() && !method.is_server_streaming();
-    let last = route.path.rsplit('/').next().unwrap_or_default();
-    is_one && route.verb == "post" && !last.contains(':') && route.body == Body::Rest
 }
 
 fn success(

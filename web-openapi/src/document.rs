@@ -1,15 +1,15 @@
-//! The document: every route of every service of a pool.
+//! The document: every route that is served.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::ServiceDescriptor;
+use web_edge::{Route, Routes};
 
 use crate::DocumentError;
 use crate::comments::Comments;
 use crate::errors::{self, Refusal};
 use crate::json::{Json, Object};
 use crate::operation::{operation, operation_id, tag};
-use crate::routes::{Route, routes};
 use crate::schema::Schemas;
 
 /// What a document says that the protos do not.
@@ -45,30 +45,28 @@ const INTRODUCTION: &str = "Orders, stock and messages by HTTP with JSON. Every 
 ///
 /// # Errors
 ///
-/// If a route cannot be described, two routes are the same, or two operations have one name.
-pub fn document(pool: &DescriptorPool, about: &About<'_>) -> Result<String, DocumentError> {
+/// If two operations have one name, a reason has a status that no response describes, or an example
+/// is of no operation.
+pub fn document(routes: &Routes, about: &About<'_>) -> Result<String, DocumentError> {
     if let Some((code, status)) = errors::undescribed(about.refusals).next() {
         return Err(DocumentError::Status { code: code.to_owned(), status });
     }
     let mut examples: BTreeMap<String, serde_json::Value> = serde_json::from_str(about.examples)?;
-    let found = found(pool, about.first)?;
-    let comments = Comments::of(pool);
-    let requests = found.iter().map(|(method, _)| method.input());
-    let mut schemas = Schemas::new(pool, &comments, requests);
-    let all = found.iter().flat_map(|(_, routes)| routes);
-    let reads: Vec<&str> =
-        all.filter(|route| route.verb == "get").map(|route| route.path.as_str()).collect();
+    let found = found(routes, about.first);
+    let comments = Comments::of(routes.descriptors());
+    let requests = found.iter().map(|route| route.descriptor().input());
+    let mut schemas = Schemas::new(routes.descriptors(), &comments, requests);
     let mut paths = Object::new();
     let mut names = BTreeSet::new();
-    for (method, routes) in &found {
-        for (nth, route) in routes.iter().enumerate() {
-            let id = operation_id(method, nth);
-            let location = reads.iter().any(|read| is_below(read, &route.path));
-            let mut operation = operation(&mut schemas, &comments, (method, route), nth, location);
+    for of_method in found.chunk_by(|one, next| one.rpc() == next.rpc()) {
+        for (nth, route) in of_method.iter().enumerate() {
+            let id = operation_id(route.descriptor(), nth);
+            let mut operation = operation(&mut schemas, &comments, route, &id);
             if let Some(example) = examples.remove(&id) {
                 show(&mut operation, example);
             }
-            if !names.insert(id.clone()) || !add(&mut paths, route, operation) {
+            add(&mut paths, route, operation);
+            if !names.insert(id.clone()) {
                 return Err(DocumentError::Twice { operation: id });
             }
         }
@@ -93,25 +91,16 @@ pub fn document(pool: &DescriptorPool, about: &About<'_>) -> Result<String, Docu
     Ok(text)
 }
 
-/// Every method with a route, by the names of services, and in the order of the protos.
-fn found(
-    pool: &DescriptorPool,
-    first: &str,
-) -> Result<Vec<(MethodDescriptor, Vec<Route>)>, DocumentError> {
-    let mut services: Vec<ServiceDescriptor> = pool.services().collect();
+/// Every route, by the names of services, and in the order of the protos.
+fn found<'a>(routes: &'a Routes, first: &str) -> Vec<&'a Route> {
+    let mut found: Vec<&Route> = routes.iter().collect();
     let package = first.rsplit_once('.').map_or("", |(package, _)| package);
-    services.sort_by_key(|service| {
+    found.sort_by_cached_key(|route| {
+        let service = route.descriptor().parent_service();
         let name = service.full_name().to_owned();
         (name != first, service.package_name() != package, name)
     });
-    let mut found = Vec::new();
-    for method in services.iter().flat_map(ServiceDescriptor::methods) {
-        let routes = routes(&method)?;
-        if !routes.is_empty() {
-            found.push((method, routes));
-        }
-    }
-    Ok(found)
+    found
 }
 
 /// Shows a body to begin with.
@@ -122,23 +111,13 @@ fn show(operation: &mut Object, example: serde_json::Value) {
     }
 }
 
-/// Whether a path names one thing of a list: `/v1/orders/{order_id}` of `/v1/orders`.
-fn is_below(path: &str, list: &str) -> bool {
-    let last = path.strip_prefix(list).and_then(|rest| rest.strip_prefix("/{"));
-    last.and_then(|last| last.strip_suffix('}')).is_some_and(|last| !last.contains('/'))
-}
-
-/// Adds an operation to its path; false if the path has one for this method of HTTP.
-fn add(paths: &mut Object, route: &Route, operation: Object) -> bool {
-    if !paths.has(&route.path) {
-        paths.set(route.path.as_str(), Object::new());
+/// Adds an operation to its path.
+fn add(paths: &mut Object, route: &Route, operation: Object) {
+    if !paths.has(route.template()) {
+        paths.set(route.template(), Object::new());
     }
-    match paths.get_mut(&route.path) {
-        Some(Json::Object(of_path)) if !of_path.has(route.verb) => {
-            of_path.set(route.verb, operation);
-            true
-        }
-        _ => false,
+    if let Some(Json::Object(of_path)) = paths.get_mut(route.template()) {
+        of_path.set(route.http_method().as_str().to_ascii_lowercase(), operation);
     }
 }
 
@@ -151,15 +130,11 @@ fn info(version: &str) -> Object {
         .with("license", licence)
 }
 
-fn tags(found: &[(MethodDescriptor, Vec<Route>)], comments: &Comments) -> Vec<Object> {
-    let mut services: Vec<ServiceDescriptor> = Vec::new();
-    for (method, _) in found {
-        let service = method.parent_service();
-        if services.last() != Some(service) {
-            services.push(service.clone());
-        }
-    }
-    let one = |service: &ServiceDescriptor| {
+fn tags(found: &[&Route], comments: &Comments) -> Vec<Object> {
+    let mut services: Vec<&ServiceDescriptor> =
+        found.iter().map(|route| route.descriptor().parent_service()).collect();
+    services.dedup();
+    let one = |service: &&ServiceDescriptor| {
         let about = comments.of_service(service);
         Object::new().with("name", tag(service.name())).with_text("description", about)
     };

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document of the REST routes, made from the protos, and the page that shows it.
 //!
-//! - [`document`] reads routes, fields and comments from descriptors: what is not in the protos is
-//!   not in the document, and nothing is written by hand.
+//! - [`document`] takes the routes as `web-edge` serves them, and fields and comments from their
+//!   descriptors: what is not served is not in the document, and nothing is written by hand.
 //! - [`Pages`] answers the document itself and Swagger UI, which is part of the binary: neither the
 //!   build nor a browser fetches anything from elsewhere.
 //!
@@ -16,7 +16,6 @@ mod operation; // a route
 mod pages; // what a browser asks for
 mod parameters; // path and query
 mod policy; // who may call
-mod routes; // the option google.api.http
 mod schema; // messages and enums
 mod well_known; // values with a form of their own
 
@@ -27,16 +26,8 @@ pub use pages::{Asset, Pages};
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// A route cannot be described.
-    #[error("{method}: {what}")]
-    Route {
-        /// The method, by its full name.
-        method: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// Two operations have one path and method of HTTP, or one name.
-    #[error("{operation}: its route or its name is there twice")]
+    /// Two operations have one name.
+    #[error("{operation}: its name is there twice")]
     Twice {
         /// The later one.
         operation: String,

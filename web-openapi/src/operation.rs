@@ -1,13 +1,13 @@
 //! A route as an operation of OpenAPI: parameters, body, and who may call it.
 
-use prost_reflect::{Kind, MethodDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use web_edge::Route;
 
 use crate::answers::answers;
 use crate::comments::{Comments, first_sentence};
 use crate::errors::Has;
 use crate::json::{Json, Object, reference};
 use crate::parameters::parameters;
-use crate::routes::{Body, Route, field_at};
 use crate::schema::Schemas;
 use crate::{policy, well_known};
 
@@ -17,39 +17,38 @@ const KEYS: [&str; 2] = ["request_id", "options.request_id"];
 const VERSION: &str = "options.etag";
 const DRY_RUNS: [&str; 2] = ["validate_only", "options.validate_only"];
 
-/// The operation of a method's route; `nth` counts the method's routes from 0. `location`: whether
-/// what it makes can be read under a path of its own.
+/// The operation of a route, under this name.
 pub(crate) fn operation(
     schemas: &mut Schemas<'_>,
     comments: &Comments,
-    (method, route): (&MethodDescriptor, &Route),
-    nth: usize,
-    location: bool,
+    route: &Route,
+    id: &str,
 ) -> Object {
-    let id = operation_id(method, nth);
+    let method = route.descriptor();
     let comment = comments.of_method(method);
-    let has = has(method, route);
+    let has = has(route);
     let mut operation = Object::new()
-        .with("operationId", id.as_str())
+        .with("operationId", id)
         .with("tags", vec![tag(method.parent_service().name())])
         .with_text("summary", first_sentence(comment))
         .with_text("description", &described(comment, method));
-    let mut all = parameters(schemas, &method.input(), route);
+    let mut all = parameters(schemas, route);
     all.extend(shared(has));
     if !all.is_empty() {
         operation.set("parameters", all);
     }
-    if let Some(body) = body(schemas, method, route, &id) {
+    if let Some(body) = body(schemas, route, id) {
         operation.set("requestBody", body);
     }
-    operation.set("responses", answers(schemas, (method, route), has, &id, location));
+    operation.set("responses", answers(schemas, route, has, id));
     if let Some(security) = policy::security(method) {
         operation.set("security", security);
     }
     operation
 }
 
-/// The name of an operation: that of the method, numbered where it has several routes.
+/// The name of an operation: that of the method, numbered where it has several routes; `nth` counts
+/// them from 0.
 pub(crate) fn operation_id(method: &MethodDescriptor, nth: usize) -> String {
     if nth == 0 { method.name().to_owned() } else { format!("{}{}", method.name(), nth + 1) }
 }
@@ -66,18 +65,16 @@ fn described(comment: &str, method: &MethodDescriptor) -> String {
     parts.collect::<Vec<_>>().join("\n\n")
 }
 
-fn has(method: &MethodDescriptor, route: &Route) -> Has {
+fn has(route: &Route) -> Has {
+    let (method, body) = (route.descriptor(), route.has_body());
     let input = method.input();
-    let is_one = !method.is_client_streaming();
     let any = |names: &[&str]| names.iter().any(|name| field_at(&input, name).is_some());
-    let body = route.body != Body::Nothing;
-    let command = body && is_one;
+    let command = body && !method.is_client_streaming();
     Has {
         body,
         version: command && any(&[VERSION]),
         key: command && any(&KEYS),
-        // Beside a body of one field it is in the query already.
-        dry_run: is_one && route.body == Body::Rest && any(&DRY_RUNS),
+        dry_run: command && any(&DRY_RUNS),
         etag: !method.is_server_streaming() && field_at(&method.output(), "order.etag").is_some(),
         cursor: method.is_server_streaming() && begins_after_positions(method),
     }
@@ -107,26 +104,27 @@ fn shared(has: Has) -> Vec<Json> {
     .collect()
 }
 
-fn body(
-    schemas: &mut Schemas<'_>,
-    method: &MethodDescriptor,
-    route: &Route,
-    id: &str,
-) -> Option<Object> {
+/// The field at a path such as `options.etag`.
+pub(crate) fn field_at(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
+    let field = message.get_field_by_name(first)?;
+    match (rest, field.kind()) {
+        (None, _) => Some(field),
+        (Some(rest), Kind::Message(inner)) => field_at(&inner, rest),
+        (Some(_), _) => None,
+    }
+}
+
+/// The fields that the path does not have.
+fn body(schemas: &mut Schemas<'_>, route: &Route, id: &str) -> Option<Object> {
+    if !route.has_body() {
+        return None;
+    }
+    let (method, in_path) = (route.descriptor(), route.path_fields());
     let input = method.input();
-    let (schema, required) = match &route.body {
-        Body::Nothing => return None,
-        Body::Rest => {
-            let required = input.fields().any(|field| {
-                schemas.is_required(&field) && !route.variables.iter().any(|v| v == field.name())
-            });
-            (schemas.body(&format!("{id}Body"), &input, &route.variables), required)
-        }
-        Body::Field(name) => {
-            let field = input.get_field_by_name(name)?;
-            (schemas.bare(&field), schemas.is_required(&field))
-        }
-    };
+    let mut fields = input.fields();
+    let required = fields.any(|field| schemas.is_required(&field) && !in_path.contains(&field));
+    let schema = schemas.body(&format!("{id}Body"), &input, in_path);
     let content = if method.is_client_streaming() {
         Object::new().with("application/x-ndjson", lines("One request in each line.", schema))
     } else {

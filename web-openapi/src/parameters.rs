@@ -1,9 +1,9 @@
-//! Parameters of a route: the variables of its path, and the fields that are in the query.
+//! Parameters of a route: the fields in its path, and the fields that are in the query.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use web_edge::Route;
 
 use crate::json::{Json, Object};
-use crate::routes::{Body, Route, field_at};
 use crate::schema::Schemas;
 use crate::well_known;
 
@@ -13,26 +13,17 @@ const DEPTH_MAX: usize = 3;
 const FILTER: &str = "filter.";
 
 /// Every parameter of a route, those of the path first.
-pub(crate) fn parameters(
-    schemas: &mut Schemas<'_>,
-    request: &MessageDescriptor,
-    route: &Route,
-) -> Vec<Json> {
+pub(crate) fn parameters(schemas: &mut Schemas<'_>, route: &Route) -> Vec<Json> {
     let mut all = Vec::new();
-    for name in &route.variables {
-        if let Some(field) = field_at(request, name) {
-            let one = parameter(schemas, name, &field, "path").with("required", true);
-            all.push(one.into());
-        }
+    for field in route.path_fields() {
+        let one = parameter(schemas, field.name(), field, "path").with("required", true);
+        all.push(one.into());
     }
-    let in_body: &[String] = match &route.body {
-        Body::Rest => return all,
-        Body::Nothing => &[],
-        Body::Field(field) => std::slice::from_ref(field),
-    };
-    for (name, field) in in_query(request, "", 1) {
-        let mut taken = route.variables.iter().chain(in_body);
-        if taken.any(|taken| *taken == name || name.starts_with(&format!("{taken}."))) {
+    if route.has_body() {
+        return all;
+    }
+    for (name, field) in in_query(&route.descriptor().input(), "", 1) {
+        if route.path_fields().iter().any(|in_path| in_path.name() == name) {
             continue;
         }
         let is_required = schemas.is_required(&field) && !name.contains('.');

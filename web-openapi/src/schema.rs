@@ -76,7 +76,7 @@ impl<'a> Schemas<'a> {
         &mut self,
         name: &str,
         message: &MessageDescriptor,
-        without: &[String],
+        without: &[FieldDescriptor],
     ) -> Object {
         if without.is_empty() {
             return self.message(message);
@@ -86,11 +86,11 @@ impl<'a> Schemas<'a> {
         reference("schemas", name)
     }
 
-    fn fields_of(&mut self, message: &MessageDescriptor, without: &[String]) -> Object {
+    fn fields_of(&mut self, message: &MessageDescriptor, without: &[FieldDescriptor]) -> Object {
         let asked = self.asked.contains(message.full_name());
         let mut properties = Object::new();
         let mut required = Vec::new();
-        for field in message.fields().filter(|field| !without.iter().any(|w| w == field.name())) {
+        for field in message.fields().filter(|field| !without.contains(field)) {
             properties.set(field.name(), self.field(&field));
             if if asked { self.is_required(&field) } else { is_always_sent(&field) } {
                 required.push(field.name().to_owned());

@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
-use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MethodDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, Value,
+};
 
 use super::rpc::{Place, Rpc, place};
 use super::template::{Segment, Template};
@@ -24,8 +26,13 @@ pub enum RoutesError {
     )]
     NoRoute(String),
     /// A template that is none, or of a kind that is not supported.
-    #[error("{0:?} is not a path of literals, {{fields}} and a :verb")]
-    Template(String),
+    #[error("{method}: {text:?} is not a path of literals, {{fields}} and a :verb")]
+    Template {
+        /// The method.
+        method: String,
+        /// The template as it is written.
+        text: String,
+    },
     /// A route whose fields do not fit the request.
     #[error("{method}: {what}")]
     Unfit {
@@ -46,7 +53,7 @@ pub struct Route {
     pub(crate) text: String,
     pub(crate) template: Template,
     /// The fields in the path.
-    pub(crate) fields: Vec<prost_reflect::FieldDescriptor>,
+    pub(crate) fields: Vec<FieldDescriptor>,
     /// Whether the other fields are in the body; otherwise they are parameters.
     pub(crate) has_body: bool,
     pub(crate) rpc: Arc<Rpc>,
@@ -73,9 +80,34 @@ impl Route {
         self.rpc.path.as_str()
     }
 
+    /// The method of gRPC.
+    #[must_use]
+    pub fn descriptor(&self) -> &MethodDescriptor {
+        &self.rpc.descriptor
+    }
+
+    /// The fields of the request that are in the path, in its order.
+    #[must_use]
+    pub fn path_fields(&self) -> &[FieldDescriptor] {
+        &self.fields
+    }
+
+    /// Whether the other fields are in the body; otherwise they are parameters.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        self.has_body
+    }
+
     /// Whether it creates something: a `POST` to a list, without a verb.
-    pub(crate) fn creates(&self) -> bool {
+    #[must_use]
+    pub fn creates(&self) -> bool {
         self.method == Method::POST && self.template.verb.is_empty()
+    }
+
+    /// The path template under which what it creates can be read.
+    #[must_use]
+    pub fn created_at(&self) -> Option<&str> {
+        self.created_at.as_ref().map(|(template, _)| template.as_str())
     }
 }
 
@@ -98,6 +130,7 @@ impl Matched {
 /// All routes of some services.
 #[derive(Default)]
 pub struct Routes {
+    pool: DescriptorPool,
     root: Node,
     all: Vec<Arc<Route>>,
     /// Each method by its own path, for Connect.
@@ -125,6 +158,14 @@ impl Routes {
         for set in descriptors {
             pool.decode_file_descriptor_set(set)?;
         }
+        Self::of(pool, is_served)
+    }
+
+    /// The routes of all methods in these descriptors whose services are named so.
+    ///
+    /// # Errors
+    /// As [`Routes::new`].
+    pub fn of(pool: DescriptorPool, is_served: impl Fn(&str) -> bool) -> Result<Self, RoutesError> {
         let http = pool.get_extension_by_name("google.api.http").ok_or(RoutesError::NoOptions)?;
         let mut all = Vec::new();
         let mut by_rpc = BTreeMap::new();
@@ -145,11 +186,17 @@ impl Routes {
             }
         }
         link_what_is_created(&mut all);
-        let mut routes = Self { by_rpc, ..Self::default() };
+        let mut routes = Self { pool, by_rpc, ..Self::default() };
         for route in all {
             routes.add(route)?;
         }
         Ok(routes)
+    }
+
+    /// The descriptors from which they were read.
+    #[must_use]
+    pub const fn descriptors(&self) -> &DescriptorPool {
+        &self.pool
     }
 
     /// All routes, in the order of the protos.
@@ -290,7 +337,12 @@ fn route(
     let (name, text) = found.ok_or_else(|| RoutesError::NoRoute(method.full_name().to_owned()))?;
     let http_method = Method::from_bytes(name.to_ascii_uppercase().as_bytes())
         .map_err(|_| unfit(format!("{name} is no method of HTTP")))?;
-    let template = Template::parse(&text)?;
+    if text_of("response_body").is_some() {
+        return Err(unfit("a part of an answer as its body is not supported".to_owned()));
+    }
+    let Some(template) = Template::parse(&text) else {
+        return Err(RoutesError::Template { method: method.full_name().to_owned(), text });
+    };
     let fields = template.fields().map(|name| {
         let field = rpc.input.get_field_by_name(name).filter(|field| {
             !field.is_list() && matches!(field.kind(), Kind::String | Kind::Uint32)

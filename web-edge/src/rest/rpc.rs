@@ -12,6 +12,7 @@ pub(crate) type Place = Vec<FieldDescriptor>;
 pub(crate) struct Rpc {
     /// Its path, such as `/ordinal.orders.v1.OrderService/GetOrder`.
     pub(crate) path: PathAndQuery,
+    pub(crate) descriptor: MethodDescriptor,
     pub(crate) input: MessageDescriptor,
     pub(crate) output: MessageDescriptor,
     /// Whether many messages are sent.
@@ -37,7 +38,10 @@ impl Rpc {
         let (input, output) = (method.input(), method.output());
         let service = method.parent_service().full_name().to_owned();
         let path = format!("/{service}/{}", method.name());
-        let path = path.parse().map_err(|_| RoutesError::Template(path))?;
+        let path = path.parse().map_err(|_| RoutesError::Template {
+            method: method.full_name().to_owned(),
+            text: path,
+        })?;
         let after = input
             .get_field_by_name("after")
             .filter(|field| field.is_list() && field.kind().as_message().is_some_and(is_position));
@@ -49,6 +53,7 @@ impl Rpc {
             |top: &str, nested: [&str; 2]| place(&input, &[top]).or_else(|| place(&input, &nested));
         Ok(Self {
             path,
+            descriptor: method.clone(),
             takes_stream: method.is_client_streaming(),
             gives_stream: method.is_server_streaming(),
             request_id: either("request_id", ["options", "request_id"]),

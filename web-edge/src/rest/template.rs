@@ -1,5 +1,3 @@
-use super::RoutesError;
-
 /// A segment of a path template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
@@ -19,24 +17,19 @@ pub(crate) struct Template {
 
 impl Template {
     /// Of the part of `google.api.http`'s syntax that our protos use: literals, fields of one
-    /// segment, a verb.
-    pub(crate) fn parse(text: &str) -> Result<Self, RoutesError> {
-        let wrong = || RoutesError::Template(text.to_owned());
-        let inside = text.strip_prefix('/').ok_or_else(wrong)?;
+    /// segment, a verb. None where it uses more.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let inside = text.strip_prefix('/')?;
         let last = inside.rfind('/').map_or(0, |at| at + 1);
         let verb_at = inside.get(last..).and_then(|last| last.rfind(':')).map(|at| last + at);
         let (path, verb) = match verb_at.and_then(|at| inside.split_at_checked(at)) {
             Some((path, verb)) => (path, verb.trim_start_matches(':')),
             None => (inside, ""),
         };
-        let segments: Option<Vec<Segment>> = path.split('/').map(segment).collect();
+        let segments = path.split('/').map(segment).collect::<Option<Vec<Segment>>>()?;
         let plain = verb.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        match segments {
-            Some(segments) if plain && (verb_at.is_none() || !verb.is_empty()) => {
-                Ok(Self { segments, verb: verb.to_owned() })
-            }
-            _ => Err(wrong()),
-        }
+        let is_whole = plain && (verb_at.is_none() || !verb.is_empty());
+        is_whole.then(|| Self { segments, verb: verb.to_owned() })
     }
 
     /// The fields in it.
@@ -71,8 +64,10 @@ mod tests {
         assert_eq!(template.segments, [literal("v1"), literal("orders"), field]);
         assert_eq!(template.verb, "cancel");
         assert_eq!(template.fields().collect::<Vec<_>>(), ["order_id"]);
-        for wrong in ["v1", "/v1/", "/v1/{a=b/*}", "/v1/{a}:", "/v1/**", "/v1/{a}b", ""] {
-            assert!(Template::parse(wrong).is_err(), "{wrong}");
+        let wrong = ["v1", "/v1/", "/v1/{a}:", "/v1/**", "/v1/*/b", "/v1/{a}b", "/v1/{a", ""];
+        let wider = ["/v1/{a=*}", "/v1/{a=b/*}", "/v1/{a=b/**}", "/v1/{a.b}"];
+        for wrong in wrong.into_iter().chain(wider) {
+            assert!(Template::parse(wrong).is_none(), "{wrong}");
         }
     }
 }

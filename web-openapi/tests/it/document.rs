@@ -1,13 +1,16 @@
-use prost_reflect::DescriptorPool;
 use serde_json::{Value, json};
-
+use web_edge::Routes;
 use web_openapi::{About, document};
 
 use crate::{about, described, pool};
 
+fn routes() -> Routes {
+    let pool = pool(&["shop/v1/shop.proto"], &["tests/protos", "../proto"]);
+    Routes::of(pool, |service| service == "shop.v1.ShopService").unwrap()
+}
+
 fn shop() -> Value {
-    let folders = ["tests/protos", "../proto"];
-    described(&pool(&["shop/v1/shop.proto"], &folders)).1
+    described(&routes()).1
 }
 
 fn schema<'a>(document: &'a Value, name: &str) -> &'a Value {
@@ -25,7 +28,7 @@ fn parameters(operation: &Value) -> Vec<String> {
 }
 
 #[test]
-fn routes_become_operations_and_methods_without_one_do_not() {
+fn routes_become_operations_and_services_that_are_not_served_do_not() {
     let document = shop();
     let mut found = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -40,7 +43,7 @@ fn routes_become_operations_and_methods_without_one_do_not() {
             "get /v1/things/{thing_id} FindThing",
             "get /v1/things:find FindThing2",
             "patch /v1/things/{thing_id} ChangeThing",
-            "put /v1/things/{thing.thing_id} PutThing",
+            "put /v1/things PutThing",
         ]
     );
     assert_eq!(document["openapi"], "3.1.0");
@@ -86,8 +89,6 @@ fn fields_that_the_path_and_the_body_lack_are_in_the_query() {
     assert_eq!(find["parameters"][0]["schema"], json!({"type": "string", "format": "uuid"}));
     let found = &document["paths"]["/v1/things:find"]["get"];
     assert_eq!(parameters(found)[0], "query:thing_id");
-    let put = &document["paths"]["/v1/things/{thing.thing_id}"]["put"];
-    assert_eq!(parameters(put), ["path:thing.thing_id", "query:validate_only"]);
 }
 
 #[test]
@@ -104,9 +105,12 @@ fn a_body_has_what_the_path_lacks() {
     assert_eq!(body["required"], json!(["reason"]));
     assert_eq!(body["additionalProperties"], false);
     assert_eq!(parameters(change)[1..], ["Idempotency-Key", "If-Match"]);
-    let put = &document["paths"]["/v1/things/{thing.thing_id}"]["put"]["requestBody"];
-    let reference = &put["content"]["application/json"]["schema"]["$ref"];
-    assert_eq!(reference, "#/components/schemas/shop.v1.Thing");
+    let put = &document["paths"]["/v1/things"]["put"];
+    assert_eq!(parameters(put), ["validate_only"]);
+    let body = &put["requestBody"];
+    assert_eq!(body["required"], true);
+    let reference = &body["content"]["application/json"]["schema"]["$ref"];
+    assert_eq!(reference, "#/components/schemas/shop.v1.PutThingRequest");
 }
 
 #[test]
@@ -188,51 +192,42 @@ fn refusals_are_listed_under_their_statuses() {
     assert_eq!(problem["properties"]["code"]["examples"], codes);
 }
 
-/// One proto of the shop's folder with another route.
-fn with_route(route: &str) -> Result<DescriptorPool, String> {
+/// Names of operations are those of methods, without their services.
+#[test]
+fn methods_of_one_name_are_refused() {
     let folder = tempfile::tempdir().unwrap();
+    let service = |name: &str, path: &str| {
+        format!(
+            "service {name} {{\n  rpc Ask(Question) returns (Question) {{\n    option \
+             (google.api.http) = {{get: \"{path}\"}};\n  }}\n}}\n"
+        )
+    };
     let text = format!(
         "syntax = \"proto3\";\npackage other.v1;\nimport \"google/api/annotations.proto\";\n\
-         service Other {{\n  rpc Ask(Question) returns (Question) {{\n    option \
-         (google.api.http) = {{{route}}};\n  }}\n  rpc Again(Question) returns (Question) {{\n    \
-         option (google.api.http) = {{get: \"/v1/again\"}};\n  }}\n}}\nmessage Question {{\n  \
-         string name = 1;\n}}\n"
+         message Question {{}}\n{}{}",
+        service("One", "/v1/one"),
+        service("Two", "/v1/two")
     );
     std::fs::write(folder.path().join("other.proto"), text).unwrap();
-    let folders = [folder.path().to_str().unwrap(), "../proto"];
-    Ok(pool(&["other.proto"], &folders))
-}
-
-#[test]
-fn routes_that_cannot_be_described_are_named() {
-    for (route, expected) in [
-        ("get: \"/v1/{missing}\"", "other.v1.Other.Ask: the request has no field missing"),
-        ("get: \"/v1/{name=things/**}\"", "other.v1.Other.Ask: a variable of several segments is"),
-        ("post: \"/v1/a\" response_body: \"name\"", "other.v1.Other.Ask: a part of an answer"),
-        ("body: \"*\"", "other.v1.Other.Ask: it names no method of HTTP"),
-        ("get: \"/v1/again\"", "Again: its route or its name is there twice"),
-    ] {
-        let pool = with_route(route).unwrap();
-        let about = about(&[]);
-        let error = document(&pool, &about).unwrap_err().to_string();
-        assert!(error.starts_with(expected), "{route}: {error}");
-    }
+    let pool = pool(&["other.proto"], &[folder.path().to_str().unwrap(), "../proto"]);
+    let routes = Routes::of(pool, |_| true).unwrap();
+    let error = document(&routes, &about(&[])).unwrap_err().to_string();
+    assert_eq!(error, "Ask: its name is there twice");
 }
 
 #[test]
 fn a_reason_with_a_status_that_no_response_describes_is_named() {
-    let pool = with_route("get: \"/v1/a\"").unwrap();
     let refusals =
         [web_openapi::Refusal { code: "TEAPOT", statuses: vec![400, 418], meaning: "No." }];
     let about = about(&refusals);
-    let error = document(&pool, &about).unwrap_err().to_string();
+    let error = document(&routes(), &about).unwrap_err().to_string();
     assert_eq!(error, "TEAPOT: no response is described for 418");
 }
 
 #[test]
 fn an_example_is_shown_with_its_operation() {
-    let pool = pool(&["shop/v1/shop.proto"], &["tests/protos", "../proto"]);
-    let with = |examples| document(&pool, &About { examples, ..about(&[]) });
+    let routes = routes();
+    let with = |examples| document(&routes, &About { examples, ..about(&[]) });
     let text = with(r#"{"ChangeThing": {"reason": "why", "n": [1, true]}}"#).unwrap();
     let shown: Value = serde_json::from_str(&text).unwrap();
     let change = &shown["paths"]["/v1/things/{thing_id}"]["patch"]["requestBody"];

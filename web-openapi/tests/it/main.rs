@@ -7,6 +7,7 @@ mod real; // laws over the protos of this engine
 
 use prost_reflect::DescriptorPool;
 use serde_json::Value;
+use web_edge::Routes;
 use web_openapi::{About, Refusal, document};
 
 /// Everything that these files and their imports have.
@@ -29,8 +30,8 @@ fn about<'a>(refusals: &'a [Refusal<'a>]) -> About<'a> {
     About { version: "1.2.3", first: "ordinal.orders.v1.OrderService", examples: "{}", refusals }
 }
 
-fn described(pool: &DescriptorPool) -> (String, Value) {
-    let text = document(pool, &about(&refusals())).unwrap();
+fn described(routes: &Routes) -> (String, Value) {
+    let text = document(routes, &about(&refusals())).unwrap();
     let value = serde_json::from_str(&text).unwrap();
     (text, value)
 }

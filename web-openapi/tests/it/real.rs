@@ -1,17 +1,17 @@
 use std::collections::BTreeSet;
 
-use prost_reflect::DescriptorPool;
 use serde_json::Value;
+use web_edge::Routes;
 
 use crate::{described, pool};
 
-fn real() -> DescriptorPool {
+fn real() -> Routes {
     let protos = ["orders/v1/orders", "orders/v1/journal", "facts/v1/facts", "admin/v1/admin"];
     let more = ["inventory/v1/inventory", "notifications/v1/notifications"];
     let files: Vec<String> =
         protos.iter().chain(&more).map(|file| format!("ordinal/{file}.proto")).collect();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
-    pool(&files, &["../proto"])
+    Routes::of(pool(&files, &["../proto"]), |_| true).unwrap()
 }
 
 fn operations(document: &Value) -> Vec<(String, &Value)> {
@@ -26,12 +26,15 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
 
 #[test]
 fn every_method_of_every_service_is_described() {
-    let pool = real();
-    let (_, document) = described(&pool);
+    let routes = real();
+    let (_, document) = described(&routes);
     let operations = operations(&document);
     let ids: BTreeSet<&str> =
         operations.iter().map(|(_, of)| of["operationId"].as_str().unwrap()).collect();
-    let ours = pool.services().filter(|service| service.full_name().starts_with("ordinal."));
+    let ours = routes
+        .descriptors()
+        .services()
+        .filter(|service| service.full_name().starts_with("ordinal."));
     let methods: Vec<_> = ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
     assert!(methods.len() > 40, "{}", methods.len());
     for method in methods {
