@@ -70,11 +70,6 @@ pub(super) const fn is_zero(units: &u32) -> bool {
     *units == 0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
 impl ReservedLine {
     /// Units neither released nor shipped.
     #[must_use]
@@ -113,7 +108,7 @@ pub struct Reservation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Sku>,
     /// Whether units were backordered when it was made: the database then knows for what it waits.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub was_backordered: bool,
     /// What is held for an edit of the order that has not been applied yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

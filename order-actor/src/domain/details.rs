@@ -91,10 +91,7 @@ impl Details {
     /// The number by which people know it: the client's, or else the one of its id.
     #[must_use]
     pub fn order_number(&self) -> String {
-        match &self.terms.names {
-            Some(names) if !names.order_number.is_empty() => names.order_number.clone(),
-            _ => OrderNumber::of(self.order_id).to_string(),
-        }
+        OrderNumber::shown(self.terms.names.as_deref(), self.order_id)
     }
 
     /// The line with this number.

@@ -193,15 +193,10 @@ pub struct ShipmentUndone {
     /// Words for it.
     pub reason: String,
     /// Whether its units are open again, to be shipped anew, instead of returned.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open_again: bool,
     /// When.
     pub at: Timestamp,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 impl Details {

@@ -60,10 +60,7 @@ impl Summary {
     /// The number by which people know it: the client's, or else the one of its id.
     #[must_use]
     pub fn order_number(&self) -> String {
-        match &self.names {
-            Some(names) if !names.order_number.is_empty() => names.order_number.clone(),
-            _ => OrderNumber::of(self.order_id).to_string(),
-        }
+        OrderNumber::shown(self.names.as_deref(), self.order_id)
     }
 
     /// The summary of an order after an event; none if it was not placed.

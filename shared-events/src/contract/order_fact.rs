@@ -67,16 +67,8 @@ impl OrderHeader {
     /// The number by which people know the order: the client's, or else the one of its id.
     #[must_use]
     pub fn order_number(&self) -> String {
-        match &self.names {
-            Some(names) if !names.order_number.is_empty() => names.order_number.clone(),
-            _ => OrderNumber::of(self.order_id).to_string(),
-        }
+        OrderNumber::shown(self.names.as_deref(), self.order_id)
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 facts! {
@@ -321,7 +313,7 @@ facts! {
             shipment_reference: String,
             /// Whether its units are open again: back on the shelf, and held by the order to be shipped
             /// anew. Absent where they count as returned.
-            #[serde(default, skip_serializing_if = "is_false")]
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             open_again: bool,
         }
         /// `order.edit.requested.v1`: its lines are to be changed, if stock holds these units in

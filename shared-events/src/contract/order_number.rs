@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use super::OrderId;
+use super::{OrderId, OrderNames};
 
 /// The number of an order whose client gave it none: twelve digits of base 32 in groups of four,
 /// such as `4QK2-9XVA-07TM`. It is sixty bits of the order's id and nothing else: no two nodes have
@@ -42,6 +42,16 @@ impl OrderNumber {
             (millis << 12) | twelve
         };
         Self(u64::try_from(number & ((1 << 60) - 1)).unwrap_or_default())
+    }
+
+    /// The number by which people know an order: the client's, or else the one of its id.
+    #[must_use]
+    pub fn shown(names: Option<&OrderNames>, order_id: OrderId) -> String {
+        let given = names.map(|names| names.order_number.as_str());
+        match given.filter(|number| !number.is_empty()) {
+            Some(number) => number.to_owned(),
+            None => Self::of(order_id).to_string(),
+        }
     }
 
     /// Where ids with this number are: the first and the last id of each part, inclusive. Other ids

@@ -30,7 +30,7 @@ pub struct ApproveReturn {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rejected_reason: String,
     /// Whether the units are received later: then nothing moves and nothing is paid back yet.
-    #[serde(skip_serializing_if = "is_at_once")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub receive_later: bool,
     /// The refund; the value of the units taken back if absent.
     pub refund: Option<Money>,
@@ -45,11 +45,6 @@ pub struct ApproveReturn {
     /// `receive_later`: it is named when they are received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<LocationName>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_at_once(receive_later: &bool) -> bool {
-    !*receive_later
 }
 
 /// What to do with the returned units of a line.
