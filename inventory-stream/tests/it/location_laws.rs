@@ -213,6 +213,29 @@ impl World {
     }
 }
 
+#[test]
+fn units_are_open_again_where_they_left_last_by_priority() {
+    // By priority: south, main, north.
+    let mut world = World::new([[0, 1, 1], [0, 0, 0]]);
+    world.apply(&Happening::Placed([2, 0]));
+    world.apply(&Happening::Shipped(0, 0, 2, None));
+    world.apply(&Happening::Reopened(0, 0, 1));
+    world.check().unwrap();
+    let held = |place: &str| world.orders[0].lines[0].part(&location(place)).held;
+    assert_eq!((held("south"), held("main"), held("north")), (0, 0, 1));
+}
+
+#[test]
+fn an_edit_is_served_by_the_first_location_whatever_serves_the_order() {
+    let mut world = World::new([[0, 5, 0], [0, 5, 5]]);
+    world.apply(&Happening::Placed([2, 0]));
+    assert_eq!(world.orders[0].lines[0].part(&location("north")).held, 2);
+    world.apply(&Happening::Edited(0, [0, 1], true));
+    world.check().unwrap();
+    let added = world.orders[0].lines.iter().find(|line| line.sku == sku("B")).unwrap();
+    assert_eq!(added.part(&location("south")).held, 1);
+}
+
 fn units() -> impl Strategy<Value = [[i64; 3]; 2]> {
     [[0_i64..8, 0_i64..8, 0_i64..8], [0_i64..8, 0_i64..8, 0_i64..8]]
 }
