@@ -214,6 +214,10 @@ fn skus(facts: &[Fact], reservations: &BTreeMap<OrderId, Reservation>) -> BTreeS
             FactBody::Order(OrderFact::EditRequested { lines, .. }) => {
                 skus.extend(lines.iter().map(|units| units.sku.clone()));
             }
+            FactBody::Order(OrderFact::Edited { raised, added, .. }) => {
+                skus.extend(raised.iter().map(|units| units.sku.clone()));
+                skus.extend(added.iter().map(|line| line.sku.clone()));
+            }
             _ => {}
         }
     }

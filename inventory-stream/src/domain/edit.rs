@@ -6,6 +6,8 @@ use shared_events::contract::{EditId, FactId, InventoryFact, LineUnits, Quantity
 use super::parts::stock_lines;
 use super::{Impossible, Reservation, ReservationState, ReservedLine, Step, StepKind, StockLevels};
 
+const UNKNOWN: &str = "edited, but no stock of a product was ever set: set it, then try again";
+
 /// Units held for an edit of the order, until the order has them or does without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EditReservation {
@@ -87,10 +89,12 @@ impl Reservation {
     }
 
     /// The order has the lines of an edit: what is held for it is the order's from now on, and what
-    /// the order does without is released.
+    /// the order does without is released. Units that are not held are taken now: the order was
+    /// promised them, and others may have got them since the log was set back. Those that are not
+    /// on hand wait for stock, whatever the limit of backorders.
     ///
     /// # Errors
-    /// [`Impossible`] where the units are not held.
+    /// [`Impossible`] where the order was not placed yet, or stock of a product was never set.
     pub fn edited(
         &mut self,
         fact_id: FactId,
@@ -100,15 +104,16 @@ impl Reservation {
         if self.applied.contains(&fact_id) {
             return Ok(Vec::new());
         }
+        let mut facts = Vec::new();
         if !edit.added.is_empty() {
-            let held = self.edit.take_if(|held| {
+            let is_held = |held: &mut EditReservation| {
                 held.edit_id == edit.edit_id && same_units(&held.lines, edit.added)
-            });
-            let Some(held) = held else {
-                let line = edit.added.first().map_or(0, |units| units.line);
-                return Err(Impossible { line, detail: "edited, but the units are not held" });
             };
-            for added in held.lines {
+            let added = match self.edit.take_if(is_held) {
+                Some(held) => held.lines,
+                None => self.take_now(&edit, stock, &mut facts)?,
+            };
+            for added in added {
                 match self.lines.iter_mut().find(|held| held.line == added.line) {
                     Some(held) => held.take_over(added),
                     None => self.lines.push(added),
@@ -117,10 +122,51 @@ impl Reservation {
         }
         if edit.cancelled.is_empty() {
             self.applied.insert(fact_id);
-            return Ok(Vec::new());
+            return Ok(facts);
         }
         let (kind, lines) = (StepKind::Release, edit.cancelled.to_vec());
-        self.step(Step { fact_id, kind, lines, location: None }, stock)
+        facts.extend(self.step(Step { fact_id, kind, lines, location: None }, stock)?);
+        Ok(facts)
+    }
+
+    /// The units of an edit that are not held: those on hand, and the rest backordered.
+    fn take_now(
+        &mut self,
+        edit: &AppliedEdit<'_>,
+        stock: &mut StockLevels,
+        facts: &mut Vec<InventoryFact>,
+    ) -> Result<Vec<ReservedLine>, Impossible> {
+        let impossible = |detail| {
+            let line = edit.added.first().map_or(0, |units| units.line);
+            Err(Impossible { line, detail })
+        };
+        if self.state == ReservationState::Waiting {
+            return impossible("edited, but the order was not placed");
+        }
+        let holds = self.state == ReservationState::Reserved;
+        if holds && !edit.added.iter().all(|units| stock.is_known(&units.sku)) {
+            return impossible(UNKNOWN);
+        }
+        let order_id = self.order_id;
+        if let Some(other) = self.edit.take() {
+            facts.push(InventoryFact::Released { order_id, lines: other.free(stock) });
+        }
+        let (mut taken, mut lines) = (Vec::new(), Vec::new());
+        for units in edit.added {
+            let mut line = ReservedLine::new(units.line, &units.sku, units.quantity);
+            if holds {
+                lines.extend(line.take(stock));
+                self.was_backordered |= line.backordered > 0;
+            } else if self.state == ReservationState::Released {
+                line.released = line.quantity;
+            }
+            taken.push(line);
+        }
+        if holds {
+            let edit_id = edit.edit_id;
+            facts.push(InventoryFact::EditReserved { order_id, edit_id, lines });
+        }
+        Ok(taken)
     }
 
     /// An edit came to nothing: releases what is held for it.
@@ -172,6 +218,18 @@ impl ReservedLine {
             restocked: 0,
             parts: BTreeMap::new(),
         }
+    }
+
+    /// Reserves all its units: those available, and the rest backordered. Returns them as a fact
+    /// names them.
+    fn take(&mut self, stock: &mut StockLevels) -> Vec<StockLine> {
+        let available = u32::try_from(stock.level(&self.sku).available()).unwrap_or(u32::MAX);
+        let on_hand = available.min(self.quantity);
+        self.backordered = self.quantity - on_hand;
+        let elsewhere = self.hold(on_hand, None, stock);
+        stock.reserve(&self.sku, i64::from(self.quantity));
+        stock.backorder(&self.sku, i64::from(self.backordered));
+        stock_lines(&self.sku, self.quantity, &elsewhere)
     }
 }
 

@@ -80,6 +80,12 @@ impl StockLevels {
         self.levels.get(sku).copied().unwrap_or_default()
     }
 
+    /// Whether stock of a product was ever set.
+    #[must_use]
+    pub fn is_known(&self, sku: &Sku) -> bool {
+        self.levels.contains_key(sku)
+    }
+
     /// The products of which units are free while orders wait for them, by sku.
     #[must_use]
     pub fn allocatable(&self) -> Vec<Sku> {

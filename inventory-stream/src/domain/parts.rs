@@ -154,9 +154,11 @@ impl ReservedLine {
         back
     }
 
-    /// Takes over what another reservation of the same product holds, all of it open.
+    /// Takes over what another line of the same product holds, of which nothing was shipped.
     pub(super) fn take_over(&mut self, other: Self) {
         self.quantity = self.quantity.saturating_add(other.quantity);
+        self.released = self.released.saturating_add(other.released);
+        self.backordered = self.backordered.saturating_add(other.backordered);
         for (location, part) in other.parts {
             self.parts.entry(location).or_default().held += part.held;
         }

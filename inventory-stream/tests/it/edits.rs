@@ -1,9 +1,11 @@
 //! Units for edits of orders: held beside the order's until the order has them, or does without. And
 //! units of parcels that came back and are held again.
 
+use inventory_stream::domain::Reservation;
+use inventory_stream::grpc::proto::{AdjustStockRequest, SetBackorderRequest};
 use inventory_stream::store;
-use shared_events::contract::{Fact, FactBody, InventoryFact};
-use shared_events::stream::{Blame, Cursors, Dialect, Source as _};
+use shared_events::contract::{FactBody, InventoryFact};
+use shared_events::stream::{Blame, Cursors, Dialect, Handler as _, Source as _};
 
 use crate::edge::{reason, served, set};
 use crate::holders::holders;
@@ -95,18 +97,75 @@ async fn what_is_held_for_an_edit_is_released_where_it_comes_to_nothing(dialect:
     assert_eq!(bench.level("B").await, (2, 0));
 }
 
-async fn an_edit_whose_units_are_not_held_is_a_dead_letter(dialect: Dialect) {
+async fn an_edit_whose_units_are_not_held_takes_them(dialect: Dialect) {
     let (mut bench, mut story) = ordered(dialect).await;
     bench.follow(&[story.edit_requested(1, &[(1, "A", 3)])]).await.unwrap();
-    let others: [Fact; 2] =
-        [story.edited(2, &[(1, "A", 3)], &[]), story.edited(1, &[(1, "A", 2)], &[])];
-    for other in others {
-        let refused = bench.follow(&[other]).await.unwrap_err();
-        let Blame::Item { error, .. } = refused else { panic!("{refused:?}") };
-        assert!(error.contains("the units are not held"), "{error}");
-    }
-    bench.follow(&[story.edited(1, &[(1, "A", 3)], &[])]).await.unwrap();
-    assert_eq!(lines(&bench, &story).await, [(1, 7, 7)]);
+    let published = bench.published().await.len();
+    bench.follow(&[story.edited(2, &[(1, "A", 2)], &[])]).await.unwrap();
+    assert_eq!(lines(&bench, &story).await, [(1, 6, 6)]);
+    assert_eq!(bench.level("A").await, (10, 6));
+    let kinds = ["inventory.released.v1", "inventory.edit.reserved.v1"];
+    assert_eq!(bench.published().await[published..], kinds);
+    // A product of which stock was never set: once it is, the fact can be put back.
+    let unknown = story.edited(3, &[(2, "C", 1)], &[]);
+    let refused = bench.follow(std::slice::from_ref(&unknown)).await.unwrap_err();
+    let Blame::Item { error, .. } = refused else { panic!("{refused:?}") };
+    assert!(error.contains("no stock of a product was ever set"), "{error}");
+    bench.set("C", 5).await;
+    bench.follow(&[unknown]).await.unwrap();
+    assert_eq!(bench.level("C").await, (5, 1));
+    bench.sums_hold().await;
+}
+
+/// The log was set back, and the units of an edit went to an order that waited for them.
+async fn an_edit_read_again_waits_for_units_that_others_got(dialect: Dialect) {
+    let (mut bench, mut client) = served(dialect).await;
+    bench.set("A", 7).await;
+    let rule = SetBackorderRequest {
+        sku: "A".to_owned(),
+        backorder_limit: 5,
+        ..SetBackorderRequest::default()
+    };
+    client.set_backorder(rule).await.unwrap();
+    let mut story = Story::new();
+    let placed = story.placed(&[("A", 4)]);
+    let asked = story.edit_requested(1, &[(1, "A", 2), (2, "A", 1)]);
+    let edited = story.edited(1, &[(1, "A", 2), (2, "A", 1)], &[(1, "A", 1)]);
+    let lost = story.shipped(&[(1, "A", 5)]);
+    bench.follow(&[placed.clone(), asked.clone(), edited.clone(), lost]).await.unwrap();
+    let mut other = Story::new();
+    bench.follow(&[other.placed(&[("A", 3)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (2, 4));
+    // The parcel is not in the log any more.
+    let (mut from, mut to) = (Cursors::default(), Cursors::default());
+    from.advance_to(0, 4, None);
+    to.advance_to(0, 3, None);
+    let mut tx = bench.database.begin().await.unwrap();
+    bench.follower.set_back(&mut tx, &from, &to).await.unwrap();
+    tx.commit().await.unwrap();
+    bench.follow(&[placed]).await.unwrap();
+    assert_eq!(bench.level("A").await, (7, 7));
+    bench.follow(&[asked]).await.unwrap();
+    assert_eq!(bench.published().await.last(), Some(&"inventory.edit.rejected.v1"));
+    bench.follow(&[edited]).await.unwrap();
+    // The unit that the edit takes off is one of those that wait.
+    assert_eq!(lines(&bench, &story).await, [(1, 6, 5), (2, 1, 1)]);
+    let waits = |found: &Reservation| found.waits_for(&sku("A"));
+    let found = store::get_reservation(&bench.database, story.order_id).await.unwrap().unwrap();
+    assert_eq!((bench.level("A").await, waits(&found)), ((7, 9), 2));
+    bench.sums_hold().await;
+    // What comes goes to it, and it ships as its order says.
+    let more = AdjustStockRequest {
+        sku: "A".to_owned(),
+        delta: 2,
+        reason: "counted".to_owned(),
+        request_id: uuid::Uuid::now_v7().to_string(),
+        ..AdjustStockRequest::default()
+    };
+    client.adjust_stock(more).await.unwrap();
+    assert_eq!(bench.published().await.last(), Some(&"inventory.allocated.v1"));
+    bench.follow(&[story.shipped(&[(1, "A", 5), (2, "A", 1)])]).await.unwrap();
+    assert_eq!(bench.level("A").await, (3, 3));
     bench.sums_hold().await;
 }
 
@@ -175,7 +234,8 @@ on_both! {
     an_edit_is_held_beside_the_order_and_then_is_the_orders
     an_edit_is_held_as_a_whole_or_not
     what_is_held_for_an_edit_is_released_where_it_comes_to_nothing
-    an_edit_whose_units_are_not_held_is_a_dead_letter
+    an_edit_whose_units_are_not_held_takes_them
+    an_edit_read_again_waits_for_units_that_others_got
     a_stock_take_spares_an_order_whose_edit_waits
     units_of_a_parcel_that_came_back_are_held_again
 }

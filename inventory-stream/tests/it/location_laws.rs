@@ -39,6 +39,8 @@ enum Happening {
     Reopened(usize, usize, u32),
     /// An edit of an order asks for units of each product, and is applied or refused.
     Edited(usize, [u32; 2], bool),
+    /// An edit was applied whose units are not held, as after a set-back.
+    Taken(usize, [u32; 2]),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -56,6 +58,8 @@ fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(n, line, units)| Happening::Reopened(n, line, units)),
         3 => (0_usize..9, [0_u32..4, 0_u32..4], any::<bool>())
             .prop_map(|(n, units, applied)| Happening::Edited(n, units, applied)),
+        1 => (0_usize..9, [0_u32..4, 0_u32..4])
+            .prop_map(|(n, units)| Happening::Taken(n, units)),
     ]
 }
 
@@ -146,12 +150,14 @@ impl World {
             Happening::Reopened(order, line, units) => {
                 self.step((order, line, units), StepKind::Reopen, None);
             }
-            Happening::Edited(order, units, applied) => self.edit(order, units, applied),
+            Happening::Edited(order, units, applied) => self.edit(order, units, Some(applied)),
+            Happening::Taken(order, units) => self.edit(order, units, None),
         }
     }
 
-    /// Asks for units of the lines with the numbers 1 and 2, or of new ones.
-    fn edit(&mut self, order: usize, units: [u32; 2], applied: bool) {
+    /// Asks for units of the lines with the numbers 1 and 2, or of new ones; `None` of an edit that
+    /// is applied without having been asked for.
+    fn edit(&mut self, order: usize, units: [u32; 2], applied: Option<bool>) {
         let count = self.orders.len().max(1);
         let Some(reservation) = self.orders.get_mut(order % count) else { return };
         let number = |name: &str| {
@@ -174,6 +180,11 @@ impl World {
         let fact = |number| FactId::at(Origin::Orders, 0, number, 0);
         let edit_id = EditId::from_uuid(Uuid::from_u128(u128::from(self.facts)));
         let stock = &mut self.stock;
+        let Some(applied) = applied else {
+            let edit = AppliedEdit { edit_id, added: &lines, cancelled: &[] };
+            reservation.edited(fact(self.facts), edit, stock).unwrap();
+            return;
+        };
         let asked = reservation.edit_requested(fact(self.facts - 1), edit_id, &lines, stock);
         if !matches!(asked, Some(InventoryFact::EditReserved { .. })) {
             assert!(reservation.edit.is_none());

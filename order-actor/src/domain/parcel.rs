@@ -207,6 +207,14 @@ impl Details {
         delivered.fold(shipped_at, Ord::max)
     }
 
+    /// When the last parcel was shipped, without those whose units are open again.
+    fn last_shipped_at(&self) -> Option<Timestamp> {
+        let counts = |parcel: &&Arc<Shipment>| {
+            parcel.undone.as_ref().is_none_or(|undone| !undone.event.open_again)
+        };
+        self.shipments.iter().filter(counts).map(|parcel| parcel.shipped_at).max()
+    }
+
     fn parcel_mut(&mut self, id: ShipmentId) -> Result<&mut Shipment, &'static str> {
         let parcel = self.shipments.iter_mut().find(|parcel| parcel.shipment_id == id);
         let parcel = parcel.ok_or("no such parcel")?;
@@ -284,18 +292,17 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
     Ok(if event.open_again { reopened(order) } else { order.after_returns() })
 }
 
-/// The order with units that are open again; the window for returns begins with the last parcel.
+/// The order with units that are open again; the window for returns begins with the last parcel of
+/// the others.
 fn reopened(order: Order) -> Order {
     let mut confirmed = match order {
         Order::Confirmed(confirmed) => confirmed,
         Order::Fulfilled(fulfilled) | Order::ReturnRequested(ReturnRequested { fulfilled }) => {
-            let Fulfilled { details, fulfilled_at, reservation_id, .. } = fulfilled;
-            Confirmed { details, reservation_id, shipped_at: Some(fulfilled_at) }
+            let Fulfilled { details, reservation_id, .. } = fulfilled;
+            Confirmed { details, reservation_id, shipped_at: None }
         }
         other => return other,
     };
-    if !confirmed.has_delivered() {
-        confirmed.shipped_at = None;
-    }
+    confirmed.shipped_at = confirmed.details.last_shipped_at();
     Order::Confirmed(confirmed)
 }

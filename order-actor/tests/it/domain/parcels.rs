@@ -494,7 +494,22 @@ fn one_of_two_parcels_may_be_open_again_while_a_return_of_the_other_waits() {
         .is(Status::Confirmed)
         .counts(&[(0, 1, 1, 0), (0, 0, 0, 0)]);
     let Order::Confirmed(confirmed) = &again.order else { panic!() };
-    assert_eq!((confirmed.reservation_id, confirmed.shipped_at), (reservation(1), Some(after(20))));
+    assert_eq!((confirmed.reservation_id, confirmed.shipped_at), (reservation(1), Some(after(10))));
+}
+
+#[test]
+fn the_return_window_does_not_count_a_parcel_that_is_open_again() {
+    let two = vec![placed(), confirmed(), lines_fulfilled(1, &[(1, 1)], 10)];
+    let again = then(
+        two,
+        &[order_fulfilled(2, &[(1, 1), (2, 3)], 20), open_again(2, &[(1, 1), (2, 3)], 30)],
+    );
+    // What is open again is cancelled: the customer keeps the first parcel alone.
+    let command = cancel(CancelReason::CustomerRequest, &[]);
+    let decided = decision(&again, &command).unwrap();
+    let ended = order_actor::domain::replay(&then(again, &decided)).unwrap();
+    let shipped = ended.fulfilled().unwrap().fulfilled_at;
+    assert_eq!((ended.status(), shipped), (Some(Status::Fulfilled), after(10)));
 }
 
 #[test]
