@@ -160,7 +160,8 @@ const fn location_of(fact: &Fact) -> Option<&LocationName> {
         FactBody::Order(
             OrderFact::LinesFulfilled { location, .. }
             | OrderFact::Fulfilled { location, .. }
-            | OrderFact::Returned { location, .. },
+            | OrderFact::Returned { location, .. }
+            | OrderFact::ShipmentUndone { location, .. },
         ) => location.as_ref(),
         _ => None,
     }

@@ -134,16 +134,22 @@ impl ReservedLine {
         vec![(location.clone(), units)]
     }
 
-    /// Holds shipped units again where they were shipped from, before the line counts them so; the
-    /// last location by priority first. Returns where, `main` left out.
-    pub(super) fn reopen(&mut self, units: u32, stock: &mut StockLevels) -> Elsewhere {
+    /// Holds shipped units again where they were shipped from, before the line counts them so: a
+    /// named location first, then the last by priority. Returns where, `main` left out.
+    pub(super) fn reopen(
+        &mut self,
+        units: u32,
+        named: Option<&LocationName>,
+        stock: &mut StockLevels,
+    ) -> Elsewhere {
         if self.parts.is_empty() {
             return Vec::new();
         }
         let all = std::iter::once(LocationName::main()).chain(self.parts.keys().cloned());
         let mut shipped: BTreeMap<_, _> =
             all.map(|location| (location.clone(), self.part(&location).committed)).collect();
-        let back = elsewhere(draw(&mut shipped, units, stock.locations(Side::Last)));
+        let locations = named.cloned().into_iter().chain(stock.locations(Side::Last)).collect();
+        let back = elsewhere(draw(&mut shipped, units, locations));
         for (location, units) in &back {
             let part = self.parts.entry(location.clone()).or_default();
             part.committed = part.committed.saturating_sub(*units);

@@ -218,7 +218,7 @@ impl ReservedLine {
                 elsewhere
             }
             StepKind::Reopen => {
-                let elsewhere = self.reopen(quantity, stock);
+                let elsewhere = self.reopen(quantity, named, stock);
                 self.committed -= quantity;
                 stock.commit(&self.sku, -count);
                 elsewhere

@@ -36,7 +36,7 @@ enum Happening {
     Shipped(usize, usize, u32, Option<usize>),
     Restocked(usize, usize, u32, Option<usize>),
     /// Units that came back are open again.
-    Reopened(usize, usize, u32),
+    Reopened(usize, usize, u32, Option<usize>),
     /// An edit of an order asks for units of each product, and is applied or refused.
     Edited(usize, [u32; 2], bool),
     /// An edit was applied whose units are not held, as after a set-back.
@@ -54,8 +54,8 @@ fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(n, line, units, at)| Happening::Shipped(n, line, units, at)),
         2 => (0_usize..9, 0_usize..2, 1_u32..3, named())
             .prop_map(|(n, line, units, at)| Happening::Restocked(n, line, units, at)),
-        2 => (0_usize..9, 0_usize..2, 1_u32..3)
-            .prop_map(|(n, line, units)| Happening::Reopened(n, line, units)),
+        2 => (0_usize..9, 0_usize..2, 1_u32..3, named())
+            .prop_map(|(n, line, units, at)| Happening::Reopened(n, line, units, at)),
         3 => (0_usize..9, [0_u32..4, 0_u32..4], any::<bool>())
             .prop_map(|(n, units, applied)| Happening::Edited(n, units, applied)),
         1 => (0_usize..9, [0_u32..4, 0_u32..4])
@@ -147,8 +147,8 @@ impl World {
             Happening::Restocked(order, line, units, at) => {
                 self.step((order, line, units), StepKind::Restock, at);
             }
-            Happening::Reopened(order, line, units) => {
-                self.step((order, line, units), StepKind::Reopen, None);
+            Happening::Reopened(order, line, units, at) => {
+                self.step((order, line, units), StepKind::Reopen, at);
             }
             Happening::Edited(order, units, applied) => self.edit(order, units, Some(applied)),
             Happening::Taken(order, units) => self.edit(order, units, None),
@@ -230,10 +230,18 @@ fn units_are_open_again_where_they_left_last_by_priority() {
     let mut world = World::new([[0, 1, 1], [0, 0, 0]]);
     world.apply(&Happening::Placed([2, 0]));
     world.apply(&Happening::Shipped(0, 0, 2, None));
-    world.apply(&Happening::Reopened(0, 0, 1));
+    world.apply(&Happening::Reopened(0, 0, 1, None));
     world.check().unwrap();
     let held = |place: &str| world.orders[0].lines[0].part(&location(place)).held;
     assert_eq!((held("south"), held("main"), held("north")), (0, 0, 1));
+    // Where the parcel had named its location, there.
+    let mut world = World::new([[0, 1, 1], [0, 0, 0]]);
+    world.apply(&Happening::Placed([2, 0]));
+    world.apply(&Happening::Shipped(0, 0, 2, Some(2)));
+    world.apply(&Happening::Reopened(0, 0, 1, Some(2)));
+    world.check().unwrap();
+    let held = |place: &str| world.orders[0].lines[0].part(&location(place)).held;
+    assert_eq!((held("south"), held("main"), held("north")), (1, 0, 0));
 }
 
 #[test]

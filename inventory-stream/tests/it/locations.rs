@@ -289,6 +289,29 @@ async fn parcels_leave_from_where_they_are_said_to(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
+/// The units of a parcel that is undone are held where the parcel left, also where the order's others
+/// left a later location.
+async fn units_are_open_again_where_the_parcel_left(dialect: Dialect) {
+    let (mut bench, mut client) = served(dialect).await;
+    three(&mut client).await;
+    for (location, units) in [("north", 3), ("south", 3)] {
+        put(&mut client, location, "A", units).await;
+    }
+    let mut story = Story::new();
+    let placed = story.placed(&[("A", 5)]);
+    let first = story.shipped_from(&[(1, "A", 2)], Some("north"));
+    let second = story.shipped_from(&[(1, "A", 2)], Some("south"));
+    bench.follow(&[placed, first, second]).await.unwrap();
+    bench.follow(&[story.open_again_at(&[(1, "A", 2)], Some("north"))]).await.unwrap();
+    let held = [part(1, "north", (3, 0, 0)), part(1, "south", (0, 2, 0))];
+    assert_eq!(parts(&mut client, &story).await, held);
+    // Without a location: the last by priority of those that units left.
+    bench.follow(&[story.open_again(&[(1, "A", 1)])]).await.unwrap();
+    let held = [part(1, "north", (3, 0, 0)), part(1, "south", (1, 1, 0))];
+    assert_eq!(parts(&mut client, &story).await, held);
+    bench.sums_hold().await;
+}
+
 /// A product that was only at `main` may come back to another location.
 async fn units_come_back_to_a_location_that_never_had_them(dialect: Dialect) {
     let (mut bench, mut client) = served(dialect).await;
@@ -465,6 +488,7 @@ on_both!(
     stock_is_set_and_adjusted_where_it_is,
     one_location_serves_a_whole_order_if_it_can,
     parcels_leave_from_where_they_are_said_to,
+    units_are_open_again_where_the_parcel_left,
     units_come_back_to_a_location_that_never_had_them,
     a_stock_take_counts_one_location,
     what_comes_to_a_location_goes_to_orders_that_wait,

@@ -186,6 +186,12 @@ impl Story {
 
     /// A parcel came back, and its units are open again.
     pub fn open_again(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
+        self.open_again_at(lines, None)
+    }
+
+    /// The same, of a parcel that had named its location.
+    pub fn open_again_at(&mut self, lines: &[(u32, &str, u32)], at: Option<&str>) -> Fact {
+        let location = at.map(|name| name.parse().unwrap());
         let disposition = Disposition::Restock;
         let lines = units(lines).into_iter().map(|units| ReturnedUnits {
             line: units.line,
@@ -202,6 +208,7 @@ impl Story {
             lines,
             shipment_reference: String::new(),
             open_again: true,
+            location,
         })
     }
 

@@ -164,6 +164,9 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
                 lines: returns::returned(details, &undone.lines),
                 shipment_reference,
                 open_again: undone.open_again,
+                location: details
+                    .shipment(undone.shipment_id)
+                    .and_then(|parcel| parcel.location.clone()),
             }];
             if undone.refund.minor > 0 {
                 // As of a return: here the parcel is what came back.

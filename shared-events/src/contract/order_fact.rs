@@ -315,6 +315,9 @@ facts! {
             /// anew. Absent where they count as returned.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             open_again: bool,
+            /// The location of stock that the parcel left and came back to, if it named one.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            location: Option<LocationName>,
         }
         /// `order.edit.requested.v1`: its lines are to be changed, if stock holds these units in
         /// addition.

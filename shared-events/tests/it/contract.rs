@@ -369,6 +369,7 @@ fn later(order: &OrderHeader) -> Vec<FactBody> {
             }],
             shipment_reference,
             open_again: false,
+            location: None,
         },
     ];
     facts.into_iter().map(FactBody::Order).collect()
@@ -463,12 +464,14 @@ fn a_parcel_whose_units_are_open_again_says_so() {
     let undone = |body: &FactBody| body.kind() == "order.shipment.undone.v1";
     let plain = fact(bodies().into_iter().find(undone).unwrap());
     let mut again = plain.clone();
-    let FactBody::Order(OrderFact::ShipmentUndone { open_again, .. }) = &mut again.body else {
+    let FactBody::Order(OrderFact::ShipmentUndone { open_again, location, .. }) = &mut again.body
+    else {
         panic!("{again:?}");
     };
     *open_again = true;
+    *location = Some("north".parse().unwrap());
     let json = again.to_json().unwrap();
-    assert!(json.contains("\"open_again\":true"), "{json}");
+    assert!(json.contains("\"open_again\":true,\"location\":\"north\""), "{json}");
     assert_eq!(Fact::from_json(&json).unwrap(), again);
     assert!(!plain.to_json().unwrap().contains("open_again"));
 }
