@@ -212,6 +212,9 @@ async fn reservation(
         }
         *held.entry(text(units, "sku")).or_default() += units["held"].as_u64().unwrap_or(0);
     }
+    for units in items(&reservation["edit"]["lines"]) {
+        *held.entry(text(units, "sku")).or_default() += units["held"].as_u64().unwrap_or(0);
+    }
     Ok(())
 }
 

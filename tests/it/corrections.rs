@@ -65,6 +65,8 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     both.sort();
     assert_eq!(listed_as_held(&shop).await, both);
     shop.ops.orders("CancelOrder", json!({ "order_id": ended })).await.unwrap();
+    let holds = shop.get(&ended).await["holds"].clone();
+    assert!(holds.as_array().is_none_or(Vec::is_empty), "{holds}");
     assert_eq!(listed_as_held(&shop).await, std::slice::from_ref(&id));
     assert_eq!(shop.ops.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "ALREADY_EXISTS");
     assert_eq!(shop.buyer.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "FORBIDDEN");
@@ -256,6 +258,10 @@ async fn what_is_corrected_is_in_the_history_with_who_and_why(shop: Shop) {
         (&event["fields"], &event["reason"]),
         (&json!(["address.street"]), &json!("moved house"))
     );
+    // Why is for staff.
+    let own = json!({ "order_id": id, "page_size": 10 });
+    let seen = shop.buyer.call(method, own).await.unwrap().to_string();
+    assert!(seen.contains("2 Low Street") && !seen.contains("moved house"), "{seen}");
     let method = "orders.v1.JournalService/DiffOrder";
     let between = json!({ "order_id": id, "from_version": 2, "to_version": 3 });
     let diff = shop.ops.call(method, between).await.unwrap();

@@ -118,22 +118,26 @@ pub(super) fn rendered_reservation(found: &Reservation) -> proto::Reservation {
         order_id: found.order_id.to_string(),
         reservation_id: found.reservation_id.to_string(),
         state: state.into(),
-        lines: found
-            .lines
-            .iter()
-            .map(|held| proto::ReservationLine {
-                line: held.line,
-                sku: held.sku.to_string(),
-                quantity: held.quantity,
-                held: if holds { held.open() } else { 0 },
-                released: held.released,
-                committed: held.committed,
-                restocked: held.restocked,
-                backordered: if holds { held.backordered } else { 0 },
-                locations: rendered_parts(held, holds),
-            })
-            .collect(),
+        lines: found.lines.iter().map(|line| rendered_line(line, holds)).collect(),
         missing_skus: found.missing.iter().map(Sku::to_string).collect(),
+        edit: found.edit.as_ref().map(|edit| proto::EditReservation {
+            edit_id: edit.edit_id.to_string(),
+            lines: edit.lines.iter().map(|line| rendered_line(line, true)).collect(),
+        }),
+    }
+}
+
+fn rendered_line(line: &ReservedLine, holds: bool) -> proto::ReservationLine {
+    proto::ReservationLine {
+        line: line.line,
+        sku: line.sku.to_string(),
+        quantity: line.quantity,
+        held: if holds { line.open() } else { 0 },
+        released: line.released,
+        committed: line.committed,
+        restocked: line.restocked,
+        backordered: if holds { line.backordered } else { 0 },
+        locations: rendered_parts(line, holds),
     }
 }
 

@@ -2,7 +2,9 @@
 //! units of parcels that came back and are held again.
 
 use inventory_stream::domain::Reservation;
-use inventory_stream::grpc::proto::{AdjustStockRequest, SetBackorderRequest};
+use inventory_stream::grpc::proto::{
+    AdjustStockRequest, GetReservationRequest, SetBackorderRequest,
+};
 use inventory_stream::store;
 use shared_events::contract::{FactBody, InventoryFact};
 use shared_events::stream::{Blame, Cursors, Dialect, Handler as _, Source as _};
@@ -179,11 +181,20 @@ async fn a_stock_take_spares_an_order_whose_edit_waits(dialect: Dialect) {
         .unwrap();
     let held = holders(&mut client, "A", 10).await;
     assert_eq!(held.iter().map(|holder| holder.units).sum::<i64>(), 7);
+    let request = GetReservationRequest { order_id: story.order_id.to_string() };
+    let found = client.get_reservation(request.clone()).await.unwrap().into_inner();
+    let edit = found.reservation.unwrap().edit.unwrap();
+    assert_eq!(edit.edit_id, Story::edit_id(1).to_string());
+    let units: Vec<_> =
+        edit.lines.iter().map(|line| (line.line, line.sku.as_str(), line.held)).collect();
+    assert_eq!(units, [(1, "A", 3)]);
     let short =
         inventory_stream::grpc::proto::SetStockRequest { allow_shortage: true, ..set("A", 5) };
     let status = client.set_stock(short.clone()).await.unwrap_err();
     assert_eq!(reason(&status), "INSUFFICIENT_STOCK");
     bench.follow(&[story.edited(1, &[(1, "A", 3)], &[])]).await.unwrap();
+    let found = client.get_reservation(request).await.unwrap().into_inner();
+    assert_eq!(found.reservation.unwrap().edit, None);
     assert_eq!(client.set_stock(short).await.unwrap().into_inner().losers.len(), 1);
     // What was withdrawn gets no more units.
     bench.follow(&[story.edit_requested(2, &[(1, "A", 1)])]).await.unwrap();

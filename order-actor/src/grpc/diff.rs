@@ -34,7 +34,9 @@ fn fields(order: &Order, private: bool) -> Fields {
     let Some(details) = order.details() else { return fields };
     set_details(order, details, &mut |path, value| set(&mut fields, path, value));
     set_notes(details, private, &mut |path, value| set(&mut fields, path, value));
-    set_holds(details, private, &mut |path, value| set(&mut fields, path, value));
+    if !order.is_ended() {
+        set_holds(details, private, &mut |path, value| set(&mut fields, path, value));
+    }
     set_state(order, &mut |path, value| set(&mut fields, path, value));
     for line in &details.lines {
         set_line(line, &mut fields);

@@ -1,4 +1,6 @@
-//! What customers see of their orders: not what the shop writes among itself, nor who writes.
+//! What customers see of their orders: not what the shop writes among itself, nor who writes. Here is
+//! the only place that says which reasons are for staff: those of cancellations and of returns that
+//! are refused or rejected are for the customer, and all others are not.
 
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
@@ -40,6 +42,10 @@ pub fn for_customers(event: &mut proto::Event) {
         Some(Kind::HoldReleased(released)) => released.reason.clear(),
         Some(Kind::OrderEditRequested(asked)) => asked.reason.clear(),
         Some(Kind::OrderEdited(edited)) => edited.reason.clear(),
+        Some(Kind::OrderCorrected(corrected)) => corrected.reason.clear(),
+        Some(Kind::ShipmentUndone(undone)) => undone.reason.clear(),
+        Some(Kind::ReturnApproved(approved)) => approved.refund_reason.clear(),
+        Some(Kind::ReturnAuthorized(approved)) => approved.refund_reason.clear(),
         _ => {}
     }
 }

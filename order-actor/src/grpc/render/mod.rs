@@ -206,6 +206,9 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
     shown.version = version;
     shown.etag = version.to_string();
     shown.updated_at = Some(time(updated_at));
+    if order.is_ended() {
+        shown.holds.clear();
+    }
     let fulfilled = match order {
         Order::Fulfilled(fulfilled) => Some(fulfilled),
         Order::ReturnRequested(requested) => Some(&requested.fulfilled),
