@@ -156,6 +156,10 @@ async fn an_edit_read_again_waits_for_units_that_others_got(dialect: Dialect) {
     let found = store::get_reservation(&bench.database, story.order_id).await.unwrap().unwrap();
     assert_eq!((bench.level("A").await, waits(&found)), ((7, 9), 2));
     bench.sums_hold().await;
+    // A parcel of units that wait is refused as a fact, until they have come.
+    let parcel = story.shipped(&[(1, "A", 5), (2, "A", 1)]);
+    let refused = bench.follow(std::slice::from_ref(&parcel)).await.unwrap_err();
+    assert!(matches!(refused, Blame::Item { .. }), "{refused:?}");
     // What comes goes to it, and it ships as its order says.
     let more = AdjustStockRequest {
         sku: "A".to_owned(),
@@ -166,7 +170,7 @@ async fn an_edit_read_again_waits_for_units_that_others_got(dialect: Dialect) {
     };
     client.adjust_stock(more).await.unwrap();
     assert_eq!(bench.published().await.last(), Some(&"inventory.allocated.v1"));
-    bench.follow(&[story.shipped(&[(1, "A", 5), (2, "A", 1)])]).await.unwrap();
+    bench.follow(&[parcel]).await.unwrap();
     assert_eq!(bench.level("A").await, (3, 3));
     bench.sums_hold().await;
 }

@@ -302,12 +302,16 @@ async fn units_are_open_again_where_the_parcel_left(dialect: Dialect) {
     let first = story.shipped_from(&[(1, "A", 2)], Some("north"));
     let second = story.shipped_from(&[(1, "A", 2)], Some("south"));
     bench.follow(&[placed, first, second]).await.unwrap();
-    bench.follow(&[story.open_again_at(&[(1, "A", 2)], Some("north"))]).await.unwrap();
+    bench.follow(&[story.undone(&[(1, "A", 2)], Some("north"), true)]).await.unwrap();
     let held = [part(1, "north", (3, 0, 0)), part(1, "south", (0, 2, 0))];
     assert_eq!(parts(&mut client, &story).await, held);
     // Without a location: the last by priority of those that units left.
     bench.follow(&[story.open_again(&[(1, "A", 1)])]).await.unwrap();
     let held = [part(1, "north", (3, 0, 0)), part(1, "south", (1, 1, 0))];
+    assert_eq!(parts(&mut client, &story).await, held);
+    // Those that are restocked are there, too.
+    bench.follow(&[story.undone(&[(1, "A", 1)], Some("south"), false)]).await.unwrap();
+    let held = [part(1, "north", (3, 0, 0)), part(1, "south", (1, 1, 1))];
     assert_eq!(parts(&mut client, &story).await, held);
     bench.sums_hold().await;
 }

@@ -186,11 +186,16 @@ impl Story {
 
     /// A parcel came back, and its units are open again.
     pub fn open_again(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
-        self.open_again_at(lines, None)
+        self.undone(lines, None, true)
     }
 
-    /// The same, of a parcel that had named its location.
-    pub fn open_again_at(&mut self, lines: &[(u32, &str, u32)], at: Option<&str>) -> Fact {
+    /// A parcel came back that may have named its location: its units are open again, or restocked.
+    pub fn undone(
+        &mut self,
+        lines: &[(u32, &str, u32)],
+        at: Option<&str>,
+        open_again: bool,
+    ) -> Fact {
         let location = at.map(|name| name.parse().unwrap());
         let disposition = Disposition::Restock;
         let lines = units(lines).into_iter().map(|units| ReturnedUnits {
@@ -207,7 +212,7 @@ impl Story {
             cause: "RETURNED_TO_SENDER".to_owned(),
             lines,
             shipment_reference: String::new(),
-            open_again: true,
+            open_again,
             location,
         })
     }
