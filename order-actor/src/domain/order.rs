@@ -1,7 +1,7 @@
 use serde::Serialize;
 use shared_events::contract::{CancelReason, ReservationId, Sku, Timestamp};
 
-use super::Details;
+use super::{Details, OrderHeld};
 
 /// The status of an order, derived from its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -251,6 +251,12 @@ impl Order {
             Self::Fulfilled(order) => order.return_until <= now,
             _ => self.is_ended(),
         }
+    }
+
+    /// The holds that stand, oldest first; an order that has ended has none.
+    pub fn standing_holds(&self) -> impl Iterator<Item = &OrderHeld> {
+        let details = self.details().filter(|_| !self.is_ended());
+        details.into_iter().flat_map(Details::standing_holds)
     }
 
     /// Whether it is in a final state.

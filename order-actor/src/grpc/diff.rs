@@ -34,9 +34,7 @@ fn fields(order: &Order, private: bool) -> Fields {
     let Some(details) = order.details() else { return fields };
     set_details(order, details, &mut |path, value| set(&mut fields, path, value));
     set_notes(details, private, &mut |path, value| set(&mut fields, path, value));
-    if !order.is_ended() {
-        set_holds(details, private, &mut |path, value| set(&mut fields, path, value));
-    }
+    set_holds(order, private, &mut |path, value| set(&mut fields, path, value));
     set_state(order, &mut |path, value| set(&mut fields, path, value));
     for line in &details.lines {
         set_line(line, &mut fields);
@@ -170,8 +168,8 @@ fn set_terms(details: &Details, set: &mut dyn FnMut(&str, String)) {
 }
 
 /// The holds that stand; what they are for only where the caller may see it.
-fn set_holds(details: &Details, private: bool, set: &mut dyn FnMut(&str, String)) {
-    for hold in details.standing_holds() {
+fn set_holds(order: &Order, private: bool, set: &mut dyn FnMut(&str, String)) {
+    for hold in order.standing_holds() {
         let text =
             if private { format!("{}: {}", hold.name(), hold.reason) } else { "held".to_owned() };
         set(&format!("holds[{}]", hold.hold_id), text);

@@ -67,7 +67,7 @@ impl Summary {
     #[must_use]
     pub fn of(order: &Order, version: u64, updated_at: Timestamp) -> Option<Self> {
         let details = order.details()?;
-        let holds = if order.is_ended() { 0 } else { details.standing_holds().count() };
+        let holds = order.standing_holds().count();
         Some(Self {
             order_id: details.order_id,
             customer_id: details.customer_id,

@@ -184,7 +184,6 @@ fn details(details: &Details) -> proto::Order {
             .iter()
             .map(|judged| returns::judged_return(judged))
             .collect(),
-        holds: details.standing_holds().map(parcels::hold).collect(),
         parcels: details.shipments.iter().map(|shipment| parcels::parcel(shipment)).collect(),
         pending_return: details.oldest_waiting().map(|one| returns::pending_return(one, details)),
         pending_returns: details
@@ -206,9 +205,7 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
     shown.version = version;
     shown.etag = version.to_string();
     shown.updated_at = Some(time(updated_at));
-    if order.is_ended() {
-        shown.holds.clear();
-    }
+    shown.holds = order.standing_holds().map(parcels::hold).collect();
     let fulfilled = match order {
         Order::Fulfilled(fulfilled) => Some(fulfilled),
         Order::ReturnRequested(requested) => Some(&requested.fulfilled),
