@@ -67,6 +67,10 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     shop.ops.orders("CancelOrder", json!({ "order_id": ended })).await.unwrap();
     let holds = shop.get(&ended).await["holds"].clone();
     assert!(holds.as_array().is_none_or(Vec::is_empty), "{holds}");
+    let method = "orders.v1.JournalService/DiffOrder";
+    let placed = json!({ "order_id": ended, "from_version": 1 });
+    let diff = shop.ops.call(method, placed).await.unwrap().to_string();
+    assert!(diff.contains("CANCELLED") && !diff.contains("holds["), "{diff}");
     assert_eq!(listed_as_held(&shop).await, std::slice::from_ref(&id));
     assert_eq!(shop.ops.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "ALREADY_EXISTS");
     assert_eq!(shop.buyer.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "FORBIDDEN");
@@ -351,6 +355,14 @@ async fn a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked(shop: Sho
     let again = shop.ops.orders("UndoShipment", back).await.unwrap();
     assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
     assert_eq!(shop.ops.refused("UndoShipment", undo("B", "LOST")).await, "ALREADY_EXISTS");
+    // Why is for staff.
+    let history = json!({ "order_id": id, "page_size": 10 });
+    let method = "orders.v1.JournalService/ListOrderEvents";
+    let seen = shop.buyer.call(method, history.clone()).await.unwrap().to_string();
+    let why = r#""reason":"carrier""#;
+    assert!(seen.contains("shipment_undone") && !seen.contains(why), "{seen}");
+    let seen = shop.ops.call(method, history).await.unwrap().to_string();
+    assert!(seen.contains(why), "{seen}");
     shop.settled().await;
     // The mug is back on the shelf; the plates were broken.
     assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((8, 0), (8, 0)));

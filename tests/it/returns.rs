@@ -14,6 +14,7 @@ use crate::support::{PATIENCE, ordinal};
 
 on_both!(
     a_return_of_the_first_parcel_while_the_second_is_open,
+    why_more_than_the_value_is_paid_back_is_for_staff,
     units_of_a_return_with_outcomes_of_their_own,
     a_return_judged_first_and_received_later,
     several_returns_with_a_reminder_each,
@@ -104,6 +105,31 @@ async fn a_return_of_the_first_parcel_while_the_second_is_open(shop: Shop) {
         "REFUND",
     ];
     assert_eq!(shop.message_kinds(&order).await, expected);
+    shop.close().await;
+}
+
+async fn why_more_than_the_value_is_paid_back_is_for_staff(shop: Shop) {
+    let history = "orders.v1.JournalService/ListOrderEvents";
+    for receive_later in [false, true] {
+        let order = shipped(&shop).await;
+        let ask = json!({ "order_id": order, "lines": units(1, 1), "reason": "chipped" });
+        shop.buyer.orders("RequestReturn", ask).await.unwrap();
+        let approve = json!({
+            "order_id": order, "refund": { "currency_code": "GBP", "units": 12 },
+            "refund_reason": "he was angry", "receive_later": receive_later,
+        });
+        shop.ops.orders("ApproveReturn", approve).await.unwrap();
+        let all = json!({ "order_id": order, "page_size": 10 });
+        let seen = shop.buyer.call(history, all.clone()).await.unwrap().to_string();
+        assert!(seen.contains("chipped") && !seen.contains("he was angry"), "{seen}");
+        let seen = shop.ops.call(history, all).await.unwrap().to_string();
+        assert!(seen.contains("he was angry"), "{seen}");
+        if receive_later {
+            let receive = json!({ "order_id": order });
+            shop.ops.orders("ReceiveReturn", receive).await.unwrap();
+        }
+    }
+    shop.settled().await;
     shop.close().await;
 }
 

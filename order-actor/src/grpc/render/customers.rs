@@ -1,6 +1,6 @@
-//! What customers see of their orders: not what the shop writes among itself, nor who writes. Here is
-//! the only place that says which reasons are for staff: those of cancellations and of returns that
-//! are refused or rejected are for the customer, and all others are not.
+//! What customers see of their orders: not what the shop writes among itself, nor who writes. Words
+//! of cancellations, of returns, and of why units were not taken back are for them; all other reasons
+//! are for staff. An event of a new kind does not compile until it is decided here.
 
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
@@ -46,7 +46,22 @@ pub fn for_customers(event: &mut proto::Event) {
         Some(Kind::ShipmentUndone(undone)) => undone.reason.clear(),
         Some(Kind::ReturnApproved(approved)) => approved.refund_reason.clear(),
         Some(Kind::ReturnAuthorized(approved)) => approved.refund_reason.clear(),
-        _ => {}
+        Some(
+            Kind::OrderConfirmed(_)
+            | Kind::LinesCancelled(_)
+            | Kind::OrderCancelled(_)
+            | Kind::LinesFulfilled(_)
+            | Kind::OrderFulfilled(_)
+            | Kind::ReturnRequested(_)
+            | Kind::ReturnEscalated(_)
+            | Kind::ReturnRejected(_)
+            | Kind::ShipmentCorrected(_)
+            | Kind::ShipmentDelivered(_)
+            | Kind::ReturnReceived(_)
+            | Kind::LinesAllocated(_)
+            | Kind::OrderEditRefused(_),
+        )
+        | None => {}
     }
 }
 
