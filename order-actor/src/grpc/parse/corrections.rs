@@ -138,13 +138,12 @@ impl Form {
         given: proto::Address,
     ) -> Option<AddressPatch> {
         let address = normalised(given);
-        let whole = named.len() == AddressPart::ALL.len();
-        let of_form = |part: AddressPart| !part.has_form(part.of(&address));
-        let wrong: Vec<AddressError> = match whole {
-            true => address.faults().collect(),
-            false => {
-                named.iter().copied().filter(|part| of_form(*part)).map(AddressError).collect()
-            }
+        let is_whole = named.len() == AddressPart::ALL.len();
+        let is_malformed = |part: &AddressPart| !part.has_form(part.of(&address));
+        let wrong: Vec<AddressError> = if is_whole {
+            address.faults().collect()
+        } else {
+            named.iter().copied().filter(is_malformed).map(AddressError).collect()
         };
         for error in wrong {
             let path = format!("{field}.{}", error.0.name());
