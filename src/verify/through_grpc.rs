@@ -210,9 +210,8 @@ async fn reservation(
                 report.find(Law::GoodsOutAndBack, subject, detail);
             }
         }
-        *held.entry(text(units, "sku")).or_default() += units["held"].as_u64().unwrap_or(0);
     }
-    for units in items(&reservation["edit"]["lines"]) {
+    for units in items(&reservation["lines"]).chain(items(&reservation["edit"]["lines"])) {
         *held.entry(text(units, "sku")).or_default() += units["held"].as_u64().unwrap_or(0);
     }
     Ok(())

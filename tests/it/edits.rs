@@ -13,6 +13,7 @@ on_both!(
     units_and_lines_are_added_once_stock_holds_them,
     an_edit_that_stock_lacks_is_refused_and_the_order_stays,
     an_edited_order_ships_and_comes_back_to_the_last_cent,
+    units_of_an_edit_that_waits_are_shown_beside_the_orders,
     an_edit_that_gets_no_answer_ends_and_holds_nothing,
     a_cancelled_order_holds_nothing_for_its_edit,
     edits_come_by_the_command_line,
@@ -173,9 +174,47 @@ async fn an_edited_order_ships_and_comes_back_to_the_last_cent(shop: Shop) {
 
 /// Stock does not read facts while its follower is paused.
 async fn stock_sleeps(shop: &Shop, sleeps: bool) {
-    let method = if sleeps { "PauseFollower" } else { "ResumeFollower" };
-    let request = json!({ "follower": "stock", "reason": "inventory" });
+    pause(shop, "stock", sleeps).await;
+}
+
+async fn pause(shop: &Shop, follower: &str, paused: bool) {
+    let method = if paused { "PauseFollower" } else { "ResumeFollower" };
+    let request = json!({ "follower": follower, "reason": "inventory" });
     shop.ops.call(&format!("admin.v1.AdminService/{method}"), request).await.unwrap();
+}
+
+/// Stock has answered, and the order has not read it yet.
+async fn units_of_an_edit_that_waits_are_shown_beside_the_orders(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2)]).await;
+    pause(&shop, "stock-answers", true).await;
+    let asked = edit(&id, &[(1, 5)], json!([]));
+    shop.ops.orders("EditOrder", asked.clone()).await.unwrap();
+    let method = "inventory.v1.InventoryService/GetReservation";
+    let reservation = async || {
+        let answer = shop.ops.call(method, json!({ "order_id": id })).await.unwrap();
+        answer["reservation"].clone()
+    };
+    let patience = Instant::now() + PATIENCE;
+    let held = loop {
+        let found = reservation().await;
+        if found["edit"].is_object() {
+            break found;
+        }
+        assert!(Instant::now() < patience, "{found}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let of_edit = &held["edit"];
+    assert_eq!((&held["lines"][0]["held"], &of_edit["lines"][0]["held"]), (&json!(2), &json!(3)));
+    assert_eq!(of_edit["edit_id"], asked["edit_id"]);
+    let shown = ordinal(&["--address", &shop.address, "stock", "reservation", &id]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains(asked["edit_id"].as_str().unwrap()), "{shown}");
+    pause(&shop, "stock-answers", false).await;
+    answered(&shop, &id).await;
+    shop.settled().await;
+    let held = reservation().await;
+    assert_eq!((&held["lines"][0]["held"], held["edit"].is_object()), (&json!(5), false));
+    shop.close().await;
 }
 
 async fn an_edit_that_gets_no_answer_ends_and_holds_nothing(shop: Shop) {

@@ -139,9 +139,19 @@ pub fn reservation(out: &Output, reservation: &Value) {
         ("state", code(reservation, "state", "RESERVATION_STATE_")),
         ("missing", text(reservation, "missing_skus")),
     ]);
+    reserved_lines(out, &reservation["lines"]);
+    let edit = &reservation["edit"];
+    if edit.is_object() {
+        out.line("");
+        out.pairs([("for edit", text(edit, "edit_id"))]);
+        reserved_lines(out, &edit["lines"]);
+    }
+}
+
+fn reserved_lines(out: &Output, lines: &Value) {
     let head =
         ["line", "sku", "ordered", "held", "backordered", "released", "delivered", "restocked"];
-    let rows = items(&reservation["lines"]).map(|line| {
+    let rows = items(lines).map(|line| {
         vec![
             text(line, "line"),
             text(line, "sku"),
@@ -154,7 +164,7 @@ pub fn reservation(out: &Output, reservation: &Value) {
         ]
     });
     out.list(&head, rows, "no lines");
-    let parts = items(&reservation["lines"]).flat_map(|line| {
+    let parts = items(lines).flat_map(|line| {
         items(&line["locations"]).map(|part| {
             let [location, held, delivered, restocked] =
                 ["location", "held", "committed", "restocked"].map(|field| text(part, field));
