@@ -5,14 +5,15 @@ use std::time::Duration;
 use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
-    Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Scope, Sink as _,
-    Source, Transactional, follow_paced,
+    Busy, Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Pace, Pacing,
+    Scope, Sink as _, Source, Transactional, follow_paced,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::cores::Cores;
 use super::service::{Follower, Log};
 use crate::edge::admin::{FollowerEntry, ReadCursors};
 
@@ -20,15 +21,16 @@ use crate::edge::admin::{FollowerEntry, ReadCursors};
 const REFILL: u64 = 1_000;
 /// A source that takes longer to answer counts as unavailable.
 const HEADS_WITHIN: Duration = Duration::from_secs(2);
-/// The pause of followers that an order waits for. The first item after a quiet time is not
-/// delayed. Without a pause, items that arrive one by one would keep all cores busy with commits
-/// and round trips.
+/// The pause of followers that an order waits for, where the cores are busy. The first item after a
+/// quiet time is not delayed. Without a pause, items that arrive one by one would cost a commit and
+/// round trips each, of which others have use then.
 pub(super) const SOON: Duration = Duration::from_millis(5);
 /// The followers and other background tasks of this process.
 pub(super) struct Followers {
     tasks: TaskTracker,
     stop: CancellationToken,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    busy: Busy,
     entries: Vec<FollowerEntry>,
 }
 
@@ -37,7 +39,9 @@ impl Followers {
         stop: CancellationToken,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
-        Self { tasks: TaskTracker::new(), stop, now, entries: Vec::new() }
+        let cores = Cores::new();
+        let busy: Busy = Arc::new(move || cores.busy());
+        Self { tasks: TaskTracker::new(), stop, now, busy, entries: Vec::new() }
     }
 
     /// Runs a task until it is stopped.
@@ -86,10 +90,11 @@ impl Followers {
         };
         let (status, stop) = (entry.status.clone(), self.stop.clone());
         let returned = status.clone();
+        let pacing = Pacing::new(pace, Arc::clone(&self.busy));
         self.entries.push(entry);
         self.tasks.spawn(async move {
             // A broken source was logged and is in the status; other followers continue.
-            let _ = follow_paced(&*source, &mut sink, pace, scope, &status, &stop).await;
+            let _ = follow_paced(&*source, &mut sink, &pacing, scope, &status, &stop).await;
         });
         returned
     }
@@ -134,8 +139,9 @@ impl Followers {
             self.stop.clone(),
         );
         self.tasks.spawn(trimming);
+        let pacing = Pacing::new(Pace::WhileBusy(SOON), Arc::clone(&self.busy));
         self.tasks.spawn(async move {
-            let _ = follow_paced(&*source, &mut sink, SOON, scope, &status, &stop).await;
+            let _ = follow_paced(&*source, &mut sink, &pacing, scope, &status, &stop).await;
         });
     }
 

@@ -3,6 +3,7 @@
 
 mod building; // a process under construction
 mod clock; // whether the clock can be trusted
+mod cores; // how busy the cores are
 pub(crate) mod databases; // flags of the Postgres databases
 mod files; // locks and checks the files of an SQLite directory
 mod followers; // the followers and background tasks of a process

@@ -4,11 +4,10 @@
 //! Never here: the list of services (see `services`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use shared_events::contract::{Fact, Origin};
-use shared_events::stream::{Dialect, Source};
+use shared_events::stream::{Dialect, Pace, Source};
 use sqlx::migrate::Migrator;
 
 use super::building::Building;
@@ -80,7 +79,7 @@ pub struct Follower {
     /// The log that it follows.
     pub follows: Log,
     /// The pause between batches once it has caught up.
-    pub pace: Duration,
+    pub pace: Pace,
     /// Where it runs.
     pub scope: Runs,
 }

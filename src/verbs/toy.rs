@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use clap::Command;
 use serde_json::{Value, json};
 use shared_events::contract::{Fact, Origin};
-use shared_events::stream::{Blame, Handler, Tx};
+use shared_events::stream::{Blame, Handler, Pace, Tx};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ static TOY: Service = Service {
 const FOLLOWER: Follower = Follower {
     name: "toy",
     follows: Log::Facts(Origin::Orders),
-    pace: Duration::from_millis(5),
+    pace: Pace::Every(Duration::from_millis(5)),
     scope: Runs::Once,
 };
 

@@ -35,7 +35,9 @@ pub use database::{Database, DatabaseError, Dialect, POSTGRES_CONNECTIONS, Tx};
 pub use dead_letter::{
     DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, LETTERS_COUNTED, LettersWaiting,
 };
-pub use follow::{FollowError, FollowStatus, Sink, everything, follow, follow_paced};
+pub use follow::{
+    Busy, FollowError, FollowStatus, Pace, Pacing, Sink, everything, follow, follow_paced,
+};
 pub use handler::{Blame, Handler};
 pub use history::{Comparison, Finding, History, Place};
 pub use installation::{Contents, Installation};

@@ -1,7 +1,7 @@
 //! The loop: effect and cursor happen together, once, whatever fails on the way.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Subject, Timestamp};
 use shared_events::stream::{
     ActionsAsked, AskedBy, Batch, Blame, Candidacy, Cursors, Database, DeadLetterState,
-    DeadLetters, FollowStatus, Handler, Item, OperatorAction, Scope, Sink, Source, SourceError,
-    Transactional, Tx, Verb, everything, follow, follow_paced,
+    DeadLetters, FollowStatus, Handler, Item, OperatorAction, Pace, Pacing, Scope, Sink, Source,
+    SourceError, Transactional, Tx, Verb, everything, follow, follow_paced,
 };
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
@@ -457,8 +457,8 @@ impl Sink<Thing> for Paced {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_caught_up_follower_is_paced_but_not_after_a_pause() {
+/// When the batches came that became known at these times, in milliseconds.
+async fn came_at(pacing: &Pacing) -> Vec<u128> {
     let (began, came) = (tokio::time::Instant::now(), Arc::default());
     let caught_up = |millis| (Duration::from_millis(millis), false);
     let more = |millis| (Duration::from_millis(millis), true);
@@ -467,15 +467,31 @@ async fn a_caught_up_follower_is_paced_but_not_after_a_pause() {
     let source = Portions(Mutex::new(portions.into()), began);
     let mut sink = Paced(Arc::clone(&came), began);
     let (status, stop) = (FollowStatus::new("paced"), CancellationToken::new());
-    let pace = Duration::from_millis(20);
-    let following = follow_paced(&source, &mut sink, pace, everything(), &status, &stop);
+    let following = follow_paced(&source, &mut sink, pacing, everything(), &status, &stop);
     let ending = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         stop.cancel();
     };
     let (followed, ()) = tokio::join!(following, ending);
     followed.unwrap();
-    assert_eq!(*came.lock().unwrap(), [0, 20, 40, 40, 60, 1_000]);
+    came.lock().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caught_up_follower_is_paced_but_not_after_a_pause() {
+    let every = Pacing::new(Pace::Every(Duration::from_millis(20)), Arc::new(|| 0));
+    assert_eq!(came_at(&every).await, [0, 20, 40, 40, 60, 1_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_waiting_orders_is_paced_only_where_cores_are_busy() {
+    let busy = Arc::new(AtomicU32::new(1_000));
+    let asked = Arc::clone(&busy);
+    let cores = Arc::new(move || asked.load(Ordering::Relaxed));
+    let pacing = Pacing::new(Pace::WhileBusy(Duration::from_millis(20)), cores);
+    assert_eq!(came_at(&pacing).await, [0, 20, 40, 40, 60, 1_000]);
+    busy.store(500, Ordering::Relaxed);
+    assert_eq!(came_at(&pacing).await, [0, 0, 0, 0, 0, 1_000]);
 }
 
 /// sqlx counts a transaction once its BEGIN was answered; a caller cancelled before that must leave

@@ -7,7 +7,7 @@ use inventory_stream::{DISCREPANCIES_KEPT, Inventory, Reconciled};
 use service_edge::feed;
 use shared_events::contract::Origin;
 use shared_events::stream::redis::Redis;
-use shared_events::stream::{Database, Outbox};
+use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
@@ -51,8 +51,8 @@ const PUBLISHED: Published = Published {
 pub const STOCK: Follower = Follower {
     name: "stock",
     follows: Log::Facts(Origin::Orders),
-    // A batch is a dozen statements.
-    pace: Duration::from_millis(20),
+    // An order waits for it, and a batch is a dozen statements.
+    pace: Pace::WhileBusy(Duration::from_millis(20)),
     scope: Runs::Once,
 };
 

@@ -5,7 +5,7 @@ use notification::Notifications;
 use notification::grpc::FILE_DESCRIPTOR_SET;
 use service_edge::feed;
 use shared_events::contract::Origin;
-use shared_events::stream::Outbox;
+use shared_events::stream::{Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
@@ -49,7 +49,7 @@ pub const NOTIFICATIONS: Follower = Follower {
     name: "notifications",
     follows: Log::Facts(Origin::Orders),
     // Messages go to other systems.
-    pace: Duration::from_millis(250),
+    pace: Pace::Every(Duration::from_millis(250)),
     scope: Runs::Once,
 };
 

@@ -10,6 +10,7 @@ use order_actor::projections::{self, Deadlines, OrderSummaries};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
 use shared_events::contract::Origin;
+use shared_events::stream::Pace;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::calls::Rpc;
@@ -60,7 +61,7 @@ pub const SUMMARIES: Follower = Follower {
     name: OrderSummaries::FOLLOWER,
     follows: Log::Journal,
     // People read it.
-    pace: Duration::from_millis(100),
+    pace: Pace::Every(Duration::from_millis(100)),
     scope: Runs::ByShard,
 };
 
@@ -69,7 +70,7 @@ pub const DEADLINES: Follower = Follower {
     name: Deadlines::FOLLOWER,
     follows: Log::Journal,
     // Deadlines are minutes away. Those that open and close within one batch are never written.
-    pace: Duration::from_millis(250),
+    pace: Pace::Every(Duration::from_millis(250)),
     scope: Runs::ByShard,
 };
 
@@ -78,7 +79,7 @@ pub const STOCK_ANSWERS: Follower = Follower {
     name: "stock-answers",
     follows: Log::Facts(Origin::Inventory),
     // An order waits for it.
-    pace: SOON,
+    pace: Pace::WhileBusy(SOON),
     scope: Runs::ByShard,
 };
 

@@ -1,6 +1,8 @@
 mod agree; // whether reader and log have the same history
+mod pace; // how long a follower that keeps up rests; pure
 mod status; // what operators see of a follower
 
+pub use pace::{Busy, Pace, Pacing};
 pub use status::FollowStatus;
 
 use std::time::Duration;
@@ -92,18 +94,18 @@ pub async fn follow<T: Item>(
     status: &FollowStatus,
     stop: &CancellationToken,
 ) -> Result<(), FollowError> {
-    follow_paced(source, sink, Duration::ZERO, scope, status, stop).await
+    follow_paced(source, sink, &Pacing::none(), scope, status, stop).await
 }
 
-/// As [`follow`], with at least this time from the beginning of one batch to that of the next while
-/// no more than one is waiting: what can wait a little need not cost a commit per item.
+/// As [`follow`], with a pause between batches while no more than one is waiting: what can wait a
+/// little need not cost a commit per item.
 ///
 /// # Errors
 /// As [`follow`].
 pub async fn follow_paced<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
-    pace: Duration,
+    pacing: &Pacing,
     mut scope: watch::Receiver<Scope>,
     status: &FollowStatus,
     stop: &CancellationToken,
@@ -125,7 +127,7 @@ pub async fn follow_paced<T: Item>(
             agree_again(source, sink, &mut cursors, status).await
         };
         let stepped = match looked {
-            Ok(()) => step(source, sink, pace, &mut cursors, &mut scope, status, stop).await,
+            Ok(()) => step(source, sink, pacing, &mut cursors, &mut scope, status, stop).await,
             Err(failure) => Err(failure),
         };
         match stepped {
@@ -217,7 +219,7 @@ impl From<SourceError> for StepError {
 async fn step<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
-    pace: Duration,
+    pacing: &Pacing,
     known: &mut Option<Cursors>,
     scope: &mut watch::Receiver<Scope>,
     status: &FollowStatus,
@@ -262,12 +264,9 @@ async fn step<T: Item>(
     cursors.merge(&batch.through);
     status.moved(cursors);
     if !batch.more {
-        // A follower that keeps up works at most half of the time, as long as that delays nothing by
-        // more than its pace: under load its batches grow instead, and cost less an item.
-        let next = tokio::time::Instant::now() + began.elapsed().min(pace);
-        tokio::select! {
-            () = tokio::time::sleep_until(next.max(began + pace)) => {}
-            () = stop.cancelled() => {}
+        let pause = pacing.rest(began.elapsed());
+        if !pause.is_zero() {
+            rest(pause, stop).await;
         }
     }
     Ok(())
