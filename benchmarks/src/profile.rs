@@ -182,7 +182,8 @@ async fn reaction(lab: &Lab, time: Duration, rate: Option<u64>) -> anyhow::Resul
     let meter = Meter::start(lab, &cluster.processes()).await?;
     let (orders, remarks, how) = match rate {
         Some(rate) => {
-            let AtRate { placed, confirmed } = reaction::at_rate(&cluster, rate, time).await?;
+            let AtRate { placed, confirmed } =
+                reaction::at_rate(cluster.address(), rate, time).await?;
             let remark = |(what, took): (&str, &hdrhistogram::Histogram<u64>)| {
                 let at = |quantile| number(took.value_at_quantile(quantile)) / 1e3;
                 format!("To {what}: p50 {:.1} ms, p99 {:.1} ms.", at(0.5), at(0.99))
@@ -191,7 +192,8 @@ async fn reaction(lab: &Lab, time: Duration, rate: Option<u64>) -> anyhow::Resul
             (confirmed.len(), remarks, format!("{rate} a second"))
         }
         None => {
-            let orders = reaction::sustained(&cluster, time).await?.orders;
+            let orders =
+                reaction::sustained(cluster.address(), reaction::OPEN_MAX, time).await?.orders;
             (orders, Vec::new(), "as many as go through".to_owned())
         }
     };

@@ -7,6 +7,7 @@ mod followers; // 10: journal, Redis, service
 pub mod growth; // 7 and 9: what grows with a journal, and what should not
 mod hot_product; // 5: one product in all orders
 mod in_process; // 1: actors and journal
+mod one_process; // 16 and 17: to confirmed, in one process
 mod overload; // 15: too many calls, and one bad caller
 pub mod reaction; // 4: everything that follows an order
 mod sqlite; // 3: rows 1 and 2 on SQLite
@@ -17,7 +18,8 @@ use crate::measure::Pace;
 use crate::report::Row;
 
 /// Row numbers in the order in which they run; 7 and 9 share their journal.
-pub const NUMBERS: [&str; 11] = ["1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "15"];
+pub const NUMBERS: [&str; 13] =
+    ["1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "15", "16", "17"];
 
 /// Measures rows.
 ///
@@ -36,6 +38,8 @@ pub async fn measure(number: &str, lab: &Lab, pace: Pace) -> anyhow::Result<Vec<
         "8" => deadlines::measure(lab, pace).await,
         "10" => followers::measure(lab, pace).await,
         "15" => overload::measure(lab, pace).await,
+        "16" => one_process::steady(lab, pace).await,
+        "17" => one_process::in_flight(lab, pace).await,
         _ => anyhow::bail!("there is no row {number}; there are {}", NUMBERS.join(", ")),
     };
     Ok(vec![row?])

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,13 @@ use crate::lab::Lab;
 use crate::measure::{Latencies, OpenLoop, Pace, Spread, latencies, micros, number};
 use crate::report::{Bound, Row};
 use crate::subject::client::connect;
-use crate::subject::cluster::Cluster;
+use crate::subject::cluster::{Cluster, fill_shelves};
 use crate::work::request;
 
 /// Number of products.
-const PRODUCTS: u64 = 1_000;
+pub const PRODUCTS: u64 = 1_000;
 /// Orders waiting for stock at most, while the sustained rate is measured.
-const OPEN_MAX: usize = 2_000;
+pub const OPEN_MAX: usize = 2_000;
 /// Time limit for followers to catch up after the load.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(120);
 
@@ -43,7 +44,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     tokio::time::sleep(Duration::from_secs(pace.pick(10, 2))).await;
     for rate in [500, 1_000] {
         let time = Duration::from_secs(pace.pick(15, 3));
-        let at_rate = at_rate(&cluster, rate, time).await?;
+        let at_rate = at_rate(cluster.address(), rate, time).await?;
         let case = format!("{rate} orders/s, open loop");
         for (what, latencies, most) in [
             ("to placed", &at_rate.placed, 10.0),
@@ -57,7 +58,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         }
     }
     let seconds = Duration::from_secs(pace.pick(60, 5));
-    let sustained = sustained(&cluster, seconds).await?;
+    let sustained = sustained(cluster.address(), OPEN_MAX, seconds).await?;
     row.figure("sustained", "Ordinal", "orders/s", Spread::once(sustained.rate));
     row.goal(
         "orders/s sustained",
@@ -87,21 +88,20 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
 /// As [`measure`].
 pub async fn warm(lab: &Lab) -> anyhow::Result<Cluster> {
     let cluster = Cluster::start(lab).await?;
-    let skus: Vec<String> = (0..PRODUCTS).map(sku).collect();
-    cluster.fill_shelves(&skus).await?;
-    let _ = sustained(&cluster, Duration::from_secs(1)).await?;
+    fill_shelves(cluster.stock(), (0..PRODUCTS).map(sku)).await?;
+    let _ = sustained(cluster.address(), OPEN_MAX, Duration::from_secs(1)).await?;
     caught_up(&cluster).await?;
     Ok(cluster)
 }
 
-fn sku(number: u64) -> String {
+pub fn sku(number: u64) -> String {
     format!("SKU-{:04}", number % PRODUCTS)
 }
 
 /// Orders confirmed one after the other.
 pub struct Sustained {
     /// A second, within the time.
-    rate: f64,
+    pub rate: f64,
     /// With those confirmed after it.
     pub orders: u64,
 }
@@ -115,8 +115,8 @@ pub struct AtRate {
 }
 
 /// Confirmations, as a watching client receives them.
-async fn confirmations(cluster: &Cluster) -> anyhow::Result<mpsc::UnboundedReceiver<OrderId>> {
-    let mut orders = connect(cluster.address()).await?;
+async fn confirmations(address: SocketAddr) -> anyhow::Result<mpsc::UnboundedReceiver<OrderId>> {
+    let mut orders = connect(address).await?;
     let mut changes = orders.watch_orders(proto::WatchOrdersRequest::default()).await?.into_inner();
     // The first message gives the start: nothing after it is missed.
     changes.message().await?.context("the watch ended")?;
@@ -146,9 +146,13 @@ fn place(tag: u64, order_id: OrderId) -> proto::ExecuteCommandsRequest {
 ///
 /// # Errors
 /// As [`measure`].
-pub async fn sustained(cluster: &Cluster, time: Duration) -> anyhow::Result<Sustained> {
-    let mut confirmed = confirmations(cluster).await?;
-    let mut orders = connect(cluster.address()).await?;
+pub async fn sustained(
+    address: SocketAddr,
+    open_max: usize,
+    time: Duration,
+) -> anyhow::Result<Sustained> {
+    let mut confirmed = confirmations(address).await?;
+    let mut orders = connect(address).await?;
     let (commands, sent) = mpsc::channel(256);
     let mut answers = orders.execute_commands(ReceiverStream::new(sent)).await?.into_inner();
     let placed = tokio::spawn(async move {
@@ -160,7 +164,7 @@ pub async fn sustained(cluster: &Cluster, time: Duration) -> anyhow::Result<Sust
         }
         anyhow::Ok(())
     });
-    let open = Arc::new(Semaphore::new(OPEN_MAX));
+    let open = Arc::new(Semaphore::new(open_max));
     let (free, end) = (Arc::clone(&open), Instant::now() + time);
     let sending = tokio::spawn(async move {
         let mut tag = 0;
@@ -193,9 +197,9 @@ pub async fn sustained(cluster: &Cluster, time: Duration) -> anyhow::Result<Sust
 ///
 /// # Errors
 /// As [`measure`].
-pub async fn at_rate(cluster: &Cluster, rate: u64, time: Duration) -> anyhow::Result<AtRate> {
-    let mut confirmed = confirmations(cluster).await?;
-    let mut orders = connect(cluster.address()).await?;
+pub async fn at_rate(address: SocketAddr, rate: u64, time: Duration) -> anyhow::Result<AtRate> {
+    let mut confirmed = confirmations(address).await?;
+    let mut orders = connect(address).await?;
     let (commands, sent) = mpsc::channel(1_024);
     let mut answers = orders.execute_commands(ReceiverStream::new(sent)).await?.into_inner();
     let due_at = Arc::new(std::sync::Mutex::new(HashMap::new()));

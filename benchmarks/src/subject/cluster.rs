@@ -39,6 +39,25 @@ pub async fn call(client: &Client, method: &str, request: Value) -> anyhow::Resu
     client.call(method, request).await.map_err(|failure| anyhow::anyhow!("{method}: {failure}"))
 }
 
+/// Sets more stock of each product than can be sold.
+///
+/// # Errors
+/// Where stock does not answer.
+pub async fn fill_shelves(
+    stock: SocketAddr,
+    skus: impl Iterator<Item = String>,
+) -> anyhow::Result<()> {
+    let client = operator(stock).await?;
+    let skus: Vec<String> = skus.collect();
+    for skus in skus.chunks(500) {
+        let stock: Vec<Value> =
+            skus.iter().map(|sku| json!({"sku": sku, "onHand": "1000000000"})).collect();
+        let method = "inventory.v1.InventoryService/BatchSetStock";
+        call(&client, method, json!({ "requests": stock })).await?;
+    }
+    Ok(())
+}
+
 impl Cluster {
     /// Starts the three roles.
     ///
@@ -108,19 +127,9 @@ impl Cluster {
         self.orders.address
     }
 
-    /// Sets more stock of each product than can be sold.
-    ///
-    /// # Errors
-    /// Where stock does not answer.
-    pub async fn fill_shelves(&self, skus: &[String]) -> anyhow::Result<()> {
-        let client = operator(self.inventory.address).await?;
-        for skus in skus.chunks(500) {
-            let stock: Vec<Value> =
-                skus.iter().map(|sku| json!({"sku": sku, "onHand": "1000000000"})).collect();
-            let method = "inventory.v1.InventoryService/BatchSetStock";
-            call(&client, method, json!({ "requests": stock })).await?;
-        }
-        Ok(())
+    /// The address of stock.
+    pub const fn stock(&self) -> SocketAddr {
+        self.inventory.address
     }
 
     /// Ends it.
