@@ -2,26 +2,27 @@ use notification::ledger::{self, Filter};
 
 use super::laws;
 use super::report::{Law, Report};
-use super::stores::{One, PAGE, ROWS, Rest, readable};
+use super::stores::{Batch, PAGE, ROWS, Rest, readable};
 use crate::engine::services::notifications::{NOTIFICATIONS, SERVICE};
 
-/// Checks one order.
-pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Result<()> {
-    let database = one.stores.of(&SERVICE)?;
-    if one.handled(&NOTIFICATIONS) {
-        let filter = Filter { order_id: Some(one.order_id), ..Filter::default() };
-        let found = ledger::list(database, &filter, 0, u32::MAX).await;
-        if let Some(found) = readable(report, Law::NotificationsOnce, one.subject, found)? {
-            let facts = one.read_part(&NOTIFICATIONS).facts(&one.followers.fact_ids);
+/// Checks these orders.
+pub(super) async fn of_orders(report: &mut Report, batch: &Batch<'_>) -> anyhow::Result<()> {
+    let database = batch.stores.of(&SERVICE)?;
+    let (handled, ids) = batch.handled(&NOTIFICATIONS);
+    let mut messages = ledger::of_orders(database, &ids).await?;
+    let mut contacts = ledger::corrected_contacts(database, &ids).await?;
+    for one in handled {
+        let (subject, read_part) = (one.subject.as_str(), one.read_part(&NOTIFICATIONS));
+        let found = messages.remove(&one.order_id).unwrap_or_else(|| Ok(Vec::new()));
+        if let Some(found) = readable(report, Law::NotificationsOnce, subject, found)? {
+            let facts = read_part.facts(&one.followers.fact_ids);
             // Messages sent before the journal was set back were correct then.
             let found = found.into_iter().filter(|entry| !entry.gone && entry.resend_of.is_none());
             let sent = found.map(|entry| (entry.fact_id, entry.route));
-            laws::notifications(report, one.subject, &facts, sent);
+            laws::notifications(report, subject, &facts, sent);
         }
-        let found = ledger::corrected_contact(database.reader(), one.order_id).await;
-        if let Some(found) = readable(report, Law::ContactsAsOrders, one.subject, found)? {
-            laws::contact(report, one.subject, &one.read_part(&NOTIFICATIONS), found.as_ref());
-        }
+        let contact = contacts.remove(&one.order_id);
+        laws::contact(report, subject, &read_part, contact.as_ref());
     }
     Ok(())
 }

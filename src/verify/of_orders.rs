@@ -1,48 +1,62 @@
 use anyhow::Context as _;
+use order_actor::journal::UniqueKey;
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
 use order_actor::record::{name_of_key, order_of, unique_names};
 use shared_events::contract::Timestamp;
 
 use super::laws;
 use super::report::{Law, Report};
-use super::stores::{One, PAGE, ROWS, Rest, readable};
+use super::stores::{Batch, PAGE, ROWS, Rest, readable};
 use crate::engine::services::orders::{DEADLINES, SERVICE, SUMMARIES};
 
-/// Checks one order.
-pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Result<()> {
-    let database = one.stores.of(&SERVICE)?;
-    names(report, one).await?;
-    if one.handled(&SUMMARIES) {
-        let found = OrderSummaries::new(database.clone()).of_order(one.order_id).await;
-        if let Some(found) = readable(report, Law::SummariesAsReplayed, one.subject, found)? {
-            laws::summary(report, one.subject, &one.read_part(&SUMMARIES), found.as_ref());
+/// Checks these orders.
+pub(super) async fn of_orders(report: &mut Report, batch: &Batch<'_>) -> anyhow::Result<()> {
+    let database = batch.stores.of(&SERVICE)?;
+    names(report, batch).await?;
+    let (handled, ids) = batch.handled(&SUMMARIES);
+    let mut found = OrderSummaries::new(database.clone()).of_orders(&ids).await?;
+    for one in handled {
+        let row = found.remove(&one.order_id).transpose();
+        if let Some(row) = readable(report, Law::SummariesAsReplayed, &one.subject, row)? {
+            laws::summary(report, &one.subject, &one.read_part(&SUMMARIES), row.as_ref());
         }
     }
-    if one.handled(&DEADLINES) {
-        let found = Deadlines::new(database.clone()).of_order(one.order_id).await;
-        if let Some(found) = readable(report, Law::DeadlinesAsReplayed, one.subject, found)? {
-            laws::deadlines(report, one.subject, &one.read_part(&DEADLINES), found.as_ref());
+    let (handled, ids) = batch.handled(&DEADLINES);
+    let mut found = Deadlines::new(database.clone()).of_orders(&ids).await?;
+    for one in handled {
+        let row = found.remove(&one.order_id).transpose();
+        if let Some(row) = readable(report, Law::DeadlinesAsReplayed, &one.subject, row)? {
+            laws::deadlines(report, &one.subject, &one.read_part(&DEADLINES), row.as_ref());
         }
     }
     Ok(())
 }
 
-/// The names of an order are taken, and by it.
-async fn names(report: &mut Report, one: &One<'_>) -> anyhow::Result<()> {
-    let details = one.history.now().details();
-    let Some(names) = details.and_then(|details| details.terms.names.as_deref()) else {
+/// The names of each order are taken, and by it.
+async fn names(report: &mut Report, batch: &Batch<'_>) -> anyhow::Result<()> {
+    let mut named = Vec::new();
+    for one in batch.orders {
+        let details = one.history.now().details();
+        if let Some(names) = details.and_then(|details| details.terms.names.as_deref()) {
+            let keys = unique_names(names).context("names")?;
+            named.extend(keys.into_iter().map(|key| (one, key)));
+        }
+    }
+    if named.is_empty() {
         return Ok(());
-    };
-    for key in unique_names(names).context("names")? {
+    }
+    let keys: Vec<UniqueKey> = named.iter().map(|(_, key)| key.clone()).collect();
+    let holders = batch.stores.journal.holders_of(&keys).await.context("journal")?;
+    for (one, key) in named {
         report.check(Law::NamesAsReplayed);
-        let holder = one.stores.journal.holder_of(&key).await.context("journal")?;
+        let holder = holders.get(&key).copied();
         if holder.map(order_of) != Some(one.order_id) {
             let field = name_of_key(key.as_str()).field();
             let detail = match holder {
                 Some(other) => format!("its {field} belongs to order/{other}"),
                 None => format!("its {field} is free"),
             };
-            report.find(Law::NamesAsReplayed, one.subject, detail);
+            report.find(Law::NamesAsReplayed, &one.subject, detail);
         }
     }
     Ok(())

@@ -2,22 +2,24 @@ use inventory_stream::{reconcile, store};
 
 use super::laws;
 use super::report::{Law, Report};
-use super::stores::{One, PAGE, ROWS, Rest, readable};
+use super::stores::{Batch, PAGE, ROWS, Rest, readable};
 use crate::engine::services::inventory::{SERVICE, STOCK};
 use crate::engine::services::orders::STOCK_ANSWERS;
 
-/// Checks one order.
-pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Result<()> {
-    let database = one.stores.of(&SERVICE)?;
-    if one.handled(&STOCK) {
-        let found = store::get_reservation(database, one.order_id).await;
-        if let Some(found) = readable(report, Law::ReservationsAsOrders, one.subject, found)? {
+/// Checks these orders.
+pub(super) async fn of_orders(report: &mut Report, batch: &Batch<'_>) -> anyhow::Result<()> {
+    let (handled, ids) = batch.handled(&STOCK);
+    let mut found = store::get_reservations(batch.stores.of(&SERVICE)?, &ids).await?;
+    for one in handled {
+        let row = found.remove(&one.order_id).transpose();
+        let subject = one.subject.as_str();
+        if let Some(row) = readable(report, Law::ReservationsAsOrders, subject, row)? {
             let (read_part, confirmed_by) = (one.read_part(&STOCK), one.history.confirmed_by());
-            laws::reservation(report, one.subject, &read_part, confirmed_by, found.as_ref());
+            laws::reservation(report, subject, &read_part, confirmed_by, row.as_ref());
             let answers_read = one.followers.all_answers_read && one.handled(&STOCK_ANSWERS);
             let (read, now) = (read_part.order(), one.history.now());
-            laws::answer(report, one.subject, answers_read, (read, now), found.as_ref());
-            laws::backorders(report, one.subject, answers_read, (read, now), found.as_ref());
+            laws::answer(report, subject, answers_read, (read, now), row.as_ref());
+            laws::backorders(report, subject, answers_read, (read, now), row.as_ref());
         }
     }
     Ok(())

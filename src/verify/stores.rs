@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use indicatif::ProgressBar;
 use order_actor::journal::JournalError;
@@ -15,6 +16,10 @@ use super::{of_messages, of_orders, of_stock};
 use crate::engine::{Follower, Log, Published, Stores, services};
 
 pub(super) const PAGE: u32 = 500;
+/// Orders whose rows are read together, in one statement a table.
+const TOGETHER: usize = 256;
+/// Histories that are read at the same time; the journal on Postgres reads them in one statement.
+const HISTORIES: usize = 64;
 /// The subject of findings about unreadable rows of a table.
 pub(super) const ROWS: &str = "rows";
 
@@ -31,9 +36,10 @@ pub async fn check(stores: &Stores, progress: &ProgressBar) -> anyhow::Result<Re
     // By first position: orders near in time are near in the archive's files.
     let mut by_place: Vec<_> = orders.iter().map(|(order_id, place)| (*place, *order_id)).collect();
     by_place.sort_unstable();
-    for (_, order_id) in by_place {
-        order(&mut report, stores, &followers, order_id).await?;
-        progress.inc(1);
+    let by_place: Vec<OrderId> = by_place.into_iter().map(|(_, order_id)| order_id).collect();
+    for some in by_place.chunks(TOGETHER) {
+        together(&mut report, stores, &followers, some).await?;
+        progress.inc(u64::try_from(some.len()).unwrap_or(u64::MAX));
     }
     progress.finish_and_clear();
     let orders = known(stores, orders.into_keys().collect()).await?;
@@ -103,6 +109,8 @@ pub(super) fn published(stores: &Stores) -> impl Iterator<Item = Published> {
 /// The cursors of all followers, and the subjects of their dead letters.
 pub(super) struct Followers {
     cursors: BTreeMap<&'static str, Cursors>,
+    /// Of a follower that has read nothing.
+    none: Cursors,
     dead_letters: BTreeSet<(String, Subject)>,
     // Whether orders have read all of stock's answers. Their snapshot is the older one.
     pub(super) all_answers_read: bool,
@@ -115,6 +123,7 @@ impl Followers {
         let journal = stores.journal.heads().await.context("journal")?;
         let mut all = Self {
             cursors: BTreeMap::new(),
+            none: Cursors::default(),
             dead_letters: BTreeSet::new(),
             all_answers_read: false,
             fact_ids: FactIds::of(&stores.journal).await.context("journal")?,
@@ -152,8 +161,8 @@ impl Followers {
         Ok(all)
     }
 
-    fn cursors(&self, name: &str) -> Cursors {
-        self.cursors.get(name).cloned().unwrap_or_default()
+    fn cursors(&self, name: &str) -> &Cursors {
+        self.cursors.get(name).unwrap_or(&self.none)
     }
 
     /// Whether the follower has no dead letters about this order.
@@ -201,44 +210,47 @@ pub(super) fn readable<T>(
     }
 }
 
-async fn order(
+/// Checks these orders: of each its history, and then what every service holds of it.
+async fn together(
     report: &mut Report,
     stores: &Stores,
     followers: &Followers,
-    order_id: OrderId,
+    orders: &[OrderId],
 ) -> anyhow::Result<()> {
-    let subject = format!("order/{order_id}");
-    report.check(Law::HistoryLegal);
-    let replayed = match stores.journal.load(order_id).await {
-        Ok(stored) => History::replay(&stored),
-        Err(JournalError::Broken { detail, .. }) => Err(detail),
-        Err(error @ JournalError::StreamArchived { .. }) => {
-            report.unchecked.push(format!("{error}, meanwhile"));
-            return Ok(());
+    let mut loaded = futures::stream::iter(orders.iter().copied())
+        .map(|order_id| async move { (order_id, stores.journal.load(order_id).await) })
+        .buffered(HISTORIES);
+    let mut replayed = Vec::with_capacity(orders.len());
+    while let Some((order_id, stored)) = loaded.next().await {
+        let subject = format!("order/{order_id}");
+        report.check(Law::HistoryLegal);
+        let history = match stored {
+            Ok(stored) => History::replay(&stored),
+            Err(JournalError::Broken { detail, .. }) => Err(detail),
+            Err(error @ JournalError::StreamArchived { .. }) => {
+                report.unchecked.push(format!("{error}, meanwhile"));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match history {
+            Ok(history) => replayed.push(One { followers, history, order_id, subject }),
+            Err(detail) => report.find(Law::HistoryLegal, &subject, detail),
         }
-        Err(error) => return Err(error.into()),
-    };
-    let history = match replayed {
-        Ok(history) => history,
-        Err(detail) => {
-            report.find(Law::HistoryLegal, &subject, detail);
-            return Ok(());
-        }
-    };
-    let one = One { stores, followers, history: &history, order_id, subject: &subject };
+    }
+    let batch = Batch { stores, orders: &replayed };
     for laws in laws_here(stores) {
-        (laws.of_order)(report, &one).await?;
+        (laws.of_orders)(report, &batch).await?;
     }
     Ok(())
 }
 
 /// An order being checked.
 pub(super) struct One<'a> {
-    pub(super) stores: &'a Stores,
     pub(super) followers: &'a Followers,
-    pub(super) history: &'a History,
+    pub(super) history: History,
     pub(super) order_id: OrderId,
-    pub(super) subject: &'a str,
+    pub(super) subject: String,
 }
 
 impl One<'_> {
@@ -249,7 +261,23 @@ impl One<'_> {
 
     /// The part of its history that a follower has read.
     pub(super) fn read_part(&self, follower: &Follower) -> ReadPart<'_> {
-        self.history.read_part(&self.followers.cursors(follower.name))
+        self.history.read_part(self.followers.cursors(follower.name))
+    }
+}
+
+/// Orders that are checked together.
+pub(super) struct Batch<'a> {
+    pub(super) stores: &'a Stores,
+    pub(super) orders: &'a [One<'a>],
+}
+
+impl<'a> Batch<'a> {
+    /// Those about which a follower has no dead letters, and their ids.
+    pub(super) fn handled(&self, follower: &Follower) -> (Vec<&'a One<'a>>, Vec<OrderId>) {
+        let handled: Vec<&One<'_>> =
+            self.orders.iter().filter(|one| one.handled(follower)).collect();
+        let ids = handled.iter().map(|one| one.order_id).collect();
+        (handled, ids)
     }
 }
 
@@ -272,24 +300,24 @@ impl Rest<'_> {
 /// The laws of a service's rows, besides those of its followers' cursors and dead letters.
 struct Laws {
     service: &'static str,
-    of_order: for<'a> fn(&'a mut Report, &'a One<'a>) -> BoxFuture<'a, anyhow::Result<()>>,
+    of_orders: for<'a> fn(&'a mut Report, &'a Batch<'a>) -> BoxFuture<'a, anyhow::Result<()>>,
     of_rows: for<'a> fn(&'a mut Report, &'a Rest<'a>) -> BoxFuture<'a, anyhow::Result<()>>,
 }
 
 static LAWS: [Laws; 3] = [
     Laws {
         service: services::orders::SERVICE.name,
-        of_order: |report, one| Box::pin(of_orders::of_order(report, one)),
+        of_orders: |report, batch| Box::pin(of_orders::of_orders(report, batch)),
         of_rows: |report, rest| Box::pin(of_orders::of_rows(report, rest)),
     },
     Laws {
         service: services::inventory::SERVICE.name,
-        of_order: |report, one| Box::pin(of_stock::of_order(report, one)),
+        of_orders: |report, batch| Box::pin(of_stock::of_orders(report, batch)),
         of_rows: |report, rest| Box::pin(of_stock::of_rows(report, rest)),
     },
     Laws {
         service: services::notifications::SERVICE.name,
-        of_order: |report, one| Box::pin(of_messages::of_order(report, one)),
+        of_orders: |report, batch| Box::pin(of_messages::of_orders(report, batch)),
         of_rows: |report, rest| Box::pin(of_messages::of_rows(report, rest)),
     },
 ];

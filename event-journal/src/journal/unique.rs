@@ -1,5 +1,7 @@
 //! Which stream has which key.
 
+use std::collections::HashMap;
+
 use futures::future::try_join_all;
 
 use super::handle::Journal;
@@ -13,10 +15,27 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Unavailable`] where a database does not answer.
     pub async fn holder_of(&self, key: &UniqueKey) -> Result<Option<StreamId>, JournalError> {
-        let keys = std::slice::from_ref(key);
+        Ok(self.holders_of(std::slice::from_ref(key)).await?.remove(key))
+    }
+
+    /// The streams that have these keys, in whichever database they were taken; those that are
+    /// absent are free.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn holders_of(
+        &self,
+        keys: &[UniqueKey],
+    ) -> Result<HashMap<UniqueKey, StreamId>, JournalError> {
         let asked = self.databases().iter().map(|database| database.store.holders(keys));
-        let found = try_join_all(asked).await?;
-        Ok(found.iter().find_map(|holders| holders.get(key).copied()))
+        let mut holders = HashMap::new();
+        for found in try_join_all(asked).await? {
+            for (key, holder) in found {
+                // Of a key in two databases, the first counts.
+                holders.entry(key).or_insert(holder);
+            }
+        }
+        Ok(holders)
     }
 
     /// Keys with their streams, by key, after one of them, at most `limit` of each database.

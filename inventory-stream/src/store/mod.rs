@@ -22,8 +22,8 @@ pub use locations::{LOCATIONS_MAX, Location, PRIORITY_MAX, locations, set_locati
 use places::places;
 pub use places::{apply, lock};
 pub use reservations::{
-    forget_reservations, get_reservation, holders, list_reservations, reservations,
-    write_reservations,
+    forget_reservations, get_reservation, get_reservations, holders, list_reservations,
+    reservations, write_reservations,
 };
 pub use rule::set_backorder;
 use set::adjust;

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use shared_events::contract::{OrderId, Sku};
@@ -120,6 +120,26 @@ pub async fn get_reservation(
         .fetch_optional(database.reader())
         .await?;
     row.as_ref().map(|row| reservation(row, 0)).transpose()
+}
+
+/// The reservations of these orders, without a transaction; those that stock has no facts about are
+/// absent.
+///
+/// # Errors
+/// [`DatabaseError`]; of an impossible row, beside its order.
+pub async fn get_reservations(
+    database: &Database,
+    orders: &[OrderId],
+) -> Result<HashMap<OrderId, Result<Reservation, DatabaseError>>, DatabaseError> {
+    let select = "SELECT body, order_id FROM reservations";
+    let rows = database.rows_of(select, "order_id", orders).await?;
+    let of_row = |row: &AnyRow| {
+        let order_id: String = row.try_get(1)?;
+        let order_id = OrderId::recorded(&order_id)
+            .map_err(|_| DatabaseError::Corrupt("order of a reservation"))?;
+        Ok((order_id, reservation(row, 0)))
+    };
+    rows.iter().map(of_row).collect()
 }
 
 /// Reservations after one of them, by order id.

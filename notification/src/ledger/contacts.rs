@@ -1,6 +1,8 @@
+use std::collections::HashMap;
+
 use shared_events::contract::{Fact, FactBody, OrderFact, OrderHeader, OrderId};
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
-use sqlx::{Any, Executor};
+use sqlx::{Any, Executor, Row as _};
 
 use super::Entry;
 use crate::{Channel, Kind};
@@ -111,6 +113,30 @@ pub async fn corrected_contact<'e>(
     .fetch_optional(database)
     .await?;
     Ok(found.map(|(email, phone)| CorrectedContact { email, phone }))
+}
+
+/// The contact of each of these orders since its last correction, as [`corrected_contact`].
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn corrected_contacts(
+    database: &Database,
+    orders: &[OrderId],
+) -> Result<HashMap<OrderId, CorrectedContact>, DatabaseError> {
+    let select = "SELECT order_id, email, phone, position FROM corrected_contacts";
+    let rows = database.rows_of(select, "order_id", orders).await?;
+    let mut last: HashMap<OrderId, (i64, CorrectedContact)> = HashMap::new();
+    for row in &rows {
+        let order_id: String = row.try_get(0)?;
+        let order_id =
+            OrderId::recorded(&order_id).map_err(|_| DatabaseError::Corrupt("order id"))?;
+        let (contact, position): (_, i64) =
+            (CorrectedContact { email: row.try_get(1)?, phone: row.try_get(2)? }, row.try_get(3)?);
+        if last.get(&order_id).is_none_or(|(before, _)| *before < position) {
+            last.insert(order_id, (position, contact));
+        }
+    }
+    Ok(last.into_iter().map(|(order_id, (_, contact))| (order_id, contact)).collect())
 }
 
 /// Forgets corrections after a position of a shard, because the journal was set back to it.

@@ -1,8 +1,8 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use shared_events::contract::{NotificationId, OrderId};
 use shared_events::stream::{Database, DatabaseError};
-use sqlx::{Any, Executor};
+use sqlx::{Any, Executor, Row as _};
 
 use super::{COLUMNS, Entry, State, entry};
 use crate::templates::Kind;
@@ -29,6 +29,34 @@ pub async fn get<'e>(
     let sql = format!("SELECT {COLUMNS} FROM notifications WHERE notification_id = $1");
     let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database).await?;
     row.as_ref().map(entry).transpose()
+}
+
+/// The messages of these orders, oldest first; orders without any are absent.
+///
+/// # Errors
+/// [`DatabaseError`]; of an impossible row, in place of its order's messages.
+pub async fn of_orders(
+    database: &Database,
+    orders: &[OrderId],
+) -> Result<HashMap<OrderId, Result<Vec<Entry>, DatabaseError>>, DatabaseError> {
+    let select = format!("SELECT {COLUMNS} FROM notifications");
+    let rows = database.rows_of(&select, "order_id", orders).await?;
+    let mut found: HashMap<OrderId, Result<Vec<Entry>, DatabaseError>> = HashMap::new();
+    for row in &rows {
+        let order_id: String = row.try_get("order_id")?;
+        let order_id =
+            OrderId::recorded(&order_id).map_err(|_| DatabaseError::Corrupt("order id"))?;
+        let of_order = found.entry(order_id).or_insert_with(|| Ok(Vec::new()));
+        match (entry(row), &mut *of_order) {
+            (Ok(entry), Ok(entries)) => entries.push(entry),
+            (Err(error), Ok(_)) => *of_order = Err(error),
+            (_, Err(_)) => {}
+        }
+    }
+    for entries in found.values_mut().flatten() {
+        entries.sort_unstable_by_key(|entry| entry.serial);
+    }
+    Ok(found)
 }
 
 /// Which messages a list shows.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -110,6 +110,19 @@ impl Deadlines {
         row.as_ref().map(due_deadline).transpose()
     }
 
+    /// The open deadlines of these orders, those that have one.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; of an impossible row, beside its order.
+    pub async fn of_orders(
+        &self,
+        orders: &[OrderId],
+    ) -> Result<HashMap<OrderId, Result<DueDeadline, DatabaseError>>, DatabaseError> {
+        let select = "SELECT order_id, kind, due_at FROM deadlines";
+        let rows = self.database.rows_of(select, "order_id", orders).await?;
+        rows.iter().map(|row| Ok((order_of_row(row)?, due_deadline(row)))).collect()
+    }
+
     /// When the next deadline after this time is due.
     ///
     /// # Errors
@@ -131,15 +144,18 @@ impl Deadlines {
     }
 }
 
-fn due_deadline(row: &AnyRow) -> Result<DueDeadline, DatabaseError> {
+fn order_of_row(row: &AnyRow) -> Result<OrderId, DatabaseError> {
     let order_id: String = row.try_get(0)?;
+    OrderId::recorded(&order_id).map_err(|_| DatabaseError::Corrupt("order of a deadline"))
+}
+
+fn due_deadline(row: &AnyRow) -> Result<DueDeadline, DatabaseError> {
     let kind: String = row.try_get(1)?;
     let kind = DeadlineKind::all()
         .find(|known| known.code() == kind)
         .ok_or(DatabaseError::Corrupt("kind of a deadline"))?;
     Ok(DueDeadline {
-        order_id: OrderId::recorded(&order_id)
-            .map_err(|_| DatabaseError::Corrupt("order of a deadline"))?,
+        order_id: order_of_row(row)?,
         kind,
         due: Timestamp::from_micros(row.try_get(2)?),
     })

@@ -1,9 +1,12 @@
 //! Reads of the order summaries: which orders, and in which order.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use shared_events::contract::{CustomerId, OrderId, OrderNumber, Timestamp};
 use shared_events::stream::{DatabaseError, Dialect};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::order_summaries::{OrderSummaries, Summary, summary};
 use super::words::Word;
@@ -72,6 +75,24 @@ impl SummarySort {
 }
 
 impl OrderSummaries {
+    /// The summaries of these orders; those that the read model does not have are absent.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; of an impossible row, beside its order.
+    pub async fn of_orders(
+        &self,
+        orders: &[OrderId],
+    ) -> Result<HashMap<OrderId, Result<Summary, DatabaseError>>, DatabaseError> {
+        let rows = self.database.rows_of("SELECT * FROM order_summaries", "order_id", orders);
+        let of_row = |row: &AnyRow| {
+            let order_id: String = row.try_get("order_id")?;
+            let order_id = OrderId::recorded(&order_id)
+                .map_err(|_| DatabaseError::Corrupt("order of a summary"))?;
+            Ok((order_id, summary(row)))
+        };
+        rows.await?.iter().map(of_row).collect()
+    }
+
     /// Orders that match the filter, in its order, after a given one, at most `limit`. That one is
     /// given by the instant by which it is sorted, and its id.
     ///

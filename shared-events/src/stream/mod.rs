@@ -14,6 +14,7 @@ mod follow; // the loop
 mod handler; // port: apply a batch, or name the item at fault
 mod history; // the history of a log, and places that readers remember
 mod installation; // which SQLite files belong together
+mod keyed; // the rows of many keys, in one statement
 mod lease; // which of several processes runs a follower
 mod lease_thread; // a thread of its own for lease renewals
 mod migrated; // whether a snapshot's tables are those of this program

@@ -1,0 +1,26 @@
+use serde::Serialize;
+use sqlx::any::AnyRow;
+
+use super::{Database, DatabaseError};
+
+impl Database {
+    /// The rows of `select` (a SELECT with its FROM) in which this column has one of the keys, read
+    /// in one statement, in no order.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn rows_of<K: Serialize + Sync>(
+        &self,
+        select: &str,
+        column: &str,
+        keys: &[K],
+    ) -> Result<Vec<AnyRow>, DatabaseError> {
+        let keys = serde_json::to_string(keys).map_err(|_| DatabaseError::Corrupt("key"))?;
+        let one_of = self.sql(
+            "= ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+            "IN (SELECT value FROM json_each($1))",
+        );
+        let sql = format!("{select} WHERE {column} {one_of}");
+        Ok(sqlx::query(&sql).bind(keys).fetch_all(self.reader()).await?)
+    }
+}
