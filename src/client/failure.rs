@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::edge::tls::{NotConnected, TLS_ONLY};
+
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -138,6 +140,10 @@ impl std::error::Error for Failure {}
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        let status = match of_tls(&status) {
+            Some(what) => Status::unavailable(what),
+            None => status,
+        };
         Self::Status(Box::new(status))
     }
 }
@@ -146,6 +152,17 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Other(error)
     }
+}
+
+/// What is wrong between two processes of which one speaks TLS, if that is why there is no answer.
+pub(super) fn of_tls(status: &Status) -> Option<String> {
+    if let Some(why) = NotConnected::within(status) {
+        return why.is_tls().then(|| why.to_string());
+    }
+    let mut causes =
+        std::iter::successors(Some(status as &dyn std::error::Error), |error| error.source());
+    let refused = causes.any(|cause| cause.to_string().contains(TLS_ONLY));
+    refused.then(|| TLS_ONLY.to_owned())
 }
 
 /// An error and its causes, each once: many libraries repeat their cause in their own text.

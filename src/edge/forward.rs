@@ -54,7 +54,7 @@ impl Nodes for NodeChannels {
         if let Some(channel) = nodes.get(address) {
             return Some(channel.clone());
         }
-        let channel = peers::channel(&[format!("http://{address}")]).ok().flatten()?;
+        let channel = peers::channel(&[format!("http://{address}")], None).ok().flatten()?;
         nodes.insert(address.to_owned(), channel.clone());
         Some(channel)
     }

@@ -20,6 +20,7 @@ pub(crate) mod refusal; // gRPC statuses of this package's own services
 mod refusals; // delays answers to connections that are refused repeatedly
 mod shares; // fair shares of calls, streams and bytes per caller
 mod slots; // fair scheduling of calls by caller
+pub mod tls; // TLS for callers and to other processes
 pub(crate) mod web; // calls by HTTP with JSON
 
 pub use admission::Admission;
@@ -49,6 +50,7 @@ use admin::{AdminEdge, recorded_caller};
 use calls::Calls;
 use forward::Forwarding;
 use owned::Owned;
+use tls::ServerTls;
 
 /// Calls of one connection under way at a time (hyper's own default is 200).
 const CALLS_MAX: u32 = 128;
@@ -89,6 +91,8 @@ pub struct Services {
     pub numbers: Numbers,
     /// The limits of connections.
     pub bounds: Bounds,
+    /// TLS, if callers come by it.
+    pub tls: Option<ServerTls>,
     /// HTTP with JSON, in front of all.
     pub web: WebEdge,
 }
@@ -153,7 +157,7 @@ pub async fn serve(
         .layer(owned)
         .layer(services.forwarding)
         .service(routes.routes().prepare());
-    connections::serve(listener, stack, services.bounds, stop).await;
+    connections::serve(listener, stack, (services.bounds, services.tls), stop).await;
 }
 
 /// Serves other services behind the same stack as the engine's own, for comparisons.
@@ -167,7 +171,7 @@ pub async fn serve_routes(
     let access = (access, Arc::new(SystemClock) as Arc<dyn Clock>);
     let admission = Admission::new(access, calls, Shares::new(Numbers::default()), slots);
     let stack = ServiceBuilder::new().layer(admission).service(routes.prepare());
-    connections::serve(listener, stack, Bounds::default(), stop).await;
+    connections::serve(listener, stack, (Bounds::default(), None), stop).await;
 }
 
 async fn report_health(reporter: &HealthReporter, names: &[&str], ready: bool) {

@@ -57,7 +57,7 @@ impl Channels {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let mut channels = BTreeMap::new();
         for service in elsewhere(settings) {
-            let channel = peers::channel(settings.peers.at(service.name))?;
+            let channel = peers::channel(settings.peers.at(service.name), None)?;
             channels.extend(channel.map(|channel| (service.name, channel)));
         }
         Ok(Self(channels))

@@ -314,6 +314,7 @@ async fn nobody(address: &str) -> Client {
         address: Some(address.to_owned()),
         caller: None,
         token: None,
+        ca: None,
         timeout: Duration::from_secs(20),
     };
     Client::connect(&connection).await.unwrap()

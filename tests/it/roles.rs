@@ -128,6 +128,7 @@ async fn every_method_is_checked_for_every_role_and_without_one() {
             address: Some(shop.address.clone()),
             caller: None,
             token,
+            ca: None,
             timeout: Duration::from_secs(20),
         };
         Client::connect(&connection).await.unwrap()

@@ -98,6 +98,8 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     public_url: Vec<String>,
+    #[command(flatten, next_help_heading = "Access")]
+    pub(super) tls: super::tls::TlsArgs,
     /// Cancel orders that are not confirmed within this time; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
@@ -323,6 +325,7 @@ impl ServeArgs {
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));
         }
+        settings.tls = self.tls.server(&settings.clock)?;
         settings.trust_clock = self.trust_clock;
         settings.make_anew.clone_from(&self.make_anew);
         settings.database_connections = self.database_connections;
