@@ -96,13 +96,12 @@ impl Engine {
         calls.check()?;
         settings.access.begin().await?;
         let (stop_edge, stop_followers) = (CancellationToken::new(), CancellationToken::new());
-        if let Some(tls) = &settings.tls {
-            crate::tasks::spawn(tls.keep_fresh(stop_edge.clone())?);
-        }
+        settings.keep_certificates_fresh(&stop_edge)?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr()?;
+        settings.check_own_name(address);
         let time = Arc::clone(&settings.clock);
         let now: Now = Arc::new(move || time.now());
         let health = Health::new(Arc::clone(&now));

@@ -11,12 +11,12 @@ use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use order_actor::clock::Clock;
-use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::fresh::Fresh;
@@ -65,6 +65,31 @@ impl ClientTls {
         let made = Fresh::open("the TLS authority", paths, make);
         let made = made.with_context(|| named.unwrap_or_default())?;
         Ok(Self(Arc::new(made)))
+    }
+}
+
+impl ClientTls {
+    /// Looks at the files every 10 s and on SIGHUP, until stopped.
+    ///
+    /// # Errors
+    /// If the process cannot listen for signals.
+    pub(crate) fn keep_fresh(
+        &self,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
+        let mut hangup = super::hangups()?;
+        let made = Arc::clone(&self.0);
+        Ok(async move {
+            let looking = async {
+                loop {
+                    super::time_to_look(&clock, &mut hangup).await;
+                    let made = Arc::clone(&made);
+                    let _ = tokio::task::spawn_blocking(move || made.look()).await;
+                }
+            };
+            stop.run_until_cancelled(looking).await;
+        })
     }
 }
 
@@ -187,8 +212,8 @@ impl Service<Uri> for Connector {
 
 async fn connect(tls: &ClientTls, place: &Uri) -> io::Result<TlsStream<TcpStream>> {
     let host = place.host().unwrap_or_default();
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let name = super::server_name(host)?;
+    let host = super::without_brackets(host);
     let socket = TcpStream::connect((host, place.port_u16().unwrap_or(443))).await?;
     socket.set_nodelay(true)?;
     TlsConnector::from(tls.0.get()).connect(name, socket).await

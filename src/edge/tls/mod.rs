@@ -20,13 +20,37 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use order_actor::clock::Clock;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often the files are looked at.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
+
+/// Returns when files are to be looked at again: in 10 s, or on SIGHUP.
+async fn time_to_look(clock: &Arc<dyn Clock>, hangup: &mut Signal) {
+    tokio::select! {
+        () = clock.wait_until(clock.now().plus(LOOKED_AT_EVERY)) => {}
+        _ = hangup.recv() => {}
+    }
+}
+
+fn hangups() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("cannot listen for SIGHUP")
+}
+
+/// The host of an address without the brackets of IPv6.
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// What the certificate of a host must say.
+fn server_name(host: &str) -> std::io::Result<ServerName<'static>> {
+    ServerName::try_from(without_brackets(host).to_owned()).map_err(std::io::Error::other)
+}
 
 /// The cryptography of everything here.
 fn provider() -> Arc<CryptoProvider> {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use order_actor::clock::Clock;
 use rustls::ServerConfig;
-use rustls::server::ResolvesServerCert;
+use rustls::client::verify_server_name;
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ParsedCertificate, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::net::TcpStream;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::certificate::{Nearness, Validity};
 use super::fresh::{Fresh, When};
 use super::tally::Tally;
-use super::{LOOKED_AT_EVERY, Time, files, plaintext};
+use super::{Time, files, plaintext};
 
 /// A handshake ends within this, and so does the wait for its first byte.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -53,6 +55,7 @@ struct Inner {
 /// What is made of the files.
 struct Made {
     config: Arc<ServerConfig>,
+    certificate: CertificateDer<'static>,
     validity: Validity,
 }
 
@@ -76,13 +79,14 @@ fn config(key: CertifiedKey, clock: &Arc<dyn Clock>) -> anyhow::Result<ServerCon
 fn made(contents: &[Vec<u8>], clock: &Arc<dyn Clock>, when: When) -> anyhow::Result<Made> {
     let [cert, key, ..] = contents else { anyhow::bail!("a file is missing") };
     let key = files::pair(cert, key)?;
-    let validity = Validity::of(key.end_entity_cert().context("the certificate")?)?;
+    let certificate = key.end_entity_cert().context("the certificate")?.clone().into_owned();
+    let validity = Validity::of(&certificate)?;
     if let Some(why) = validity.invalid_at(clock.now()) {
         // An earlier one, which counts, is better than it.
         anyhow::ensure!(when == When::Start, "{why}");
         tracing::warn!("--tls-cert: {why}; callers will not accept it");
     }
-    Ok(Made { config: Arc::new(config(key, clock)?), validity })
+    Ok(Made { config: Arc::new(config(key, clock)?), certificate, validity })
 }
 
 impl ServerTls {
@@ -107,6 +111,15 @@ impl ServerTls {
         };
         tls.report();
         Ok(Self(Arc::new(tls)))
+    }
+
+    /// Whether the certificate has this name or address, by which others call the process.
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        let made = self.0.made.get();
+        let name = super::server_name(host).ok();
+        let certificate = ParsedCertificate::try_from(&made.certificate).ok();
+        name.zip(certificate)
+            .is_some_and(|(name, certificate)| verify_server_name(&certificate, &name).is_ok())
     }
 
     /// A connection after its handshake; none if it does not come to one, of which the client was
@@ -155,7 +168,7 @@ impl ServerTls {
         &self,
         stop: CancellationToken,
     ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
-        let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        let hangup = super::hangups()?;
         let inner = Arc::clone(&self.0);
         Ok(async move {
             stop.run_until_cancelled(inner.look_again(hangup)).await;
@@ -166,11 +179,7 @@ impl ServerTls {
 impl Inner {
     async fn look_again(self: Arc<Self>, mut hangup: Signal) {
         loop {
-            let next = self.clock.now().plus(LOOKED_AT_EVERY);
-            tokio::select! {
-                () = self.clock.wait_until(next) => {}
-                _ = hangup.recv() => {}
-            }
+            super::time_to_look(&self.clock, &mut hangup).await;
             let looking = Arc::clone(&self);
             let _ = tokio::task::spawn_blocking(move || looking.made.look()).await;
             self.report();

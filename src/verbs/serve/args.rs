@@ -291,7 +291,8 @@ impl ServeArgs {
         settings.public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
-        settings.peers = Peers { at: self.peers.addresses(), identity: self.identity()? };
+        settings.peers =
+            Peers { at: self.peers.addresses(), identity: self.identity()?, tls: None };
         settings.streams = self.streams.streams()?;
         if let Some(archive) = &self.archive {
             let name = archive.display();
@@ -326,6 +327,7 @@ impl ServeArgs {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));
         }
         settings.tls = self.tls.server(&settings.clock)?;
+        settings.peers.tls = self.tls.client(&self.peers, &settings.clock)?;
         settings.trust_clock = self.trust_clock;
         settings.make_anew.clone_from(&self.make_anew);
         settings.database_connections = self.database_connections;

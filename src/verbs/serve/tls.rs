@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use order_actor::clock::Clock;
 
-use crate::edge::tls::{ServerFiles, ServerTls};
+use crate::edge::tls::{ClientFiles, ClientTls, ServerFiles, ServerTls};
+use crate::engine::PeerArgs;
 
 /// Flags of TLS.
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,10 @@ pub struct TlsArgs {
     /// The private key of --tls-cert, a PEM file.
     #[arg(long, value_name = "FILE", env = "ORDINAL_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Accept certificates of other processes from the authorities in this PEM file [default: the
+    /// public ones].
+    #[arg(long, value_name = "FILE", env = "ORDINAL_PEER_CA", help_heading = "Several processes")]
+    peer_ca: Option<PathBuf>,
 }
 
 impl TlsArgs {
@@ -28,6 +33,26 @@ impl TlsArgs {
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
         let files = ServerFiles { cert: cert.clone(), key: key.clone() };
         ServerTls::open(files, Arc::clone(clock)).map(Some)
+    }
+
+    /// TLS to other processes, if callers come by it here or another process is reached by it.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or has no authority.
+    pub(super) fn client(
+        &self,
+        peers: &PeerArgs,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Option<ClientTls>> {
+        if !self.is_on() && !peers.have_tls() {
+            anyhow::ensure!(
+                self.peer_ca.is_none(),
+                "--peer-ca has no effect without --tls-cert and https:// addresses"
+            );
+            return Ok(None);
+        }
+        let files = ClientFiles { ca: self.peer_ca.clone() };
+        ClientTls::open(&files, Arc::clone(clock)).map(Some)
     }
 
     /// Whether callers come by TLS.
