@@ -38,6 +38,12 @@ pub struct Connection {
     /// [default: the public ones].
     #[arg(long, global = true, value_name = "FILE", env = "ORDINAL_CA")]
     pub ca: Option<PathBuf>,
+    /// Prove who calls by the client certificate in this PEM file, at an https:// address.
+    #[arg(long, global = true, value_name = "FILE", env = "ORDINAL_CERT", requires = "cert_key")]
+    pub cert: Option<PathBuf>,
+    /// The private key of --cert, a PEM file.
+    #[arg(long, global = true, value_name = "FILE", env = "ORDINAL_CERT_KEY", requires = "cert")]
+    pub cert_key: Option<PathBuf>,
     /// Wait this long for an answer, at most 30s.
     #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = timeout)]
     pub timeout: Duration,
@@ -48,7 +54,16 @@ impl Connection {
     #[must_use]
     pub fn new(address: String, caller: Caller) -> Self {
         let timeout = Duration::from_secs(5);
-        Self { address: Some(address), caller: Some(caller), token: None, ca: None, timeout }
+        let (ca, cert, cert_key) = (None, None, None);
+        Self {
+            address: Some(address),
+            caller: Some(caller),
+            token: None,
+            ca,
+            cert,
+            cert_key,
+            timeout,
+        }
     }
 
     /// The engine's address.
@@ -63,13 +78,18 @@ impl Connection {
     /// Usage if a file cannot be read, or would have no effect.
     pub fn tls(&self) -> Result<Option<ClientTls>, Failure> {
         if self.address().starts_with("https://") {
-            let files = ClientFiles { ca: self.ca.clone() };
+            let files = ClientFiles {
+                ca: self.ca.clone(),
+                pair: self.cert.clone().zip(self.cert_key.clone()),
+            };
             let tls = ClientTls::open(&files, Arc::new(SystemClock));
             return tls.map(Some).map_err(|error| Failure::usage(&error));
         }
-        if self.ca.is_some() {
-            let what = format!("--ca has no effect at {}: use https://", self.address());
-            return Err(Failure::Usage(what));
+        for (flag, file) in [("--ca", &self.ca), ("--cert", &self.cert)] {
+            if file.is_some() {
+                let what = format!("{flag} has no effect at {}: use https://", self.address());
+                return Err(Failure::Usage(what));
+            }
         }
         Ok(None)
     }

@@ -159,10 +159,26 @@ pub(super) fn of_tls(status: &Status) -> Option<String> {
     if let Some(why) = NotConnected::within(status) {
         return why.is_tls().then(|| why.to_string());
     }
-    let mut causes =
-        std::iter::successors(Some(status as &dyn std::error::Error), |error| error.source());
-    let refused = causes.any(|cause| cause.to_string().contains(TLS_ONLY));
-    refused.then(|| TLS_ONLY.to_owned())
+    let first = status as &dyn std::error::Error;
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    if texts.iter().any(|text| text.contains(TLS_ONLY)) {
+        return Some(TLS_ONLY.to_owned());
+    }
+    // A server that wants another client certificate says so after the handshake, or only closes.
+    let broke = match status.code() {
+        Code::Unknown => status.message() == "transport error",
+        // Before the call was sent.
+        Code::Cancelled => status.message() == "operation was canceled",
+        _ => false,
+    };
+    broke.then(|| {
+        let last = texts.last().map(String::as_str).unwrap_or_default();
+        format!(
+            "the connection broke ({last}); by TLS this may mean that the engine wants a client \
+             certificate of an authority that it knows (--cert, --cert-key)"
+        )
+    })
 }
 
 /// An error and its causes, each once: many libraries repeat their cause in their own text.

@@ -8,6 +8,7 @@ pub(crate) mod admin; // the admin service, for operators
 mod admission; // authentication, limits and slots in front of every call
 mod body; // request and response bodies, counted against limits
 pub(crate) mod calls; // all gRPC methods and the roles that may call them
+mod certificates; // callers that are known by their client certificate
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
@@ -21,6 +22,7 @@ mod refusals; // delays answers to connections that are refused repeatedly
 mod shares; // fair shares of calls, streams and bytes per caller
 mod slots; // fair scheduling of calls by caller
 pub mod tls; // TLS for callers and to other processes
+mod token_file; // the file of --tokens
 pub(crate) mod web; // calls by HTTP with JSON
 
 pub use admission::Admission;
@@ -48,6 +50,7 @@ use web_edge::WebEdge;
 use access::Access;
 use admin::{AdminEdge, recorded_caller};
 use calls::Calls;
+use certificates::Certified;
 use forward::Forwarding;
 use owned::Owned;
 use tls::ServerTls;
@@ -148,10 +151,12 @@ pub async fn serve(
     for keeping in access.running(&stop) {
         crate::tasks::spawn(keeping);
     }
+    let certified = Certified(access.holders());
     let owned = Owned::new(Arc::clone(&calls));
     let shares = Shares::new(services.numbers);
     let admission = Admission::new((access, clock), calls, shares, slots);
     let stack = ServiceBuilder::new()
+        .layer(certified)
         .layer(services.web)
         .layer(admission)
         .layer(owned)
@@ -168,9 +173,10 @@ pub async fn serve_routes(
     slots: Slots,
     stop: CancellationToken,
 ) {
+    let certified = Certified(access.holders());
     let access = (access, Arc::new(SystemClock) as Arc<dyn Clock>);
     let admission = Admission::new(access, calls, Shares::new(Numbers::default()), slots);
-    let stack = ServiceBuilder::new().layer(admission).service(routes.prepare());
+    let stack = ServiceBuilder::new().layer(certified).layer(admission).service(routes.prepare());
     connections::serve(listener, stack, (Bounds::default(), None), stop).await;
 }
 

@@ -315,6 +315,8 @@ async fn nobody(address: &str) -> Client {
         caller: None,
         token: None,
         ca: None,
+        cert: None,
+        cert_key: None,
         timeout: Duration::from_secs(20),
     };
     Client::connect(&connection).await.unwrap()

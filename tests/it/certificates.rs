@@ -9,7 +9,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType,
 };
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -48,6 +48,11 @@ impl Authority {
 
     /// One that counts from the beginning of a year to that of another.
     pub fn issue_for(&self, names: &[&str], (from, to): (i32, i32)) -> Pair {
+        self.issue_until(names, from, (to, 1, 1))
+    }
+
+    /// One that counts from the beginning of a year to that of a day.
+    pub fn issue_until(&self, names: &[&str], from: i32, to: (i32, u8, u8)) -> Pair {
         let (uris, names): (Vec<&str>, Vec<&str>) =
             names.iter().partition(|name| name.contains("://"));
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
@@ -57,7 +62,7 @@ impl Authority {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "test");
         params.not_before = rcgen::date_time_ymd(from, 1, 1);
-        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to.0, to.1, to.2);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
         Pair { cert, key: key.serialize_pem() }
@@ -78,12 +83,30 @@ impl Authority {
 
     /// A connection by TLS to this address, for a caller that knows the authority.
     pub async fn connect(&self, address: &str, protocols: &[&str]) -> TlsStream<TcpStream> {
+        self.connect_as(address, protocols, None).await
+    }
+
+    /// The same, with a client certificate.
+    pub async fn connect_as(
+        &self,
+        address: &str,
+        protocols: &[&str],
+        pair: Option<&Pair>,
+    ) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.ca).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().unwrap();
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match pair {
+            None => builder.with_no_client_auth(),
+            Some(Pair { cert, key }) => {
+                let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
         config.alpn_protocols = protocols.iter().map(|one| one.as_bytes().to_vec()).collect();
         let address = address.trim_start_matches("https://");
         let name = ServerName::try_from(address.rsplit_once(':').unwrap().0.to_owned()).unwrap();

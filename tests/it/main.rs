@@ -70,6 +70,7 @@ mod stock;
 mod stories;
 mod support;
 mod tls;
+mod tls_clients;
 mod tls_peers;
 mod tokens;
 mod usage;

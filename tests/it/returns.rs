@@ -376,6 +376,8 @@ async fn the_returns_desk_receives_and_does_nothing_else(mut shop: Shop) {
             caller: None,
             token: Some(token(name)),
             ca: None,
+            cert: None,
+            cert_key: None,
             timeout: Duration::from_secs(20),
         };
         Client::connect(&connection).await.unwrap()

@@ -291,7 +291,7 @@ async fn files_are_looked_at_every_ten_seconds_of_the_clock() {
     let files = authority.write("server", &authority.issue(&HERE));
     let mut shop = Shop::open(On::Sqlite).await;
     shop.stop().await;
-    let server = ServerFiles { cert: files.0.into(), key: files.1.into() };
+    let server = ServerFiles { cert: files.0.into(), key: files.1.into(), clients: None };
     let clock = shop.clock.clone();
     let (directory, at) = (shop.data(), clock.clone());
     let mut settings = ordinal::engine::Settings::new(ordinal::engine::Backend::Sqlite(directory));

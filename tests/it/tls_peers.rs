@@ -22,8 +22,8 @@ use crate::health::{ends_at_once, logged};
 use crate::nodes::{LEASE, databases, verified};
 use crate::support::{Engine, PATIENCE, free_port, ordinal, placing};
 
-const OPS: &str = "operators-have-this-token-of-32-characters";
-const PEER: &str = "processes-have-this-token-of-32-characters";
+pub const OPS: &str = "operators-have-this-token-of-32-characters";
+pub const PEER: &str = "processes-have-this-token-of-32-characters";
 
 /// A token file with an operator and a service.
 fn tokens(folder: &Path) -> String {
@@ -38,10 +38,10 @@ fn tokens(folder: &Path) -> String {
 }
 
 /// What every process of a test gets.
-struct Common(Vec<String>);
+pub struct Common(Vec<String>);
 
 impl Common {
-    fn new(url: &str, tokens: &str, authority: &Authority, files: &(String, String)) -> Self {
+    pub fn new(url: &str, tokens: &str, authority: &Authority, files: &(String, String)) -> Self {
         let mut all: Vec<String> = LEASE.map(str::to_owned).to_vec();
         let flags = [
             ("--database-url", url),
@@ -57,7 +57,7 @@ impl Common {
         Self(all)
     }
 
-    fn and<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+    pub fn and<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         self.0.iter().map(String::as_str).chain(more.iter().copied()).collect()
     }
 }

@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -31,7 +31,7 @@ use tower::Service;
 
 use crate::edge::body::ReadProgress;
 use crate::edge::refusals::Refusals;
-use crate::edge::tls::{Incoming, ServerTls};
+use crate::edge::tls::{ClientCertificate, Incoming, ServerTls};
 use crate::edge::{
     CALLS_MAX, CONNECTION_WINDOW, HEADERS_BYTES_MAX, KEEPALIVE_ANSWER, KEEPALIVE_EVERY,
     SEND_BUFFER_BYTES_MAX, STREAM_WINDOW,
@@ -108,6 +108,8 @@ pub(super) struct Connection {
     command_streams: AtomicUsize,
     /// Whether it carries one call at a time (HTTP/1.1).
     one_by_one: AtomicBool,
+    /// The client's certificate, if it has shown one.
+    pub(super) certificate: OnceLock<ClientCertificate>,
     /// Its refused calls.
     pub(super) refusals: Refusals,
     /// Cancelled when it is closed to make room for another.
@@ -129,6 +131,7 @@ impl Connection {
             begun: Mutex::default(),
             command_streams: AtomicUsize::new(0),
             one_by_one: AtomicBool::new(false),
+            certificate: OnceLock::new(),
             refusals: Refusals::default(),
             evicted: CancellationToken::new(),
         })
@@ -328,11 +331,13 @@ async fn opened(
         return None;
     }
     let Some(tls) = tls else { return Some(Incoming::Left(socket)) };
-    tokio::select! {
-        accepted = tls.accept(socket) => accepted,
-        () = connection.evicted.cancelled() => None,
-        () = stop.cancelled() => None,
-    }
+    let (accepted, certificate) = tokio::select! {
+        accepted = tls.accept(socket) => accepted?,
+        () = connection.evicted.cancelled() => return None,
+        () = stop.cancelled() => return None,
+    };
+    let _ = certificate.map(|certificate| connection.certificate.set(certificate));
+    Some(accepted)
 }
 
 async fn run<S>(socket: Incoming, connection: Arc<Connection>, service: S, stop: CancellationToken)

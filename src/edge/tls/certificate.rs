@@ -1,5 +1,5 @@
 use shared_events::contract::Timestamp;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// A certificate that ends within this is reported, 14 days.
 const SOON_MICROS: i64 = 14 * 24 * 60 * 60 * 1_000_000;
@@ -59,6 +59,47 @@ impl Validity {
 
     /// When it ends.
     pub(super) const fn ends(self) -> Timestamp {
+        self.ends
+    }
+}
+
+/// Who a client is, by its certificate, which the handshake has verified.
+#[derive(Clone, Debug)]
+pub(in crate::edge) struct ClientCertificate {
+    names: Vec<String>,
+    ends: Timestamp,
+}
+
+impl ClientCertificate {
+    /// Of a certificate in DER.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(super) fn of(der: &[u8]) -> anyhow::Result<Self> {
+        let unreadable = |_| anyhow::anyhow!("the certificate is not X.509");
+        let (_, parsed) = X509Certificate::from_der(der).map_err(unreadable)?;
+        let found = parsed.subject_alternative_name().ok().flatten();
+        let names = found.iter().flat_map(|found| &found.value.general_names);
+        let names = names.filter_map(|name| match name {
+            GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+            _ => None,
+        });
+        Ok(Self { names: names.collect(), ends: Validity::of(der)?.ends })
+    }
+
+    /// With these names.
+    #[cfg(test)]
+    pub(in crate::edge) fn new(names: &[&str], ends: Timestamp) -> Self {
+        Self { names: names.iter().map(|&name| name.to_owned()).collect(), ends }
+    }
+
+    /// Its alternative names: DNS names and URIs.
+    pub(in crate::edge) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    /// When it ends.
+    pub(in crate::edge) const fn ends(&self) -> Timestamp {
         self.ends
     }
 }

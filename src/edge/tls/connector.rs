@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use order_actor::clock::Clock;
+use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -27,6 +28,8 @@ use super::{Time, files};
 pub struct ClientFiles {
     /// The authorities whose certificates it accepts; by default the public ones.
     pub ca: Option<PathBuf>,
+    /// Its own certificate and key, for servers that ask for one.
+    pub pair: Option<(PathBuf, PathBuf)>,
 }
 
 /// TLS to other processes. Clones share it.
@@ -39,8 +42,13 @@ impl fmt::Debug for ClientTls {
     }
 }
 
-fn config(contents: &[Vec<u8>], clock: &Arc<dyn Clock>) -> anyhow::Result<ClientConfig> {
-    let roots = match contents {
+fn config(
+    contents: &[Vec<u8>],
+    has_ca: bool,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<ClientConfig> {
+    let (ca, pair) = contents.split_at(usize::from(has_ca).min(contents.len()));
+    let roots = match ca {
         [] => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         [ca, ..] => files::authorities(ca)?,
     };
@@ -48,7 +56,14 @@ fn config(contents: &[Vec<u8>], clock: &Arc<dyn Clock>) -> anyhow::Result<Client
     let builder = ClientConfig::builder_with_details(super::provider(), time)
         .with_safe_default_protocol_versions()
         .context("TLS")?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let builder = builder.with_root_certificates(roots);
+    let mut config = match pair {
+        [cert, key, ..] => {
+            let own = SingleCertAndKey::from(files::pair(cert, key)?);
+            builder.with_client_cert_resolver(Arc::new(own))
+        }
+        _ => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }
@@ -59,11 +74,16 @@ impl ClientTls {
     /// # Errors
     /// If a file cannot be read, or has no certificate.
     pub fn open(files: &ClientFiles, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let paths: Vec<PathBuf> = files.ca.iter().cloned().collect();
-        let named = files.ca.as_ref().map(|path| format!("the authority {}", path.display()));
-        let make = move |contents: &[Vec<u8>], _| config(contents, &clock);
-        let made = Fresh::open("the TLS authority", paths, make);
-        let made = made.with_context(|| named.unwrap_or_default())?;
+        let mut paths: Vec<PathBuf> = files.ca.iter().cloned().collect();
+        if let Some((cert, key)) = &files.pair {
+            crate::flags::secrets::warn_if_open("TLS key", key)?;
+            paths.extend([cert.clone(), key.clone()]);
+        }
+        let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        let has_ca = files.ca.is_some();
+        let make = move |contents: &[Vec<u8>], _| config(contents, has_ca, &clock);
+        let made = Fresh::open("TLS to other processes", paths, make);
+        let made = made.with_context(|| format!("the files of TLS ({})", named.join(", ")))?;
         Ok(Self(Arc::new(made)))
     }
 }

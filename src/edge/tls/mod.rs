@@ -14,6 +14,7 @@ pub use connector::{ClientFiles, ClientTls, Connector, NotConnected};
 pub use plaintext::TLS_ONLY;
 pub use server::{ServerFiles, ServerTls};
 
+pub(super) use certificate::ClientCertificate;
 pub(super) use server::Incoming;
 
 use std::fmt;

@@ -8,7 +8,9 @@ use order_actor::clock::Clock;
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::pki_types::CertificateDer;
-use rustls::server::{ParsedCertificate, ResolvesServerCert};
+use rustls::server::{
+    NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::net::TcpStream;
 use tokio::signal::unix::Signal;
@@ -18,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
-use super::certificate::{Nearness, Validity};
+use super::certificate::{ClientCertificate, Nearness, Validity};
 use super::fresh::{Fresh, When};
 use super::tally::Tally;
 use super::{Time, files, plaintext};
@@ -38,7 +40,12 @@ pub struct ServerFiles {
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// The authorities whose client certificates count, and whether a client must have one.
+    pub clients: Option<(PathBuf, bool)>,
 }
+
+/// A connection after its handshake, and the certificate that its client has shown.
+type Accepted = (Incoming, Option<ClientCertificate>);
 
 /// TLS for callers. Clones share it.
 #[derive(Clone)]
@@ -65,20 +72,44 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-fn config(key: CertifiedKey, clock: &Arc<dyn Clock>) -> anyhow::Result<ServerConfig> {
+fn config(
+    key: CertifiedKey,
+    clients: Option<(&[u8], bool)>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<ServerConfig> {
     let time = Arc::new(Time(Arc::clone(clock)));
     let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(key));
     let builder = ServerConfig::builder_with_details(super::provider(), time)
         .with_safe_default_protocol_versions()
         .context("TLS")?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+    let mut config = match clients {
+        None => builder.with_no_client_auth().with_cert_resolver(resolver),
+        Some((authorities, required)) => {
+            let roots = Arc::new(files::authorities(authorities)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, super::provider());
+            let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
+            let verifier = verifier.build().context("--client-ca")?;
+            let mut config =
+                builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+            // A session that is resumed would count longer than its certificate.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            config
+        }
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn made(contents: &[Vec<u8>], clock: &Arc<dyn Clock>, when: When) -> anyhow::Result<Made> {
-    let [cert, key, ..] = contents else { anyhow::bail!("a file is missing") };
+fn made(
+    contents: &[Vec<u8>],
+    required: bool,
+    clock: &Arc<dyn Clock>,
+    when: When,
+) -> anyhow::Result<Made> {
+    let [cert, key, more @ ..] = contents else { anyhow::bail!("a file is missing") };
     let key = files::pair(cert, key)?;
+    let clients = more.first().map(|authorities| (authorities.as_slice(), required));
     let certificate = key.end_entity_cert().context("the certificate")?.clone().into_owned();
     let validity = Validity::of(&certificate)?;
     if let Some(why) = validity.invalid_at(clock.now()) {
@@ -86,7 +117,7 @@ fn made(contents: &[Vec<u8>], clock: &Arc<dyn Clock>, when: When) -> anyhow::Res
         anyhow::ensure!(when == When::Start, "{why}");
         tracing::warn!("--tls-cert: {why}; callers will not accept it");
     }
-    Ok(Made { config: Arc::new(config(key, clock)?), certificate, validity })
+    Ok(Made { config: Arc::new(config(key, clients, clock)?), certificate, validity })
 }
 
 impl ServerTls {
@@ -95,13 +126,18 @@ impl ServerTls {
     /// # Errors
     /// If a file cannot be read, or they do not belong together.
     pub fn open(files: ServerFiles, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let ServerFiles { cert, key } = files;
+        let ServerFiles { cert, key, clients } = files;
+        let required = clients.as_ref().is_some_and(|(_, required)| *required);
         let of = |path: &PathBuf| path.display().to_string();
-        let named = format!("--tls-cert {} and --tls-key {}", of(&cert), of(&key));
+        let mut named = format!("--tls-cert {}, --tls-key {}", of(&cert), of(&key));
+        if let Some((ca, _)) = &clients {
+            named.push_str(&format!(", --client-ca {}", of(ca)));
+        }
         crate::flags::secrets::warn_if_open("TLS key", &key)?;
         let now = Arc::clone(&clock);
-        let make = move |contents: &[Vec<u8>], when| made(contents, &now, when);
-        let made = Fresh::open("the TLS certificate", vec![cert, key], make).context(named)?;
+        let make = move |contents: &[Vec<u8>], when| made(contents, required, &now, when);
+        let files = [cert, key].into_iter().chain(clients.map(|(ca, _)| ca)).collect();
+        let made = Fresh::open("the TLS certificate", files, make).context(named)?;
         let tls = Inner {
             made,
             clock,
@@ -124,7 +160,7 @@ impl ServerTls {
 
     /// A connection after its handshake; none if it does not come to one, of which the client was
     /// told.
-    pub(in crate::edge) async fn accept(&self, socket: TcpStream) -> Option<Incoming> {
+    pub(in crate::edge) async fn accept(&self, socket: TcpStream) -> Option<Accepted> {
         let accepted = timeout(HANDSHAKE_WITHIN, self.handshake(socket)).await;
         let failed = match accepted {
             Ok(Ok(accepted)) => return accepted,
@@ -138,7 +174,7 @@ impl ServerTls {
         None
     }
 
-    async fn handshake(&self, socket: TcpStream) -> io::Result<Option<Incoming>> {
+    async fn handshake(&self, socket: TcpStream) -> io::Result<Option<Accepted>> {
         let mut first = [0; 3];
         let length = socket.peek(&mut first).await?;
         let first = first.get(..length).unwrap_or_default();
@@ -156,7 +192,10 @@ impl ServerTls {
         }
         let acceptor = TlsAcceptor::from(Arc::clone(&self.0.made.get().config));
         let stream = acceptor.accept(socket).await?;
-        Ok(Some(Either::Right(Box::new(stream))))
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let shown = shown.map(|first| ClientCertificate::of(first)).transpose();
+        let shown = shown.map_err(io::Error::other)?;
+        Ok(Some((Either::Right(Box::new(stream)), shown)))
     }
 
     /// Looks at the files every 10 s and on SIGHUP, until stopped. Connections that are open keep

@@ -56,7 +56,11 @@ async fn what_strangers_cause_is_logged_once_a_minute() {
 async fn a_handshake_that_does_not_come_ends_after_ten_seconds() {
     let folder = tempfile::TempDir::new().unwrap();
     let (cert, key, _) = pair();
-    let files = ServerFiles { cert: folder.path().join("cert"), key: folder.path().join("key") };
+    let files = ServerFiles {
+        cert: folder.path().join("cert"),
+        key: folder.path().join("key"),
+        clients: None,
+    };
     std::fs::write(&files.cert, cert).unwrap();
     std::fs::write(&files.key, key).unwrap();
     let clock = ManualClock::new("2026-02-01T00:00:00Z".parse().unwrap());

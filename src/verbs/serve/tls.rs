@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use order_actor::clock::Clock;
 
+use crate::edge::access::Access;
 use crate::edge::tls::{ClientFiles, ClientTls, ServerFiles, ServerTls};
 use crate::engine::PeerArgs;
 
@@ -18,10 +19,35 @@ pub struct TlsArgs {
     /// The private key of --tls-cert, a PEM file.
     #[arg(long, value_name = "FILE", env = "ORDINAL_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Ask callers for a client certificate of the authorities in this PEM file; the names in it say
+    /// who calls, by [[certificates]] in the file of --tokens (docs/security.md).
+    #[arg(long, value_name = "FILE", env = "ORDINAL_CLIENT_CA", requires = "tls_cert")]
+    client_ca: Option<PathBuf>,
+    /// Refuse connections without such a certificate, also for health checks.
+    #[arg(long, env = "ORDINAL_CLIENT_CERT_REQUIRED", requires = "client_ca")]
+    client_cert_required: bool,
     /// Accept certificates of other processes from the authorities in this PEM file [default: the
     /// public ones].
     #[arg(long, value_name = "FILE", env = "ORDINAL_PEER_CA", help_heading = "Several processes")]
     peer_ca: Option<PathBuf>,
+    /// Prove to other processes who calls by the client certificate in this PEM file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ORDINAL_PEER_CERT",
+        help_heading = "Several processes",
+        requires = "peer_key"
+    )]
+    peer_cert: Option<PathBuf>,
+    /// The private key of --peer-cert, a PEM file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ORDINAL_PEER_KEY",
+        help_heading = "Several processes",
+        requires = "peer_cert"
+    )]
+    peer_key: Option<PathBuf>,
 }
 
 impl TlsArgs {
@@ -29,9 +55,21 @@ impl TlsArgs {
     ///
     /// # Errors
     /// If a file cannot be read, or certificate and key do not belong together.
-    pub(super) fn server(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<ServerTls>> {
+    pub(super) fn server(
+        &self,
+        access: &Access,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Option<ServerTls>> {
+        anyhow::ensure!(
+            self.client_ca.is_none() || matches!(access, Access::Tokens(_)),
+            "--client-ca has no effect without --tokens or an issuer: every caller is believed"
+        );
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
-        let files = ServerFiles { cert: cert.clone(), key: key.clone() };
+        let files = ServerFiles {
+            cert: cert.clone(),
+            key: key.clone(),
+            clients: self.client_ca.clone().map(|ca| (ca, self.client_cert_required)),
+        };
         ServerTls::open(files, Arc::clone(clock)).map(Some)
     }
 
@@ -45,13 +83,18 @@ impl TlsArgs {
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Option<ClientTls>> {
         if !self.is_on() && !peers.have_tls() {
-            anyhow::ensure!(
-                self.peer_ca.is_none(),
-                "--peer-ca has no effect without --tls-cert and https:// addresses"
-            );
+            for (flag, file) in [("--peer-ca", &self.peer_ca), ("--peer-cert", &self.peer_cert)] {
+                anyhow::ensure!(
+                    file.is_none(),
+                    "{flag} has no effect without --tls-cert and https:// addresses"
+                );
+            }
             return Ok(None);
         }
-        let files = ClientFiles { ca: self.peer_ca.clone() };
+        let files = ClientFiles {
+            ca: self.peer_ca.clone(),
+            pair: self.peer_cert.clone().zip(self.peer_key.clone()),
+        };
         ClientTls::open(&files, Arc::clone(clock)).map(Some)
     }
 
