@@ -29,6 +29,7 @@ pub mod verbs; // the command line
 
 pub use edge::access; // authentication and roles
 pub use edge::policy; // who may call a method
+pub use edge::tls; // TLS for callers and to other processes
 pub use edge::{Slots, take_descriptors};
 pub use engine::serve_routes;
 pub use engine::streams; // flags of the Redis streams

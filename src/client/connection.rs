@@ -1,18 +1,24 @@
 //! Flags for calling an engine: its address, the caller, the timeout.
 
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use order_actor::clock::SystemClock;
 use uuid::Uuid;
 
+use super::Failure;
 use super::parse::timeout;
+use crate::edge::tls::{ClientFiles, ClientTls};
 use crate::flags::address::Address;
 
 /// How to reach an engine, and as which caller.
 #[derive(Clone, Debug, Args)]
 pub struct Connection {
-    /// Call the engine at this address, HOST:PORT or http://HOST:PORT [default: 127.0.0.1:7400].
+    /// Call the engine at this address, HOST:PORT, http://HOST:PORT or, by TLS,
+    /// https://HOST:PORT [default: 127.0.0.1:7400].
     #[arg(long, global = true, value_name = "ADDRESS", env = "ORDINAL_ADDRESS", value_parser = Address::normal)]
     pub address: Option<String>,
     /// Call as this caller, ROLE:SUBJECT: ops:anna, service:shop or customer:UUID. Trusted only by
@@ -28,6 +34,16 @@ pub struct Connection {
         hide_env_values = true
     )]
     pub token: Option<String>,
+    /// Accept the certificate of an https:// address if it is from the authorities in this PEM file
+    /// [default: the public ones].
+    #[arg(long, global = true, value_name = "FILE", env = "ORDINAL_CA")]
+    pub ca: Option<PathBuf>,
+    /// Prove who calls by the client certificate in this PEM file, at an https:// address.
+    #[arg(long, global = true, value_name = "FILE", env = "ORDINAL_CERT", requires = "cert_key")]
+    pub cert: Option<PathBuf>,
+    /// The private key of --cert, a PEM file.
+    #[arg(long, global = true, value_name = "FILE", env = "ORDINAL_CERT_KEY", requires = "cert")]
+    pub cert_key: Option<PathBuf>,
     /// Wait this long for an answer, at most 30s.
     #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = timeout)]
     pub timeout: Duration,
@@ -38,13 +54,44 @@ impl Connection {
     #[must_use]
     pub fn new(address: String, caller: Caller) -> Self {
         let timeout = Duration::from_secs(5);
-        Self { address: Some(address), caller: Some(caller), token: None, timeout }
+        let (ca, cert, cert_key) = (None, None, None);
+        Self {
+            address: Some(address),
+            caller: Some(caller),
+            token: None,
+            ca,
+            cert,
+            cert_key,
+            timeout,
+        }
     }
 
     /// The engine's address.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.clone().unwrap_or_else(|| "http://127.0.0.1:7400".to_owned())
+    }
+
+    /// TLS to the engine; none if its address is not https.
+    ///
+    /// # Errors
+    /// Usage if a file cannot be read, or would have no effect.
+    pub fn tls(&self) -> Result<Option<ClientTls>, Failure> {
+        if self.address().starts_with("https://") {
+            let files = ClientFiles {
+                ca: self.ca.clone(),
+                pair: self.cert.clone().zip(self.cert_key.clone()),
+            };
+            let tls = ClientTls::open(&files, Arc::new(SystemClock));
+            return tls.map(Some).map_err(|error| Failure::usage(&error));
+        }
+        for (flag, file) in [("--ca", &self.ca), ("--cert", &self.cert)] {
+            if file.is_some() {
+                let what = format!("{flag} has no effect at {}: use https://", self.address());
+                return Err(Failure::Usage(what));
+            }
+        }
+        Ok(None)
     }
 }
 

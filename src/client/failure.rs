@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::edge::tls::{NotConnected, TLS_ONLY};
+
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -138,6 +140,10 @@ impl std::error::Error for Failure {}
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        let status = match of_tls(&status) {
+            Some(what) => Status::unavailable(what),
+            None => status,
+        };
         Self::Status(Box::new(status))
     }
 }
@@ -146,6 +152,33 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Other(error)
     }
+}
+
+/// What is wrong between two processes of which one speaks TLS, if that is why there is no answer.
+pub(super) fn of_tls(status: &Status) -> Option<String> {
+    if let Some(why) = NotConnected::within(status) {
+        return why.is_tls().then(|| why.to_string());
+    }
+    let first = status as &dyn std::error::Error;
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    if texts.iter().any(|text| text.contains(TLS_ONLY)) {
+        return Some(TLS_ONLY.to_owned());
+    }
+    // A server that wants another client certificate says so after the handshake, or only closes.
+    let broke = match status.code() {
+        Code::Unknown => status.message() == "transport error",
+        // Before the call was sent.
+        Code::Cancelled => status.message() == "operation was canceled",
+        _ => false,
+    };
+    broke.then(|| {
+        let last = texts.last().map(String::as_str).unwrap_or_default();
+        format!(
+            "the connection broke ({last}); by TLS this may mean that the engine wants a client \
+             certificate of an authority that it knows (--cert, --cert-key)"
+        )
+    })
 }
 
 /// An error and its causes, each once: many libraries repeat their cause in their own text.

@@ -20,6 +20,7 @@ use tonic::{Request, Status};
 
 use super::connection::Connection;
 use super::failure::Failure;
+use crate::edge::tls::{Connector, NotConnected};
 use crate::flags::address::Address;
 use crate::flags::similar;
 
@@ -56,9 +57,15 @@ impl Client {
             .map_err(|_| Failure::Usage(format!("--address {address} is not an address")))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
-        let channel = endpoint.connect().await.map_err(|_| {
-            Failure::from(Status::unavailable(format!("no engine answers at {address}")))
-        })?;
+        let connected = match connection.tls()? {
+            Some(tls) => {
+                let places = vec![endpoint.uri().clone()];
+                let connector = Connector::new(tls, places, CONNECT_TIMEOUT);
+                endpoint.connect_with_connector(connector).await
+            }
+            None => endpoint.connect().await,
+        };
+        let channel = connected.map_err(|error| no_engine(&address, &error))?;
         let pool = protos().map_err(Failure::Other)?;
         let grpc = tonic::client::Grpc::new(channel.clone());
         Ok(Self { channel, grpc, headers: headers(connection)?, timeout: connection.timeout, pool })
@@ -241,6 +248,15 @@ fn no_field(message: &MessageDescriptor, key: &str) -> String {
         Some(meant) => format!("unknown field; did you mean {meant}?"),
         None => format!("unknown field; the fields are {}", known.join(", ")),
     }
+}
+
+/// Nobody answers, or not somebody with the right certificate.
+fn no_engine(address: &str, error: &tonic::transport::Error) -> Failure {
+    let text = match NotConnected::within(error) {
+        Some(why) if why.is_tls() => why.to_string(),
+        _ => format!("no engine answers at {address}"),
+    };
+    Status::unavailable(text).into()
 }
 
 fn unavailable(error: tonic::transport::Error) -> Failure {

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use edge_auth::{Checked, Issuers, Wait};
 use order_actor::domain::{By, Role};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use shared_events::contract::{CustomerId, Reason, TextRule, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::calls::{Calls, Method};
+use super::certificates::Holders;
 use super::policy::Kind;
 use super::principal::{self, Principal};
 use super::refusal::refused;
@@ -35,6 +35,8 @@ pub enum Access {
 pub struct Tokens {
     /// Listed ones, by the hash of the token.
     listed: HashMap<[u8; 32], By>,
+    /// Callers known by their client certificate.
+    holders: Holders,
     issuers: Issuers,
 }
 
@@ -63,116 +65,14 @@ impl std::fmt::Debug for Access {
     }
 }
 
-/// A line of the token file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenLine {
-    token: String,
-    role: Role,
-    subject: String,
-    #[serde(default)]
-    scopes: Vec<Scope>,
-}
-
-/// A token given as its hash only, so that a reader of the file cannot call.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HashLine {
-    sha256: String,
-    role: Role,
-    subject: String,
-    #[serde(default)]
-    scopes: Vec<Scope>,
-}
-
-/// What a token is limited to. Only those of services have scopes; without one, a service may do
-/// all that its role may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Scope {
-    /// Read orders, and receive the goods of approved returns.
-    Returns,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenFile {
-    #[serde(default)]
-    tokens: Vec<TokenLine>,
-    #[serde(default)]
-    hashes: Vec<HashLine>,
-}
-
 /// SHA-256, which every system has a tool for. A fast hash suffices: tokens are random and too long
 /// to be guessed.
 pub(crate) fn hash_of(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Parses 64 hexadecimal digits.
-fn hash(digits: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(digits, &mut hash).ok()?;
-    Some(hash)
-}
-
-/// Describes an error in a token file without quoting the file: any text in it may be a token.
-fn wrong(error: &figment::Error) -> String {
-    use figment::error::Kind;
-    let path = &error.path;
-    let line = match path.get(1).and_then(|index| index.parse::<usize>().ok()) {
-        Some(index) if path.first().is_some_and(|table| table == "hashes") => {
-            format!("hash {}: ", index.saturating_add(1))
-        }
-        Some(index) => format!("token {}: ", index.saturating_add(1)),
-        None => String::new(),
-    };
-    let known = ["token", "sha256", "role", "subject", "scopes"]
-        .into_iter()
-        .find(|key| path.last().is_some_and(|last| last == key));
-    let field = known.unwrap_or("it");
-    let what = match &error.kind {
-        Kind::MissingField(name) => format!("{name} is missing"),
-        Kind::UnknownField(_, known) => {
-            format!("unknown key; the keys are {}", known.join(", "))
-        }
-        Kind::UnknownVariant(..) if path.iter().any(|part| part == "scopes") => {
-            "the only scope is returns".to_owned()
-        }
-        Kind::UnknownVariant(..) => "role is CUSTOMER, SERVICE or OPS".to_owned(),
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-            format!("{field} is not {expected}")
-        }
-        // The parser's text has the place in its first line and quotes the file after it.
-        Kind::Message(text) => match text.lines().next() {
-            Some(first) if first.starts_with("TOML parse error at line ") => {
-                format!(
-                    "{}: invalid TOML; tokens must be in quotes",
-                    first.replace("TOML parse error ", "")
-                )
-            }
-            _ => format!("{field} is invalid"),
-        },
-        _ => "it cannot be read".to_owned(),
-    };
-    format!("{line}{what}")
-}
-
-/// Shorter tokens could be guessed.
-const TOKEN_LEN_MIN: usize = 32;
 /// A subject is stored in every event that its holder causes.
 const SUBJECT_LEN_MAX: usize = 200;
-
-/// Checks that a token is too long to be guessed and valid in a header.
-fn check_token(token: &str) -> Result<(), String> {
-    if token.len() < TOKEN_LEN_MIN {
-        return Err(format!("it is shorter than {TOKEN_LEN_MIN} characters"));
-    }
-    let printable = token.bytes().all(|byte| byte.is_ascii_graphic());
-    printable
-        .then_some(())
-        .ok_or_else(|| "it has characters that are not allowed in a header".to_owned())
-}
 
 /// The caller that a token stands for.
 pub(super) fn holder(role: Role, subject: &str) -> Result<By, String> {
@@ -192,15 +92,6 @@ pub(super) fn holder(role: Role, subject: &str) -> Result<By, String> {
     }
 }
 
-/// The caller that a token with these scopes stands for.
-fn scoped(role: Role, subject: &str, scopes: &[Scope]) -> Result<By, String> {
-    match (holder(role, subject)?, scopes) {
-        (by, []) => Ok(by),
-        (By::Service(name), [Scope::Returns, ..]) => Ok(By::ReturnsDesk(name)),
-        _ => Err("scopes are for role SERVICE".to_owned()),
-    }
-}
-
 impl Access {
     /// Without tokens, for callers on this machine.
     #[must_use]
@@ -211,48 +102,31 @@ impl Access {
     /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role`
     /// (`CUSTOMER`, `SERVICE` or `OPS`) and `subject` (a customer id or a name), and of `[[hashes]]`
     /// with `sha256` (64 hexadecimal digits) instead of the token. A `SERVICE` may have `scopes`.
+    /// In `[[certificates]]` a name in a client certificate (`san`) stands for a caller.
     ///
     /// # Errors
     /// If the file cannot be read or an entry is invalid; never shows a token.
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
-        use figment::providers::{Format as _, Toml};
-        let named = |what: String| anyhow::anyhow!("token file {}: {what}", path.display());
-        let text = crate::flags::secrets::read("token file", path)?;
-        let file: TokenFile = figment::Figment::from(Toml::string(&text))
-            .extract()
-            .map_err(|error| named(wrong(&error)))?;
-        let mut tokens = HashMap::new();
-        for (number, line) in (1..).zip(file.tokens) {
-            let by = check_token(&line.token)
-                .and_then(|()| scoped(line.role, &line.subject, &line.scopes));
-            let by = by.map_err(|what| named(format!("token {number}: {what}")))?;
-            if tokens.insert(hash_of(&line.token), by).is_some() {
-                return Err(named(format!("token {number} is a duplicate")));
-            }
-        }
-        for (number, line) in (1..).zip(file.hashes) {
-            let wrong = |what: String| named(format!("hash {number}: {what}"));
-            let hash = hash(&line.sha256)
-                .ok_or_else(|| wrong("sha256 must have 64 hexadecimal digits".to_owned()))?;
-            let by = scoped(line.role, &line.subject, &line.scopes).map_err(wrong)?;
-            if tokens.insert(hash, by).is_some() {
-                return Err(wrong("its token is a duplicate".to_owned()));
-            }
-        }
-        if tokens.is_empty() {
-            return Err(named("it has no tokens, so nobody could call".to_owned()));
-        }
-        Ok(Self::Tokens(Arc::new(Tokens { listed: tokens, issuers: Issuers::default() })))
+        let (listed, holders) = super::token_file::read(path)?;
+        Ok(Self::Tokens(Arc::new(Tokens { listed, holders, issuers: Issuers::default() })))
     }
 
     /// By the tokens of these issuers, beside listed ones.
     #[must_use]
     pub fn and_issuers(self, issuers: Issuers) -> Self {
-        let listed = match self {
-            Self::Development => HashMap::new(),
-            Self::Tokens(tokens) => tokens.listed.clone(),
+        let (listed, holders) = match self {
+            Self::Development => (HashMap::new(), Holders::default()),
+            Self::Tokens(tokens) => (tokens.listed.clone(), tokens.holders.clone()),
         };
-        Self::Tokens(Arc::new(Tokens { listed, issuers }))
+        Self::Tokens(Arc::new(Tokens { listed, holders, issuers }))
+    }
+
+    /// The callers that are known by their client certificate.
+    pub(super) fn holders(&self) -> Holders {
+        match self {
+            Self::Development => Holders::default(),
+            Self::Tokens(tokens) => tokens.holders.clone(),
+        }
     }
 
     /// Fetches the keys of all issuers once.
@@ -344,7 +218,7 @@ impl Access {
                 let token = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
                 match token {
                     Some(token) => tokens.caller(token, now),
-                    None => Err(unknown().into()),
+                    None => Ok(tokens.holders.caller(headers, now)?.ok_or_else(unknown)?),
                 }
             }
             Self::Development => {

@@ -22,6 +22,7 @@ use tower::{Layer, Service, ServiceExt as _};
 use super::CallSlot;
 use super::peers;
 use super::refusal::{refused, unavailable};
+use super::tls::{ClientTls, NotConnected};
 
 /// A command is buffered until its owner is known: at most 1 MiB and its frame header.
 const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
@@ -44,17 +45,32 @@ pub struct Forwarding {
     nodes: Option<NodeChannels>,
 }
 
-/// Channels to other order nodes by address, created on first use.
+/// Channels to other order nodes by address, created on first use. By TLS only to a node whose
+/// certificate has the host of the address, as the journal's row of nodes says it: a caller's token
+/// goes to nobody else.
 #[derive(Clone, Default)]
-pub struct NodeChannels(Arc<Mutex<HashMap<String, Channel>>>);
+pub struct NodeChannels {
+    known: Arc<Mutex<HashMap<String, Channel>>>,
+    tls: Option<ClientTls>,
+}
+
+impl NodeChannels {
+    /// By TLS, or without it in clear text.
+    #[must_use]
+    pub fn new(tls: Option<ClientTls>) -> Self {
+        Self { known: Arc::default(), tls }
+    }
+}
 
 impl Nodes for NodeChannels {
     fn channel(&self, address: &str) -> Option<Channel> {
-        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nodes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = nodes.get(address) {
             return Some(channel.clone());
         }
-        let channel = peers::channel(&[format!("http://{address}")]).ok().flatten()?;
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{address}");
+        let channel = peers::channel(&[url], self.tls.as_ref()).ok().flatten()?;
         nodes.insert(address.to_owned(), channel.clone());
         Some(channel)
     }
@@ -194,7 +210,10 @@ async fn forward(
     match channel.oneshot(request).await {
         Ok(answer) => answer,
         Err(error) => {
-            tracing::warn!(%error, "a call could not be forwarded to its process");
+            match NotConnected::within(&error) {
+                Some(why) => tracing::warn!("a call could not be forwarded: {why}"),
+                None => tracing::warn!(%error, "a call could not be forwarded to its process"),
+            }
             // It may have arrived.
             let message = "the process that answers this is unavailable; the outcome is not known yet; \
                            ask again with the same order id or request id";

@@ -8,6 +8,7 @@ pub(crate) mod admin; // the admin service, for operators
 mod admission; // authentication, limits and slots in front of every call
 mod body; // request and response bodies, counted against limits
 pub(crate) mod calls; // all gRPC methods and the roles that may call them
+mod certificates; // callers that are known by their client certificate
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
@@ -20,6 +21,8 @@ pub(crate) mod refusal; // gRPC statuses of this package's own services
 mod refusals; // delays answers to connections that are refused repeatedly
 mod shares; // fair shares of calls, streams and bytes per caller
 mod slots; // fair scheduling of calls by caller
+pub mod tls; // TLS for callers and to other processes
+mod token_file; // the file of --tokens
 pub(crate) mod web; // calls by HTTP with JSON
 
 pub use admission::Admission;
@@ -47,8 +50,10 @@ use web_edge::WebEdge;
 use access::Access;
 use admin::{AdminEdge, recorded_caller};
 use calls::Calls;
+use certificates::Certified;
 use forward::Forwarding;
 use owned::Owned;
+use tls::ServerTls;
 
 /// Calls of one connection under way at a time (hyper's own default is 200).
 const CALLS_MAX: u32 = 128;
@@ -89,6 +94,8 @@ pub struct Services {
     pub numbers: Numbers,
     /// The limits of connections.
     pub bounds: Bounds,
+    /// TLS, if callers come by it.
+    pub tls: Option<ServerTls>,
     /// HTTP with JSON, in front of all.
     pub web: WebEdge,
 }
@@ -144,16 +151,18 @@ pub async fn serve(
     for keeping in access.running(&stop) {
         crate::tasks::spawn(keeping);
     }
+    let certified = Certified(access.holders());
     let owned = Owned::new(Arc::clone(&calls));
     let shares = Shares::new(services.numbers);
     let admission = Admission::new((access, clock), calls, shares, slots);
     let stack = ServiceBuilder::new()
+        .layer(certified)
         .layer(services.web)
         .layer(admission)
         .layer(owned)
         .layer(services.forwarding)
         .service(routes.routes().prepare());
-    connections::serve(listener, stack, services.bounds, stop).await;
+    connections::serve(listener, stack, (services.bounds, services.tls), stop).await;
 }
 
 /// Serves other services behind the same stack as the engine's own, for comparisons.
@@ -164,10 +173,11 @@ pub async fn serve_routes(
     slots: Slots,
     stop: CancellationToken,
 ) {
+    let certified = Certified(access.holders());
     let access = (access, Arc::new(SystemClock) as Arc<dyn Clock>);
     let admission = Admission::new(access, calls, Shares::new(Numbers::default()), slots);
-    let stack = ServiceBuilder::new().layer(admission).service(routes.prepare());
-    connections::serve(listener, stack, Bounds::default(), stop).await;
+    let stack = ServiceBuilder::new().layer(certified).layer(admission).service(routes.prepare());
+    connections::serve(listener, stack, (Bounds::default(), None), stop).await;
 }
 
 async fn report_health(reporter: &HealthReporter, names: &[&str], ready: bool) {

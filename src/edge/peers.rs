@@ -7,31 +7,49 @@ use anyhow::Context as _;
 pub use service_edge::feed::Identity;
 use tonic::transport::{Channel, Endpoint};
 
+use super::tls::{ClientTls, Connector};
 use crate::flags::address::Address;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// A peer that is cut off without closing its connection is noticed after twice this.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 
-/// A channel to the processes at these URLs; connects on first use. None without URLs.
+/// A channel to the processes at these URLs; connects on first use. None without URLs. By TLS it
+/// has one connection at a time, to the next of them each time.
 ///
 /// # Errors
-/// If one is not an address, or is https.
-pub fn channel(urls: &[String]) -> anyhow::Result<Option<Channel>> {
-    let endpoints = urls.iter().map(|url| endpoint(url)).collect::<anyhow::Result<Vec<_>>>()?;
+/// If one is not an address, if only some are https, or if they are and there is no TLS for them.
+pub fn channel(urls: &[String], tls: Option<&ClientTls>) -> anyhow::Result<Option<Channel>> {
+    let address = |url: &String| {
+        let address: Result<Address, String> = url.parse();
+        address.map_err(|what| anyhow::anyhow!("the address of another process {what}"))
+    };
+    let addresses = urls.iter().map(address).collect::<anyhow::Result<Vec<_>>>()?;
+    let endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<Vec<_>>>()?;
+    if addresses.iter().any(Address::is_tls) {
+        anyhow::ensure!(
+            addresses.iter().all(Address::is_tls),
+            "the addresses of a service are all https:// or all http://"
+        );
+        let tls = tls.context("https:// needs TLS")?.clone();
+        let places = endpoints.iter().map(|endpoint| endpoint.uri().clone()).collect();
+        let connector = Connector::new(tls, places, CONNECT_WITHIN);
+        return Ok(endpoints.first().map(|one| one.connect_with_connector_lazy(connector)));
+    }
     Ok(match endpoints.as_slice() {
         [] => None,
-        [one] => Some(one.connect_lazy()),
-        _ => Some(Channel::balance_list(endpoints.into_iter())),
+        [one] => Some(connect_timeout(one).connect_lazy()),
+        _ => Some(Channel::balance_list(endpoints.iter().map(connect_timeout))),
     })
 }
 
-fn endpoint(url: &str) -> anyhow::Result<Endpoint> {
-    let address: Address =
-        url.parse().map_err(|what| anyhow::anyhow!("the address of another process {what}"))?;
+fn connect_timeout(endpoint: &Endpoint) -> Endpoint {
+    endpoint.clone().connect_timeout(CONNECT_WITHIN)
+}
+
+fn endpoint(address: &Address) -> anyhow::Result<Endpoint> {
     let endpoint = Endpoint::from_shared(address.to_string()).context("address")?;
     Ok(endpoint
-        .connect_timeout(CONNECT_WITHIN)
         .http2_keep_alive_interval(KEEPALIVE_EVERY)
         .keep_alive_timeout(KEEPALIVE_EVERY)
         .keep_alive_while_idle(true))

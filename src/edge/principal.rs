@@ -20,23 +20,33 @@ pub(super) struct Principal {
     pub(super) by: By,
     /// What its token says, where an issuer signed it.
     identity: Option<Arc<Identity>>,
+    /// When its certificate ends, where that says who it is.
+    ends: Option<Timestamp>,
 }
 
 impl From<By> for Principal {
     fn from(by: By) -> Self {
-        Self { by, identity: None }
+        Self { by, identity: None, ends: None }
     }
 }
 
 impl Principal {
+    /// A caller whose certificate ends then.
+    pub(super) const fn until(by: By, ends: Timestamp) -> Self {
+        Self { by, identity: None, ends: Some(ends) }
+    }
+
     /// Whether its scopes, if its token has any, include the method's.
     pub(super) fn in_scope(&self, policy: &Policy, kind: Kind) -> bool {
         let scopes = self.identity.as_ref().and_then(|identity| identity.scopes.as_deref());
         policy.in_scope(kind, scopes)
     }
 
-    /// How long its token is still valid, if it ends.
+    /// How long its token or certificate is still valid, if it ends.
     pub(super) fn left(&self, now: Timestamp) -> Option<Duration> {
+        if let Some(ends) = self.ends {
+            return Some(ends.since(now));
+        }
         let expires = self.identity.as_ref()?.expires;
         let at = Timestamp::checked_from_micros(expires.saturating_mul(1_000_000))?;
         Some(at.since(now))
@@ -58,7 +68,7 @@ pub(super) fn of_identity(identity: Arc<Identity>) -> Result<Principal, Status> 
             return Err(refused.say(&format!("the token: {what}")));
         }
     };
-    Ok(Principal { by, identity: Some(identity) })
+    Ok(Principal { by, identity: Some(identity), ends: None })
 }
 
 /// The status for a token that is refused.

@@ -9,6 +9,7 @@ use web_edge::{Hosts, Routes, RoutesError, Settings, WebEdge};
 
 use super::access::Access;
 use super::calls::Calls;
+use super::certificates;
 
 /// Headers by which callers name themselves where nobody has a token.
 const CALLER: [HeaderName; 2] =
@@ -33,7 +34,7 @@ pub(crate) fn layer(
 ) -> Result<WebEdge, RoutesError> {
     let passed_headers = match access {
         Access::Development => CALLER.to_vec(),
-        Access::Tokens(_) => Vec::new(),
+        Access::Tokens(_) => vec![certificates::CALLER],
     };
     let access = access.clone();
     let subject = move |headers: &HeaderMap| {

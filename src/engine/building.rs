@@ -57,7 +57,8 @@ impl Channels {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let mut channels = BTreeMap::new();
         for service in elsewhere(settings) {
-            let channel = peers::channel(settings.peers.at(service.name))?;
+            let channel =
+                peers::channel(settings.peers.at(service.name), settings.peers.tls.as_ref())?;
             channels.extend(channel.map(|channel| (service.name, channel)));
         }
         Ok(Self(channels))
@@ -92,6 +93,9 @@ impl Building {
             Some(streams) => Some(Redis::new(&streams.redis)?),
             None => None,
         };
+        // Order nodes call each other as they are called themselves.
+        let by_tls = settings.tls.as_ref().and(settings.peers.tls.clone());
+        let nodes = NodeChannels::new(by_tls);
         Ok(Self {
             channels: Channels::new(&settings)?,
             followers: Followers::new(stop_followers, Arc::clone(&now)),
@@ -104,7 +108,7 @@ impl Building {
             alarms: Vec::new(),
             routes: Routes::builder(),
             slots: Slots::default(),
-            nodes: NodeChannels::default(),
+            nodes,
             orders: None,
             stop_edge,
         })

@@ -96,11 +96,13 @@ impl Engine {
         let calls = services::calls(settings.services);
         calls.check()?;
         settings.access.begin().await?;
+        let (stop_edge, stop_followers) = (CancellationToken::new(), CancellationToken::new());
+        settings.keep_certificates_fresh(&stop_edge)?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr()?;
-        let (stop_edge, stop_followers) = (CancellationToken::new(), CancellationToken::new());
+        settings.check_own_name(address);
         let time = Arc::clone(&settings.clock);
         let now: Now = Arc::new(move || time.now());
         let health = Health::new(Arc::clone(&now));
@@ -126,6 +128,7 @@ impl Engine {
             clock: Arc::clone(&settings.clock),
             numbers: settings.shares,
             bounds: settings.connections,
+            tls: settings.tls,
         };
         let serving = health.serving();
         let edge = crate::tasks::spawn(edge::serve(listener, services, serving, stop_edge.clone()));

@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use super::service::Service;
 use super::services::{self, Services};
 use crate::edge::peers::Identity;
+use crate::edge::tls::ClientTls;
 use crate::flags::address::Address;
 
 /// The addresses of the other services; each may be several processes.
@@ -14,6 +15,8 @@ pub struct Peers {
     pub at: BTreeMap<&'static str, Vec<String>>,
     /// This process's identity to them.
     pub identity: Identity,
+    /// TLS to those with https addresses, and to other order nodes if callers come by TLS here.
+    pub tls: Option<ClientTls>,
 }
 
 impl Peers {
@@ -34,6 +37,12 @@ impl PeerArgs {
     pub fn addresses(&self) -> BTreeMap<&'static str, Vec<String>> {
         let texts = |at: &Vec<Address>| at.iter().map(ToString::to_string).collect();
         self.0.iter().map(|(name, at)| (*name, texts(at))).collect()
+    }
+
+    /// Whether one is reached by TLS.
+    #[must_use]
+    pub fn have_tls(&self) -> bool {
+        self.0.values().flatten().any(Address::is_tls)
     }
 
     /// The id of a service's flag.

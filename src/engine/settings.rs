@@ -12,6 +12,7 @@ use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::projections::SearchBy;
 use shared_events::stream::POSTGRES_CONNECTIONS;
+use tokio_util::sync::CancellationToken;
 use web_edge::Hosts;
 
 use super::building::publisher;
@@ -20,6 +21,7 @@ use super::service::{Log, Role};
 use super::services::{self, Services};
 use super::streams::Streams;
 use crate::edge::access::Access;
+use crate::edge::tls::ServerTls;
 use crate::edge::{Bounds, Numbers};
 
 /// Where everything is stored.
@@ -101,6 +103,8 @@ pub struct Settings {
     pub access: Access,
     /// The names under which it answers by HTTP, besides addresses and `localhost`.
     pub public: Hosts,
+    /// TLS for callers; without it they come in clear text.
+    pub tls: Option<ServerTls>,
     /// The limits of callers.
     pub shares: Numbers,
     /// The limits of connections.
@@ -167,6 +171,7 @@ impl Settings {
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),
             public: Hosts::default(),
+            tls: None,
             shares: Numbers::default(),
             connections: Bounds::default(),
             limits: Limits::default(),
@@ -227,6 +232,33 @@ impl Settings {
              less than --lease ({length:?})"
         );
         Ok(())
+    }
+
+    /// Looks at the files of TLS while the process runs.
+    pub(super) fn keep_certificates_fresh(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        if let Some(tls) = &self.tls {
+            crate::tasks::spawn(tls.keep_fresh(stop.clone())?);
+        }
+        if let Some(tls) = &self.peers.tls {
+            crate::tasks::spawn(tls.keep_fresh(Arc::clone(&self.clock), stop.clone())?);
+        }
+        Ok(())
+    }
+
+    /// Warns if other order nodes would not accept this one's certificate.
+    pub(super) fn check_own_name(&self, listens: SocketAddr) {
+        let several = matches!(self.backend, Backend::Postgres(_))
+            && services::with_journal(self.services).is_some_and(|one| self.role.runs(one));
+        let address = self.node(listens).address;
+        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+        if let Some(tls) = self.tls.as_ref().filter(|_| several)
+            && !tls.is_for(host)
+        {
+            tracing::warn!(
+                "--tls-cert is not for {host}, by which other order nodes call this one: they will \
+                 not forward calls to it (--advertise)"
+            );
+        }
     }
 
     /// This order node's name and address for the others, given the address it listens on.

@@ -1,12 +1,11 @@
-//! Addresses of processes as people write them, with and without a scheme. https is refused: this
-//! program has no TLS.
+//! Addresses of processes as people write them, with and without a scheme.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
 
-/// The address of a gRPC server: `http://HOST:PORT`.
+/// The address of a gRPC server: `http://HOST:PORT`, or by TLS `https://HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(String);
 
@@ -17,24 +16,20 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "is not an address such as http://127.0.0.1:7400".to_owned();
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-        match scheme.to_ascii_lowercase().as_str() {
-            "" | "http" => {}
-            "https" => {
-                let why = "is https, and this program has no TLS: everything, including tokens, \
-                           would be sent in clear text; use http:// if that is intended";
-                return Err(why.to_owned());
-            }
+        let by = match scheme.to_ascii_lowercase().as_str() {
+            "" | "http" => "http",
+            "https" => "https",
             _ => return Err(wrong()),
-        }
+        };
         if rest.contains('@') {
             let why = "holds a user name or password, which is not supported; use a token";
             return Err(why.to_owned());
         }
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
-            return Err("holds a path; use only http://HOST:PORT".to_owned());
+            return Err(format!("holds a path; use only {by}://HOST:PORT"));
         }
-        let uri: Uri = format!("http://{authority}").parse().map_err(|_| wrong())?;
+        let uri: Uri = format!("{by}://{authority}").parse().map_err(|_| wrong())?;
         // For a host in brackets too, the port follows the colon after it.
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
         let behind = authority.get(host.len()..).unwrap_or_default();
@@ -44,11 +39,17 @@ impl FromStr for Address {
         if scheme.is_empty() && behind.is_empty() {
             return Err("has no port; an engine listens on 7400 by default".to_owned());
         }
-        Ok(Self(format!("http://{authority}")))
+        Ok(Self(format!("{by}://{authority}")))
     }
 }
 
 impl Address {
+    /// Whether it is reached by TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
     /// Parses an address and formats it in its normal form.
     ///
     /// # Errors
@@ -77,16 +78,16 @@ mod tests {
             ("HTTP://[::1]:7400", "http://[::1]:7400"),
             ("[::1]:7400", "http://[::1]:7400"),
             ("http://orders", "http://orders"),
+            ("https://127.0.0.1:7400", "https://127.0.0.1:7400"),
+            ("HTTPS://orders.example/", "https://orders.example"),
         ] {
             assert_eq!(text.parse::<Address>().map(|a| a.to_string()), Ok(expected.to_owned()));
         }
     }
 
     #[test]
-    fn an_address_with_ignored_parts_or_https_is_refused() {
+    fn an_address_with_ignored_parts_is_refused() {
         for (text, expected) in [
-            ("https://127.0.0.1:7400", "no TLS"),
-            ("HTTPS://127.0.0.1:7400", "no TLS"),
             ("http://127.0.0.1:7400/api", "path"),
             ("127.0.0.1:7400?x=1", "path"),
             ("http://anna:secret@127.0.0.1:7400", "password"),

@@ -51,7 +51,8 @@ const CALL_NO_ENGINE: [&[&str]; 12] = [
 const IGNORE_CONNECTION: [&[&str]; 2] = [&["completions"], &["version"]];
 
 /// Flags of [`crate::client::Connection`], by their ids.
-const CONNECTION: [&str; 5] = ["address", "caller", "token", "token_file", "timeout"];
+const CONNECTION: [&str; 8] =
+    ["address", "caller", "token", "token_file", "ca", "cert", "cert_key", "timeout"];
 
 /// Whether a verb calls no engine.
 pub fn calls_no_engine(path: &[&str]) -> bool {

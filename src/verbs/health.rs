@@ -20,7 +20,8 @@ pub async fn health(
     service: &str,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    let serving = serves(&connection.address(), service, connection.timeout).await?;
+    let (address, tls) = (connection.address(), connection.tls()?);
+    let serving = serves((&address, tls.as_ref()), service, connection.timeout).await?;
     let (reasons, notes) = details(connection, serving).await;
     let status = if serving { "SERVING" } else { "NOT_SERVING" };
     if out.json {

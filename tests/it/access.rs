@@ -314,6 +314,9 @@ async fn nobody(address: &str) -> Client {
         address: Some(address.to_owned()),
         caller: None,
         token: None,
+        ca: None,
+        cert: None,
+        cert_key: None,
         timeout: Duration::from_secs(20),
     };
     Client::connect(&connection).await.unwrap()

@@ -28,6 +28,9 @@ pub async fn with_token(address: &str, token: impl Into<String>) -> Client {
         address: Some(address.to_owned()),
         caller: None,
         token: Some(token.into()),
+        ca: None,
+        cert: None,
+        cert_key: None,
         timeout: Duration::from_secs(20),
     };
     Client::connect(&connection).await.unwrap()

@@ -55,7 +55,8 @@ pub fn logged(before: &[&str], flags: &[&str], log: &Path) -> Engine {
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let said = || fs::read_to_string(log).unwrap();
     let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", said()));
-    let address = format!("http://{}", told["listening"].as_str().unwrap());
+    let scheme = if told["tls"] == json!(true) { "https" } else { "http" };
+    let address = format!("{scheme}://{}", told["listening"].as_str().unwrap());
     Engine { process, address }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -30,9 +32,13 @@ impl Answer {
     }
 }
 
+/// What a connection goes over.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 /// A connection.
 pub struct Http {
-    stream: BufStream<TcpStream>,
+    stream: BufStream<Box<dyn Stream>>,
     host: String,
 }
 
@@ -42,6 +48,11 @@ impl Http {
         let host = address.trim_start_matches("http://").to_owned();
         let stream = TcpStream::connect(&host).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(Box::new(stream), host)
+    }
+
+    /// Over a connection to this host.
+    pub fn over(stream: Box<dyn Stream>, host: String) -> Self {
         Self { stream: BufStream::new(stream), host }
     }
 

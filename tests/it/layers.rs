@@ -278,7 +278,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),
     ("hyper", &["src/edge/connections/"]),
-    ("hyper_util", &["src/edge/connections/"]),
+    ("hyper_util", &["src/edge/connections/", "src/edge/tls/connector.rs"]),
+    ("tokio_rustls", &["src/edge/tls/"]),
+    ("x509_parser", &["src/edge/tls/certificate.rs"]),
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];
 

@@ -12,7 +12,8 @@ use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal, placing}
 use crate::wire::{Wire, within};
 
 /// Short for a test; leases decide only how soon others take over.
-const LEASE: [&str; 6] = ["--lease", "1500ms", "--lease-renew", "300ms", "--lease-self-stop", "1s"];
+pub const LEASE: [&str; 6] =
+    ["--lease", "1500ms", "--lease-renew", "300ms", "--lease-self-stop", "1s"];
 
 pub fn databases<const N: usize>() -> (tokio::runtime::Runtime, [TestDatabase; N]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();

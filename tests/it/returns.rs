@@ -375,6 +375,9 @@ async fn the_returns_desk_receives_and_does_nothing_else(mut shop: Shop) {
             address: Some(shop.address.clone()),
             caller: None,
             token: Some(token(name)),
+            ca: None,
+            cert: None,
+            cert_key: None,
             timeout: Duration::from_secs(20),
         };
         Client::connect(&connection).await.unwrap()

@@ -128,6 +128,9 @@ async fn every_method_is_checked_for_every_role_and_without_one() {
             address: Some(shop.address.clone()),
             caller: None,
             token,
+            ca: None,
+            cert: None,
+            cert_key: None,
             timeout: Duration::from_secs(20),
         };
         Client::connect(&connection).await.unwrap()

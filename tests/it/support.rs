@@ -13,7 +13,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Runs the binary to its end.
 pub fn ordinal(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ordinal"));
-    for variable in ["ORDINAL_ADDRESS", "ORDINAL_AS", "ORDINAL_TOKEN", "RUST_LOG"] {
+    for variable in ["ORDINAL_ADDRESS", "ORDINAL_AS", "ORDINAL_CA", "ORDINAL_TOKEN", "RUST_LOG"] {
         command.env_remove(variable);
     }
     command.args(arguments).stdin(Stdio::null()).output().unwrap()
@@ -63,7 +63,8 @@ impl Engine {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let started: Value = serde_json::from_str(&line).expect("the engine did not start");
-        let address = format!("http://{}", started["listening"].as_str().unwrap());
+        let scheme = if started["tls"] == json!(true) { "https" } else { "http" };
+        let address = format!("{scheme}://{}", started["listening"].as_str().unwrap());
         Self { process, address }
     }
 

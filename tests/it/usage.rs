@@ -66,16 +66,19 @@ fn a_scheme_is_optional_and_https_is_never_called_in_clear_text() {
     assert!(!told.contains("geheim"), "{told}");
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
     let https = format!("https://{}", listener.local_addr().unwrap());
-    let data = directory.path().join("other");
-    let data = data.to_str().unwrap();
-    refused(&["--token", &"t".repeat(32), "--address", &https, "order", "list"], "no TLS");
-    refused(&["--address", &https, "health"], "no TLS");
-    for flag in ["--inventory-at", "--notifications-at", "--orders-at"] {
-        refused(&["serve", "--data", data, flag, &https], "no TLS");
-    }
-    assert!(listener.accept().is_err(), "somebody was spoken to");
+    let listening = std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        let _ = listener.accept().unwrap().0.read_to_end(&mut heard);
+        heard
+    });
+    let token = "t".repeat(32);
+    let output = ordinal(&["--token", &token, "--address", &https, "order", "list"]);
+    assert_eq!(output.status.code(), Some(3), "{}", error(&output));
+    let heard = listening.join().unwrap();
+    // A handshake, and nothing after it.
+    assert_eq!(heard[..2], [22, 3]);
+    assert!(!String::from_utf8_lossy(&heard).contains(&token));
 }
 
 /// Behind a proxy everybody would be believed.
@@ -601,7 +604,7 @@ fn errors_in_a_settings_file_never_repeat_its_content() {
         ("orders-at = \"127.0.0.1:1\"", "runs everything"),
         ("without-stock = 3", "without-stock must be true or false"),
         ("lease = 5", "--lease <DURATION>: the value is not a duration"),
-        ("inventory-at = \"https://x:1\"", "no TLS"),
+        ("tls-cert = \"cert.pem\"", "--tls-key"),
         ("data = \"x\"\ndatabase-url = \"postgres://x/y\"", "cannot be used with"),
     ] {
         let told = serve(text);

@@ -45,8 +45,8 @@ const SMALL_BYTES_MAX: usize = 16 * 1024;
 const DISCARD_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Headers that authenticate a caller, and the trace context.
-const CALLER_HEADERS: [&str; 4] =
-    ["authorization", "ordinal-role", "ordinal-subject", "traceparent"];
+const CALLER_HEADERS: [&str; 5] =
+    ["authorization", "ordinal-caller", "ordinal-role", "ordinal-subject", "traceparent"];
 
 /// Executes the commands of a stream, until the stream, its client or the engine ends.
 pub(super) fn answers(

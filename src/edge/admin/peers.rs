@@ -69,7 +69,7 @@ pub(super) fn is_forwarded<T>(request: &Request<T>) -> bool {
 /// A request to another process on behalf of this caller.
 pub(super) fn forwarded<T, U>(asked: &Request<T>, message: U) -> Request<U> {
     let mut request = Request::new(message);
-    for name in ["authorization", "ordinal-role", "ordinal-subject"] {
+    for name in ["authorization", "ordinal-caller", "ordinal-role", "ordinal-subject"] {
         if let Some(value) = asked.metadata().get(name) {
             request.metadata_mut().insert(name, value.clone());
         }

@@ -11,13 +11,13 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::Either;
 use http::Request;
-use hyper::body::Incoming;
+use hyper::body::Incoming as Receiving;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,6 +31,7 @@ use tower::Service;
 
 use crate::edge::body::ReadProgress;
 use crate::edge::refusals::Refusals;
+use crate::edge::tls::{ClientCertificate, Incoming, ServerTls};
 use crate::edge::{
     CALLS_MAX, CONNECTION_WINDOW, HEADERS_BYTES_MAX, KEEPALIVE_ANSWER, KEEPALIVE_EVERY,
     SEND_BUFFER_BYTES_MAX, STREAM_WINDOW,
@@ -107,6 +108,8 @@ pub(super) struct Connection {
     command_streams: AtomicUsize,
     /// Whether it carries one call at a time (HTTP/1.1).
     one_by_one: AtomicBool,
+    /// The client's certificate, if it has shown one.
+    pub(super) certificate: OnceLock<ClientCertificate>,
     /// Its refused calls.
     pub(super) refusals: Refusals,
     /// Cancelled when it is closed to make room for another.
@@ -128,6 +131,7 @@ impl Connection {
             begun: Mutex::default(),
             command_streams: AtomicUsize::new(0),
             one_by_one: AtomicBool::new(false),
+            certificate: OnceLock::new(),
             refusals: Refusals::default(),
             evicted: CancellationToken::new(),
         })
@@ -249,7 +253,7 @@ impl Notice {
 pub(super) async fn serve<S>(
     listener: TcpListener,
     service: S,
-    bounds: Bounds,
+    (bounds, tls): (Bounds, Option<ServerTls>),
     stop: CancellationToken,
 ) where
     S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible>,
@@ -264,9 +268,11 @@ pub(super) async fn serve<S>(
             Ok((socket, peer)) => match pool.admit(peer.ip()) {
                 Some((permit, connection)) => {
                     notice.end();
-                    let (service, stop) = (service.clone(), stop.clone());
+                    let (service, tls, stop) = (service.clone(), tls.clone(), stop.clone());
                     tasks.spawn(async move {
-                        run(socket, connection, service, stop).await;
+                        if let Some(socket) = opened(socket, tls, &connection, &stop).await {
+                            run(socket, connection, service, stop).await;
+                        }
                         drop(permit);
                     });
                 }
@@ -311,19 +317,37 @@ fn bounded(connection: &Arc<Connection>) -> auto::Builder<CallExecutor> {
     builder
 }
 
-async fn run<S>(socket: TcpStream, connection: Arc<Connection>, service: S, stop: CancellationToken)
+/// A connection that calls can come over: where there is TLS, after its handshake. One that is
+/// evicted meanwhile, or open when the process stops, is closed.
+async fn opened(
+    socket: TcpStream,
+    tls: Option<ServerTls>,
+    connection: &Connection,
+    stop: &CancellationToken,
+) -> Option<Incoming> {
+    // Without it small answers wait for the client's delayed acknowledgement, 40 ms on Linux.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "a connection closed immediately");
+        return None;
+    }
+    let Some(tls) = tls else { return Some(Incoming::Left(socket)) };
+    let (accepted, certificate) = tokio::select! {
+        accepted = tls.accept(socket) => accepted?,
+        () = connection.evicted.cancelled() => return None,
+        () = stop.cancelled() => return None,
+    };
+    let _ = certificate.map(|certificate| connection.certificate.set(certificate));
+    Some(accepted)
+}
+
+async fn run<S>(socket: Incoming, connection: Arc<Connection>, service: S, stop: CancellationToken)
 where
     S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    // Without it small answers wait for the client's delayed acknowledgement, 40 ms on Linux.
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "a connection closed immediately");
-        return;
-    }
     let from = Arc::clone(&connection);
-    let calls = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let calls = hyper::service::service_fn(move |request: Request<Receiving>| {
         let mut request = request.map(Body::new);
         let call = plain::Plain::begin(&from, &mut request);
         request.extensions_mut().insert(Arc::clone(&from));

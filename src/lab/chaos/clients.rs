@@ -116,7 +116,7 @@ pub(super) async fn work(
     let mut random = StdRng::seed_from_u64(seed);
     let mut channels = Vec::new();
     for node in nodes {
-        channels.extend(peers::channel(&[format!("http://{node}")])?);
+        channels.extend(peers::channel(&[format!("http://{node}")], None)?);
     }
     while !stop.is_cancelled() {
         let drawn = random.random_range(0..100_u32);
@@ -151,7 +151,7 @@ pub(super) async fn place_one(
 ) -> anyhow::Result<()> {
     let mut channels = Vec::new();
     for node in nodes {
-        channels.extend(peers::channel(&[format!("http://{node}")])?);
+        channels.extend(peers::channel(&[format!("http://{node}")], None)?);
     }
     let mut random = StdRng::seed_from_u64(0);
     // The last product does not run out.

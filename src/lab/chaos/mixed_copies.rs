@@ -214,7 +214,7 @@ impl MixedCopies {
             }
             let lag = lag::drained(&client, Duration::from_secs(5)).await;
             let lag = lag.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-            let serves = client::serves(&url, "", Duration::from_secs(2)).await?;
+            let serves = client::serves((&url, None), "", Duration::from_secs(2)).await?;
             if serves && !doubted && lag.values().all(|facts| *facts == 0) {
                 if !accepted {
                     self.count("caught up by itself");

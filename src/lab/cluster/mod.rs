@@ -275,7 +275,7 @@ fn peers(service: &Service, addresses: &Addresses) -> Vec<String> {
 /// Whether a process reports that it can serve.
 pub(crate) async fn ready(address: SocketAddr) -> bool {
     let url = format!("http://{address}");
-    client::serves(&url, "", Duration::from_secs(2)).await.unwrap_or(false)
+    client::serves((&url, None), "", Duration::from_secs(2)).await.unwrap_or(false)
 }
 
 /// The file that sets a service's clock.

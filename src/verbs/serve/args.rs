@@ -98,6 +98,8 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     public_url: Vec<String>,
+    #[command(flatten, next_help_heading = "Access")]
+    pub(super) tls: super::tls::TlsArgs,
     /// Cancel orders that are not confirmed within this time; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
@@ -289,7 +291,8 @@ impl ServeArgs {
         settings.public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
-        settings.peers = Peers { at: self.peers.addresses(), identity: self.identity()? };
+        settings.peers =
+            Peers { at: self.peers.addresses(), identity: self.identity()?, tls: None };
         settings.streams = self.streams.streams()?;
         if let Some(archive) = &self.archive {
             let name = archive.display();
@@ -323,6 +326,8 @@ impl ServeArgs {
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));
         }
+        settings.tls = self.tls.server(&settings.access, &settings.clock)?;
+        settings.peers.tls = self.tls.client(&self.peers, &settings.clock)?;
         settings.trust_clock = self.trust_clock;
         settings.make_anew.clone_from(&self.make_anew);
         settings.database_connections = self.database_connections;
