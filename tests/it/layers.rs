@@ -277,8 +277,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("celes", &["src/lab/load/files/countries.rs"]),
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),
-    ("hyper", &["src/edge/connections/"]),
-    ("hyper_util", &["src/edge/connections/"]),
+    ("hyper", &["src/edge/connections/", "web-edge/src/live/mod.rs"]),
+    ("hyper_util", &["src/edge/connections/", "web-edge/src/live/mod.rs"]),
+    ("tokio_tungstenite", &["web-edge/src/live/"]),
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];
 

@@ -10,6 +10,7 @@ use tower::{Layer, Service};
 
 use crate::grpc_web::{self, Writing};
 use crate::guard::{self, Hosts};
+use crate::live;
 use crate::problem::{Problem, page};
 use crate::rest::connect::Encoding;
 use crate::rest::{self, Matched, Routes, Spelling};
@@ -97,6 +98,9 @@ where
                 return at_once(problem.of(request.uri().path()).into_response());
             }
             return Either::Left(self.inner.call(request));
+        }
+        if request.uri().path() == live::PATH {
+            return at_once(live::open(&self.web, &self.inner, request));
         }
         match self.web.receive(&request) {
             Ok(Received::Page(answer)) => at_once(answer),

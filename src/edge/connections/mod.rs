@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::Service;
+use web_edge::Socket;
 
 use crate::edge::body::ReadProgress;
 use crate::edge::refusals::Refusals;
@@ -45,6 +46,8 @@ const DESCRIPTORS_KEPT: usize = 256;
 const CONNECTIONS_MAX: usize = 8_192;
 /// Connections are closed after this plus up to as much again, so that clients spread over nodes.
 const AGE: Duration = Duration::from_secs(300);
+/// WebSockets live so many times as long: they have one long call, and say when to come again.
+const SOCKET_AGE: u32 = 6;
 /// The pause after an error of exhausted resources.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Command streams of one connection. Their unread bytes must leave room in the connection's window
@@ -311,22 +314,29 @@ fn bounded(connection: &Arc<Connection>) -> auto::Builder<CallExecutor> {
     builder
 }
 
-async fn run<S>(socket: TcpStream, connection: Arc<Connection>, service: S, stop: CancellationToken)
+async fn run<S>(tcp: TcpStream, connection: Arc<Connection>, service: S, stop: CancellationToken)
 where
     S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     // Without it small answers wait for the client's delayed acknowledgement, 40 ms on Linux.
-    if let Err(error) = socket.set_nodelay(true) {
+    if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "a connection closed immediately");
         return;
     }
     let from = Arc::clone(&connection);
+    // Watches on a WebSocket are calls of this connection.
+    let mut of_calls = http::Extensions::new();
+    of_calls.insert(Arc::clone(&connection));
+    let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
+    let socket = Socket::new(of_calls, (AGE + jitter) * SOCKET_AGE, stop.clone());
+    let upgraded = socket.clone();
     let calls = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         let call = plain::Plain::begin(&from, &mut request);
         request.extensions_mut().insert(Arc::clone(&from));
+        request.extensions_mut().insert(socket.clone());
         // Called here and now, so that a refusal is known before the call is spawned. Our services
         // are always ready; this is asserted each time.
         let mut service = service.clone();
@@ -338,9 +348,8 @@ where
         }
     });
     let builder = bounded(&connection);
-    let serving = builder.serve_connection(TokioIo::new(socket), calls);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(tcp), calls);
     let mut serving = std::pin::pin!(serving);
-    let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
     let mut lifetime = Lifetime::new(AGE + jitter);
     let mut stopped = false;
     loop {
@@ -349,7 +358,7 @@ where
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
                 }
-                return;
+                break;
             }
             () = connection.evicted.cancelled() => return,
             () = stop.cancelled(), if !stopped => {
@@ -366,6 +375,9 @@ where
                 Next::Close => return,
             },
         }
+    }
+    if let Some(session) = upgraded.session() {
+        connection.evicted.run_until_cancelled(session).await;
     }
 }
 
