@@ -187,12 +187,8 @@ impl Settings {
     /// What is missing or contradictory.
     pub fn check(&self) -> anyhow::Result<()> {
         self.access.check(self.listen)?;
-        if let (Access::Development, Some(name)) = (&self.access, self.public.beyond_this_machine())
-        {
-            anyhow::bail!(
-                "without --tokens or an issuer every caller is believed, and --public-url {name} \
-                 says that others reach this process, by a proxy: give it tokens"
-            );
+        if matches!(self.access, Access::Development) {
+            self.check_believed()?;
         }
         let here = || self.services.iter().filter(|service| self.role.runs(service));
         // A follower of a service in another process needs that service's address.
@@ -226,6 +222,23 @@ impl Settings {
             "--lease-renew ({renew:?}) must be less than --lease-self-stop ({self_stop:?}), and that \
              less than --lease ({length:?})"
         );
+        Ok(())
+    }
+
+    /// Without tokens every caller is believed, so only this machine may call.
+    fn check_believed(&self) -> anyhow::Result<()> {
+        if let Some(name) = self.public.beyond_this_machine() {
+            anyhow::bail!(
+                "without --tokens or an issuer every caller is believed, and --public-url {name} \
+                 says that others reach this process, by a proxy: give it tokens"
+            );
+        }
+        if let Some(origin) = self.public.permitted_beyond_this_machine() {
+            anyhow::bail!(
+                "without --tokens or an issuer every caller is believed, and --cors-origin \
+                 {origin} would make pages of others operators: give it tokens"
+            );
+        }
         Ok(())
     }
 

@@ -98,6 +98,16 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     public_url: Vec<String>,
+    /// Let web pages of this origin call by HTTP (CORS), such as https://shop.example; may be
+    /// repeated. They send a token as anybody does; cookies are not taken.
+    #[arg(
+        help_heading = "Access",
+        long,
+        value_name = "ORIGIN",
+        env = "ORDINAL_CORS_ORIGIN",
+        value_delimiter = ','
+    )]
+    cors_origin: Vec<String>,
     /// Cancel orders that are not confirmed within this time; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
@@ -286,7 +296,9 @@ impl ServeArgs {
         settings.role = self.role;
         settings.listen = self.listen;
         let public = Hosts::new(self.public_url.iter().map(String::as_str));
-        settings.public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
+        let public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
+        let permitted = public.and_pages_of(self.cors_origin.iter().map(String::as_str));
+        settings.public = permitted.map_err(|what| anyhow::anyhow!("--cors-origin: {what}"))?;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
         settings.peers = Peers { at: self.peers.addresses(), identity: self.identity()? };

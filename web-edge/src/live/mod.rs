@@ -139,7 +139,7 @@ where
 fn check(request: &Request<Body>) -> Result<(HeaderValue, Socket), Problem> {
     let no = |detail: &str| Problem::new(Reason::NotAcceptable, detail);
     if request.method() != Method::GET {
-        return Err(Problem::no_method("GET"));
+        return Err(Problem::no_method(Method::GET.as_str()));
     }
     let headers = request.headers();
     let has = |name: HeaderName, word: &str| {

@@ -218,7 +218,7 @@ reasons! {
     "ORIGIN_NOT_ALLOWED" => OriginNotAllowed [PermissionDenied]
         "A web page of another origin made the call.",
         "Call from a page of the same origin or from a program; operators name further origins \
-         with `--public-url`.";
+         with `--public-url` and `--cors-origin`.";
     "OUTCOME_UNKNOWN" => OutcomeUnknown [Unavailable]
         "Whether it was done is not known yet: the answer of the database, or of another node, was \
          lost.",
