@@ -41,6 +41,7 @@ mod issuer;
 mod kills;
 mod layers;
 mod live;
+mod live_nodes;
 mod load;
 mod locations;
 mod login;

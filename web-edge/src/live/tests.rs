@@ -41,6 +41,15 @@ fn what_is_no_message_is_refused_without_its_text() {
 
 /// A session with a client whose watches never say more than the lines given to them.
 fn served(lines: &'static [&'static str], age: Duration) -> WebSocketStream<DuplexStream> {
+    served_until(lines, age, CancellationToken::new())
+}
+
+/// The same until a stop.
+fn served_until(
+    lines: &'static [&'static str],
+    age: Duration,
+    stop: CancellationToken,
+) -> WebSocketStream<DuplexStream> {
     let (ours, theirs) = tokio::io::duplex(8 * 1024);
     let watch: Watch = Arc::new(move |_: &str, headers: HeaderMap| {
         let known = headers.get(AUTHORIZATION).is_none_or(|token| token == "Bearer good");
@@ -55,7 +64,6 @@ fn served(lines: &'static [&'static str], age: Duration) -> WebSocketStream<Dupl
         };
         Box::pin(std::future::ready(answer))
     });
-    let stop = CancellationToken::new();
     let terms = Terms { headers: HeaderMap::new(), watch, age, stop };
     tokio::spawn(session::run(theirs, terms));
     WebSocketStream::from_raw_socket(ours, Role::Client, None).now_or_never().unwrap()
@@ -179,4 +187,30 @@ async fn a_client_that_sends_without_end_is_closed_in_time() {
     };
     assert_eq!(code, Some(1008));
     assert!(pings > 100 && began.elapsed() < Duration::from_secs(11), "{:?}", began.elapsed());
+}
+
+/// Its watches have not said that they end.
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_briefly_for_watches_and_readers() {
+    let stop = CancellationToken::new();
+    let line = &["{\"progress\":{},\"cursor\":\"AQ\"}\n"];
+    let mut socket = served_until(line, HOUR, stop.clone());
+    say(&mut socket, r#"{"watch": {}, "id": "a"}"#).await;
+    next(&mut socket).await.unwrap();
+    let stopped = Instant::now();
+    stop.cancel();
+    assert_eq!(next(&mut socket).await.unwrap(), r#"{"behind":{},"cursor":"AQ","id":"a"}"#);
+    assert_eq!(next(&mut socket).await, Err(1001));
+    assert_eq!(stopped.elapsed().as_secs(), 2);
+    // A client that does not read at all is not waited for.
+    let stop = CancellationToken::new();
+    let mut socket = served_until(vec![long("A1"), long("A2")].leak(), HOUR, stop.clone());
+    say(&mut socket, r#"{"watch": {}, "id": "a"}"#).await;
+    sleep(Duration::from_secs(1)).await;
+    stop.cancel();
+    let mut raw = socket.into_inner();
+    sleep(Duration::from_secs(3)).await;
+    let mut rest = Vec::new();
+    raw.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() < 9 * 1024, "{}", rest.len());
 }
