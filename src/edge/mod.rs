@@ -20,6 +20,7 @@ pub(crate) mod refusal; // gRPC statuses of this package's own services
 mod refusals; // delays answers to connections that are refused repeatedly
 mod shares; // fair shares of calls, streams and bytes per caller
 mod slots; // fair scheduling of calls by caller
+pub mod tokens; // tokens of our own issuer
 pub(crate) mod web; // calls by HTTP with JSON
 
 pub use admission::Admission;

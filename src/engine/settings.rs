@@ -20,6 +20,7 @@ use super::service::{Log, Role};
 use super::services::{self, Services};
 use super::streams::Streams;
 use crate::edge::access::Access;
+use crate::edge::tokens::OwnTokens;
 use crate::edge::{Bounds, Numbers};
 
 /// Where everything is stored.
@@ -101,6 +102,8 @@ pub struct Settings {
     pub access: Access,
     /// The names under which it answers by HTTP, besides addresses and `localhost`.
     pub public: Hosts,
+    /// Our own issuer of tokens, if there is one.
+    pub own_tokens: Option<Arc<OwnTokens>>,
     /// The limits of callers.
     pub shares: Numbers,
     /// The limits of connections.
@@ -167,6 +170,7 @@ impl Settings {
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),
             public: Hosts::default(),
+            own_tokens: None,
             shares: Numbers::default(),
             connections: Bounds::default(),
             limits: Limits::default(),

@@ -72,6 +72,7 @@ mod stock;
 mod stories;
 mod support;
 mod tokens;
+mod tokens_issued;
 mod usage;
 mod verify;
 mod wire;

@@ -20,7 +20,7 @@ use crate::rest::{self, Matched, Routes, Spelling};
 pub type Subject = Arc<dyn Fn(&HeaderMap) -> Option<String> + Send + Sync>;
 
 /// Pages that everybody may read: the answer to a request for one of them.
-pub type Pages = fn(&Request<Body>) -> Option<Response<Body>>;
+pub type Pages = Arc<dyn Fn(&Request<Body>) -> Option<Response<Body>> + Send + Sync>;
 
 /// What the web edge needs to know.
 pub struct Settings {

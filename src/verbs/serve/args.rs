@@ -331,6 +331,7 @@ impl ServeArgs {
         }
         if let Some(issuers) = self.issuers.issuers()? {
             settings.access = settings.access.and_issuers(issuers);
+            settings.own_tokens = self.issuers.own_tokens()?.map(Arc::new);
         }
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));

@@ -281,6 +281,9 @@ reasons! {
     "TEXT_TOO_LONG" => TextTooLong [InvalidArgument]
         "A text has more characters than it may; the violation names the field and the limit.",
         "Shorten it.";
+    "TOKENS_NOT_ISSUED" => TokensNotIssued [FailedPrecondition]
+        "This process signs no tokens for customers.",
+        "Operators: `serve --issue-tokens` with `--issuer-key`, or `ordinal token issue`.";
     "TOKEN_EXPIRED" => TokenExpired [Unauthenticated]
         "The token has expired. A stream ends soon after its token, and can be resumed after its \
          last position.",
