@@ -116,6 +116,14 @@ impl PublicKey {
         meant.then_some(key)
     }
 
+    /// The uncompressed point of a key on P-256.
+    pub(crate) fn point(&self) -> Option<&[u8]> {
+        match &self.bytes {
+            Bytes::P256(point) => Some(point),
+            Bytes::Rsa { .. } | Bytes::Ed25519(_) => None,
+        }
+    }
+
     /// The only algorithm that it verifies, whatever a token says.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {

@@ -84,10 +84,15 @@ fn der(label: &str, text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(inside.split_whitespace().collect::<String>()).ok()
 }
 
+/// The two numbers of a point on P-256, as keys are shown.
+fn coordinates(point: &[u8]) -> Option<[String; 2]> {
+    let (x, y) = point.get(1..)?.split_at_checked(32)?;
+    Some([x, y].map(|part| URL_SAFE_NO_PAD.encode(part)))
+}
+
 /// The name of a key (RFC 7638): nobody has to think of one.
 fn thumbprint(point: &[u8]) -> Option<String> {
-    let (x, y) = point.get(1..)?.split_at_checked(32)?;
-    let [x, y] = [x, y].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let [x, y] = coordinates(point)?;
     let text = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     Some(URL_SAFE_NO_PAD.encode(digest))
@@ -108,6 +113,18 @@ impl PublicKey {
             return public(der.strip_prefix(&SPKI).ok_or(MintError::NotAKey)?);
         }
         public(SigningKey::from_pem(text)?.pair.public_key().as_ref())
+    }
+
+    /// The set of keys that shows this one to others (JWKS); without any if it is none of our own.
+    #[must_use]
+    pub fn jwks(&self) -> Value {
+        let shown = self.point().and_then(coordinates).map(|[x, y]| {
+            json!({
+                "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": self.name, "alg": "ES256",
+                "use": "sig",
+            })
+        });
+        json!({ "keys": Vec::from_iter(shown) })
     }
 }
 

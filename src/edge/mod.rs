@@ -23,6 +23,7 @@ mod shares; // fair shares of calls, streams and bytes per caller
 mod slots; // fair scheduling of calls by caller
 pub mod tls; // TLS for callers and to other processes
 mod token_file; // the file of --tokens
+pub mod tokens; // tokens of our own issuer
 pub(crate) mod web; // calls by HTTP with JSON
 
 pub use admission::Admission;

@@ -10,6 +10,7 @@ use web_edge::{Hosts, Routes, RoutesError, Settings, WebEdge};
 use super::access::Access;
 use super::calls::Calls;
 use super::certificates;
+use super::tokens::OwnTokens;
 
 /// Headers by which callers name themselves where nobody has a token.
 const CALLER: [HeaderName; 2] =
@@ -30,7 +31,7 @@ pub(crate) fn routes(calls: &Calls) -> Result<Routes, RoutesError> {
 pub(crate) fn layer(
     calls: &Calls,
     (access, clock): (&Access, Arc<dyn Clock>),
-    hosts: Hosts,
+    (hosts, own): (Hosts, Option<Arc<OwnTokens>>),
 ) -> Result<WebEdge, RoutesError> {
     let passed_headers = match access {
         Access::Development => CALLER.to_vec(),
@@ -41,6 +42,10 @@ pub(crate) fn layer(
         let by = access.claimed(headers, clock.now())?;
         Some(format!("{}:{}", by.role().code(), by.subject()))
     };
-    let (routes, pages) = (routes(calls)?, super::openapi::answer as web_edge::Pages);
+    let routes = routes(calls)?;
+    let pages: web_edge::Pages = Arc::new(move |request| {
+        let keys = own.as_ref().and_then(|own| own.page(request));
+        keys.or_else(|| super::openapi::answer(request))
+    });
     Ok(WebEdge::new(Settings { routes, hosts, passed_headers, subject: Arc::new(subject), pages }))
 }

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use edge_auth::{IssuerSettings, Issuers, KeySet, PublicKey, Role, own_issuer};
+use edge_auth::{IssuerSettings, Issuers, KeySet, PublicKey, Role, SigningKey, own_issuer};
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Format as _, Toml};
 use serde::Deserialize;
+
+use crate::edge::tokens::OwnTokens;
 
 /// Issuers of one engine: each is asked for its keys.
 const ISSUERS_MAX: usize = 16;
@@ -46,6 +48,10 @@ pub struct IssuerArgs {
     /// this public key.
     #[arg(long, value_name = "FILE", env = "ORDINAL_ISSUER_KEY")]
     issuer_key: Option<PathBuf>,
+    /// Sign tokens of customers for services that ask for them (POST /v1/tokens), with the private
+    /// key of --issuer-key.
+    #[arg(long, env = "ORDINAL_ISSUE_TOKENS", requires = "issuer_key")]
+    issue_tokens: bool,
 }
 
 fn mapped(text: &str) -> Result<(String, Role), String> {
@@ -75,6 +81,21 @@ impl IssuerArgs {
             issuers.add_own(own_issuer(), KeySet::of(public_key(path)?))?;
         }
         Ok((!issuers.is_empty()).then_some(issuers))
+    }
+
+    /// Our own issuer, if there is one.
+    ///
+    /// # Errors
+    /// If its key cannot be read, or tokens are to be signed and it is not the private one.
+    pub fn own_tokens(&self) -> anyhow::Result<Option<OwnTokens>> {
+        let Some(path) = &self.issuer_key else { return Ok(None) };
+        let signing = match self.issue_tokens {
+            true => Some(crate::flags::secrets::read("issuer key", path)?),
+            false => None,
+        };
+        let signing = signing.map(|text| SigningKey::from_pem(&text)).transpose();
+        let wrong = |what| anyhow::anyhow!("issuer key {}: {what}", path.display());
+        Ok(Some(OwnTokens::new(&public_key(path)?, signing.map_err(wrong)?)))
     }
 
     /// Whether any is named.

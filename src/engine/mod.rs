@@ -115,7 +115,8 @@ impl Engine {
         let admin = AdminEdge::new(admin_parts(&building, &health));
         let Building { settings, followers, databases, orders, .. } = building;
         let who = (&settings.access, Arc::clone(&settings.clock));
-        let web = edge::web::layer(&calls, who, settings.public.clone())?;
+        let web =
+            edge::web::layer(&calls, who, (settings.public.clone(), settings.own_tokens.clone()))?;
         let services = Services {
             forwarding: forwarding(&settings, &building.channels, building.nodes),
             names: names(&settings),
@@ -260,6 +261,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
         now: Arc::clone(&building.now),
         health: health.clone(),
         timers: orders.map(|orders| orders.clock.timers().clone()),
+        own_tokens: settings.own_tokens.clone(),
         node: settings.node(building.address),
         nodes: building.nodes.clone(),
         orders_at: others().find_map(|one| building.channels.to(one).filter(|_| one.has_journal)),

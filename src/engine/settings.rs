@@ -22,6 +22,7 @@ use super::services::{self, Services};
 use super::streams::Streams;
 use crate::edge::access::Access;
 use crate::edge::tls::ServerTls;
+use crate::edge::tokens::OwnTokens;
 use crate::edge::{Bounds, Numbers};
 
 /// Where everything is stored.
@@ -105,6 +106,8 @@ pub struct Settings {
     pub public: Hosts,
     /// TLS for callers; without it they come in clear text.
     pub tls: Option<ServerTls>,
+    /// Our own issuer of tokens, if there is one.
+    pub own_tokens: Option<Arc<OwnTokens>>,
     /// The limits of callers.
     pub shares: Numbers,
     /// The limits of connections.
@@ -172,6 +175,7 @@ impl Settings {
             access: Access::development(),
             public: Hosts::default(),
             tls: None,
+            own_tokens: None,
             shares: Numbers::default(),
             connections: Bounds::default(),
             limits: Limits::default(),
@@ -192,12 +196,8 @@ impl Settings {
     /// What is missing or contradictory.
     pub fn check(&self) -> anyhow::Result<()> {
         self.access.check(self.listen)?;
-        if let (Access::Development, Some(name)) = (&self.access, self.public.beyond_this_machine())
-        {
-            anyhow::bail!(
-                "without --tokens or an issuer every caller is believed, and --public-url {name} \
-                 says that others reach this process, by a proxy: give it tokens"
-            );
+        if matches!(self.access, Access::Development) {
+            self.check_believed()?;
         }
         let here = || self.services.iter().filter(|service| self.role.runs(service));
         // A follower of a service in another process needs that service's address.
@@ -241,6 +241,23 @@ impl Settings {
         }
         if let Some(tls) = &self.peers.tls {
             crate::tasks::spawn(tls.keep_fresh(Arc::clone(&self.clock), stop.clone())?);
+        }
+        Ok(())
+    }
+
+    /// Without tokens every caller is believed, so only this machine may call.
+    fn check_believed(&self) -> anyhow::Result<()> {
+        if let Some(name) = self.public.beyond_this_machine() {
+            anyhow::bail!(
+                "without --tokens or an issuer every caller is believed, and --public-url {name} \
+                 says that others reach this process, by a proxy: give it tokens"
+            );
+        }
+        if let Some(origin) = self.public.permitted_beyond_this_machine() {
+            anyhow::bail!(
+                "without --tokens or an issuer every caller is believed, and --cors-origin \
+                 {origin} would make pages of others operators: give it tokens"
+            );
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+
 use crate::support::Engine;
 
 /// The browser in a directory of its own, which resolves no name: only addresses are reached.
@@ -81,7 +83,10 @@ const tries = [
 
 /// A page that this machine serves under another origin.
 fn serve(page: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_at(TcpListener::bind("127.0.0.1:0").unwrap(), page)
+}
+
+fn serve_at(listener: TcpListener, page: String) -> String {
     let address = format!("http://{}/", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for connection in listener.incoming() {
@@ -96,6 +101,112 @@ fn serve(page: String) -> String {
     address
 }
 
+/// What a page has said by `said: `.
+fn said(page: &str, told: &str) -> String {
+    let said = page.split("said: ").nth(1).unwrap_or_else(|| panic!("{page} {told}"));
+    said.split('<').next().unwrap().to_owned()
+}
+
+/// What a shop's page does from its own origin, by every way of calling.
+const SHOP: &str = r#"<!doctype html><title>shop</title><pre id="said"></pre><script>
+const engine = "ENGINE", order = {
+  customer_id: "018f6f3e-0000-7000-8000-000000000001",
+  lines: [{sku: "MUG", quantity: 1, unit_price: {currency_code: "GBP", units: "1"}}],
+  address: {street: "1 High Street", city: "London", postal_code: "EC1A 1BB", country: "GB"},
+};
+const json = {"content-type": "application/json", "idempotency-key": "a basket"};
+const place = () => fetch(engine + "/v1/orders",
+  {method: "POST", headers: json, body: JSON.stringify(order)});
+// A source that is refused says nothing else.
+const first = (source, event) => new Promise((done) => {
+  source["on" + event] = done; source.onerror = () => done({data: "refused"});
+});
+const ways = {
+  placed: async () => {
+    const [one, two] = [await place(), await place()];
+    return [one.status, one.headers.get("location").length, two.headers.get("ordinal-replayed")];
+  },
+  etag: async () => {
+    const listed = await (await fetch(engine + "/v1/orders")).json();
+    const id = listed.orders[0].order_id;
+    return (await fetch(engine + "/v1/orders/" + id)).headers.get("etag") !== null;
+  },
+  problem: async () => {
+    const answer = await fetch(engine + "/v1/orders/x", {headers: {authorization: "Bearer x"}});
+    return [answer.status, (await answer.json()).code];
+  },
+  unread: async () => (await fetch(engine + "/v1/orders", {method: "POST", body: "x"})).status,
+  grpc_web: async () => {
+    const headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"};
+    const path = "/ordinal.orders.v1.OrderService/GetOrder";
+    const body = new Uint8Array([0, 0, 0, 0, 0]);
+    const answer = await fetch(engine + path, {method: "POST", headers, body});
+    return [answer.status, /grpc-status: ?3/.test(await answer.text())];
+  },
+  events: async () => {
+    const source = new EventSource(engine + "/v1/orders:watch");
+    const opened = await first(source, "open");
+    source.close();
+    return opened.type ?? opened.data;
+  },
+  socket: async () => {
+    const socket = new WebSocket(engine.replace("http", "ws") + "/v1/live", "ordinal.live.v1");
+    socket.onopen = () => socket.send(JSON.stringify({id: "a", watch: {}}));
+    let data;
+    first(socket, "message").then((message) => { data = message.data; });
+    // A browser without a head waits for calls, and not for sockets.
+    for (let times = 0; times < 500 && data === undefined; times++) {
+      await fetch(engine + "/v1/problems/NOT_FOUND").catch(() => {});
+    }
+    socket.close();
+    return data === "refused" ? data : Object.keys(JSON.parse(data));
+  },
+  cookies: async () => (await fetch(engine + "/v1/orders", {credentials: "include"})).status,
+};
+(async () => {
+  const said = {};
+  for (const [name, way] of Object.entries(ways)) {
+    try { said[name] = await way(); } catch { said[name] = "refused"; }
+  }
+  document.getElementById("said").textContent = "said: " + JSON.stringify(said);
+})();
+</script>"#;
+
+#[test]
+fn a_page_of_a_permitted_origin_calls_in_every_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let data = directory.path().join("data").display().to_string();
+    let engine = Engine::start_with(&["--data", &data, "--cors-origin", &origin]);
+    engine.ask(&["stock", "set", "MUG", "100"]);
+    let page = SHOP.replace("ENGINE", &engine.address);
+    let shop = serve_at(listener, page.clone());
+    let (shown, told) = show(&directory.path().join("browser"), &shop);
+    let said_by_shop: Value = serde_json::from_str(&said(&shown, &told)).unwrap();
+    assert_eq!(
+        said_by_shop,
+        json!({
+            "placed": [201, 47, "true"],
+            "etag": true,
+            "problem": [400, "INVALID_FIELD"],
+            "unread": 415,
+            "grpc_web": [200, true],
+            "events": "open",
+            "socket": ["id", "progress", "cursor"],
+            "cookies": "refused",
+        }),
+        "{told}"
+    );
+    // The same page from another origin.
+    let (shown, told) = show(&directory.path().join("other"), &serve(page));
+    let said_by_other: Value = serde_json::from_str(&said(&shown, &told)).unwrap();
+    let said_by_other = said_by_other.as_object().unwrap();
+    assert!(said_by_other.values().all(|said| said == "refused"), "{said_by_other:?}");
+    let orders = engine.ask(&["order", "list"]);
+    assert_eq!(orders["orders"].as_array().map(Vec::len), Some(1), "{orders}");
+}
+
 #[test]
 fn a_page_of_another_origin_reads_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -103,8 +214,7 @@ fn a_page_of_another_origin_reads_and_changes_nothing() {
     engine.ask(&["stock", "set", "MUG", "100"]);
     let address = serve(PAGE.replace("ENGINE", &engine.address));
     let (page, told) = show(&directory.path().join("browser"), &address);
-    let said = page.split("said: ").nth(1).unwrap_or_else(|| panic!("{page} {told}"));
-    let said = said.split('<').next().unwrap();
+    let said = said(&page, &told);
     assert_eq!(said, "opaque, opaque, refused, refused, refused", "{told}");
     let orders = engine.ask(&["order", "list"]);
     assert_eq!(orders["orders"].as_array().map(Vec::len), Some(0), "{orders}");

@@ -277,9 +277,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("celes", &["src/lab/load/files/countries.rs"]),
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),
-    ("hyper", &["src/edge/connections/"]),
-    ("hyper_util", &["src/edge/connections/", "src/edge/tls/connector.rs"]),
+    ("hyper", &["src/edge/connections/", "web-edge/src/live/mod.rs"]),
+    (
+        "hyper_util",
+        &["src/edge/connections/", "src/edge/tls/connector.rs", "web-edge/src/live/mod.rs"],
+    ),
     ("tokio_rustls", &["src/edge/tls/"]),
+    ("tokio_tungstenite", &["web-edge/src/live/"]),
     ("x509_parser", &["src/edge/tls/certificate.rs"]),
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];

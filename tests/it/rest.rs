@@ -149,7 +149,7 @@ async fn a_key_makes_a_repeat_recognisable(shop: Shop) {
 }
 
 /// The events of a part of a stream: their ids, kinds and data.
-fn events(text: &str) -> Vec<(String, String, Value)> {
+pub fn events(text: &str) -> Vec<(String, String, Value)> {
     let field = |event: &str, name: &str| {
         let lines = event.lines().filter_map(|line| line.strip_prefix(name));
         lines.collect::<String>()

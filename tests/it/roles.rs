@@ -33,6 +33,7 @@ admin.v1.AdminService/ResumeTimers                          ops
 admin.v1.AdminService/UnfreezeShard                         ops
 admin.v1.AdminService/GetJournal                         ops
 admin.v1.AdminService/AcceptJournal                         ops
+admin.v1.AdminService/IssueToken                            ops service
 facts.v1.FactService/GetHeads                               ops service
 facts.v1.FactService/Compare                               ops service
 facts.v1.FactService/ReadFacts                              ops service

@@ -87,6 +87,10 @@ fn a_public_address_needs_tokens() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().to_str().unwrap();
     refused(&["serve", "--data", data, "--public-url", "https://shop.example"], "give it tokens");
+    refused(&["serve", "--data", data, "--cors-origin", "https://shop.example"], "give it tokens");
+    for wrong in ["*", "null", "shop.example", "https://shop.example/path", "https://*.example"] {
+        refused(&["serve", "--data", data, "--cors-origin", wrong], "is no address such as");
+    }
 }
 
 /// Each verb that lists or shows something, with its method and an answer full of foreign texts.

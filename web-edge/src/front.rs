@@ -9,7 +9,8 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use crate::grpc_web::{self, Writing};
-use crate::guard::{self, Hosts};
+use crate::guard::{self, Cors, Hosts};
+use crate::live;
 use crate::problem::{Problem, page};
 use crate::rest::connect::Encoding;
 use crate::rest::{self, Matched, Routes, Spelling};
@@ -19,7 +20,7 @@ use crate::rest::{self, Matched, Routes, Spelling};
 pub type Subject = Arc<dyn Fn(&HeaderMap) -> Option<String> + Send + Sync>;
 
 /// Pages that everybody may read: the answer to a request for one of them.
-pub type Pages = fn(&Request<Body>) -> Option<Response<Body>>;
+pub type Pages = Arc<dyn Fn(&Request<Body>) -> Option<Response<Body>> + Send + Sync>;
 
 /// What the web edge needs to know.
 pub struct Settings {
@@ -98,18 +99,45 @@ where
             }
             return Either::Left(self.inner.call(request));
         }
-        match self.web.receive(&request) {
+        if request.uri().path() == live::PATH {
+            return at_once(live::open(&self.web, &self.inner, request));
+        }
+        let cors = Cors::of(&self.web.hosts, &request);
+        let answer = self.answer(request, cors.as_ref());
+        Either::Right(match cors {
+            None => answer,
+            Some(cors) => Box::pin(async move {
+                let Ok(answer) = answer.await;
+                Ok(cors.permit(answer))
+            }),
+        })
+    }
+}
+
+impl<S> Front<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    /// Answers a request by HTTP.
+    fn answer(
+        &mut self,
+        request: Request<Body>,
+        cors: Option<&Cors>,
+    ) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+        let at_once = |answer| Box::pin(std::future::ready(Ok(answer))) as BoxFuture<_>;
+        match self.web.receive(&request, cors) {
             Ok(Received::Page(answer)) => at_once(answer),
             Ok(Received::GrpcWeb(writing)) => {
                 let inner = grpc_web::translate(&self.web, writing, request);
                 let answer = self.inner.call(inner);
-                Either::Right(Box::pin(async move { Ok(grpc_web::answer(writing, answer).await) }))
+                Box::pin(async move { Ok(grpc_web::answer(writing, answer).await) })
             }
             Ok(Received::Call(matched, spelling)) => {
                 let (call, inner) = rest::translate(&self.web, (matched, spelling), request);
                 // Called here and now, so that a refusal is known before the call is spawned.
                 let answer = self.inner.call(inner);
-                Either::Right(Box::pin(async move { Ok(call.answer(answer).await) }))
+                Box::pin(async move { Ok(call.answer(answer).await) })
             }
             Err(problem) => at_once(problem.of(request.uri().path()).into_response()),
         }
@@ -127,8 +155,11 @@ enum Received {
 }
 
 impl Web {
-    fn receive(&self, request: &Request<Body>) -> Result<Received, Problem> {
+    fn receive(&self, request: &Request<Body>, cors: Option<&Cors>) -> Result<Received, Problem> {
         guard::check(&self.hosts, request)?;
+        if let Some(answer) = cors.and_then(|cors| cors.preflight(request, &self.passed_headers)) {
+            return Ok(Received::Page(answer));
+        }
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix(page::PATH) {
             let page = page::answer(code, request).ok_or_else(|| Problem::no_route(path))?;

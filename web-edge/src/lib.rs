@@ -1,4 +1,5 @@
-//! HTTP with JSON in front of gRPC, on the same port; also gRPC-Web, and unary calls of Connect.
+//! HTTP with JSON in front of gRPC, on the same port; also gRPC-Web, unary calls of Connect, and
+//! watches on a WebSocket.
 //!
 //! A call by HTTP is another spelling of a gRPC call: [`WebEdge`] stands in front of the stack that
 //! answers gRPC and writes it anew, so that access, limits and forwarding are in one place.
@@ -13,10 +14,12 @@
 mod front; // tells gRPC from HTTP with JSON
 mod grpc_web; // frames of gRPC over any HTTP
 mod guard; // what a web page of somebody else could send is refused
+mod live; // several watches on one WebSocket
 mod problem; // refusals
 mod rest; // calls by the routes of the protos
 
 pub use front::{Pages, Settings, Subject, Web, WebEdge};
 pub use guard::Hosts;
+pub use live::Socket;
 pub use problem::{Problem, statuses_of};
 pub use rest::{Route, Routes, RoutesError, UnreadBody};

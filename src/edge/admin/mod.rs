@@ -10,6 +10,7 @@ mod peers; // calls to the admin service of other processes
 mod read_models; // rebuilds read models; lists quarantined orders
 mod shards; // lists, moves and freezes shards
 mod timers; // holds timers until the clock is trusted
+mod tokens; // signs tokens for customers
 mod values; // parses and renders common fields
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use super::calls::Rpc;
 use super::forward::NodeChannels;
 use super::health::Health;
 use super::refusal::refused;
+use super::tokens::OwnTokens;
 
 pub(crate) use actions::recorded_caller;
 pub(crate) use timers::Timers;
@@ -108,6 +110,8 @@ pub struct AdminParts {
     pub health: Health,
     /// Its timers, if it has any.
     pub timers: Option<Timers>,
+    /// Our own issuer of tokens, if there is one.
+    pub own_tokens: Option<Arc<OwnTokens>>,
 }
 
 /// A service of another process.
@@ -284,5 +288,12 @@ impl AdminService for AdminEdge {
         request: Request<proto::ResumeTimersRequest>,
     ) -> Result<Response<proto::ResumeTimersResponse>, Status> {
         Self::resume_timers(self, request).await
+    }
+
+    async fn issue_token(
+        &self,
+        request: Request<proto::IssueTokenRequest>,
+    ) -> Result<Response<proto::IssueTokenResponse>, Status> {
+        Self::issue_token(self, request).await
     }
 }

@@ -2,6 +2,7 @@
 //! stores.
 //! Never here: what calls mean.
 
+mod bounds; // how many connections there may be
 mod lifetime; // when a connection is drained or closed
 mod plain; // calls that are not gRPC, and those over HTTP/1.1
 mod pool; // counts connections and evicts unused ones
@@ -20,7 +21,6 @@ use http::Request;
 use hyper::body::Incoming as Receiving;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use shared_events::chance::Chance;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, sleep_until};
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::Service;
+use web_edge::Socket;
 
 use crate::edge::body::ReadProgress;
 use crate::edge::refusals::Refusals;
@@ -37,60 +38,19 @@ use crate::edge::{
     SEND_BUFFER_BYTES_MAX, STREAM_WINDOW,
 };
 
+pub use bounds::{Bounds, take_descriptors};
 use lifetime::{Lifetime, Next};
 use pool::Pool;
 
-/// Descriptors kept free for stores, logs and other processes.
-const DESCRIPTORS_KEPT: usize = 256;
-/// Connections by default, if there are descriptors for them.
-const CONNECTIONS_MAX: usize = 8_192;
 /// Connections are closed after this plus up to as much again, so that clients spread over nodes.
 const AGE: Duration = Duration::from_secs(300);
+/// WebSockets live so many times as long: they have one long call, and say when to come again.
+const SOCKET_AGE: u32 = 6;
 /// The pause after an error of exhausted resources.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Command streams of one connection. Their unread bytes must leave room in the connection's window
 /// for its other calls.
 const COMMAND_STREAMS_MAX: usize = 8;
-
-/// The limits of connections.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// In all.
-    pub connections: usize,
-    /// From one address.
-    pub of_one_address: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self::within_descriptors(None, None)
-    }
-}
-
-impl Bounds {
-    /// As many as asked for, if there are descriptors for them beside those kept for stores.
-    #[must_use]
-    pub fn within_descriptors(asked: Option<usize>, of_one_address: Option<usize>) -> Self {
-        let files = getrlimit(Resource::Nofile).current;
-        let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-        // With very few descriptors, half of them.
-        let most = files.saturating_sub(DESCRIPTORS_KEPT).max(files / 2).max(1);
-        let connections = asked.unwrap_or(CONNECTIONS_MAX).min(most);
-        // A proxy brings many clients from one address.
-        let of_one_address = of_one_address.unwrap_or(connections / 2).clamp(1, connections);
-        Self { connections, of_one_address }
-    }
-}
-
-/// Raises the limit of open files to the maximum the system allows.
-pub fn take_descriptors() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-    {
-        tracing::warn!(%error, "the limit of open files could not be raised");
-    }
-}
 
 /// The shared state of a connection.
 pub(super) struct Connection {
@@ -340,17 +300,28 @@ async fn opened(
     Some(accepted)
 }
 
-async fn run<S>(socket: Incoming, connection: Arc<Connection>, service: S, stop: CancellationToken)
-where
+async fn run<S>(
+    incoming: Incoming,
+    connection: Arc<Connection>,
+    service: S,
+    stop: CancellationToken,
+) where
     S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     let from = Arc::clone(&connection);
+    // Watches on a WebSocket are calls of this connection.
+    let mut of_calls = http::Extensions::new();
+    of_calls.insert(Arc::clone(&connection));
+    let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
+    let socket = Socket::new(of_calls, (AGE + jitter) * SOCKET_AGE, stop.clone());
+    let upgraded = socket.clone();
     let calls = hyper::service::service_fn(move |request: Request<Receiving>| {
         let mut request = request.map(Body::new);
         let call = plain::Plain::begin(&from, &mut request);
         request.extensions_mut().insert(Arc::clone(&from));
+        request.extensions_mut().insert(socket.clone());
         // Called here and now, so that a refusal is known before the call is spawned. Our services
         // are always ready; this is asserted each time.
         let mut service = service.clone();
@@ -362,9 +333,8 @@ where
         }
     });
     let builder = bounded(&connection);
-    let serving = builder.serve_connection(TokioIo::new(socket), calls);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(incoming), calls);
     let mut serving = std::pin::pin!(serving);
-    let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
     let mut lifetime = Lifetime::new(AGE + jitter);
     let mut stopped = false;
     loop {
@@ -373,7 +343,7 @@ where
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
                 }
-                return;
+                break;
             }
             () = connection.evicted.cancelled() => return,
             () = stop.cancelled(), if !stopped => {
@@ -390,6 +360,9 @@ where
                 Next::Close => return,
             },
         }
+    }
+    if let Some(session) = upgraded.session() {
+        connection.evicted.run_until_cancelled(session).await;
     }
 }
 

@@ -1,3 +1,4 @@
+use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
 use super::lifetime::{CHECKED_EVERY, IDLE_MAX};

@@ -100,6 +100,16 @@ pub struct ServeArgs {
     public_url: Vec<String>,
     #[command(flatten, next_help_heading = "Access")]
     pub(super) tls: super::tls::TlsArgs,
+    /// Let web pages of this origin call by HTTP (CORS), such as https://shop.example; may be
+    /// repeated. They send a token as anybody does; cookies are not taken.
+    #[arg(
+        help_heading = "Access",
+        long,
+        value_name = "ORIGIN",
+        env = "ORDINAL_CORS_ORIGIN",
+        value_delimiter = ','
+    )]
+    cors_origin: Vec<String>,
     /// Cancel orders that are not confirmed within this time; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
@@ -288,7 +298,9 @@ impl ServeArgs {
         settings.role = self.role;
         settings.listen = self.listen;
         let public = Hosts::new(self.public_url.iter().map(String::as_str));
-        settings.public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
+        let public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
+        let permitted = public.and_pages_of(self.cors_origin.iter().map(String::as_str));
+        settings.public = permitted.map_err(|what| anyhow::anyhow!("--cors-origin: {what}"))?;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
         settings.peers =
@@ -322,6 +334,7 @@ impl ServeArgs {
         }
         if let Some(issuers) = self.issuers.issuers()? {
             settings.access = settings.access.and_issuers(issuers);
+            settings.own_tokens = self.issuers.own_tokens()?.map(Arc::new);
         }
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));

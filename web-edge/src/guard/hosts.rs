@@ -15,6 +15,14 @@ pub struct Hosts {
     names: Vec<String>,
     /// Origins of the public addresses, such as `https://orders.example`.
     origins: Vec<String>,
+    /// Other origins whose pages may call.
+    permitted: Vec<Permitted>,
+}
+
+#[derive(Clone, Debug)]
+struct Permitted {
+    name: String,
+    origin: String,
 }
 
 impl Hosts {
@@ -25,29 +33,50 @@ impl Hosts {
     pub fn new<'a>(public: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut hosts = Self::default();
         for address in public {
-            let wrong = || format!("{address:?} is no address such as https://orders.example");
-            let uri: Uri = address.parse().map_err(|_| wrong())?;
-            let (scheme, authority) = (uri.scheme_str(), uri.authority());
-            let (Some(scheme), Some(authority)) = (scheme, authority) else { return Err(wrong()) };
-            let plain = uri.path() == "/" && uri.query().is_none();
-            if !plain || !["http", "https"].contains(&scheme) || has_user(authority) {
-                return Err(wrong());
-            }
-            hosts.names.push(authority.host().to_ascii_lowercase());
-            hosts.origins.push(format!("{scheme}://{authority}").to_ascii_lowercase());
+            let (name, origin) = parse(address)?;
+            hosts.names.push(name);
+            hosts.origins.push(origin);
         }
         Ok(hosts)
+    }
+
+    /// Pages of these origins, such as `https://shop.example`, may call as well (CORS).
+    ///
+    /// # Errors
+    /// Names the first that is no origin.
+    pub fn and_pages_of<'a>(
+        mut self,
+        origins: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, String> {
+        for origin in origins {
+            let (name, origin) = parse(origin)?;
+            self.permitted.push(Permitted { name, origin });
+        }
+        Ok(self)
     }
 
     /// The first public address that others than this machine know, if there is one.
     #[must_use]
     pub fn beyond_this_machine(&self) -> Option<&str> {
-        let is_here = |name: &str| {
-            let inside = name.trim_start_matches('[').trim_end_matches(']');
-            name == "localhost"
-                || inside.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-        };
         self.names.iter().map(String::as_str).find(|name| !is_here(name))
+    }
+
+    /// The first origin of others than this machine whose pages may call, if there is one.
+    #[must_use]
+    pub fn permitted_beyond_this_machine(&self) -> Option<&str> {
+        let found = self.permitted.iter().find(|permitted| !is_here(&permitted.name));
+        found.map(|permitted| permitted.origin.as_str())
+    }
+
+    /// Whether pages of any other origin may call.
+    pub(crate) const fn permits_any(&self) -> bool {
+        !self.permitted.is_empty()
+    }
+
+    /// Whether pages of this origin may call.
+    pub(crate) fn permits(&self, origin: &HeaderValue) -> bool {
+        // Browsers write it in one way.
+        self.permitted.iter().any(|permitted| origin == permitted.origin.as_str())
     }
 
     /// Whether a request is for this process, by every name that it gives.
@@ -85,6 +114,31 @@ impl Hosts {
         let asked = request.uri().authority().cloned().or(host);
         asked.is_some_and(|asked| asked.as_str().eq_ignore_ascii_case(of_page))
     }
+}
+
+/// The host and the origin of an address, as browsers write them.
+fn parse(address: &str) -> Result<(String, String), String> {
+    let wrong = || format!("{address:?} is no address such as https://orders.example");
+    let uri: Uri = address.parse().map_err(|_| wrong())?;
+    let (scheme, authority) = (uri.scheme_str(), uri.authority());
+    let (Some(scheme), Some(authority)) = (scheme, authority) else { return Err(wrong()) };
+    let plain = uri.path() == "/" && uri.query().is_none();
+    let strange = has_user(authority) || authority.host().contains('*');
+    if !plain || !["http", "https"].contains(&scheme) || strange {
+        return Err(wrong());
+    }
+    let name = authority.host().to_ascii_lowercase();
+    let port = match (scheme, authority.port_u16()) {
+        ("http", Some(80)) | ("https", Some(443)) | (_, None) => String::new(),
+        (_, Some(port)) => format!(":{port}"),
+    };
+    let origin = format!("{scheme}://{name}{port}");
+    Ok((name, origin))
+}
+
+fn is_here(name: &str) -> bool {
+    let inside = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || inside.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn authority(value: &HeaderValue) -> Option<Authority> {

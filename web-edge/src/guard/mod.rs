@@ -3,8 +3,10 @@
 //! and paths that are written in another way than the routes are.
 //! Never here: who may call what.
 
+mod cors; // what pages of permitted origins are told
 mod hosts; // the names under which this process answers
 
+pub(crate) use cors::Cors;
 pub use hosts::Hosts;
 
 use http::{HeaderMap, Method, Request, header};
@@ -71,10 +73,12 @@ fn size<B>(request: &Request<B>) -> Result<(), Problem> {
 fn origin<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), Problem> {
     let headers = request.headers();
     let refused = |detail: &str| Err(Problem::new(Reason::OriginNotAllowed, detail));
-    if let Some(origin) = headers.get(header::ORIGIN)
-        && !hosts.is_own_origin(origin, request)
-    {
-        return refused("the page that asks is from another origin than this process");
+    match headers.get(header::ORIGIN) {
+        Some(origin) if hosts.permits(origin) => return Ok(()),
+        Some(origin) if !hosts.is_own_origin(origin, request) => {
+            return refused("the page that asks is from another origin than this process");
+        }
+        _ => {}
     }
     let site = headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
     match site {

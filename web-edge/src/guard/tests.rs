@@ -1,4 +1,5 @@
-use http::Request;
+use http::{Request, Response};
+use tonic::body::Body;
 
 use super::*;
 
@@ -99,4 +100,52 @@ fn a_head_is_bounded() {
     let long = "x".repeat(HEADERS_BYTES_MAX);
     assert_eq!(get("/v1/orders", &[HERE, ("x", &long)]), 431);
     assert_eq!(get(&format!("/v1/orders?page_token={long}"), &[HERE]), 431);
+}
+
+fn asked(origin: &str, method: &str) -> Option<Response<Body>> {
+    let hosts = Hosts::default().and_pages_of(["https://shop.example:443"]).unwrap();
+    let request = Request::builder().method(method).uri("/v1/orders").header("host", "localhost");
+    let request = request.header("origin", origin).header("sec-fetch-site", "cross-site");
+    let request = request.header("access-control-request-method", "POST").body(()).unwrap();
+    check(&hosts, &request).ok()?;
+    let cors = Cors::of(&hosts, &request).unwrap();
+    let more = [http::HeaderName::from_static("ordinal-role")];
+    let answer = cors.preflight(&request, &more);
+    Some(cors.permit(answer.unwrap_or_else(|| Response::new(Body::empty()))))
+}
+
+#[test]
+fn pages_of_permitted_origins_may_call_and_no_others() {
+    let answer = asked("https://shop.example", "OPTIONS").unwrap();
+    let header = |name: &str| answer.headers()[name].to_str().unwrap();
+    assert_eq!(answer.status(), 204);
+    assert_eq!(header("access-control-allow-origin"), "https://shop.example");
+    assert_eq!(header("vary"), "origin");
+    assert!(header("access-control-allow-headers").contains("authorization, content-type"));
+    assert!(header("access-control-allow-headers").ends_with(", ordinal-role"));
+    assert!(!answer.headers().contains_key("access-control-allow-credentials"));
+    let answer = asked("https://shop.example", "GET").unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("access-control-expose-headers"));
+    for other in [
+        "http://shop.example",
+        "https://shop.example:8443",
+        "https://shop.example.evil.example",
+        "https://evil-shop.example",
+        "https://SHOP.example",
+        "null",
+    ] {
+        assert!(asked(other, "OPTIONS").is_none(), "{other}");
+        assert!(asked(other, "GET").is_none(), "{other}");
+    }
+    for wrong in ["*", "null", "https://*.example", "https://a@shop.example", "ftp://shop.example"]
+    {
+        assert!(Hosts::default().and_pages_of([wrong]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn without_permitted_origins_nothing_is_said_about_them() {
+    let request = Request::get("/v1/orders").header("origin", "https://shop.example").body(());
+    assert!(Cors::of(&Hosts::default(), &request.unwrap()).is_none());
 }

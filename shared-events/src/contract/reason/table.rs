@@ -218,7 +218,7 @@ reasons! {
     "ORIGIN_NOT_ALLOWED" => OriginNotAllowed [PermissionDenied]
         "A web page of another origin made the call.",
         "Call from a page of the same origin or from a program; operators name further origins \
-         with `--public-url`.";
+         with `--public-url` and `--cors-origin`.";
     "OUTCOME_UNKNOWN" => OutcomeUnknown [Unavailable]
         "Whether it was done is not known yet: the answer of the database, or of another node, was \
          lost.",
@@ -281,6 +281,9 @@ reasons! {
     "TEXT_TOO_LONG" => TextTooLong [InvalidArgument]
         "A text has more characters than it may; the violation names the field and the limit.",
         "Shorten it.";
+    "TOKENS_NOT_ISSUED" => TokensNotIssued [FailedPrecondition]
+        "This process signs no tokens for customers.",
+        "Operators: `serve --issue-tokens` with `--issuer-key`, or `ordinal token issue`.";
     "TOKEN_EXPIRED" => TokenExpired [Unauthenticated]
         "The token has expired. A stream ends soon after its token, and can be resumed after its \
          last position.",

@@ -62,7 +62,7 @@ impl Process {
             hosts: Hosts::default(),
             passed_headers: vec![HeaderName::from_static("ordinal-subject")],
             subject: Arc::new(subject),
-            pages: |_| None,
+            pages: Arc::new(|_| None),
         });
         let pool = DescriptorPool::decode(set.as_slice()).unwrap();
         Self { edge, pool, answers: answers.to_vec(), end: None, asked: Arc::default() }

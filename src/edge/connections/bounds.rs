@@ -1,0 +1,46 @@
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors kept free for stores, logs and other processes.
+const DESCRIPTORS_KEPT: usize = 256;
+/// Connections by default, if there are descriptors for them.
+const CONNECTIONS_MAX: usize = 8_192;
+
+/// The limits of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// In all.
+    pub connections: usize,
+    /// From one address.
+    pub of_one_address: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::within_descriptors(None, None)
+    }
+}
+
+impl Bounds {
+    /// As many as asked for, if there are descriptors for them beside those kept for stores.
+    #[must_use]
+    pub fn within_descriptors(asked: Option<usize>, of_one_address: Option<usize>) -> Self {
+        let files = getrlimit(Resource::Nofile).current;
+        let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+        // With very few descriptors, half of them.
+        let most = files.saturating_sub(DESCRIPTORS_KEPT).max(files / 2).max(1);
+        let connections = asked.unwrap_or(CONNECTIONS_MAX).min(most);
+        // A proxy brings many clients from one address.
+        let of_one_address = of_one_address.unwrap_or(connections / 2).clamp(1, connections);
+        Self { connections, of_one_address }
+    }
+}
+
+/// Raises the limit of open files to the maximum the system allows.
+pub fn take_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
