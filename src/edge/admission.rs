@@ -5,12 +5,11 @@
 //! Never here: what a call means.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use edge_auth::Denied;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -26,11 +25,13 @@ use tower::{Layer, Service};
 use web_edge::UnreadBody;
 
 use super::access::{Access, NotAdmitted};
+use super::arrival;
 use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use super::calls::{self, Calls, Kind};
 use super::connections::{CommandStream, Connection};
 use super::explained;
-use super::forward::shorten_deadline;
+use super::forward::{FROM_ROLE_HEADER, shorten_deadline};
+use super::limit::{Counting, RateLimits};
 use super::principal;
 use super::refusal::overloaded;
 use super::shares::{Amount, Caller, Held, Shares};
@@ -51,6 +52,7 @@ pub struct Admission {
     calls: Arc<Calls>,
     shares: Shares,
     slots: Slots,
+    limits: RateLimits,
     /// Whether a token has ended is a matter of this clock.
     clock: Arc<dyn Clock>,
 }
@@ -64,16 +66,14 @@ impl Admission {
         shares: Shares,
         slots: Slots,
     ) -> Self {
-        Self { access, calls, shares, slots, clock }
+        Self { access, calls, shares, slots, limits: RateLimits::default(), clock }
     }
-}
 
-/// Commands of streams wait for slots as calls do.
-#[async_trait]
-impl order_actor::grpc::Slots for Slots {
-    async fn slot(&self, by: &By) -> Box<dyn Send + Sync> {
-        let caller = Caller::of(Some(by), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Box::new(Self::slot(self, &caller).await)
+    /// With these limits of how often callers may call.
+    #[must_use]
+    pub(super) fn limited(mut self, limits: RateLimits) -> Self {
+        self.limits = limits;
+        self
     }
 }
 
@@ -97,6 +97,8 @@ struct AdmittedCall {
     kind: Kind,
     message_max: usize,
     held: Held,
+    /// Its count, if its caller has a limit.
+    counting: Option<Counting>,
     progress: Arc<ReadProgress>,
     command_stream: Option<CommandStream>,
     takes_slot: bool,
@@ -185,6 +187,17 @@ fn refuse(
 }
 
 impl Admission {
+    /// A refusal of a caller that nobody knows, counted against the limit of its address.
+    fn counted(&self, refused: NotAdmitted, address: IpAddr) -> NotAdmitted {
+        match refused {
+            NotAdmitted::Refused(status) if status.code() == Code::Unauthenticated => {
+                let limited = self.limits.count_unknown(&Caller::of(None, address));
+                NotAdmitted::Refused(limited.err().unwrap_or(status))
+            }
+            other => other,
+        }
+    }
+
     /// Authenticates a call and counts it against its caller's share.
     fn admit(
         &self,
@@ -200,16 +213,21 @@ impl Admission {
             !path.starts_with(HEALTH),
         );
         let now = self.clock.now();
-        let principal = self.access.admit(&self.calls, (path, method), request.headers(), now)?;
+        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        let address = arrival::address(request, connection.as_deref());
+        let admitted = self.access.admit(&self.calls, (path, method), request.headers(), now);
+        let principal = admitted.map_err(|refused| self.counted(refused, address))?;
         let token_left = principal.as_ref().and_then(|principal| principal.left(now));
         let by = principal.map(|principal| principal.by);
-        let connection = request.extensions().get::<Arc<Connection>>().cloned();
         if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {
             connection.mark_authenticated();
         }
-        let address =
-            connection.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.address);
         let caller = Caller::of(by.as_ref(), address);
+        let elsewhere = forwarded || request.headers().contains_key(FROM_ROLE_HEADER);
+        let counting = match takes_slot {
+            true => self.limits.begin(&caller, path, elsewhere)?,
+            false => None,
+        };
         let amount = match kind {
             Kind::Unary | Kind::ForwardedStream => CALL,
             Kind::ServerStream | Kind::BidiStream => STREAM,
@@ -240,6 +258,7 @@ impl Admission {
             kind,
             message_max,
             held,
+            counting,
             progress,
             command_stream,
             takes_slot,
@@ -261,6 +280,10 @@ impl AdmittedCall {
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
+        let standing = match self.counting.take() {
+            Some(counting) => Some(counting.settle().await?),
+            None => None,
+        };
         let answer_by = self.answer_by;
         let answer = self.execute(inner, request, slots);
         let answer = match answer_by {
@@ -273,8 +296,11 @@ impl AdmittedCall {
         // The message is released; from now on the answer counts.
         self.held.set_bytes(0);
         let Self { held, progress, command_stream, end, .. } = self;
-        Ok(explained(answer)
-            .map(|body| Body::new(Answer::new(body, held, progress, end, command_stream))))
+        let mut answer = explained(answer);
+        if let Some(standing) = standing {
+            standing.write(answer.headers_mut());
+        }
+        Ok(answer.map(|body| Body::new(Answer::new(body, held, progress, end, command_stream))))
     }
 
     async fn execute<S>(

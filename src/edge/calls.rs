@@ -128,6 +128,11 @@ impl Calls {
         self.methods.get(path)
     }
 
+    /// Whether a method of one of the services has this name, such as `PlaceOrder`.
+    pub(crate) fn has(&self, method: &str) -> bool {
+        self.methods.keys().any(|path| split(path).1 == method)
+    }
+
     /// The refusal of a path that has no method.
     pub(super) fn unknown(&self, path: &str) -> Status {
         let (service, _) = split(path);

@@ -6,16 +6,20 @@
 pub mod access; // which callers may call which methods
 pub(crate) mod admin; // the admin service, for operators
 mod admission; // authentication, limits and slots in front of every call
+mod arrival; // probes, and whose address a call by a proxy is from
 mod body; // request and response bodies, counted against limits
 pub(crate) mod calls; // all gRPC methods and the roles that may call them
+pub(crate) mod commands; // slots and limits of commands that come by a stream
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
+mod limit; // how often a caller may call
 mod openapi; // the document of the routes, and Swagger UI
 mod owned; // looks whose order it is, for services that do not know
 pub(crate) mod peers; // channels to other processes
 pub mod policy; // who may call a method, as its proto says
 mod principal; // a caller who is known
+mod proxies; // whose address a call is from that came by a proxy
 pub(crate) mod refusal; // gRPC statuses of this package's own services
 mod refusals; // delays answers to connections that are refused repeatedly
 mod shares; // fair shares of calls, streams and bytes per caller
@@ -24,6 +28,8 @@ pub(crate) mod web; // calls by HTTP with JSON
 
 pub use admission::Admission;
 pub use connections::{Bounds, take_descriptors};
+pub use limit::{RateLimits, RateRule};
+pub use proxies::{Network, Proxies};
 pub use shares::{Numbers, Shares};
 pub use slots::{CallSlot, Slots};
 
@@ -46,6 +52,7 @@ use web_edge::WebEdge;
 
 use access::Access;
 use admin::{AdminEdge, recorded_caller};
+use arrival::Arrival;
 use calls::Calls;
 use forward::Forwarding;
 use owned::Owned;
@@ -87,6 +94,10 @@ pub struct Services {
     pub forwarding: Forwarding,
     /// The limits of callers.
     pub numbers: Numbers,
+    /// How often callers may call.
+    pub limits: RateLimits,
+    /// The proxies whose word counts.
+    pub proxies: Proxies,
     /// The limits of connections.
     pub bounds: Bounds,
     /// HTTP with JSON, in front of all.
@@ -113,6 +124,7 @@ pub async fn serve(
     ready: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
+    let arrival = Arrival { proxies: services.proxies, ready: ready.clone() };
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     // The empty name is the process as a whole.
@@ -146,8 +158,13 @@ pub async fn serve(
     }
     let owned = Owned::new(Arc::clone(&calls));
     let shares = Shares::new(services.numbers);
+    if let Some(looking) = services.limits.running(&stop) {
+        crate::tasks::spawn(looking);
+    }
     let admission = Admission::new((access, clock), calls, shares, slots);
+    let admission = admission.limited(services.limits);
     let stack = ServiceBuilder::new()
+        .layer(arrival)
         .layer(services.web)
         .layer(admission)
         .layer(owned)

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use order_actor::record::RecordedEvent;
 use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
@@ -22,9 +23,10 @@ use super::service::{Follower, Log, Published, Runs, Service};
 use super::services::Services;
 use super::settings::Settings;
 use super::stores;
-use crate::edge::Slots;
+use crate::edge::access::Access;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
+use crate::edge::{RateLimits, Slots};
 use service_edge::feed::{self, RemoteFacts};
 
 /// The clock.
@@ -43,6 +45,8 @@ pub struct Building {
     pub(super) alarms: Vec<Alarm>,
     pub(super) routes: RoutesBuilder,
     pub(super) slots: Slots,
+    /// How often callers may call.
+    pub(super) limits: RateLimits,
     /// Channels to the other order nodes, if there can be any.
     pub(super) nodes: NodeChannels,
     /// The order service, if this process runs it.
@@ -66,6 +70,27 @@ impl Channels {
     pub(super) fn to(&self, service: &Service) -> Option<Channel> {
         self.0.get(service.name).cloned()
     }
+}
+
+/// The limits of callers, counted in the Redis of the streams by a connection of their own: a busy
+/// one would make calls wait.
+fn limits(settings: &Settings) -> anyhow::Result<RateLimits> {
+    let redis = match &settings.streams {
+        Some(streams) => Some(Redis::new(&streams.redis)?),
+        None => None,
+    };
+    let have_tokens = matches!(settings.access, Access::Tokens(_));
+    let clock = Arc::clone(&settings.clock);
+    RateLimits::new(&settings.rate_limits, have_tokens, redis, clock)
+}
+
+/// That calls are counted without Redis.
+fn alarm(limits: &RateLimits) -> Option<Alarm> {
+    let limits = limits.clone();
+    limits.are_shared().then(|| Alarm {
+        part: "rate limits",
+        look: Box::new(move || std::future::ready(Some(limits.degraded())).boxed()),
+    })
 }
 
 /// The services that other processes run.
@@ -92,6 +117,7 @@ impl Building {
             Some(streams) => Some(Redis::new(&streams.redis)?),
             None => None,
         };
+        let limits = limits(&settings)?;
         Ok(Self {
             channels: Channels::new(&settings)?,
             followers: Followers::new(stop_followers, Arc::clone(&now)),
@@ -101,9 +127,10 @@ impl Building {
             redis,
             databases: Vec::new(),
             logs: BTreeMap::new(),
-            alarms: Vec::new(),
+            alarms: alarm(&limits).into_iter().collect(),
             routes: Routes::builder(),
             slots: Slots::default(),
+            limits,
             nodes: NodeChannels::default(),
             orders: None,
             stop_edge,

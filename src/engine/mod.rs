@@ -124,6 +124,8 @@ impl Engine {
             access: settings.access,
             clock: Arc::clone(&settings.clock),
             numbers: settings.shares,
+            limits: building.limits,
+            proxies: settings.proxies,
             bounds: settings.connections,
         };
         let serving = health.serving();

@@ -20,7 +20,7 @@ use super::service::{Log, Role};
 use super::services::{self, Services};
 use super::streams::Streams;
 use crate::edge::access::Access;
-use crate::edge::{Bounds, Numbers};
+use crate::edge::{Bounds, Numbers, Proxies, RateRule};
 
 /// Where everything is stored.
 #[derive(Clone, Debug)]
@@ -103,6 +103,10 @@ pub struct Settings {
     pub public: Hosts,
     /// The limits of callers.
     pub shares: Numbers,
+    /// How often callers may call, besides the default limits.
+    pub rate_limits: Vec<RateRule>,
+    /// The proxies whose `X-Forwarded-For` counts.
+    pub proxies: Proxies,
     /// The limits of connections.
     pub connections: Bounds,
     /// The limits of order actors.
@@ -168,6 +172,8 @@ impl Settings {
             access: Access::development(),
             public: Hosts::default(),
             shares: Numbers::default(),
+            rate_limits: Vec::new(),
+            proxies: Proxies::default(),
             connections: Bounds::default(),
             limits: Limits::default(),
             shards,
@@ -194,6 +200,7 @@ impl Settings {
                  says that others reach this process, by a proxy: give it tokens"
             );
         }
+        check_limits(&self.rate_limits, self.services)?;
         let here = || self.services.iter().filter(|service| self.role.runs(service));
         // A follower of a service in another process needs that service's address.
         for follower in here().flat_map(|service| service.followers) {
@@ -235,4 +242,18 @@ impl Settings {
         let name = self.node_name.clone().unwrap_or_else(|| address.clone());
         Node { name, address }
     }
+}
+
+/// Checks that no two rules say the same, and that every method of one exists.
+fn check_limits(rules: &[RateRule], services: Services) -> anyhow::Result<()> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    RateRule::check(rules)?;
+    let calls = services::calls(services);
+    for rule in rules {
+        let Some(method) = rule.method() else { continue };
+        anyhow::ensure!(calls.has(method), "--rate-limit {rule}: there is no method {method}");
+    }
+    Ok(())
 }

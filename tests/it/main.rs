@@ -40,6 +40,7 @@ mod ids;
 mod issuer;
 mod kills;
 mod layers;
+mod limits;
 mod load;
 mod locations;
 mod login;

@@ -21,6 +21,9 @@ use crate::problem::Problem;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// What a caller is told of its limit (draft-ietf-httpapi-ratelimit-headers).
+const SAID_OF_LIMITS: [HeaderName; 2] =
+    [HeaderName::from_static("ratelimit-policy"), HeaderName::from_static("ratelimit")];
 /// How long a caller waits, as RFC 7240 has it: `wait=3`, in seconds.
 const PREFER: &str = "prefer";
 
@@ -183,6 +186,15 @@ impl Call {
         answer: impl Future<Output = Result<Response<Body>, Infallible>>,
     ) -> Response<Body> {
         let Ok(answer) = answer.await;
+        let limits = SAID_OF_LIMITS.map(|name| Some((answer.headers().get(&name)?.clone(), name)));
+        let mut answer = self.written(answer).await;
+        for (value, name) in limits.into_iter().flatten() {
+            answer.headers_mut().insert(name, value);
+        }
+        answer
+    }
+
+    async fn written(self, answer: Response<Body>) -> Response<Body> {
         let early = Status::from_header_map(answer.headers()).filter(|it| it.code() != Code::Ok);
         if let Some(status) = early {
             return self.refused(&status);
