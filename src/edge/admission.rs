@@ -34,6 +34,7 @@ use super::forward::{FROM_ROLE_HEADER, shorten_deadline};
 use super::limit::{Counting, RateLimits};
 use super::principal;
 use super::refusal::overloaded;
+use super::refusals::refuse;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::slots::Slots;
 
@@ -162,30 +163,6 @@ where
     }
 }
 
-/// Answers a refused call: now, or a moment later where its connection has many.
-fn refuse(
-    request: Request<Body>,
-    status: Status,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
-    if let Some(progress) = request.extensions().get::<Arc<ReadProgress>>() {
-        progress.refuse();
-    }
-    let connection = request.extensions().get::<Arc<Connection>>();
-    let now = Instant::now();
-    let answer_at = connection.and_then(|from| from.refusals.one_more(now));
-    // Before the client's deadline, so that it learns the reason.
-    let left = order_actor::grpc::timeout(request.headers());
-    let answer_at = answer_at.map(|at| left.map_or(at, |left| at.min(now + left / 2)));
-    // The rest of its body is not kept meanwhile.
-    drop(request);
-    async move {
-        if let Some(answer_at) = answer_at {
-            sleep_until(answer_at).await;
-        }
-        Ok(status.into_http())
-    }
-}
-
 impl Admission {
     /// A refusal of a caller that nobody knows, counted against the limit of its address.
     fn counted(&self, refused: NotAdmitted, address: IpAddr) -> NotAdmitted {
@@ -248,12 +225,7 @@ impl Admission {
         let progress = request.extensions().get().map_or_else(ReadProgress::new, Arc::clone);
         let left = order_actor::grpc::timeout(request.headers());
         let answer_by = left.and_then(|left| since.checked_add(left));
-        let is_stream = matches!(kind, Kind::ServerStream | Kind::BidiStream);
-        let token_ends = token_left.filter(|_| is_stream).and_then(|left| since.checked_add(left));
-        let end = match kind {
-            Kind::ForwardedStream => Some(End::passed(since + FORWARDED_WITHIN)),
-            _ => token_ends.map(|at| End::of_token(at, principal::stream_expired)),
-        };
+        let end = end_of(kind, since, token_left);
         Ok(AdmittedCall {
             kind,
             message_max,
@@ -345,6 +317,19 @@ impl AdmittedCall {
             slot.end();
         }
         Ok(answer)
+    }
+}
+
+/// When an answer must end: a forwarded command soon, other streams with the caller's token.
+fn end_of(kind: Kind, since: Instant, token_left: Option<Duration>) -> Option<End> {
+    let of_token = || {
+        let at = since.checked_add(token_left?)?;
+        Some(End::of_token(at, principal::stream_expired))
+    };
+    match kind {
+        Kind::ForwardedStream => Some(End::passed(since + FORWARDED_WITHIN)),
+        Kind::ServerStream | Kind::BidiStream => of_token(),
+        Kind::Unary => None,
     }
 }
 

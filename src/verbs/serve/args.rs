@@ -183,7 +183,7 @@ struct BoundArgs {
     /// Let a caller of this role (CUSTOMER, SERVICE, OPS, or NOBODY: one address without a valid
     /// token) call so often a minute, and so often at once, such as SERVICE=6000:500; with a method
     /// this one, such as CUSTOMER/PlaceOrder=10; off is no limit; may be repeated [default:
-    /// CUSTOMER=100 where callers have tokens].
+    /// CUSTOMER=100 with tokens].
     #[arg(long, value_name = "ROLE=CALLS", env = "ORDINAL_RATE_LIMIT", value_delimiter = ',')]
     rate_limit: Vec<RateRule>,
     /// Believe X-Forwarded-For of proxies at this address or in this network, such as 10.0.0.0/8;
