@@ -5,10 +5,9 @@
 //! Never here: what a call means.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use edge_auth::Denied;
 use futures::future::BoxFuture;
@@ -25,26 +24,21 @@ use tower::{Layer, Service};
 use web_edge::UnreadBody;
 
 use super::access::{Access, NotAdmitted};
+use super::account;
+use super::account::Accounts;
 use super::arrival;
 use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use super::calls::{self, Calls, Kind};
 use super::connections::{CommandStream, Connection};
 use super::explained;
 use super::forward::{FROM_ROLE_HEADER, shorten_deadline};
+use super::is_not_found;
 use super::limit::{Counting, RateLimits};
 use super::principal;
 use super::refusal::overloaded;
 use super::refusals::refuse;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::slots::Slots;
-
-/// A command that another node forwards here on a stream of its own ends within this.
-const FORWARDED_WITHIN: Duration = Duration::from_secs(35);
-const CALL: Amount = Amount { calls: 1, streams: 0, bytes: 0 };
-const STREAM: Amount = Amount { calls: 0, streams: 1, bytes: 0 };
-
-/// Health checks take no slot: they are answered from memory even when all other calls wait.
-const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -54,6 +48,7 @@ pub struct Admission {
     shares: Shares,
     slots: Slots,
     limits: RateLimits,
+    accounts: Accounts,
     /// Whether a token has ended is a matter of this clock.
     clock: Arc<dyn Clock>,
 }
@@ -67,13 +62,29 @@ impl Admission {
         shares: Shares,
         slots: Slots,
     ) -> Self {
-        Self { access, calls, shares, slots, limits: RateLimits::default(), clock }
+        let (limits, accounts) = (RateLimits::default(), Accounts::default());
+        Self { access, calls, shares, slots, limits, accounts, clock }
     }
 
-    /// With these limits of how often callers may call.
+    fn watch(&self, request: &Request<Body>, since: Instant) -> account::Call {
+        self.accounts.begin(request, self.calls.name(request.uri().path()), since)
+    }
+
+    /// Accounts for a call that is refused before anything is done.
+    fn refused(&self, request: &Request<Body>, since: Instant, status: Status) -> Status {
+        let by = request.extensions().get::<By>().cloned();
+        let by = by.or_else(|| match status.code() {
+            Code::PermissionDenied => self.access.claimed(request.headers(), self.clock.now()),
+            _ => None,
+        });
+        let caller = by.map(|by| Caller::of(Some(&by), IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+        self.watch(request, since).of(caller).refused(status)
+    }
+
+    /// With limits of how often callers may call, and accounts of what becomes of calls.
     #[must_use]
-    pub(super) fn limited(mut self, limits: RateLimits) -> Self {
-        self.limits = limits;
+    pub(super) fn counting(mut self, limits: RateLimits, accounts: Accounts) -> Self {
+        (self.limits, self.accounts) = (limits, accounts);
         self
     }
 }
@@ -129,7 +140,10 @@ where
         let since = Instant::now();
         let admitted = match self.admission.admit(&mut request, since) {
             Ok(admitted) => admitted,
-            Err(NotAdmitted::Refused(status)) => return Box::pin(refuse(request, status)),
+            Err(NotAdmitted::Refused(status)) => {
+                let status = self.admission.refused(&request, since, status);
+                return Box::pin(refuse(request, status));
+            }
             Err(NotAdmitted::Wait(wait)) => {
                 let admission = self.admission.clone();
                 let copy = self.inner.clone();
@@ -140,16 +154,18 @@ where
                         Some(by) => timeout_at(by, wait.done()).await.unwrap_or(false),
                         None => wait.done().await,
                     };
-                    match admission.admit(&mut request, since) {
+                    let status = match admission.admit(&mut request, since) {
                         Ok(admitted) => {
-                            let answer = admitted.answer(inner, request, admission.slots).await;
-                            Ok(answer.unwrap_or_else(Status::into_http))
+                            let call = admission.watch(&request, since);
+                            return Ok(admitted
+                                .finish(inner, request, admission.slots, call)
+                                .await);
                         }
-                        Err(NotAdmitted::Refused(status)) if fetched => {
-                            refuse(request, status).await
-                        }
-                        Err(_) => refuse(request, principal::denied(Denied::Unavailable)).await,
-                    }
+                        Err(NotAdmitted::Refused(status)) if fetched => status,
+                        Err(_) => principal::denied(Denied::Unavailable),
+                    };
+                    let status = admission.refused(&request, since, status);
+                    refuse(request, status).await
                 });
             }
         };
@@ -157,9 +173,8 @@ where
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
         let slots = self.admission.slots.clone();
-        Box::pin(async move {
-            Ok(admitted.answer(inner, request, slots).await.unwrap_or_else(Status::into_http))
-        })
+        let call = self.admission.watch(&request, since);
+        Box::pin(async move { Ok(admitted.finish(inner, request, slots, call).await) })
     }
 }
 
@@ -187,7 +202,7 @@ impl Admission {
         let (kind, message_max, takes_slot) = (
             calls::kind(method, path, forwarded),
             calls::message_bytes_max(method),
-            !path.starts_with(HEALTH),
+            calls::takes_slot(path),
         );
         let now = self.clock.now();
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
@@ -200,16 +215,16 @@ impl Admission {
             connection.mark_authenticated();
         }
         let caller = Caller::of(by.as_ref(), address);
+        let of_customer = matches!(by, Some(By::Customer(_)));
+        if let Some(by) = by {
+            request.extensions_mut().insert(by);
+        }
         let elsewhere = forwarded || request.headers().contains_key(FROM_ROLE_HEADER);
         let counting = match takes_slot {
-            true => self.limits.begin(&caller, path, elsewhere)?,
+            true => self.limits.begin(&caller, request.uri().path(), elsewhere)?,
             false => None,
         };
-        let amount = match kind {
-            Kind::Unary | Kind::ForwardedStream => CALL,
-            Kind::ServerStream | Kind::BidiStream => STREAM,
-        };
-        let held = self.shares.take(&caller, amount).map_err(full)?;
+        let held = self.shares.take(&caller, Amount::of(kind)).map_err(full)?;
         let command_stream = match connection.filter(|_| kind == Kind::BidiStream) {
             Some(connection) => Some(
                 connection
@@ -218,14 +233,10 @@ impl Admission {
             ),
             None => None,
         };
-        let of_customer = matches!(by, Some(By::Customer(_)));
-        if let Some(by) = by {
-            request.extensions_mut().insert(by);
-        }
         let progress = request.extensions().get().map_or_else(ReadProgress::new, Arc::clone);
         let left = order_actor::grpc::timeout(request.headers());
         let answer_by = left.and_then(|left| since.checked_add(left));
-        let end = end_of(kind, since, token_left);
+        let end = End::of_call(kind, since, token_left);
         Ok(AdmittedCall {
             kind,
             message_max,
@@ -243,6 +254,23 @@ impl Admission {
 }
 
 impl AdmittedCall {
+    /// The answer, accounted for.
+    async fn finish<S>(
+        self,
+        inner: S,
+        request: Request<Body>,
+        slots: Slots,
+        call: account::Call,
+    ) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let many = self.kind != Kind::Unary;
+        let call = call.of(Some(self.held.caller().clone()));
+        let answer = self.answer(inner, request, slots).await;
+        call.answered(answer.unwrap_or_else(Status::into_http), many)
+    }
+
     async fn answer<S>(
         mut self,
         inner: S,
@@ -320,28 +348,12 @@ impl AdmittedCall {
     }
 }
 
-/// When an answer must end: a forwarded command soon, other streams with the caller's token.
-fn end_of(kind: Kind, since: Instant, token_left: Option<Duration>) -> Option<End> {
-    let of_token = || {
-        let at = since.checked_add(token_left?)?;
-        Some(End::of_token(at, principal::stream_expired))
-    };
-    match kind {
-        Kind::ForwardedStream => Some(End::passed(since + FORWARDED_WITHIN)),
-        Kind::ServerStream | Kind::BidiStream => of_token(),
-        Kind::Unary => None,
-    }
-}
-
-fn is_not_found(answer: &Response<Body>) -> bool {
-    let code = answer.headers().get("grpc-status");
-    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::NotFound)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::calls::Rpc;
     use super::super::shares::Numbers;
+    use std::time::Duration;
+
     use super::*;
 
     const ORDERS: Rpc = Rpc { name: "ordinal.orders.v1.OrderService", message_bytes_max: 1024 };

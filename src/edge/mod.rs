@@ -4,6 +4,7 @@
 //! Never here: rules about orders.
 
 pub mod access; // which callers may call which methods
+pub(crate) mod account; // what became of calls
 pub(crate) mod admin; // the admin service, for operators
 mod admission; // authentication, limits and slots in front of every call
 mod arrival; // probes, and whose address a call by a proxy is from
@@ -26,6 +27,7 @@ mod shares; // fair shares of calls, streams and bytes per caller
 mod slots; // fair scheduling of calls by caller
 pub(crate) mod web; // calls by HTTP with JSON
 
+pub use account::{AccessLog, Accounts};
 pub use admission::Admission;
 pub use connections::{Bounds, take_descriptors};
 pub use limit::{RateLimits, RateRule};
@@ -51,6 +53,7 @@ use tower::ServiceBuilder;
 use web_edge::WebEdge;
 
 use access::Access;
+use account::HttpCalls;
 use admin::{AdminEdge, recorded_caller};
 use arrival::Arrival;
 use calls::Calls;
@@ -96,6 +99,8 @@ pub struct Services {
     pub numbers: Numbers,
     /// How often callers may call.
     pub limits: RateLimits,
+    /// What became of calls.
+    pub accounts: Accounts,
     /// The proxies whose word counts.
     pub proxies: Proxies,
     /// The limits of connections.
@@ -162,9 +167,10 @@ pub async fn serve(
         crate::tasks::spawn(looking);
     }
     let admission = Admission::new((access, clock), calls, shares, slots);
-    let admission = admission.limited(services.limits);
+    let admission = admission.counting(services.limits, services.accounts.clone());
     let stack = ServiceBuilder::new()
         .layer(arrival)
+        .layer(HttpCalls::new(services.accounts))
         .layer(services.web)
         .layer(admission)
         .layer(owned)
@@ -200,6 +206,12 @@ fn reflection(calls: &Calls) -> tonic_reflection::server::Builder<'static> {
     calls.descriptors().fold(builder, |builder, descriptors| {
         builder.register_encoded_file_descriptor_set(descriptors)
     })
+}
+
+/// Whether an answer says at once that something does not exist.
+fn is_not_found(answer: &http::Response<Body>) -> bool {
+    let code = answer.headers().get(Status::GRPC_STATUS);
+    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::NotFound)
 }
 
 /// Adds a reason to errors that arise before a service sees the call: every error has one.

@@ -26,7 +26,7 @@ use super::stores;
 use crate::edge::access::Access;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
-use crate::edge::{RateLimits, Slots};
+use crate::edge::{Accounts, RateLimits, Slots};
 use service_edge::feed::{self, RemoteFacts};
 
 /// The clock.
@@ -47,6 +47,8 @@ pub struct Building {
     pub(super) slots: Slots,
     /// How often callers may call.
     pub(super) limits: RateLimits,
+    /// What became of calls.
+    pub(super) accounts: Accounts,
     /// Channels to the other order nodes, if there can be any.
     pub(super) nodes: NodeChannels,
     /// The order service, if this process runs it.
@@ -118,6 +120,7 @@ impl Building {
             None => None,
         };
         let limits = limits(&settings)?;
+        let accounts = Accounts::new(settings.access_log)?;
         Ok(Self {
             channels: Channels::new(&settings)?,
             followers: Followers::new(stop_followers, Arc::clone(&now)),
@@ -131,6 +134,7 @@ impl Building {
             routes: Routes::builder(),
             slots: Slots::default(),
             limits,
+            accounts,
             nodes: NodeChannels::default(),
             orders: None,
             stop_edge,

@@ -125,6 +125,7 @@ impl Engine {
             clock: Arc::clone(&settings.clock),
             numbers: settings.shares,
             limits: building.limits,
+            accounts: building.accounts,
             proxies: settings.proxies,
             bounds: settings.connections,
         };
@@ -257,6 +258,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
         summaries: orders.map(|orders| orders.summaries.clone()),
         now: Arc::clone(&building.now),
         health: health.clone(),
+        accounts: building.accounts.clone(),
         timers: orders.map(|orders| orders.clock.timers().clone()),
         node: settings.node(building.address),
         nodes: building.nodes.clone(),

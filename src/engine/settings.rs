@@ -20,7 +20,7 @@ use super::service::{Log, Role};
 use super::services::{self, Services};
 use super::streams::Streams;
 use crate::edge::access::Access;
-use crate::edge::{Bounds, Numbers, Proxies, RateRule};
+use crate::edge::{AccessLog, Bounds, Numbers, Proxies, RateRule};
 
 /// Where everything is stored.
 #[derive(Clone, Debug)]
@@ -105,6 +105,8 @@ pub struct Settings {
     pub shares: Numbers,
     /// How often callers may call, besides the default limits.
     pub rate_limits: Vec<RateRule>,
+    /// Which calls have a line in the log.
+    pub access_log: AccessLog,
     /// The proxies whose `X-Forwarded-For` counts.
     pub proxies: Proxies,
     /// The limits of connections.
@@ -173,6 +175,7 @@ impl Settings {
             public: Hosts::default(),
             shares: Numbers::default(),
             rate_limits: Vec::new(),
+            access_log: AccessLog::default(),
             proxies: Proxies::default(),
             connections: Bounds::default(),
             limits: Limits::default(),

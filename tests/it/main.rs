@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod accounts;
 mod amounts;
 mod archive;
 mod backorders;

@@ -14,7 +14,7 @@ use super::tokens;
 use crate::client::Failure;
 use crate::edge::access::Access;
 use crate::edge::peers::Identity;
-use crate::edge::{Bounds, Network, Numbers, Proxies, RateRule};
+use crate::edge::{AccessLog, Bounds, Network, Numbers, Proxies, RateRule};
 use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
 
 /// Flags of `ordinal serve`; each may also be set in the environment; flags win.
@@ -190,6 +190,9 @@ struct BoundArgs {
     /// may be repeated. Others are not believed.
     #[arg(long, value_name = "NETWORK", env = "ORDINAL_TRUSTED_PROXIES", value_delimiter = ',')]
     trusted_proxies: Vec<Network>,
+    /// Log a line about each refused call, about all calls, or about none: off, refusals or all.
+    #[arg(long, value_name = "CALLS", env = "ORDINAL_ACCESS_LOG", default_value = "refusals")]
+    access_log: AccessLog,
 }
 
 /// A window of an order, at most [`WINDOW_MAX`].
@@ -316,6 +319,7 @@ impl ServeArgs {
         settings.connections = Bounds::within_descriptors(connections_max, connections_per_address);
         settings.shares = self.bounds.numbers();
         settings.rate_limits.clone_from(&self.bounds.rate_limit);
+        settings.access_log = self.bounds.access_log;
         settings.proxies = Proxies::new(&self.bounds.trusted_proxies);
         settings.policy = Policy {
             confirm_within: self.confirm_within,

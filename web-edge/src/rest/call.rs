@@ -18,6 +18,7 @@ use super::stream::Form;
 use super::{answer, connect, lines, query, stream};
 use crate::front::Web;
 use crate::problem::Problem;
+use crate::trace::{TraceId, trace_id};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -121,7 +122,7 @@ pub(crate) fn translate(
         head_only: matched.head_only,
         form: Form::asked_for(parts.headers.get(ACCEPT)).unwrap_or_default(),
         path: parts.uri.path().to_owned(),
-        trace_id: trace_id(&parts.headers),
+        trace_id: trace_of(&parts),
         route: Arc::clone(&route),
     };
     let mut headers = passed(&parts.headers, &web.passed_headers);
@@ -172,11 +173,10 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(WAIT_MAX)))
 }
 
-/// The id in a W3C trace context.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1)?;
-    let valid = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    valid.then(|| id.to_ascii_lowercase())
+/// The trace of a call: the caller's own, or one that was made for it.
+fn trace_of(parts: &http::request::Parts) -> Option<String> {
+    let sent = parts.headers.get(TRACEPARENT).and_then(trace_id);
+    sent.or_else(|| Some(parts.extensions.get::<TraceId>()?.to_string()))
 }
 
 impl Call {
