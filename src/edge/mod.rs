@@ -9,6 +9,7 @@ pub(crate) mod admin; // the admin service, for operators
 mod admission; // authentication, limits and slots in front of every call
 mod arrival; // probes, and whose address a call by a proxy is from
 mod body; // request and response bodies, counted against limits
+pub(crate) mod breaker; // sends nothing to a process that is away
 pub(crate) mod calls; // all gRPC methods and the roles that may call them
 pub(crate) mod commands; // slots and limits of commands that come by a stream
 mod connections; // accepts connections and bounds their number and lifetime

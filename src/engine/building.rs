@@ -24,6 +24,7 @@ use super::services::Services;
 use super::settings::Settings;
 use super::stores;
 use crate::edge::access::Access;
+use crate::edge::breaker::Breakers;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
 use crate::edge::{Accounts, RateLimits, Slots};
@@ -49,6 +50,8 @@ pub struct Building {
     pub(super) limits: RateLimits,
     /// What became of calls.
     pub(super) accounts: Accounts,
+    /// In front of other processes.
+    pub(super) breakers: Breakers,
     /// Channels to the other order nodes, if there can be any.
     pub(super) nodes: NodeChannels,
     /// The order service, if this process runs it.
@@ -86,13 +89,18 @@ fn limits(settings: &Settings) -> anyhow::Result<RateLimits> {
     RateLimits::new(&settings.rate_limits, have_tokens, redis, clock)
 }
 
-/// That calls are counted without Redis.
-fn alarm(limits: &RateLimits) -> Option<Alarm> {
-    let limits = limits.clone();
-    limits.are_shared().then(|| Alarm {
+/// That calls are counted without Redis, and that none is sent to another process.
+fn alarms(limits: &RateLimits, breakers: &Breakers) -> Vec<Alarm> {
+    let (limits, breakers) = (limits.clone(), breakers.clone());
+    let counted_alone = limits.are_shared().then(|| Alarm {
         part: "rate limits",
         look: Box::new(move || std::future::ready(Some(limits.degraded())).boxed()),
-    })
+    });
+    let not_sent = Alarm {
+        part: "forwarding",
+        look: Box::new(move || std::future::ready(Some(breakers.open())).boxed()),
+    };
+    counted_alone.into_iter().chain([not_sent]).collect()
 }
 
 /// The services that other processes run.
@@ -121,6 +129,7 @@ impl Building {
         };
         let limits = limits(&settings)?;
         let accounts = Accounts::new(settings.access_log)?;
+        let breakers = Breakers::new(Arc::clone(&settings.clock));
         Ok(Self {
             channels: Channels::new(&settings)?,
             followers: Followers::new(stop_followers, Arc::clone(&now)),
@@ -130,11 +139,12 @@ impl Building {
             redis,
             databases: Vec::new(),
             logs: BTreeMap::new(),
-            alarms: alarm(&limits).into_iter().collect(),
+            alarms: alarms(&limits, &breakers),
             routes: Routes::builder(),
             slots: Slots::default(),
             limits,
             accounts,
+            breakers,
             nodes: NodeChannels::default(),
             orders: None,
             stop_edge,

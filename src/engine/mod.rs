@@ -114,7 +114,8 @@ impl Engine {
         let who = (&settings.access, Arc::clone(&settings.clock));
         let web = edge::web::layer(&calls, who, settings.public.clone())?;
         let services = Services {
-            forwarding: forwarding(&settings, &building.channels, building.nodes),
+            forwarding: forwarding(&settings, &building.channels, building.nodes)
+                .behind(building.breakers),
             names: names(&settings),
             web,
             calls,

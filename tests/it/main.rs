@@ -17,6 +17,7 @@ mod archive;
 mod backorders;
 mod backup;
 mod book;
+mod breaker;
 mod browser;
 mod calendar;
 mod callers;

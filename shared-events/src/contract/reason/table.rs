@@ -173,6 +173,10 @@ reasons! {
     "NOT_FINISHED" => NotFinished [FailedPrecondition]
         "The message is still being delivered, so it is not sent again.",
         "Wait until it is DELIVERED or FAILED.";
+    "NOT_FORWARDED" => NotForwarded [Unavailable]
+        "Another process answers this, and its last calls failed: the call was not sent to it. \
+         `process` names it.",
+        "Try again after RetryInfo. Operators: `ordinal health` shows which process it is.";
     "NOT_FOUND" => NotFound [NotFound]
         "It does not exist, or belongs to another customer: both get the same answer.",
         "Check the id and the caller.";
