@@ -135,7 +135,7 @@ async fn a_call_that_its_caller_left_is_no_error_of_ours() {
     assert_eq!(http.answered().await.status, 200);
     drop(http);
     let left = &lines(&log, 1).await[0];
-    assert_eq!((&left["status"], &left["http"]), (&json!("CALLER_LEFT"), &json!(499)));
+    assert_eq!((&left["status"], &left["http"]), (&json!("CANCELLED"), &json!(499)));
     assert_eq!(left["rpc_method"], "ordinal.orders.v1.OrderService/WatchOrders");
 
     let wire = Wire::open(&shop.engine.address).await;
@@ -145,7 +145,7 @@ async fn a_call_that_its_caller_left_is_no_error_of_ours() {
     assert!(begun.is_ok());
     drop((begun, wire));
     let left = &lines(&log, 2).await[1];
-    assert_eq!((&left["status"], &left["http"]), (&json!("CALLER_LEFT"), &Value::Null));
+    assert_eq!((&left["status"], &left["http"]), (&json!("CANCELLED"), &Value::Null));
 
     // One that is answered has a line, too; what nobody waits for is counted as no refusal.
     let mut http = shop.http().await;

@@ -3,6 +3,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use shared_events::contract::Reason;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -40,7 +41,7 @@ impl http_body::Body for Tracked {
                 None => {}
             },
             // A body that fails is reset; why is not for the caller.
-            Some(Err(_)) => this.call.end(Some("INTERNAL")),
+            Some(Err(_)) => this.call.end(Some(Reason::Internal.code())),
             None => this.call.end(None),
         }
         Poll::Ready(polled)

@@ -96,7 +96,7 @@ impl Call {
         let reason = said.or_else(|| note.reason.get().copied());
         let failed = answer.status().is_client_error() || answer.status().is_server_error();
         if reason.is_some() || failed {
-            self.end(Some(reason.unwrap_or("INTERNAL")));
+            self.end(Some(reason.unwrap_or(Reason::Internal.code())));
             return answer;
         }
         answer.map(|body| Body::new(Tracked::new(body, self)))

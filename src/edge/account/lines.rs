@@ -104,12 +104,14 @@ fn shown(caller: &Caller) -> (&'static str, Option<String>) {
 
 #[cfg(test)]
 mod tests {
+    use shared_events::contract::Reason;
+
     use super::*;
 
     fn line() -> Line {
         Line {
             method: Arc::from("a.B/C"),
-            outcome: "NOT_FOUND",
+            outcome: Reason::NotFound.code(),
             http: 0,
             took: Duration::ZERO,
             caller: None,

@@ -29,8 +29,6 @@ const TRACEPARENT: &str = "traceparent";
 /// Methods and reasons that are counted apart; more are counted as another method's.
 const COUNTED_MAX: usize = 2_048;
 const OTHERS: &str = "other";
-/// A call of somebody who did not wait for the answer (nginx's 499).
-const LEFT: &str = "CALLER_LEFT";
 
 /// Which calls have a line in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -179,7 +177,7 @@ impl Trace {
     }
 }
 
-/// A call under way. One that is dropped was left by its caller.
+/// A call under way. One that is dropped was left by its caller: CANCELLED, by HTTP 499.
 pub(super) struct Call {
     /// None once it is accounted for.
     accounts: Option<Accounts>,
@@ -284,7 +282,7 @@ impl Drop for Call {
         if let Some(lines) = accounts.0.lines.as_ref().filter(|_| accounts.0.log == AccessLog::All)
         {
             self.status = if self.status == 0 { 0 } else { 499 };
-            lines.write(self.line(LEFT), accounts.0.log);
+            lines.write(self.line(Reason::Cancelled.code()), accounts.0.log);
         }
     }
 }
