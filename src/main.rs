@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
     // the system does not support it.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let logs = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,access=info"));
     // Files of this program hold addresses, mails and tokens: only their owner may read them.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let subscriber = tracing_subscriber::fmt()

@@ -14,7 +14,7 @@ use shared_events::contract::{CustomerId, Reason, TextRule, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::calls::{Calls, Method};
+use super::calls::{Calls, Method, is_public};
 use super::certificates::Holders;
 use super::policy::Kind;
 use super::principal::{self, Principal};
@@ -263,8 +263,4 @@ impl Tokens {
             Checked::Wait(wait) => Err(NotAdmitted::Wait(wait)),
         }
     }
-}
-
-fn is_public(path: &str) -> bool {
-    path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
 }

@@ -8,9 +8,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use edge_auth::Denied;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -26,23 +24,21 @@ use tower::{Layer, Service};
 use web_edge::UnreadBody;
 
 use super::access::{Access, NotAdmitted};
+use super::account;
+use super::account::Accounts;
+use super::arrival;
 use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use super::calls::{self, Calls, Kind};
 use super::connections::{CommandStream, Connection};
 use super::explained;
-use super::forward::shorten_deadline;
+use super::forward::{FROM_ROLE_HEADER, shorten_deadline};
+use super::is_not_found;
+use super::limit::{Counting, RateLimits};
 use super::principal;
 use super::refusal::overloaded;
+use super::refusals::refuse;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::slots::Slots;
-
-/// A command that another node forwards here on a stream of its own ends within this.
-const FORWARDED_WITHIN: Duration = Duration::from_secs(35);
-const CALL: Amount = Amount { calls: 1, streams: 0, bytes: 0 };
-const STREAM: Amount = Amount { calls: 0, streams: 1, bytes: 0 };
-
-/// Health checks take no slot: they are answered from memory even when all other calls wait.
-const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -51,6 +47,8 @@ pub struct Admission {
     calls: Arc<Calls>,
     shares: Shares,
     slots: Slots,
+    limits: RateLimits,
+    accounts: Accounts,
     /// Whether a token has ended is a matter of this clock.
     clock: Arc<dyn Clock>,
 }
@@ -64,16 +62,30 @@ impl Admission {
         shares: Shares,
         slots: Slots,
     ) -> Self {
-        Self { access, calls, shares, slots, clock }
+        let (limits, accounts) = (RateLimits::default(), Accounts::default());
+        Self { access, calls, shares, slots, limits, accounts, clock }
     }
-}
 
-/// Commands of streams wait for slots as calls do.
-#[async_trait]
-impl order_actor::grpc::Slots for Slots {
-    async fn slot(&self, by: &By) -> Box<dyn Send + Sync> {
-        let caller = Caller::of(Some(by), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Box::new(Self::slot(self, &caller).await)
+    fn watch(&self, request: &Request<Body>, since: Instant) -> account::Call {
+        self.accounts.begin(request, self.calls.name(request.uri().path()), since)
+    }
+
+    /// Accounts for a call that is refused before anything is done.
+    fn refused(&self, request: &Request<Body>, since: Instant, status: Status) -> Status {
+        let by = request.extensions().get::<By>().cloned();
+        let by = by.or_else(|| match status.code() {
+            Code::PermissionDenied => self.access.claimed(request.headers(), self.clock.now()),
+            _ => None,
+        });
+        let caller = by.map(|by| Caller::of(Some(&by), IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+        self.watch(request, since).of(caller).refused(status)
+    }
+
+    /// With limits of how often callers may call, and accounts of what becomes of calls.
+    #[must_use]
+    pub(super) fn counting(mut self, limits: RateLimits, accounts: Accounts) -> Self {
+        (self.limits, self.accounts) = (limits, accounts);
+        self
     }
 }
 
@@ -97,6 +109,8 @@ struct AdmittedCall {
     kind: Kind,
     message_max: usize,
     held: Held,
+    /// Its count, if its caller has a limit.
+    counting: Option<Counting>,
     progress: Arc<ReadProgress>,
     command_stream: Option<CommandStream>,
     takes_slot: bool,
@@ -126,7 +140,10 @@ where
         let since = Instant::now();
         let admitted = match self.admission.admit(&mut request, since) {
             Ok(admitted) => admitted,
-            Err(NotAdmitted::Refused(status)) => return Box::pin(refuse(request, status)),
+            Err(NotAdmitted::Refused(status)) => {
+                let status = self.admission.refused(&request, since, status);
+                return Box::pin(refuse(request, status));
+            }
             Err(NotAdmitted::Wait(wait)) => {
                 let admission = self.admission.clone();
                 let copy = self.inner.clone();
@@ -137,16 +154,18 @@ where
                         Some(by) => timeout_at(by, wait.done()).await.unwrap_or(false),
                         None => wait.done().await,
                     };
-                    match admission.admit(&mut request, since) {
+                    let status = match admission.admit(&mut request, since) {
                         Ok(admitted) => {
-                            let answer = admitted.answer(inner, request, admission.slots).await;
-                            Ok(answer.unwrap_or_else(Status::into_http))
+                            let call = admission.watch(&request, since);
+                            return Ok(admitted
+                                .finish(inner, request, admission.slots, call)
+                                .await);
                         }
-                        Err(NotAdmitted::Refused(status)) if fetched => {
-                            refuse(request, status).await
-                        }
-                        Err(_) => refuse(request, principal::denied(Denied::Unavailable)).await,
-                    }
+                        Err(NotAdmitted::Refused(status)) if fetched => status,
+                        Err(_) => principal::denied(Denied::Unavailable),
+                    };
+                    let status = admission.refused(&request, since, status);
+                    refuse(request, status).await
                 });
             }
         };
@@ -154,37 +173,23 @@ where
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
         let slots = self.admission.slots.clone();
-        Box::pin(async move {
-            Ok(admitted.answer(inner, request, slots).await.unwrap_or_else(Status::into_http))
-        })
-    }
-}
-
-/// Answers a refused call: now, or a moment later where its connection has many.
-fn refuse(
-    request: Request<Body>,
-    status: Status,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
-    if let Some(progress) = request.extensions().get::<Arc<ReadProgress>>() {
-        progress.refuse();
-    }
-    let connection = request.extensions().get::<Arc<Connection>>();
-    let now = Instant::now();
-    let answer_at = connection.and_then(|from| from.refusals.one_more(now));
-    // Before the client's deadline, so that it learns the reason.
-    let left = order_actor::grpc::timeout(request.headers());
-    let answer_at = answer_at.map(|at| left.map_or(at, |left| at.min(now + left / 2)));
-    // The rest of its body is not kept meanwhile.
-    drop(request);
-    async move {
-        if let Some(answer_at) = answer_at {
-            sleep_until(answer_at).await;
-        }
-        Ok(status.into_http())
+        let call = self.admission.watch(&request, since);
+        Box::pin(async move { Ok(admitted.finish(inner, request, slots, call).await) })
     }
 }
 
 impl Admission {
+    /// A refusal of a caller that nobody knows, counted against the limit of its address.
+    fn counted(&self, refused: NotAdmitted, address: IpAddr) -> NotAdmitted {
+        match refused {
+            NotAdmitted::Refused(status) if status.code() == Code::Unauthenticated => {
+                let limited = self.limits.count_unknown(&Caller::of(None, address));
+                NotAdmitted::Refused(limited.err().unwrap_or(status))
+            }
+            other => other,
+        }
+    }
+
     /// Authenticates a call and counts it against its caller's share.
     fn admit(
         &self,
@@ -197,24 +202,29 @@ impl Admission {
         let (kind, message_max, takes_slot) = (
             calls::kind(method, path, forwarded),
             calls::message_bytes_max(method),
-            !path.starts_with(HEALTH),
+            calls::takes_slot(path),
         );
         let now = self.clock.now();
-        let principal = self.access.admit(&self.calls, (path, method), request.headers(), now)?;
+        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        let address = arrival::address(request, connection.as_deref());
+        let admitted = self.access.admit(&self.calls, (path, method), request.headers(), now);
+        let principal = admitted.map_err(|refused| self.counted(refused, address))?;
         let token_left = principal.as_ref().and_then(|principal| principal.left(now));
         let by = principal.map(|principal| principal.by);
-        let connection = request.extensions().get::<Arc<Connection>>().cloned();
         if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {
             connection.mark_authenticated();
         }
-        let address =
-            connection.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.address);
         let caller = Caller::of(by.as_ref(), address);
-        let amount = match kind {
-            Kind::Unary | Kind::ForwardedStream => CALL,
-            Kind::ServerStream | Kind::BidiStream => STREAM,
+        let of_customer = matches!(by, Some(By::Customer(_)));
+        if let Some(by) = by {
+            request.extensions_mut().insert(by);
+        }
+        let elsewhere = forwarded || request.headers().contains_key(FROM_ROLE_HEADER);
+        let counting = match takes_slot {
+            true => self.limits.begin(&caller, request.uri().path(), elsewhere)?,
+            false => None,
         };
-        let held = self.shares.take(&caller, amount).map_err(full)?;
+        let held = self.shares.take(&caller, Amount::of(kind)).map_err(full)?;
         let command_stream = match connection.filter(|_| kind == Kind::BidiStream) {
             Some(connection) => Some(
                 connection
@@ -223,23 +233,15 @@ impl Admission {
             ),
             None => None,
         };
-        let of_customer = matches!(by, Some(By::Customer(_)));
-        if let Some(by) = by {
-            request.extensions_mut().insert(by);
-        }
         let progress = request.extensions().get().map_or_else(ReadProgress::new, Arc::clone);
         let left = order_actor::grpc::timeout(request.headers());
         let answer_by = left.and_then(|left| since.checked_add(left));
-        let is_stream = matches!(kind, Kind::ServerStream | Kind::BidiStream);
-        let token_ends = token_left.filter(|_| is_stream).and_then(|left| since.checked_add(left));
-        let end = match kind {
-            Kind::ForwardedStream => Some(End::passed(since + FORWARDED_WITHIN)),
-            _ => token_ends.map(|at| End::of_token(at, principal::stream_expired)),
-        };
+        let end = End::of_call(kind, since, token_left);
         Ok(AdmittedCall {
             kind,
             message_max,
             held,
+            counting,
             progress,
             command_stream,
             takes_slot,
@@ -252,6 +254,23 @@ impl Admission {
 }
 
 impl AdmittedCall {
+    /// The answer, accounted for.
+    async fn finish<S>(
+        self,
+        inner: S,
+        request: Request<Body>,
+        slots: Slots,
+        call: account::Call,
+    ) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let many = self.kind != Kind::Unary;
+        let call = call.of(Some(self.held.caller().clone()));
+        let answer = self.answer(inner, request, slots).await;
+        call.answered(answer.unwrap_or_else(Status::into_http), many)
+    }
+
     async fn answer<S>(
         mut self,
         inner: S,
@@ -261,6 +280,10 @@ impl AdmittedCall {
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
+        let standing = match self.counting.take() {
+            Some(counting) => Some(counting.settle().await?),
+            None => None,
+        };
         let answer_by = self.answer_by;
         let answer = self.execute(inner, request, slots);
         let answer = match answer_by {
@@ -273,8 +296,11 @@ impl AdmittedCall {
         // The message is released; from now on the answer counts.
         self.held.set_bytes(0);
         let Self { held, progress, command_stream, end, .. } = self;
-        Ok(explained(answer)
-            .map(|body| Body::new(Answer::new(body, held, progress, end, command_stream))))
+        let mut answer = explained(answer);
+        if let Some(standing) = standing {
+            standing.write(answer.headers_mut());
+        }
+        Ok(answer.map(|body| Body::new(Answer::new(body, held, progress, end, command_stream))))
     }
 
     async fn execute<S>(
@@ -322,15 +348,12 @@ impl AdmittedCall {
     }
 }
 
-fn is_not_found(answer: &Response<Body>) -> bool {
-    let code = answer.headers().get("grpc-status");
-    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::NotFound)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::calls::Rpc;
     use super::super::shares::Numbers;
+    use std::time::Duration;
+
     use super::*;
 
     const ORDERS: Rpc = Rpc { name: "ordinal.orders.v1.OrderService", message_bytes_max: 1024 };

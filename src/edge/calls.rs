@@ -2,6 +2,7 @@
 //! Never here: the list of services; each is a row of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor};
 use shared_events::contract::Reason;
@@ -14,6 +15,8 @@ const KIB: usize = 1024;
 /// The largest message of services that are not ours: health and reflection.
 const FOREIGN_BYTES_MAX: usize = 4 * KIB;
 
+/// The health service.
+const HEALTH: &str = "/grpc.health.v1.Health/";
 /// Server-streaming methods of services that are not ours.
 const SERVER_STREAMS: [&str; 1] = ["/grpc.health.v1.Health/Watch"];
 /// Bidirectional methods of services that are not ours.
@@ -56,6 +59,8 @@ impl Kind {
 
 /// A method, as it is admitted.
 pub(crate) struct Method {
+    /// `service/method`.
+    pub(super) name: Arc<str>,
     kind: Kind,
     /// The largest message, in bytes.
     message_bytes_max: usize,
@@ -79,6 +84,9 @@ pub struct Calls {
     methods: BTreeMap<String, Method>,
     /// Services that somebody may call.
     served: BTreeSet<&'static str>,
+    /// The name of the methods of services that are not ours, and of what is no method.
+    public: Arc<str>,
+    nothing: Arc<str>,
 }
 
 impl Calls {
@@ -105,12 +113,14 @@ impl Calls {
                 let path = format!("/{}/{}", service.full_name(), method.name());
                 let (policy, request) = (Policy::of(&method), method.input());
                 let kind = Kind::of(&method);
-                methods.insert(path, Method { kind, message_bytes_max, policy, request });
+                let name = Arc::from(path.trim_start_matches('/'));
+                methods.insert(path, Method { name, kind, message_bytes_max, policy, request });
             }
         }
         let has_methods = |name: &&str| pool.get_service_by_name(name).is_some();
         let served = rpcs.iter().map(|rpc| rpc.name).filter(has_methods).collect();
-        Self { descriptors, methods, served }
+        let (public, nothing) = (Arc::from("health or reflection"), Arc::from("none"));
+        Self { descriptors, methods, served, public, nothing }
     }
 
     /// The descriptors of all services, for reflection.
@@ -126,6 +136,19 @@ impl Calls {
     /// The method of a path; none of services that are not ours, and where there is none.
     pub(crate) fn method(&self, path: &str) -> Option<&Method> {
         self.methods.get(path)
+    }
+
+    /// The name of a path's method, for people: never what a caller made up.
+    pub(super) fn name(&self, path: &str) -> Arc<str> {
+        match self.method(path) {
+            Some(method) => Arc::clone(&method.name),
+            None => Arc::clone(if is_public(path) { &self.public } else { &self.nothing }),
+        }
+    }
+
+    /// Whether a method of one of the services has this name, such as `PlaceOrder`.
+    pub(crate) fn has(&self, method: &str) -> bool {
+        self.methods.keys().any(|path| split(path).1 == method)
     }
 
     /// The refusal of a path that has no method.
@@ -181,6 +204,16 @@ pub(crate) fn kind(method: Option<&Method>, path: &str, forwarded: bool) -> Kind
 /// The largest message of a method, in bytes.
 pub(crate) fn message_bytes_max(method: Option<&Method>) -> usize {
     method.map_or(FOREIGN_BYTES_MAX, |method| method.message_bytes_max)
+}
+
+/// Health checks take no slot: they are answered from memory even when all other calls wait.
+pub(super) fn takes_slot(path: &str) -> bool {
+    !path.starts_with(HEALTH)
+}
+
+/// Whether everybody may call it: health and reflection.
+pub(super) fn is_public(path: &str) -> bool {
+    path.starts_with(HEALTH) || path.starts_with("/grpc.reflection.")
 }
 
 /// Service and method of a path.

@@ -20,6 +20,7 @@ use tonic::transport::Channel;
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::CallSlot;
+use super::breaker::Breakers;
 use super::peers;
 use super::refusal::{refused, unavailable};
 use super::tls::{ClientTls, NotConnected};
@@ -43,6 +44,7 @@ pub struct Forwarding {
     services: Vec<(&'static str, Channel)>,
     /// Other order nodes; none if there cannot be any.
     nodes: Option<NodeChannels>,
+    breakers: Breakers,
 }
 
 /// Channels to other order nodes by address, created on first use. By TLS only to a node whose
@@ -84,6 +86,13 @@ impl Forwarding {
         self
     }
 
+    /// Behind these breakers.
+    #[must_use]
+    pub(crate) fn behind(mut self, breakers: Breakers) -> Self {
+        self.breakers = breakers;
+        self
+    }
+
     /// Forwards calls to orders to the node that owns them.
     #[must_use]
     pub fn with_nodes(mut self, nodes: NodeChannels) -> Self {
@@ -91,9 +100,9 @@ impl Forwarding {
         self
     }
 
-    fn service(&self, path: &str) -> Option<Channel> {
+    fn service(&self, path: &str) -> Option<(&'static str, Channel)> {
         let mut services = self.services.iter();
-        services.find(|(known, _)| path.starts_with(known)).map(|(_, channel)| channel.clone())
+        services.find(|(known, _)| path.starts_with(known)).cloned()
     }
 
     fn node(&self, address: &str) -> Option<Channel> {
@@ -135,9 +144,14 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if !request.headers().contains_key(FROM_ROLE_HEADER)
-            && let Some(channel) = self.forwarding.service(path)
+            && let Some((path, channel)) = self.forwarding.service(path)
         {
-            return Box::pin(async move { Ok(forward(channel, request, FROM_ROLE_HEADER).await) });
+            let breakers = self.forwarding.breakers.clone();
+            // As it is called in flags: inventory.
+            let process = path.trim_start_matches("/ordinal.").trim_end_matches('.');
+            return Box::pin(async move {
+                Ok(forward((&breakers, process), channel, request, FROM_ROLE_HEADER).await)
+            });
         }
         let of_orders =
             self.forwarding.nodes.is_some() && path.starts_with(ORDERS) && path != COMMANDS;
@@ -179,8 +193,10 @@ where
     };
     let Ok(answer) = inner.call(again(&head)).await;
     let owner = answer.headers().get(OWNER_HEADER).and_then(|owner| owner.to_str().ok());
-    let Some(channel) = owner.and_then(|owner| forwarding.node(owner)) else { return answer };
-    let answer = forward(channel, again(&head), FORWARDED_HEADER).await;
+    let node = owner.and_then(|owner| Some((owner, forwarding.node(owner)?)));
+    let Some((owner, channel)) = node else { return answer };
+    let to = (&forwarding.breakers, owner);
+    let answer = forward(to, channel, again(&head), FORWARDED_HEADER).await;
     if !answer.headers().contains_key(OWNER_HEADER) {
         return answer;
     }
@@ -197,22 +213,33 @@ where
 }
 
 /// Returns another process's answer. The header tells it that the call was forwarded. The call
-/// waits for a slot there and gives up its slot here.
+/// waits for a slot there and gives up its slot here. It is sent once, or not at all.
 async fn forward(
+    (breakers, process): (&Breakers, &str),
     channel: Channel,
     mut request: Request<Body>,
     header: &'static str,
 ) -> Response<Body> {
+    let pass = match breakers.pass(process) {
+        Ok(pass) => pass,
+        Err(status) => return status.into_http(),
+    };
     if let Some(slot) = request.extensions_mut().remove::<CallSlot>() {
         slot.end();
     }
     request.headers_mut().insert(header, HeaderValue::from_static("1"));
     match channel.oneshot(request).await {
-        Ok(answer) => answer,
+        Ok(answer) => {
+            pass.answered();
+            answer
+        }
         Err(error) => {
+            pass.failed();
             match NotConnected::within(&error) {
-                Some(why) => tracing::warn!("a call could not be forwarded: {why}"),
-                None => tracing::warn!(%error, "a call could not be forwarded to its process"),
+                Some(why) => tracing::warn!(process, "a call could not be forwarded: {why}"),
+                None => {
+                    tracing::warn!(%error, process, "a call could not be forwarded to its process");
+                }
             }
             // It may have arrived.
             let message = "the process that answers this is unavailable; the outcome is not known yet; \

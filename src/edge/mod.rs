@@ -4,19 +4,25 @@
 //! Never here: rules about orders.
 
 pub mod access; // which callers may call which methods
+pub(crate) mod account; // what became of calls
 pub(crate) mod admin; // the admin service, for operators
 mod admission; // authentication, limits and slots in front of every call
+mod arrival; // probes, and whose address a call by a proxy is from
 mod body; // request and response bodies, counted against limits
+pub(crate) mod breaker; // sends nothing to a process that is away
 pub(crate) mod calls; // all gRPC methods and the roles that may call them
 mod certificates; // callers that are known by their client certificate
+pub(crate) mod commands; // slots and limits of commands that come by a stream
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
+mod limit; // how often a caller may call
 mod openapi; // the document of the routes, and Swagger UI
 mod owned; // looks whose order it is, for services that do not know
 pub(crate) mod peers; // channels to other processes
 pub mod policy; // who may call a method, as its proto says
 mod principal; // a caller who is known
+mod proxies; // whose address a call is from that came by a proxy
 pub(crate) mod refusal; // gRPC statuses of this package's own services
 mod refusals; // delays answers to connections that are refused repeatedly
 mod shares; // fair shares of calls, streams and bytes per caller
@@ -26,8 +32,11 @@ mod token_file; // the file of --tokens
 pub mod tokens; // tokens of our own issuer
 pub(crate) mod web; // calls by HTTP with JSON
 
+pub use account::{AccessLog, Accounts};
 pub use admission::Admission;
 pub use connections::{Bounds, take_descriptors};
+pub use limit::{RateLimits, RateRule};
+pub use proxies::{Network, Proxies};
 pub use shares::{Numbers, Shares};
 pub use slots::{CallSlot, Slots};
 
@@ -49,7 +58,9 @@ use tower::ServiceBuilder;
 use web_edge::WebEdge;
 
 use access::Access;
+use account::HttpCalls;
 use admin::{AdminEdge, recorded_caller};
+use arrival::Arrival;
 use calls::Calls;
 use certificates::Certified;
 use forward::Forwarding;
@@ -93,6 +104,12 @@ pub struct Services {
     pub forwarding: Forwarding,
     /// The limits of callers.
     pub numbers: Numbers,
+    /// How often callers may call.
+    pub limits: RateLimits,
+    /// What became of calls.
+    pub accounts: Accounts,
+    /// The proxies whose word counts.
+    pub proxies: Proxies,
     /// The limits of connections.
     pub bounds: Bounds,
     /// TLS, if callers come by it.
@@ -121,6 +138,7 @@ pub async fn serve(
     ready: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
+    let arrival = Arrival { proxies: services.proxies, ready: ready.clone() };
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     // The empty name is the process as a whole.
@@ -155,9 +173,15 @@ pub async fn serve(
     let certified = Certified(access.holders());
     let owned = Owned::new(Arc::clone(&calls));
     let shares = Shares::new(services.numbers);
+    if let Some(looking) = services.limits.running(&stop) {
+        crate::tasks::spawn(looking);
+    }
     let admission = Admission::new((access, clock), calls, shares, slots);
+    let admission = admission.counting(services.limits, services.accounts.clone());
     let stack = ServiceBuilder::new()
         .layer(certified)
+        .layer(arrival)
+        .layer(HttpCalls::new(services.accounts))
         .layer(services.web)
         .layer(admission)
         .layer(owned)
@@ -194,6 +218,12 @@ fn reflection(calls: &Calls) -> tonic_reflection::server::Builder<'static> {
     calls.descriptors().fold(builder, |builder, descriptors| {
         builder.register_encoded_file_descriptor_set(descriptors)
     })
+}
+
+/// Whether an answer says at once that something does not exist.
+fn is_not_found(answer: &http::Response<Body>) -> bool {
+    let code = answer.headers().get(Status::GRPC_STATUS);
+    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::NotFound)
 }
 
 /// Adds a reason to errors that arise before a service sees the call: every error has one.

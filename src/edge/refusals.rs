@@ -4,10 +4,17 @@
 //! thousands of them would be retried in the same moment and take time from all callers.
 //! Never here: which calls are refused.
 
-use std::sync::{Mutex, PoisonError};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use http::{Request, Response};
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::body::ReadProgress;
+use super::connections::Connection;
 
 /// Refusals of a connection that are answered immediately, in each [`WINDOW`].
 const IMMEDIATE: u32 = 16;
@@ -32,6 +39,30 @@ impl Refusals {
                 None
             }
         }
+    }
+}
+
+/// Answers a refused call: now, or a moment later where its connection has many.
+pub(super) fn refuse(
+    request: Request<Body>,
+    status: Status,
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
+    if let Some(progress) = request.extensions().get::<Arc<ReadProgress>>() {
+        progress.refuse();
+    }
+    let connection = request.extensions().get::<Arc<Connection>>();
+    let now = Instant::now();
+    let answer_at = connection.and_then(|from| from.refusals.one_more(now));
+    // Before the client's deadline, so that it learns the reason.
+    let left = order_actor::grpc::timeout(request.headers());
+    let answer_at = answer_at.map(|at| left.map_or(at, |left| at.min(now + left / 2)));
+    // The rest of its body is not kept meanwhile.
+    drop(request);
+    async move {
+        if let Some(answer_at) = answer_at {
+            sleep_until(answer_at).await;
+        }
+        Ok(status.into_http())
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use order_actor::record::RecordedEvent;
 use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
@@ -22,9 +23,11 @@ use super::service::{Follower, Log, Published, Runs, Service};
 use super::services::Services;
 use super::settings::Settings;
 use super::stores;
-use crate::edge::Slots;
+use crate::edge::access::Access;
+use crate::edge::breaker::Breakers;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
+use crate::edge::{Accounts, RateLimits, Slots};
 use service_edge::feed::{self, RemoteFacts};
 
 /// The clock.
@@ -43,6 +46,12 @@ pub struct Building {
     pub(super) alarms: Vec<Alarm>,
     pub(super) routes: RoutesBuilder,
     pub(super) slots: Slots,
+    /// How often callers may call.
+    pub(super) limits: RateLimits,
+    /// What became of calls.
+    pub(super) accounts: Accounts,
+    /// In front of other processes.
+    pub(super) breakers: Breakers,
     /// Channels to the other order nodes, if there can be any.
     pub(super) nodes: NodeChannels,
     /// The order service, if this process runs it.
@@ -67,6 +76,32 @@ impl Channels {
     pub(super) fn to(&self, service: &Service) -> Option<Channel> {
         self.0.get(service.name).cloned()
     }
+}
+
+/// The limits of callers, counted in the Redis of the streams by a connection of their own: a busy
+/// one would make calls wait.
+fn limits(settings: &Settings) -> anyhow::Result<RateLimits> {
+    let redis = match &settings.streams {
+        Some(streams) => Some(Redis::new(&streams.redis)?),
+        None => None,
+    };
+    let have_tokens = matches!(settings.access, Access::Tokens(_));
+    let clock = Arc::clone(&settings.clock);
+    RateLimits::new(&settings.rate_limits, have_tokens, redis, clock)
+}
+
+/// That calls are counted without Redis, and that none is sent to another process.
+fn alarms(limits: &RateLimits, breakers: &Breakers) -> Vec<Alarm> {
+    let (limits, breakers) = (limits.clone(), breakers.clone());
+    let counted_alone = limits.are_shared().then(|| Alarm {
+        part: "rate limits",
+        look: Box::new(move || std::future::ready(Some(limits.degraded())).boxed()),
+    });
+    let not_sent = Alarm {
+        part: "forwarding",
+        look: Box::new(move || std::future::ready(Some(breakers.open())).boxed()),
+    };
+    counted_alone.into_iter().chain([not_sent]).collect()
 }
 
 /// The services that other processes run.
@@ -96,6 +131,9 @@ impl Building {
         // Order nodes call each other as they are called themselves.
         let by_tls = settings.tls.as_ref().and(settings.peers.tls.clone());
         let nodes = NodeChannels::new(by_tls);
+        let limits = limits(&settings)?;
+        let accounts = Accounts::new(settings.access_log)?;
+        let breakers = Breakers::new(Arc::clone(&settings.clock));
         Ok(Self {
             channels: Channels::new(&settings)?,
             followers: Followers::new(stop_followers, Arc::clone(&now)),
@@ -105,9 +143,12 @@ impl Building {
             redis,
             databases: Vec::new(),
             logs: BTreeMap::new(),
-            alarms: Vec::new(),
+            alarms: alarms(&limits, &breakers),
             routes: Routes::builder(),
             slots: Slots::default(),
+            limits,
+            accounts,
+            breakers,
             nodes,
             orders: None,
             stop_edge,

@@ -118,7 +118,8 @@ impl Engine {
         let web =
             edge::web::layer(&calls, who, (settings.public.clone(), settings.own_tokens.clone()))?;
         let services = Services {
-            forwarding: forwarding(&settings, &building.channels, building.nodes),
+            forwarding: forwarding(&settings, &building.channels, building.nodes)
+                .behind(building.breakers),
             names: names(&settings),
             web,
             calls,
@@ -128,6 +129,9 @@ impl Engine {
             access: settings.access,
             clock: Arc::clone(&settings.clock),
             numbers: settings.shares,
+            limits: building.limits,
+            accounts: building.accounts,
+            proxies: settings.proxies,
             bounds: settings.connections,
             tls: settings.tls,
         };
@@ -260,6 +264,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
         summaries: orders.map(|orders| orders.summaries.clone()),
         now: Arc::clone(&building.now),
         health: health.clone(),
+        accounts: building.accounts.clone(),
         timers: orders.map(|orders| orders.clock.timers().clone()),
         own_tokens: settings.own_tokens.clone(),
         node: settings.node(building.address),

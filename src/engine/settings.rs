@@ -23,7 +23,7 @@ use super::streams::Streams;
 use crate::edge::access::Access;
 use crate::edge::tls::ServerTls;
 use crate::edge::tokens::OwnTokens;
-use crate::edge::{Bounds, Numbers};
+use crate::edge::{AccessLog, Bounds, Numbers, Proxies, RateRule};
 
 /// Where everything is stored.
 #[derive(Clone, Debug)]
@@ -110,6 +110,12 @@ pub struct Settings {
     pub own_tokens: Option<Arc<OwnTokens>>,
     /// The limits of callers.
     pub shares: Numbers,
+    /// How often callers may call, besides the default limits.
+    pub rate_limits: Vec<RateRule>,
+    /// Which calls have a line in the log.
+    pub access_log: AccessLog,
+    /// The proxies whose `X-Forwarded-For` counts.
+    pub proxies: Proxies,
     /// The limits of connections.
     pub connections: Bounds,
     /// The limits of order actors.
@@ -177,6 +183,9 @@ impl Settings {
             tls: None,
             own_tokens: None,
             shares: Numbers::default(),
+            rate_limits: Vec::new(),
+            access_log: AccessLog::default(),
+            proxies: Proxies::default(),
             connections: Bounds::default(),
             limits: Limits::default(),
             shards,
@@ -199,6 +208,7 @@ impl Settings {
         if matches!(self.access, Access::Development) {
             self.check_believed()?;
         }
+        check_limits(&self.rate_limits, self.services)?;
         let here = || self.services.iter().filter(|service| self.role.runs(service));
         // A follower of a service in another process needs that service's address.
         for follower in here().flat_map(|service| service.followers) {
@@ -284,4 +294,18 @@ impl Settings {
         let name = self.node_name.clone().unwrap_or_else(|| address.clone());
         Node { name, address }
     }
+}
+
+/// Checks that no two rules say the same, and that every method of one exists.
+fn check_limits(rules: &[RateRule], services: Services) -> anyhow::Result<()> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    RateRule::check(rules)?;
+    let calls = services::calls(services);
+    for rule in rules {
+        let Some(method) = rule.method() else { continue };
+        anyhow::ensure!(calls.has(method), "--rate-limit {rule}: there is no method {method}");
+    }
+    Ok(())
 }

@@ -22,10 +22,12 @@ pub async fn health(
 ) -> Result<ExitCode, Failure> {
     let (address, tls) = (connection.address(), connection.tls()?);
     let serving = serves((&address, tls.as_ref()), service, connection.timeout).await?;
-    let (reasons, notes) = details(connection, serving).await;
+    let Details { reasons, notes, refused } = details(connection, serving).await;
     let status = if serving { "SERVING" } else { "NOT_SERVING" };
     if out.json {
-        out.value(&serde_json::json!({ "status": status, "reasons": reasons, "notes": notes }));
+        out.value(&serde_json::json!({
+            "status": status, "reasons": reasons, "notes": notes, "refused": refused,
+        }));
     } else {
         out.line(status);
         for reason in &reasons {
@@ -39,8 +41,15 @@ pub async fn health(
     Ok(if serving { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
+/// What operators see besides.
+struct Details {
+    reasons: Vec<Value>,
+    notes: Vec<Value>,
+    refused: Vec<Value>,
+}
+
 /// Why it cannot serve, and notes, as far as the caller may read them.
-async fn details(connection: &Connection, serving: bool) -> (Vec<Value>, Vec<Value>) {
+async fn details(connection: &Connection, serving: bool) -> Details {
     let answer = async {
         let client = Client::connect(connection).await.ok()?;
         client.call("admin.v1.AdminService/GetHealth", serde_json::json!({})).await.ok()
@@ -50,7 +59,8 @@ async fn details(connection: &Connection, serving: bool) -> (Vec<Value>, Vec<Val
     let mut answer =
         tokio::time::timeout(patience, answer).await.ok().flatten().unwrap_or_default();
     let mut all = |name: &str| answer[name].as_array_mut().map(std::mem::take).unwrap_or_default();
-    let (reasons, notes) = (all("reasons"), all("notes"));
+    let (reasons, notes, refused) = (all("reasons"), all("notes"), all("refused"));
     // They may have changed since the health check.
-    (if serving { Vec::new() } else { reasons }, notes)
+    let reasons = if serving { Vec::new() } else { reasons };
+    Details { reasons, notes, refused }
 }

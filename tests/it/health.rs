@@ -16,6 +16,17 @@ pub fn does_not_start(flags: &[&str]) -> String {
     ends_at_once(flags, 1)
 }
 
+/// The status of an answer by HTTP, without a token.
+fn probe(engine: &Engine, path: &str) -> u16 {
+    use std::io::{Read as _, Write as _};
+    let host = engine.address.trim_start_matches("http://");
+    let mut link = std::net::TcpStream::connect(host).unwrap();
+    write!(link, "GET {path} HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    link.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 /// The output of an engine that must end at its start with this exit code.
 pub fn ends_at_once(flags: &[&str], code: i32) -> String {
     let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
@@ -196,8 +207,10 @@ fn a_read_only_database_is_unhealthy_and_a_lagging_follower_is_not() {
 
     server.crash();
     until_health(&engine, false, "journal");
+    assert_eq!((probe(&engine, "/readyz"), probe(&engine, "/livez")), (503, 200));
     server.again();
     until_health(&engine, true, "");
+    assert_eq!(probe(&engine, "/readyz"), 200);
     engine.place(&["MUG=1@4.50GBP"]);
     // One line when it begins and one when it ends, for each part, however long it lasts.
     for part in ["journal", "database inventory", "database orders"] {

@@ -11,11 +11,13 @@
 )]
 
 mod access;
+mod accounts;
 mod amounts;
 mod archive;
 mod backorders;
 mod backup;
 mod book;
+mod breaker;
 mod browser;
 mod calendar;
 mod callers;
@@ -41,6 +43,7 @@ mod ids;
 mod issuer;
 mod kills;
 mod layers;
+mod limits;
 mod live;
 mod live_nodes;
 mod load;

@@ -47,7 +47,7 @@ struct Shielded {
     _directory: TempDir,
 }
 
-fn token(role: &str, subject: &str) -> String {
+pub fn token(role: &str, subject: &str) -> String {
     format!("{role}-{subject}-{}", "x".repeat(32))
 }
 
@@ -62,7 +62,10 @@ fn settings(directory: &TempDir) -> Vec<String> {
     let file: PathBuf = directory.path().join("tokens.toml");
     std::fs::write(&file, lines).unwrap();
     let data = directory.path().join("data");
-    ["--data", data.to_str().unwrap(), "--tokens", file.to_str().unwrap()].map(str::to_owned).into()
+    // A flood is to meet the shares, and not the limit of a customer in front of them.
+    let limits = ["--rate-limit", "CUSTOMER=off"];
+    let own = ["--data", data.to_str().unwrap(), "--tokens", file.to_str().unwrap()];
+    [&own[..], &limits].concat().into_iter().map(str::to_owned).collect()
 }
 
 impl Shielded {
@@ -83,7 +86,7 @@ impl Shielded {
     }
 }
 
-fn order(customer: &str) -> proto::PlaceOrderRequest {
+pub fn order(customer: &str) -> proto::PlaceOrderRequest {
     proto::PlaceOrderRequest {
         customer_id: customer.to_owned(),
         lines: vec![proto::NewLine {
@@ -103,7 +106,7 @@ fn order(customer: &str) -> proto::PlaceOrderRequest {
     }
 }
 
-fn customer(subject: &str) -> String {
+pub fn customer(subject: &str) -> String {
     token("CUSTOMER", subject)
 }
 

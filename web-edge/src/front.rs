@@ -14,6 +14,7 @@ use crate::live;
 use crate::problem::{Problem, page};
 use crate::rest::connect::Encoding;
 use crate::rest::{self, Matched, Routes, Spelling};
+use crate::trace::TraceId;
 
 /// Names the caller of a request by its headers, in a text that is different for each caller; none
 /// if they name nobody.
@@ -139,7 +140,11 @@ where
                 let answer = self.inner.call(inner);
                 Box::pin(async move { Ok(call.answer(answer).await) })
             }
-            Err(problem) => at_once(problem.of(request.uri().path()).into_response()),
+            Err(problem) => {
+                let made: Option<&TraceId> = request.extensions().get();
+                let problem = problem.traced(made.map(ToString::to_string));
+                at_once(problem.of(request.uri().path()).into_response())
+            }
         }
     }
 }
@@ -193,7 +198,8 @@ impl Web {
 
 /// gRPC is spoken over HTTP/2. Browsers do not speak it without TLS, and with TLS they need a
 /// permission that is never given.
-fn is_grpc(request: &Request<Body>) -> bool {
+#[must_use]
+pub fn is_grpc(request: &Request<Body>) -> bool {
     let Some(kind) = request.headers().get(header::CONTENT_TYPE) else { return false };
     let after = kind.as_bytes().strip_prefix(b"application/grpc");
     request.version() == Version::HTTP_2

@@ -17,9 +17,11 @@ mod guard; // what a web page of somebody else could send is refused
 mod live; // several watches on one WebSocket
 mod problem; // refusals
 mod rest; // calls by the routes of the protos
+mod trace; // the trace of a call
 
-pub use front::{Pages, Settings, Subject, Web, WebEdge};
+pub use front::{Pages, Settings, Subject, Web, WebEdge, is_grpc};
 pub use guard::Hosts;
 pub use live::Socket;
 pub use problem::{Problem, statuses_of};
 pub use rest::{Route, Routes, RoutesError, UnreadBody};
+pub use trace::{TraceId, trace_id};

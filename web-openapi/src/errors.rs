@@ -111,7 +111,11 @@ fn with_status<'a>(
 fn headers(status: u16) -> Object {
     match status {
         401 => Object::new().with("WWW-Authenticate", reference("headers", "WWW-Authenticate")),
-        429 | 503 => Object::new().with("Retry-After", reference("headers", "Retry-After")),
+        429 => Object::new()
+            .with("Retry-After", reference("headers", "Retry-After"))
+            .with("RateLimit", reference("headers", "RateLimit"))
+            .with("RateLimit-Policy", reference("headers", "RateLimit-Policy")),
+        503 => Object::new().with("Retry-After", reference("headers", "Retry-After")),
         _ => Object::new(),
     }
 }
@@ -162,12 +166,24 @@ fn values() -> Object {
 }
 
 /// Headers of refusals.
-pub(crate) fn header_components() -> [(&'static str, Json); 2] {
+pub(crate) fn header_components() -> [(&'static str, Json); 4] {
     let seconds = Object::new().with("type", "integer").with("minimum", 0);
     let retry = Object::new().with("description", "Seconds to wait before trying again.");
     let challenge = Object::new().with("description", "Which tokens are accepted.");
     let challenge = challenge.with("schema", Object::new().with("type", "string"));
-    [("Retry-After", retry.with("schema", seconds).into()), ("WWW-Authenticate", challenge.into())]
+    let said = |description: &str, example: &str| {
+        let schema = Object::new().with("type", "string").with("examples", vec![example]);
+        Object::new().with("description", description).with("schema", schema)
+    };
+    let left = "How many more calls the limit of the caller allows at once (`r`), and after how \
+        many seconds all of them (`t`).";
+    let policy = "The limit of the caller: calls (`q`) in seconds (`w`).";
+    [
+        ("RateLimit", said(left, "\"customer\";r=0;t=60").into()),
+        ("RateLimit-Policy", said(policy, "\"customer\";q=100;w=60").into()),
+        ("Retry-After", retry.with("schema", seconds).into()),
+        ("WWW-Authenticate", challenge.into()),
+    ]
 }
 
 fn typed(kind: &str, description: &str) -> Object {

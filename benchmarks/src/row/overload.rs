@@ -61,6 +61,8 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let data = data.display().to_string();
     let program = std::env::current_exe().context("where is this program?")?.display().to_string();
     let serve = ["ordinal", "serve", "--data", &data, "--tokens", &tokens, "--without-stock"];
+    // The shares are measured, and not the limit of a customer in front of them.
+    let serve = [&serve[..], &["--rate-limit", "CUSTOMER=off"]].concat();
     let cores = Cores::halved().context("it takes two cores")?;
     // The shell becomes the program, with the same id.
     let kept = ["-c", &cores.subject, &program];

@@ -30,8 +30,12 @@ pub trait Nodes: Send + Sync {
 /// module; commands of a stream take theirs here.
 #[async_trait]
 pub trait Slots: Send + Sync {
-    /// Waits for a slot of this caller. Dropping the returned value frees it.
-    async fn slot(&self, by: &By) -> Box<dyn Send + Sync>;
+    /// Waits for a slot of this caller, for a command that another node forwarded or not. Dropping
+    /// the returned value frees it.
+    ///
+    /// # Errors
+    /// Why the caller gets none: the command is not begun.
+    async fn slot(&self, by: &By, forwarded: bool) -> Result<Box<dyn Send + Sync>, Status>;
 }
 
 /// Bytes that a command stream holds: commands without an answer and answers not yet taken by the

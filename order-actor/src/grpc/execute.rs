@@ -247,7 +247,10 @@ impl StreamContext {
         let Work { tag, brief, parsed, original, .. } = work;
         // The deadline starts with execution: the commands queued before it are the client's own.
         let slot = match &self.edge.slots {
-            Some(slots) => Some(slots.slot(&self.call.by).await),
+            Some(slots) => match slots.slot(&self.call.by, self.call.forwarded).await {
+                Ok(slot) => Some(slot),
+                Err(status) => return refused(tag, &status),
+            },
             None => None,
         };
         let began = Instant::now();
@@ -312,7 +315,12 @@ impl StreamContext {
 fn was_not_started(status: &Status) -> bool {
     matches!(
         service_edge::reason_of(status),
-        Some(Reason::Overloaded | Reason::Unauthenticated | Reason::KeysUnavailable)
+        Some(
+            Reason::Overloaded
+                | Reason::RateLimited
+                | Reason::Unauthenticated
+                | Reason::KeysUnavailable
+        )
     )
 }
 

@@ -14,6 +14,7 @@ mod asyncapi;
 mod contract;
 mod follow;
 mod installation;
+mod limit;
 mod names;
 mod outbox;
 mod redis_streams;

@@ -87,7 +87,7 @@ impl Server {
         self.process = Self::spawn(self.port, &self.folder, &self.flags);
     }
 
-    fn cli(&self, arguments: &[&str]) -> String {
+    pub fn cli(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
             .args(arguments)

@@ -21,7 +21,14 @@ impl AdminEdge {
         notes.extend(self.parts.health.alarms().into_iter().map(|(part, why)| {
             proto::HealthReason { part, reason: why.text, since: Some(timestamp(why.since)) }
         }));
-        Ok(Response::new(proto::GetHealthResponse { serving, reasons, notes }))
+        let refused = self.parts.accounts.refusals().into_iter();
+        let refused = refused.map(|it| proto::RefusedCalls {
+            method: it.method,
+            reason: it.reason.to_owned(),
+            count: it.count,
+        });
+        let refused = refused.collect();
+        Ok(Response::new(proto::GetHealthResponse { serving, reasons, notes, refused }))
     }
 
     /// The journal's last incarnation, if it has one and answers in time.

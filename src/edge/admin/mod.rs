@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use super::account::Accounts;
 use super::calls::Rpc;
 use super::forward::NodeChannels;
 use super::health::Health;
@@ -108,6 +109,8 @@ pub struct AdminParts {
     pub node: Node,
     /// The health of this process.
     pub health: Health,
+    /// What became of its calls.
+    pub accounts: Accounts,
     /// Its timers, if it has any.
     pub timers: Option<Timers>,
     /// Our own issuer of tokens, if there is one.

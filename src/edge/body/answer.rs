@@ -13,11 +13,15 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::{as_u64, passed};
+use crate::edge::calls::Kind;
 use crate::edge::connections::CommandStream;
+use crate::edge::principal;
 use crate::edge::shares::Held;
 
 /// A stream whose caller reads nothing of it for so long is cancelled.
 pub(super) const TAKEN_WITHIN: Duration = Duration::from_secs(180);
+/// A command that another node forwards here on a stream of its own ends within this.
+const FORWARDED_WITHIN: Duration = Duration::from_secs(35);
 /// An answer is handed over in pieces of this size: that of an HTTP/2 frame.
 pub(super) const PIECE: usize = 16 * 1024;
 /// The last piece of an answer, which is no longer counted although it may be in the connection's
@@ -86,6 +90,21 @@ pub(in crate::edge) struct End {
 }
 
 impl End {
+    /// Of a call: a forwarded command ends soon, other streams with the caller's token.
+    pub(in crate::edge) fn of_call(
+        kind: Kind,
+        since: Instant,
+        token_left: Option<Duration>,
+    ) -> Option<Self> {
+        match kind {
+            Kind::ForwardedStream => Some(Self::passed(since + FORWARDED_WITHIN)),
+            Kind::ServerStream | Kind::BidiStream => {
+                Some(Self::of_token(since.checked_add(token_left?)?, principal::stream_expired))
+            }
+            Kind::Unary => None,
+        }
+    }
+
     /// Where nothing comes until then.
     pub(in crate::edge) fn passed(at: Instant) -> Self {
         Self { at, why: passed, in_any_case: false }

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use order_actor::domain::{By, Role};
 
+use super::calls::Kind;
+
 /// The counted resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
@@ -155,6 +157,15 @@ impl Full {
 }
 
 impl Amount {
+    /// What a call takes when it begins.
+    #[must_use]
+    pub(super) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Unary | Kind::ForwardedStream => Self { calls: 1, streams: 0, bytes: 0 },
+            Kind::ServerStream | Kind::BidiStream => Self { calls: 0, streams: 1, bytes: 0 },
+        }
+    }
+
     const fn plus(self, other: Self) -> Self {
         Self {
             calls: self.calls.saturating_add(other.calls),

@@ -14,6 +14,7 @@ use shared_events::stream::Pace;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::calls::Rpc;
+use crate::edge::commands::CommandSlots;
 use crate::engine::building::Building;
 use crate::engine::clock::TrustedClock;
 use crate::engine::followers::SOON;
@@ -107,7 +108,9 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         Backend::Postgres(_) => edge.among(Arc::new(building.nodes.clone())),
         Backend::Sqlite(_) => edge,
     };
-    let (orders, events) = edge.taking_slots(Arc::new(building.slots.clone())).into_services();
+    let (slots, limits) = (building.slots.clone(), building.limits.clone());
+    let slots = CommandSlots { slots, limits };
+    let (orders, events) = edge.taking_slots(Arc::new(slots)).into_services();
     building.routes.add_service(orders);
     building.routes.add_service(events);
     let clock = TrustedClock::by(&journal, building.settings.trust_clock).await;

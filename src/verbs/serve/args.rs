@@ -14,7 +14,7 @@ use super::tokens;
 use crate::client::Failure;
 use crate::edge::access::Access;
 use crate::edge::peers::Identity;
-use crate::edge::{Bounds, Numbers};
+use crate::edge::{AccessLog, Bounds, Network, Numbers, Proxies, RateRule};
 use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
 
 /// Flags of `ordinal serve`; each may also be set in the environment; flags win.
@@ -192,6 +192,19 @@ struct BoundArgs {
     /// Concurrent watches and other streams of one customer.
     #[arg(long, value_name = "N", env = "ORDINAL_STREAMS_PER_CUSTOMER", default_value_t = Numbers::default().customer.streams, value_parser = at_least_one)]
     streams_per_customer: usize,
+    /// Let a caller of this role (CUSTOMER, SERVICE, OPS, or NOBODY: one address without a valid
+    /// token) call so often a minute, and so often at once, such as SERVICE=6000:500; with a method
+    /// this one, such as CUSTOMER/PlaceOrder=10; off is no limit; may be repeated [default:
+    /// CUSTOMER=100 with tokens].
+    #[arg(long, value_name = "ROLE=CALLS", env = "ORDINAL_RATE_LIMIT", value_delimiter = ',')]
+    rate_limit: Vec<RateRule>,
+    /// Believe X-Forwarded-For of proxies at this address or in this network, such as 10.0.0.0/8;
+    /// may be repeated. Others are not believed.
+    #[arg(long, value_name = "NETWORK", env = "ORDINAL_TRUSTED_PROXIES", value_delimiter = ',')]
+    trusted_proxies: Vec<Network>,
+    /// Log a line about each refused call, about all calls, or about none: off, refusals or all.
+    #[arg(long, value_name = "CALLS", env = "ORDINAL_ACCESS_LOG", default_value = "refusals")]
+    access_log: AccessLog,
 }
 
 /// A window of an order, at most [`WINDOW_MAX`].
@@ -320,6 +333,9 @@ impl ServeArgs {
         let BoundArgs { connections_max, connections_per_address, .. } = self.bounds;
         settings.connections = Bounds::within_descriptors(connections_max, connections_per_address);
         settings.shares = self.bounds.numbers();
+        settings.rate_limits.clone_from(&self.bounds.rate_limit);
+        settings.access_log = self.bounds.access_log;
+        settings.proxies = Proxies::new(&self.bounds.trusted_proxies);
         settings.policy = Policy {
             confirm_within: self.confirm_within,
             return_within: self.return_within,

@@ -187,6 +187,8 @@ impl Problem {
         let body = self.json().to_string();
         let mut answer = Response::new(Body::new(http_body_util::Full::from(body)));
         *answer.status_mut() = self.status;
+        // For whoever counts refusals.
+        answer.extensions_mut().insert(self.reason.unwrap_or(Reason::Internal));
         let headers = answer.headers_mut();
         let mut add = |name: HeaderName, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {

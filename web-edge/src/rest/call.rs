@@ -18,9 +18,13 @@ use super::stream::Form;
 use super::{answer, connect, lines, query, stream};
 use crate::front::Web;
 use crate::problem::Problem;
+use crate::trace::{TraceId, trace_id};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// What a caller is told of its limit (draft-ietf-httpapi-ratelimit-headers).
+const SAID_OF_LIMITS: [HeaderName; 2] =
+    [HeaderName::from_static("ratelimit-policy"), HeaderName::from_static("ratelimit")];
 /// How long a caller waits, as RFC 7240 has it: `wait=3`, in seconds.
 const PREFER: &str = "prefer";
 
@@ -118,7 +122,7 @@ pub(crate) fn translate(
         head_only: matched.head_only,
         form: Form::asked_for(parts.headers.get(ACCEPT)).unwrap_or_default(),
         path: parts.uri.path().to_owned(),
-        trace_id: trace_id(&parts.headers),
+        trace_id: trace_of(&parts),
         route: Arc::clone(&route),
     };
     let mut headers = passed(&parts.headers, &web.passed_headers);
@@ -169,11 +173,10 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(WAIT_MAX)))
 }
 
-/// The id in a W3C trace context.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1)?;
-    let valid = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    valid.then(|| id.to_ascii_lowercase())
+/// The trace of a call: the caller's own, or one that was made for it.
+fn trace_of(parts: &http::request::Parts) -> Option<String> {
+    let sent = parts.headers.get(TRACEPARENT).and_then(trace_id);
+    sent.or_else(|| Some(parts.extensions.get::<TraceId>()?.to_string()))
 }
 
 impl Call {
@@ -183,6 +186,15 @@ impl Call {
         answer: impl Future<Output = Result<Response<Body>, Infallible>>,
     ) -> Response<Body> {
         let Ok(answer) = answer.await;
+        let limits = SAID_OF_LIMITS.map(|name| Some((answer.headers().get(&name)?.clone(), name)));
+        let mut answer = self.written(answer).await;
+        for (value, name) in limits.into_iter().flatten() {
+            answer.headers_mut().insert(name, value);
+        }
+        answer
+    }
+
+    async fn written(self, answer: Response<Body>) -> Response<Body> {
         let early = Status::from_header_map(answer.headers()).filter(|it| it.code() != Code::Ok);
         if let Some(status) = early {
             return self.refused(&status);

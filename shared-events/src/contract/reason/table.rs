@@ -173,6 +173,10 @@ reasons! {
     "NOT_FINISHED" => NotFinished [FailedPrecondition]
         "The message is still being delivered, so it is not sent again.",
         "Wait until it is DELIVERED or FAILED.";
+    "NOT_FORWARDED" => NotForwarded [Unavailable]
+        "Another process answers this, and its last calls failed: the call was not sent to it. \
+         `process` names it.",
+        "Try again after RetryInfo. Operators: `ordinal health` shows which process it is.";
     "NOT_FOUND" => NotFound [NotFound]
         "It does not exist, or belongs to another customer: both get the same answer.",
         "Check the id and the caller.";
@@ -227,6 +231,11 @@ reasons! {
         "Too many calls are in progress, by this caller or by all; nothing was begun. `bound` \
          names the limit.",
         "Try again after RetryInfo, with fewer at a time. [limits.md](limits.md) has the numbers.";
+    "RATE_LIMITED" => RateLimited [ResourceExhausted]
+        "The caller has made more calls than its limit allows; nothing was begun. `limit` names the \
+         limit and `per_minute` is its number.",
+        "Try again after RetryInfo (by HTTP `Retry-After`), and more slowly: the header `ratelimit` \
+         of every answer says how many calls are left. [limits.md](limits.md) has the rules.";
     "READER_TOO_SLOW" => ReaderTooSlow [ResourceExhausted]
         "The client read nothing from the stream for minutes.",
         "Open it again from the last position that was read.";

@@ -262,9 +262,10 @@ impl Redis {
 }
 
 /// Whether an error is about the command, and not about the server or the connection. A server that
-/// has become a replica, wants a password or is loading may be another one by now.
+/// has become a replica, wants a password or is loading may be another one by now. One that has not
+/// seen a script is the same.
 fn is_answer(error: &redis::RedisError) -> bool {
-    error.code() == Some("ERR")
+    matches!(error.code(), Some("ERR" | "NOSCRIPT"))
 }
 
 /// The answer in time, or an error.

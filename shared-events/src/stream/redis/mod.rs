@@ -11,6 +11,7 @@ mod cache; // a cache of values, with a store behind it
 mod connection; // to one server or a cluster, with password and TLS
 mod entries; // a run of entries, and whether it continues from the reader's position
 mod entry; // fact ↔ fields of a stream entry; pure
+mod limit; // counts calls of callers, for all processes
 mod relay; // source → streams
 mod retention; // what the streams drop
 mod source; // streams → reader, with the log's source behind them
@@ -18,6 +19,7 @@ mod source; // streams → reader, with the log's source behind them
 pub use cache::{Cache, CachePlace, Cached};
 pub use connection::{Redis, RedisError, RedisOptions};
 pub use entries::page;
+pub use limit::{Ask, Pace, RateLimit, Taken};
 pub use relay::Relay;
 pub use retention::{Keep, retain};
 pub use source::RedisSource;

@@ -1,0 +1,151 @@
+//! Calls to a process that is away: sent once or not at all, and not sent at all once it is known.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Response;
+use order_actor::grpc::proto;
+use tokio::net::TcpListener;
+
+use crate::overload::order;
+use crate::shop::TestDatabase;
+use crate::support::{CUSTOMER, Engine, PATIENCE};
+use crate::wire::{Wire, reason, status, within};
+
+const PLACE: &str = "/ordinal.orders.v1.OrderService/PlaceOrder";
+const GET: &str = "/ordinal.orders.v1.OrderService/GetOrder";
+
+/// What the other process does with calls to orders.
+const ANSWERS: u8 = 0;
+const BREAKS: u8 = 1;
+const HANGS: u8 = 2;
+
+/// A process that says that it has orders.
+#[derive(Clone, Default)]
+struct Fake {
+    does: Arc<AtomicU8>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    async fn start() -> (Self, String) {
+        let (fake, listener) = (Self::default(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let serving = fake.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let fake = serving.clone();
+                tokio::spawn(async move { fake.serve(socket).await });
+            }
+        });
+        (fake, address)
+    }
+
+    /// Until it breaks: then the connection ends with all its calls.
+    async fn serve(self, socket: tokio::net::TcpStream) -> Option<()> {
+        let mut connection = h2::server::handshake(socket).await.ok()?;
+        let mut hanging = Vec::new();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let of_orders = request.uri().path().contains("OrderService");
+            let does = if of_orders { self.does.load(Ordering::SeqCst) } else { ANSWERS };
+            self.calls.fetch_add(usize::from(of_orders), Ordering::SeqCst);
+            match does {
+                BREAKS => return None,
+                HANGS => hanging.push(respond),
+                _ => {
+                    let refused = Response::builder()
+                        .header("content-type", "application/grpc")
+                        .header("grpc-status", "5");
+                    let _ = respond.send_response(refused.body(()).unwrap(), true);
+                }
+            }
+        }
+        drop::<Vec<h2::server::SendResponse<Bytes>>>(hanging);
+        None
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+/// The code and the reason of a call.
+async fn ends(wire: &Wire, path: &str, message: &impl prost::Message) -> (i32, String) {
+    let answer = within(20, wire.call(path, None, message).await.answer).await.unwrap();
+    let status = status(answer.headers()).unwrap();
+    // The made process gives no reason.
+    let detail = if status.code() == tonic::Code::NotFound { "OK".into() } else { reason(&status) };
+    (status.code().into(), detail)
+}
+
+/// A15, A16 and G13.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
+    let database = TestDatabase::create().await;
+    let (fake, address) = Fake::start().await;
+    let url = database.url();
+    let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
+    let stock = Engine::start_with(&flags);
+    let wire = Wire::open(&stock.address).await;
+    let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
+    for _ in 0..1_000 {
+        assert_eq!(ends(&wire, GET, &missing).await.0, 5);
+    }
+    assert_eq!(fake.calls(), 1_000);
+
+    // Each call is sent once, and nobody knows what became of it.
+    fake.does.store(BREAKS, Ordering::SeqCst);
+    for sent in 1..=5 {
+        let (code, reason) = ends(&wire, PLACE, &order(CUSTOMER)).await;
+        assert_eq!((code, reason.as_str()), (14, "OUTCOME_UNKNOWN"));
+        assert_eq!(fake.calls(), 1_000 + sent);
+    }
+    // Then none is sent, and that is known.
+    fake.does.store(HANGS, Ordering::SeqCst);
+    let refused = ends(&wire, PLACE, &order(CUSTOMER)).await;
+    assert_eq!((refused.0, refused.1.as_str(), fake.calls()), (14, "NOT_FORWARDED", 1_005));
+    let notes = until_notes(&stock, |notes| notes.contains("calls to orders fail")).await;
+    assert!(notes.contains("forwarding"), "{notes}");
+
+    // One tries; its caller leaves, and another tries later.
+    let patience = Instant::now() + PATIENCE;
+    let trying = loop {
+        let call = wire.call(GET, None, &missing).await;
+        let before = Instant::now();
+        while fake.calls() == 1_005 && before.elapsed() < Duration::from_millis(300) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if fake.calls() == 1_006 {
+            break call;
+        }
+        assert!(Instant::now() < patience, "no call tries");
+    };
+    assert_eq!(ends(&wire, GET, &missing).await.1, "NOT_FORWARDED");
+    let mut trying = trying;
+    trying.request.send_reset(h2::Reason::CANCEL);
+    drop(trying);
+    fake.does.store(ANSWERS, Ordering::SeqCst);
+    while ends(&wire, GET, &missing).await.0 != 5 {
+        assert!(Instant::now() < patience, "it stays open");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(fake.calls(), 1_007);
+    until_notes(&stock, |notes| !notes.contains("forwarding")).await;
+    drop(stock);
+    database.drop().await;
+}
+
+async fn until_notes(engine: &Engine, expected: impl Fn(&str) -> bool) -> String {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let notes = engine.run(&["health"]).stdout;
+        let notes = String::from_utf8(notes).unwrap();
+        if expected(&notes) {
+            return notes;
+        }
+        assert!(Instant::now() < patience, "{notes}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
