@@ -342,7 +342,7 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().unwrap().clone()
 }
 
-const SERVICES: [&str; 3] = ["order-actor", "inventory-stream", "notification"];
+const SERVICES: [&str; 4] = ["order-actor", "inventory-stream", "notification", "ledger"];
 
 #[test]
 fn services_never_depend_on_each_other() {
