@@ -83,6 +83,12 @@ impl BookPart {
         self.accounts.get(name)
     }
 
+    /// A hold of this part.
+    #[must_use]
+    pub fn hold(&self, id: HoldId) -> Option<&Hold> {
+        self.holds.get(&id)
+    }
+
     /// The accounts that were opened.
     pub fn opened(&self) -> impl Iterator<Item = &Account> {
         self.opened.iter().filter_map(|name| self.accounts.get(name))

@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use shared_events::contract::Timestamp;
+use shared_events::contract::{Currency, Timestamp};
 
 use super::{AccountName, HoldId, UnknownName};
 
@@ -52,6 +52,8 @@ pub struct Hold {
     pub credit: AccountName,
     /// Minor units held at first.
     pub amount: i64,
+    /// The currency of both accounts.
+    pub currency: Currency,
     /// Its state.
     pub state: HoldState,
     /// Minor units posted.

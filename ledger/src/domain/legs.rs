@@ -35,6 +35,7 @@ impl BookPart {
                     debit: debit.clone(),
                     credit: credit.clone(),
                     amount: amount.minor,
+                    currency: amount.currency,
                     state: HoldState::Held,
                     posted: 0,
                     expires_at,
@@ -78,9 +79,7 @@ impl BookPart {
         if let Some(state) = state {
             return Err(Refusal::HoldEnded { hold: id, state: state.code().to_owned() });
         }
-        let debited = self.accounts.get(&hold.debit);
-        let account = || Refusal::AccountNotOpen { account: hold.debit.clone() };
-        let held = Money::new(hold.amount, debited.ok_or_else(account)?.terms.currency);
+        let held = Money::new(hold.amount, hold.currency);
         let amount = amount.unwrap_or(held);
         if amount.currency == held.currency && amount.minor > held.minor {
             let (held, requested) = (held.minor, amount.minor);
@@ -124,7 +123,7 @@ impl BookPart {
                 return Err(Refusal::CurrencyMismatch { account, currency, requested });
             }
         }
-        let amount = amount.minor;
+        let Money { minor: amount, currency } = amount;
         let debit_after = stepped(debited, Side::Debit, kind, amount, held)?;
         let credit_after = stepped(credited, Side::Credit, kind, amount, held)?;
         self.head.position += 1;
@@ -147,6 +146,7 @@ impl BookPart {
             debit: debit.clone(),
             credit: credit.clone(),
             amount,
+            currency,
             hold,
             expires_at,
             at,

@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use shared_events::contract::Timestamp;
+use shared_events::contract::{Currency, Timestamp};
 
 use super::{AccountName, EntryId, Fingerprint, HoldId, Sums, UnknownName};
 
@@ -68,6 +68,8 @@ pub struct Transfer {
     pub credit: AccountName,
     /// Minor units, more than 0.
     pub amount: i64,
+    /// The currency of both accounts.
+    pub currency: Currency,
     /// The hold that it made or ended.
     pub hold: Option<HoldId>,
     /// Of a hold that it made: when that expires.
@@ -92,7 +94,8 @@ impl Transfer {
         hasher.update(&self.position.to_le_bytes());
         hasher.update(self.entry.uuid().as_bytes());
         hasher.update(&self.leg.to_le_bytes());
-        for text in [self.kind.code(), self.debit.as_str(), self.credit.as_str()] {
+        let currency = self.currency.code();
+        for text in [self.kind.code(), self.debit.as_str(), self.credit.as_str(), currency] {
             hasher.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
             hasher.update(text.as_bytes());
         }

@@ -10,4 +10,8 @@
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"
 )]
 
+mod book;
+mod damage;
 mod domain;
+mod support;
+mod takeover;
