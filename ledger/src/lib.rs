@@ -5,11 +5,12 @@
 mod audit; // whether the book is as its laws say
 mod book; // port: a book
 pub mod domain;
+pub mod grpc;
 mod service; // the parts put together
 pub mod store;
 mod writer; // the book in a database: a queue and one transaction per batch
 
 pub use audit::{BookAudit, BookFinding, BookLaw, FINDINGS_MAX, audit};
 pub use book::{Book, BookError, Posted};
-pub use service::migrator;
+pub use service::{Ledger, migrator};
 pub use writer::{QUEUE_MAX, SqlBook};

@@ -11,7 +11,7 @@ use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters};
 
 use super::history::{History, ReadPart};
 use super::report::{Law, Report};
-use super::{of_messages, of_orders, of_stock};
+use super::{of_ledger, of_messages, of_orders, of_stock};
 use crate::engine::{Follower, Log, Published, Stores, services};
 
 pub(super) const PAGE: u32 = 500;
@@ -276,7 +276,7 @@ struct Laws {
     of_rows: for<'a> fn(&'a mut Report, &'a Rest<'a>) -> BoxFuture<'a, anyhow::Result<()>>,
 }
 
-static LAWS: [Laws; 3] = [
+static LAWS: [Laws; 4] = [
     Laws {
         service: services::orders::SERVICE.name,
         of_order: |report, one| Box::pin(of_orders::of_order(report, one)),
@@ -291,6 +291,11 @@ static LAWS: [Laws; 3] = [
         service: services::notifications::SERVICE.name,
         of_order: |report, one| Box::pin(of_messages::of_order(report, one)),
         of_rows: |report, rest| Box::pin(of_messages::of_rows(report, rest)),
+    },
+    Laws {
+        service: services::ledger::SERVICE.name,
+        of_order: |report, one| Box::pin(of_ledger::of_order(report, one)),
+        of_rows: |report, rest| Box::pin(of_ledger::of_rows(report, rest)),
     },
 ];
 

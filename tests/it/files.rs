@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use crate::health::{does_not_start, ends_at_once, until_health};
 use crate::support::{Engine, ordinal};
 
-const FILES: [&str; 4] = ["inventory.db", "journal.db", "notifications.db", "orders.db"];
+const FILES: [&str; 5] =
+    ["inventory.db", "journal.db", "ledger.db", "notifications.db", "orders.db"];
 
 /// A directory in which an order was placed and confirmed, after a clean stop; and the order's id.
 fn used() -> (TempDir, String) {

@@ -40,6 +40,7 @@ mod ids;
 mod issuer;
 mod kills;
 mod layers;
+mod ledger;
 mod load;
 mod locations;
 mod login;
