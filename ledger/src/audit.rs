@@ -10,6 +10,7 @@ use crate::domain::{
     Account, AccountName, GENESIS, Hash, Hold, HoldId, HoldState, KnownEntry, Side, Sums, Transfer,
     TransferKind,
 };
+use crate::guards;
 use crate::store::{self, BookedEntry};
 
 /// Findings that are kept at most.
@@ -29,6 +30,8 @@ pub enum BookLaw {
     Limits,
     /// Each hold is as the transfers say that made and ended it.
     Holds,
+    /// The tables of the book refuse changes.
+    AppendOnly,
 }
 
 /// A difference.
@@ -100,6 +103,9 @@ pub async fn audit(database: &Database) -> Result<BookAudit, DatabaseError> {
     }
     all.accounts();
     all.compare_holds(database).await?;
+    for name in guards::missing(database).await? {
+        all.find(BookLaw::AppendOnly, "ledger".to_owned(), format!("trigger {name} is missing"));
+    }
     Ok(all.audit)
 }
 

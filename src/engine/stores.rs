@@ -113,10 +113,9 @@ async fn is_there(backend: &Backend, service: &Service) -> anyhow::Result<bool> 
     };
     let Ok(url) = databases.url(service.name) else { return Ok(false) };
     let database = Database::postgres_snapshot(url, service.name, &[]).await?;
-    let sql = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
-    let found = sqlx::query(sql).bind(service.name).fetch_optional(database.reader()).await?;
+    let created = database.is_created().await;
     database.close().await;
-    Ok(found.is_some())
+    Ok(created?)
 }
 
 /// Locks and checks the files of a process that stores in files.

@@ -6,6 +6,7 @@ use shared_events::chance::Chance;
 use super::args::{EntryArgs, LedgerVerb};
 use super::orders::pages;
 use crate::client::parse::Id;
+use crate::client::transfer::Transfer;
 use crate::client::{Client, Failure, Output, show};
 
 const SERVICE: &str = "ledger.v1.LedgerService";
@@ -48,7 +49,7 @@ pub async fn ledger(client: &Client, out: &Output, verb: LedgerVerb) -> Result<(
             out.answer(&answer, entry);
         }
         LedgerVerb::Post { transfers, entry: args } => {
-            let leg = |transfer: &crate::client::parse::Transfer| json!({ "transfer": transfer.to_json() });
+            let leg = |transfer: &Transfer| json!({ "transfer": transfer.to_json() });
             let legs: Vec<Value> = transfers.iter().map(leg).collect();
             let request = asked(json!({ "legs": legs }), "entry_id", args);
             out.answer(&ask("PostEntry", request).await?, entry);

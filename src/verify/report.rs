@@ -16,7 +16,7 @@ const SHOWN_MAX: usize = 50;
 pub enum Law {
     /// Positions of each shard are gapless, and every event is the one that was written.
     JournalChain,
-    /// The databases of the journal refuse to change or delete events.
+    /// The databases of the journal refuse to change or delete events, the ledger's its book.
     AppendOnly,
     /// The journal continues from the recorded heads.
     AsNoted,
@@ -121,7 +121,7 @@ impl Law {
     const fn meaning(self) -> &'static str {
         match self {
             Self::JournalChain => "positions gapless, hash chain unbroken",
-            Self::AppendOnly => "the tables of the journal refuse changes",
+            Self::AppendOnly => "the journal and the book of money refuse changes",
             Self::AsNoted => "the journal continues from the recorded heads",
             Self::ArchiveFiles => "archived events are in their files, unchanged",
             Self::PositionsGapless => "positions gapless; clients cannot see hashes",

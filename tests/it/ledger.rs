@@ -135,7 +135,7 @@ async fn money_moves_by_http(shop: Shop) {
     shop.wallet().await;
     let mut http = Http::connect(&shop.address).await;
     let service = [("ordinal-role", "service"), ("ordinal-subject", "checkout")];
-    let account = http.call("GET /v1/ledger/accounts/wallet:anna", &service).await;
+    let account = http.call("GET /v1/ledger/accounts/wallet%3Aanna", &service).await;
     assert_eq!(account.status, 200, "{account:?}");
     assert_eq!(account.json()["account"]["balance"]["posted"]["units"], "100");
     let hold_id = Uuid::now_v7();
@@ -150,7 +150,7 @@ async fn money_moves_by_http(shop: Shop) {
     assert_eq!(posted.json()["hold"]["state"], "HOLD_STATE_POSTED", "{posted:?}");
     let read = http.call(&format!("GET /v1/ledger/holds/{hold_id}"), &service).await;
     assert_eq!(read.json()["hold"]["posted"]["units"], "25");
-    let then = http.call("GET /v1/ledger/accounts/wallet:anna?position=2", &service).await;
+    let then = http.call("GET /v1/ledger/accounts/wallet%3Aanna?position=2", &service).await;
     assert_eq!(then.json()["account"]["balance"]["available"]["units"], "75");
     let entries = http.call("GET /v1/ledger/entries?account=seller:acme", &service).await;
     assert_eq!(entries.json()["entries"].as_array().unwrap().len(), 2, "{entries:?}");
@@ -158,7 +158,7 @@ async fn money_moves_by_http(shop: Shop) {
     assert_eq!((missing.status, missing.code().as_str()), (404, "NOT_FOUND"));
     let customer =
         [("ordinal-role", "customer"), ("ordinal-subject", "5f5c1b1e-0000-4000-8000-000000000001")];
-    let hidden = http.call("GET /v1/ledger/accounts/wallet:anna", &customer).await;
+    let hidden = http.call("GET /v1/ledger/accounts/wallet%3Aanna", &customer).await;
     assert_eq!((hidden.status, hidden.code().as_str()), (403, "FORBIDDEN"));
     shop.close().await;
 }

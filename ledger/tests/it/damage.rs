@@ -59,6 +59,7 @@ async fn each_law_names_the_damage(dialect: Dialect) {
         sqlx::query(sql).execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
         let found = audit(&bench.database).await.unwrap().findings;
+        assert!(found.iter().any(|one| one.law == BookLaw::AppendOnly), "{found:#?}");
         let named = found.iter().any(|one| one.law == law && one.subject.starts_with(subject));
         assert!(named, "{sql}: {found:#?}");
         bench.stop().await;

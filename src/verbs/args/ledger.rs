@@ -1,7 +1,8 @@
 use clap::{Args, Subcommand};
 
 use super::{Page, Why};
-use crate::client::parse::{Amount, Id, Transfer};
+use crate::client::parse::{Amount, Id};
+use crate::client::transfer::Transfer;
 use crate::flags::duration;
 
 /// `ordinal ledger …`
