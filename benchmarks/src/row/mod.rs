@@ -1,6 +1,5 @@
 //! The comparisons, one file each.
 
-mod books; // what one would write instead of a ledger
 mod calls; // 2: through gRPC
 mod cold; // 6: orders that are asleep
 mod deadlines; // 8: many due deadlines
@@ -8,7 +7,6 @@ mod followers; // 10: journal, Redis, service
 pub mod growth; // 7 and 9: what grows with a journal, and what should not
 mod hot_product; // 5: one product in all orders
 mod in_process; // 1: actors and journal
-mod ledger; // L1 and L2: a book of accounts
 mod overload; // 15: too many calls, and one bad caller
 pub mod reaction; // 4: everything that follows an order
 mod sqlite; // 3: rows 1 and 2 on SQLite
@@ -19,8 +17,7 @@ use crate::measure::Pace;
 use crate::report::Row;
 
 /// Row numbers in the order in which they run; 7 and 9 share their journal.
-pub const NUMBERS: [&str; 12] =
-    ["1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "15", "L1+L2"];
+pub const NUMBERS: [&str; 11] = ["1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "15"];
 
 /// Measures rows.
 ///
@@ -38,7 +35,6 @@ pub async fn measure(number: &str, lab: &Lab, pace: Pace) -> anyhow::Result<Vec<
         "7+9" => return growth::measure(lab, pace).await,
         "8" => deadlines::measure(lab, pace).await,
         "10" => followers::measure(lab, pace).await,
-        "L1+L2" => return ledger::measure(lab, pace).await,
         "15" => overload::measure(lab, pace).await,
         _ => anyhow::bail!("there is no row {number}; there are {}", NUMBERS.join(", ")),
     };
