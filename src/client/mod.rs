@@ -14,6 +14,7 @@ pub(crate) mod parse; // parses flags into the protos' JSON
 pub(crate) mod progress; // progress bars
 pub(crate) mod returns; // flags of returns
 pub(crate) mod show; // renders messages for people
+pub(crate) mod transfer; // a transfer of money, as the command line names it
 
 pub use connection::{Caller, Connection};
 pub use failure::{Failure, code_name};

@@ -44,7 +44,10 @@ impl DatabaseArgs {
             );
             return Ok(None);
         }
-        for service in services.iter().filter(|service| role.runs(service)) {
+        // Who runs only this role needs it; who runs or reads all learns it where it is opened.
+        let left_out = |service: &Service| role == Role::All && service.store.added_later;
+        let needed = services.iter().filter(|service| role.runs(service) && !left_out(service));
+        for service in needed {
             anyhow::ensure!(
                 shared.is_some() || own.contains_key(service.name),
                 "--{}-database-url or --database-url is needed",

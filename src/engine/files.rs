@@ -256,7 +256,10 @@ fn none_is_missing(
                 && match contents.installation() {
                     Some(known) => known.siblings.contains(&kind.name),
                     // Not marked yet (an earlier version): files of one role were created together.
-                    None => role == Role::All || role.runs(other.service),
+                    None => {
+                        let was_there = !kind.service.store.added_later;
+                        was_there && (role == Role::All || role.runs(other.service))
+                    }
                 }
         };
         let Some((other, _)) = found.iter().find(misses) else { continue };

@@ -59,6 +59,9 @@ pub struct Store {
     pub kept_in: &'static [&'static str],
     /// The consequence of replacing a lost file by a new one; none if that is not allowed.
     pub anew: Option<&'static str>,
+    /// Whether installations exist that never had it. Tools that read all stores leave it out where
+    /// it was never created, or no database is named for it.
+    pub added_later: bool,
 }
 
 /// The facts that a service publishes.

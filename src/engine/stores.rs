@@ -4,7 +4,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::journal::{self, Archive, Archiving, ArchivingError, Journal, Node, Options};
-use shared_events::stream::{Database, Dialect};
+use shared_events::stream::{Contents, Database, Dialect};
 
 use super::files::{Files, JOURNAL_FILE};
 use super::service::{Follower, Role, Service};
@@ -50,6 +50,9 @@ impl Stores {
         let mut databases = Vec::new();
         // No follower may be ahead of what it follows.
         for service in services::followers_first(services) {
+            if service.store.added_later && !is_there(backend, service).await? {
+                continue;
+            }
             let named = || match backend {
                 Backend::Sqlite(_) => service.file(),
                 Backend::Postgres(_) => format!("schema {}", service.name),
@@ -93,6 +96,26 @@ impl Stores {
             database.close().await;
         }
     }
+}
+
+/// Whether a store that was added later was ever created. A file that the journal's knows beside it
+/// was, even where it is missing now.
+async fn is_there(backend: &Backend, service: &Service) -> anyhow::Result<bool> {
+    let databases = match backend {
+        Backend::Postgres(databases) => databases,
+        Backend::Sqlite(directory) => {
+            let journal = Contents::of(&directory.join(JOURNAL_FILE), &["events"]).await;
+            let journal = journal.context(JOURNAL_FILE)?;
+            let siblings = journal.installation().map(|known| &known.siblings);
+            let known = siblings.is_some_and(|known| known.contains(&service.file()));
+            return Ok(known || directory.join(service.file()).exists());
+        }
+    };
+    let Ok(url) = databases.url(service.name) else { return Ok(false) };
+    let database = Database::postgres_snapshot(url, service.name, &[]).await?;
+    let created = database.is_created().await;
+    database.close().await;
+    Ok(created?)
 }
 
 /// Locks and checks the files of a process that stores in files.

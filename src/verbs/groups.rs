@@ -11,7 +11,7 @@ use crate::client::output::wrapped;
 
 /// The verbs as `ordinal --help` shows them.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Orders, stock and messages", &["order", "return", "stock", "notification"]),
+    ("Orders, stock, messages and money", &["order", "return", "stock", "notification", "ledger"]),
     ("The journal", &["events", "verify", "journal", "read-model", "quarantined"]),
     (
         "Operating an engine",

@@ -33,6 +33,7 @@ static TOY: Service = Service {
         exchanged: &[],
         kept_in: &["cursors"],
         anew: None,
+        added_later: false,
     },
     descriptors: &[],
     path: "/ordinal.toys.",

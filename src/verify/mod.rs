@@ -8,6 +8,7 @@ mod guards; // the journal's databases refuse changes
 mod history; // an order's events, replayed
 mod laws; // what must hold of one order; pure
 mod noted; // the journal continues from recorded heads
+mod of_ledger; // laws of the book
 mod of_messages; // laws of the message ledger
 mod of_orders; // laws of the read models
 mod of_stock; // laws of reservations and sums

@@ -16,7 +16,7 @@ const SHOWN_MAX: usize = 50;
 pub enum Law {
     /// Positions of each shard are gapless, and every event is the one that was written.
     JournalChain,
-    /// The databases of the journal refuse to change or delete events.
+    /// The databases of the journal refuse to change or delete events, the ledger's its book.
     AppendOnly,
     /// The journal continues from the recorded heads.
     AsNoted,
@@ -48,12 +48,22 @@ pub enum Law {
     MessagesDue,
     /// Corrected contacts equal those of the orders.
     ContactsAsOrders,
+    /// Transfers have positions without a gap, in one hash chain.
+    MoneyChain,
+    /// Each entry has all its transfers, between accounts of one currency; debits are credits.
+    EntriesBalanced,
+    /// The sums of each account are what its transfers add up to.
+    BalancesAsTransfers,
+    /// No account was beyond its limit, at any position.
+    LimitsHeld,
+    /// Each hold of money is as the transfers say that made and ended it.
+    HoldsAsTransfers,
     /// The Redis streams hold the published facts without gaps.
     StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 23] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -71,6 +81,11 @@ impl Law {
         Self::NotificationsOnce,
         Self::MessagesDue,
         Self::ContactsAsOrders,
+        Self::MoneyChain,
+        Self::EntriesBalanced,
+        Self::BalancesAsTransfers,
+        Self::LimitsHeld,
+        Self::HoldsAsTransfers,
         Self::StreamsAsFacts,
     ];
 
@@ -94,6 +109,11 @@ impl Law {
             Self::NotificationsOnce => "notifications_once",
             Self::MessagesDue => "messages_due",
             Self::ContactsAsOrders => "contacts_as_orders",
+            Self::MoneyChain => "money_chain",
+            Self::EntriesBalanced => "entries_balanced",
+            Self::BalancesAsTransfers => "balances_as_transfers",
+            Self::LimitsHeld => "limits_held",
+            Self::HoldsAsTransfers => "holds_as_transfers",
             Self::StreamsAsFacts => "streams_as_facts",
         }
     }
@@ -101,7 +121,7 @@ impl Law {
     const fn meaning(self) -> &'static str {
         match self {
             Self::JournalChain => "positions gapless, hash chain unbroken",
-            Self::AppendOnly => "the tables of the journal refuse changes",
+            Self::AppendOnly => "the journal and the book of money refuse changes",
             Self::AsNoted => "the journal continues from the recorded heads",
             Self::ArchiveFiles => "archived events are in their files, unchanged",
             Self::PositionsGapless => "positions gapless; clients cannot see hashes",
@@ -117,6 +137,11 @@ impl Law {
             Self::NotificationsOnce => "one message per fact and channel",
             Self::MessagesDue => "exactly the waiting messages are due",
             Self::ContactsAsOrders => "corrected contacts equal those of the orders",
+            Self::MoneyChain => "transfers gapless, hash chain unbroken",
+            Self::EntriesBalanced => "every entry whole; debits equal credits in each currency",
+            Self::BalancesAsTransfers => "sums of accounts equal their transfers",
+            Self::LimitsHeld => "no account beyond its limit, at any position",
+            Self::HoldsAsTransfers => "holds of money equal their transfers",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }
     }

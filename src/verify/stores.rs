@@ -12,7 +12,7 @@ use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters};
 
 use super::history::{History, ReadPart};
 use super::report::{Law, Report};
-use super::{of_messages, of_orders, of_stock};
+use super::{of_ledger, of_messages, of_orders, of_stock};
 use crate::engine::{Follower, Log, Published, Stores, services};
 
 pub(super) const PAGE: u32 = 500;
@@ -304,7 +304,7 @@ struct Laws {
     of_rows: for<'a> fn(&'a mut Report, &'a Rest<'a>) -> BoxFuture<'a, anyhow::Result<()>>,
 }
 
-static LAWS: [Laws; 3] = [
+static LAWS: [Laws; 4] = [
     Laws {
         service: services::orders::SERVICE.name,
         of_orders: |report, batch| Box::pin(of_orders::of_orders(report, batch)),
@@ -319,6 +319,11 @@ static LAWS: [Laws; 3] = [
         service: services::notifications::SERVICE.name,
         of_orders: |report, batch| Box::pin(of_messages::of_orders(report, batch)),
         of_rows: |report, rest| Box::pin(of_messages::of_rows(report, rest)),
+    },
+    Laws {
+        service: services::ledger::SERVICE.name,
+        of_orders: |report, batch| Box::pin(of_ledger::of_orders(report, batch)),
+        of_rows: |report, rest| Box::pin(of_ledger::of_rows(report, rest)),
     },
 ];
 

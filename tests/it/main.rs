@@ -43,6 +43,7 @@ mod ids;
 mod issuer;
 mod kills;
 mod layers;
+mod ledger;
 mod limits;
 mod live;
 mod live_nodes;

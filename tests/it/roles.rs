@@ -48,6 +48,16 @@ inventory.v1.InventoryService/ListStockHolders              ops service
 inventory.v1.InventoryService/SetBackorder                  ops
 inventory.v1.InventoryService/SetLocation                   ops
 inventory.v1.InventoryService/SetStock                      ops service
+ledger.v1.LedgerService/GetAccount                          ops service
+ledger.v1.LedgerService/GetEntry                            ops service
+ledger.v1.LedgerService/GetHold                             ops service
+ledger.v1.LedgerService/ListAccounts                        ops service
+ledger.v1.LedgerService/ListEntries                         ops service
+ledger.v1.LedgerService/OpenAccount                         ops service
+ledger.v1.LedgerService/PostEntry                           ops service
+ledger.v1.LedgerService/PostHold                            ops service
+ledger.v1.LedgerService/ReserveFunds                        ops service
+ledger.v1.LedgerService/VoidHold                            ops service
 notifications.v1.NotificationService/GetNotification        ops service
 notifications.v1.NotificationService/ListNotifications      customer ops service
 notifications.v1.NotificationService/ReplayWebhooks         ops

@@ -443,7 +443,10 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
         (&["order", "list", "--product", "MUG"], "unexpected argument '--product'"),
         (&["events", "replay", "--after", "7"], "is not SHARD:POSITION"),
         (&["serve", "--listen", "nowhere"], "is not an address to listen on"),
-        (&["serve", "--role", "stock"], "is not one of all, orders, inventory, notifications"),
+        (
+            &["serve", "--role", "stock"],
+            "is not one of all, orders, inventory, notifications, ledger",
+        ),
         (&["serve", "--confirm-within", "0s"], "at least 1s"),
         (&["serve", "--return-within", "10000years"], "at most 36500 days"),
         (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` calls no engine"),

@@ -81,6 +81,10 @@ pub enum Verb {
     ResendNotification,
     /// Facts are posted to a webhook endpoint again.
     ReplayWebhooks,
+    /// An account of the ledger is opened.
+    OpenAccount,
+    /// An entry is booked.
+    PostEntry,
 }
 
 impl Verb {
@@ -105,6 +109,8 @@ impl Verb {
             Self::SetLocation => "SET_LOCATION",
             Self::ResendNotification => "RESEND_NOTIFICATION",
             Self::ReplayWebhooks => "REPLAY_WEBHOOKS",
+            Self::OpenAccount => "OPEN_ACCOUNT",
+            Self::PostEntry => "POST_ENTRY",
         }
     }
 
@@ -123,12 +129,13 @@ impl Verb {
             Self::SetStock | Self::AdjustStock | Self::SetBackorder | Self::SetLocation => "STOCK",
             Self::ResendNotification => "NOTIFICATION",
             Self::ReplayWebhooks => "WEBHOOK",
+            Self::OpenAccount | Self::PostEntry => "LEDGER",
         }
     }
 }
 
 /// The kinds of targets.
-pub const TARGET_KINDS: [&str; 8] = [
+pub const TARGET_KINDS: [&str; 9] = [
     "FOLLOWER",
     "DEAD_LETTER",
     "READ_MODEL",
@@ -137,6 +144,7 @@ pub const TARGET_KINDS: [&str; 8] = [
     "TIMERS",
     "STOCK",
     "NOTIFICATION",
+    "LEDGER",
 ];
 
 /// The most characters of each text.

@@ -1,10 +1,12 @@
 //! Renders messages for people, from JSON with the protos' field names.
 
 mod edits; // edits of orders
+mod ledger; // accounts, entries, holds of money
 mod operations; // dead letters, quarantine, operators' actions
 mod orders; // orders and their history
 mod stock; // products and messages
 
+pub use ledger::{account, accounts, entries, entry, hold};
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
 pub use orders::{command, history, order, orders, parcels, recorded, waiting_returns, what};
 pub use stock::{

@@ -31,6 +31,7 @@ pub static SERVICE: Service = Service {
         kept_in: &["cursors", "stock", "reservations"],
         // A new file would lose the reservations of confirmed orders.
         anew: None,
+        added_later: false,
     },
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.inventory.",

@@ -2,6 +2,7 @@
 //! opened. A new service is a new file and a line here.
 
 pub(crate) mod inventory; // stock
+pub(crate) mod ledger; // money
 pub(crate) mod notifications; // messages
 pub(crate) mod orders; // the journal, its actors and timers, the read models
 
@@ -17,7 +18,8 @@ use service_edge::feed;
 pub type Services = &'static [&'static Service];
 
 /// All services, in the order of documentation.
-pub const ALL: Services = &[&orders::SERVICE, &inventory::SERVICE, &notifications::SERVICE];
+pub const ALL: Services =
+    &[&orders::SERVICE, &inventory::SERVICE, &notifications::SERVICE, &ledger::SERVICE];
 
 /// The service of this name.
 pub(crate) fn named(services: Services, name: &str) -> Option<&'static Service> {
@@ -110,7 +112,7 @@ mod tests {
     #[test]
     fn a_follower_is_copied_before_what_it_follows() {
         let names: Vec<&str> = followers_first(ALL).iter().map(|service| service.name).collect();
-        assert_eq!(names, ["notifications", "orders", "inventory"]);
+        assert_eq!(names, ["ledger", "notifications", "orders", "inventory"]);
     }
 
     /// Each service has a hand-written manifest and a process in compose.

@@ -25,6 +25,7 @@ pub static SERVICE: Service = Service {
         exchanged: &[],
         kept_in: &["cursors", "notifications"],
         anew: Some("every message ever sent is sent again"),
+        added_later: false,
     },
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.notifications.",

@@ -35,6 +35,7 @@ pub static SERVICE: Service = Service {
         exchanged: &projections::TABLES,
         kept_in: &["cursors", "order_summaries"],
         anew: Some("it is rebuilt from the journal"),
+        added_later: false,
     },
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.orders.",

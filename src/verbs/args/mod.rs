@@ -3,6 +3,7 @@
 mod corrections; // holds, corrections and parcels
 mod edits; // lines of an order
 mod events; // the log of events
+mod ledger; // accounts, entries, holds
 mod operations; // followers, dead letters, read models, shards, timers
 mod orders; // orders, returns, events
 mod stock; // stock and messages
@@ -10,6 +11,7 @@ mod stock; // stock and messages
 pub use corrections::{CorrectArgs, CorrectedFields, HoldArgs, ParcelVerb, ReleaseArgs};
 pub use edits::EditArgs;
 pub use events::EventsVerb;
+pub use ledger::{EntryArgs, LedgerVerb};
 pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
@@ -54,6 +56,9 @@ pub enum Verb {
     /// Show messages to customers and resend them.
     #[command(subcommand)]
     Notification(NotificationVerb),
+    /// Show and book money: accounts, entries, holds.
+    #[command(subcommand)]
+    Ledger(LedgerVerb),
     /// Read the journal of all orders.
     #[command(subcommand)]
     Events(EventsVerb),

@@ -1,9 +1,12 @@
 use super::{StatusCode, reasons};
 
 reasons! {
+    "ACCOUNT_NOT_OPEN" => AccountNotOpen [FailedPrecondition]
+        "The ledger has no account of this name. `account` is the name.",
+        "Open it (`OpenAccount`), and send the entry under another id.";
     "ALREADY_EXISTS" => AlreadyExists [AlreadyExists]
-        "An order, parcel, return or judgement with this id exists with other content. `existing` \
-         names it; `differs` names the fields, to callers that may see the order.",
+        "An order, parcel, return, judgement or account with this id exists with other content. \
+         `existing` names it; `differs` names the fields, to callers that may see the order.",
         "Take another id, or send the first content. Sent again unchanged, the call succeeds and \
          changes nothing.";
     "ALREADY_SHIPPED" => AlreadyShipped [FailedPrecondition]
@@ -11,9 +14,9 @@ reasons! {
          the first parcel.",
         "Cancel units that are open (CancelOrder), and place another order for what comes in \
          addition.";
-    "AMOUNT_OVERFLOW" => AmountOverflow [InvalidArgument]
-        "The total of the order does not fit into 64 bits of minor units.",
-        "Split the order.";
+    "AMOUNT_OVERFLOW" => AmountOverflow [InvalidArgument, FailedPrecondition]
+        "The total of the order, or a sum of an account, does not fit into 64 bits of minor units.",
+        "Split the order; book to another account.";
     "ARCHIVED" => Archived [FailedPrecondition]
         "The next events are archived, and this process does not read the archive. `file` names \
          the file.",
@@ -30,9 +33,9 @@ reasons! {
     "CANCELLED" => Cancelled [Cancelled]
         "The call was cancelled before its message arrived.",
         "Send it again.";
-    "CURRENCY_MISMATCH" => CurrencyMismatch [InvalidArgument]
-        "The lines have more than one currency.",
-        "One order for each currency.";
+    "CURRENCY_MISMATCH" => CurrencyMismatch [InvalidArgument, FailedPrecondition]
+        "The lines have more than one currency, or an amount has another one than its account.",
+        "One order for each currency; amounts of an entry in the currency of its accounts.";
     "DEADLINE_EXCEEDED" => DeadlineExceeded [DeadlineExceeded]
         "The deadline passed before there was an answer. A command may have been executed.",
         "Try again with the same ids. The deadline is the client's, up to a limit, or the engine's \
@@ -69,6 +72,12 @@ reasons! {
          earlier state.",
         "Begin again from the start, or from the current heads. Facts read after that position \
          are no longer part of the history.";
+    "HOLD_ENDED" => HoldEnded [FailedPrecondition]
+        "The hold of money was posted or voided, or its time is over. `state` says which.",
+        "Read the hold (`GetHold`). It stays ended: hold the amount again under another id.";
+    "HOLD_NOT_FOUND" => HoldNotFound [FailedPrecondition]
+        "The ledger has no hold of money with this id. `hold_id` is the id.",
+        "Reserve it first (`ReserveFunds`); a refused reservation makes no hold.";
     "HOST_NOT_ALLOWED" => HostNotAllowed [PermissionDenied]
         "A call by HTTP named a host under which this process does not answer.",
         "Call it by its address or as localhost; operators name others with `--public-url`.";
@@ -78,6 +87,10 @@ reasons! {
     "IMPOSSIBLE_HISTORY" => ImpossibleHistory [FailedPrecondition]
         "A read model was not rebuilt: an order's events cannot follow each other.",
         "Operators: `ordinal verify` names the order.";
+    "INSUFFICIENT_FUNDS" => InsufficientFunds [FailedPrecondition]
+        "An account of the ledger would be beyond its limit. `account`, `available` and \
+         `requested` (minor units) say what was missing; holds count as spent.",
+        "Post or hold less, or credit the account first; under another id, a refused one stays so.";
     "INSUFFICIENT_STOCK" => InsufficientStock [FailedPrecondition]
         "Stock cannot be reduced below what is reserved for orders, or below zero.",
         "Set it higher, cancel orders that reserve it, or set it with `allow_shortage`.";
@@ -139,6 +152,9 @@ reasons! {
         "The keys of the token's issuer cannot be fetched at the moment, so the token cannot be \
          checked.",
         "Try again after RetryInfo. Operators: the log says why the issuer does not answer.";
+    "LEDGER_UNAVAILABLE" => LedgerUnavailable [Unavailable]
+        "The database of the ledger does not answer, or nobody knows whether it committed.",
+        "Send the same again after RetryInfo: an id is booked once.";
     "LOG_BROKEN" => LogBroken [DataLoss]
         "A log of facts holds what no writer can have written.",
         "Operators: `ordinal verify` names the position.";
@@ -158,6 +174,9 @@ reasons! {
     "METHOD_NOT_ALLOWED" => MethodNotAllowed [Unimplemented]
         "The address exists, and not with this method of HTTP.",
         "Use a method that the header `Allow` names.";
+    "MORE_THAN_HELD" => MoreThanHeld [FailedPrecondition]
+        "More is to be posted than the hold has. `held` and `requested` are minor units.",
+        "Post at most what is held, under another id.";
     "NAMES_NEED_ONE_DATABASE" => NamesNeedOneDatabase [FailedPrecondition]
         "An order number or external id was given, and the journal has several databases, which          cannot keep them unique together.",
         "Place the order without them: it gets the number of its id. `metadata` holds what else          there is to keep.";

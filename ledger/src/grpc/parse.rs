@@ -1,0 +1,222 @@
+use service_edge::Violations;
+use service_edge::page::PageSize;
+use shared_events::contract::{Currency, Money, MoneyError, TextRule};
+use tonic::Status;
+
+use super::proto::{self, leg::Step};
+use crate::domain::{AccountKind, Entry, EntryId, LEGS_MAX, Leg, Limit, Malformed, NewAccount};
+
+/// An account to open, and the reason.
+pub(super) fn opened(
+    request: &proto::OpenAccountRequest,
+) -> Result<(NewAccount, String), Violations> {
+    use proto::{AccountKind as Kind, AccountLimit as Asked};
+    let mut violations = Violations::default();
+    let name = violations.parsed("name", &request.name);
+    let kind = match Kind::try_from(request.kind) {
+        Ok(Kind::Asset) => Some(AccountKind::Asset),
+        Ok(Kind::Liability) => Some(AccountKind::Liability),
+        Ok(Kind::Equity) => Some(AccountKind::Equity),
+        Ok(Kind::Income) => Some(AccountKind::Income),
+        Ok(Kind::Expense) => Some(AccountKind::Expense),
+        Ok(Kind::Memo) => Some(AccountKind::Memo),
+        Ok(Kind::Unspecified) | Err(_) => None,
+    };
+    if kind.is_none() {
+        violations.wrong("kind", "one of ASSET, LIABILITY, EQUITY, INCOME, EXPENSE, MEMO");
+    }
+    let currency = violations.parsed::<Currency>("currency_code", &request.currency_code);
+    let limit = match Asked::try_from(request.limit) {
+        Ok(Asked::Unspecified) => Some(Limit::None),
+        Ok(Asked::DebitsWithinCredits) => Some(Limit::DebitsWithinCredits),
+        Ok(Asked::CreditsWithinDebits) => Some(Limit::CreditsWithinDebits),
+        Err(_) => None,
+    };
+    if limit.is_none() {
+        violations.wrong("limit", "DEBITS_WITHIN_CREDITS, CREDITS_WITHIN_DEBITS, or none");
+    }
+    let reason = reason(&request.reason, &mut violations);
+    match (name, kind, currency, limit) {
+        (Some(name), Some(kind), Some(currency), Some(limit)) if violations.is_empty() => {
+            Ok((NewAccount { name, kind, currency, limit }, reason))
+        }
+        _ => Err(violations),
+    }
+}
+
+/// What every entry has, whichever call it came by.
+pub(super) struct Form<'a> {
+    pub(super) id_field: &'static str,
+    pub(super) id: &'a str,
+    pub(super) reason: &'a str,
+}
+
+impl Form<'_> {
+    /// An entry of these legs.
+    pub(super) fn entry(self, legs: Vec<proto::Leg>) -> Result<Entry, Violations> {
+        let mut steps = Vec::new();
+        let mut violations = Violations::default();
+        if legs.is_empty() || legs.len() > LEGS_MAX {
+            violations.wrong("legs", "1 to 100 legs");
+            return Err(violations);
+        }
+        for (nth, leg) in legs.into_iter().enumerate() {
+            match leg.step {
+                Some(step) => {
+                    let name = step_name(&step);
+                    steps.push((format!("legs[{nth}].{name}."), step));
+                }
+                None => violations.wrong(
+                    format!("legs[{nth}].step"),
+                    "required; one of transfer, hold, post, void",
+                ),
+            }
+        }
+        self.checked(steps, violations)
+    }
+
+    /// An entry of one leg, whose fields are those of the call.
+    pub(super) fn one(self, step: Step) -> Result<Entry, Violations> {
+        self.checked(vec![(String::new(), step)], Violations::default())
+    }
+
+    fn checked(
+        self,
+        steps: Vec<(String, Step)>,
+        mut violations: Violations,
+    ) -> Result<Entry, Violations> {
+        let id = violations.parsed::<EntryId>(self.id_field, self.id);
+        let mut legs = Vec::new();
+        for (path, step) in &steps {
+            legs.extend(leg_of(path, step, &mut violations));
+        }
+        let reason = reason(self.reason, &mut violations);
+        let (Some(id), true) = (id, violations.is_empty()) else { return Err(violations) };
+        Entry::new(id, legs, reason).map_err(|wrong| {
+            let mut violations = Violations::default();
+            for Malformed { field, what } in wrong {
+                let field = match field.as_str() {
+                    "entry_id" => self.id_field.to_owned(),
+                    field => shown(field, &steps),
+                };
+                violations.wrong(field, what);
+            }
+            violations
+        })
+    }
+}
+
+const fn step_name(step: &Step) -> &'static str {
+    match step {
+        Step::Transfer(_) => "transfer",
+        Step::Hold(_) => "hold",
+        Step::Post(_) => "post",
+        Step::Void(_) => "void",
+    }
+}
+
+/// A field of the domain, such as `legs[2].amount`, by its path in the request.
+fn shown(field: &str, steps: &[(String, Step)]) -> String {
+    let place = field.strip_prefix("legs[").and_then(|rest| rest.split_once("]."));
+    let Some((nth, field)) = place else { return field.to_owned() };
+    let path = nth.parse().ok().and_then(|nth: usize| steps.get(nth));
+    let field = if field == "seconds" { "expires_in" } else { field };
+    path.map_or_else(|| field.to_owned(), |(path, _)| format!("{path}{field}"))
+}
+
+/// A leg; none, and violations, where a field is malformed.
+fn leg_of(path: &str, step: &Step, violations: &mut Violations) -> Option<Leg> {
+    let at = |field: &str| format!("{path}{field}");
+    match step {
+        Step::Transfer(leg) => {
+            let debit = violations.parsed(&at("debit"), &leg.debit);
+            let credit = violations.parsed(&at("credit"), &leg.credit);
+            let amount = required(&at("amount"), leg.amount.as_ref(), violations);
+            Some(Leg::Transfer { debit: debit?, credit: credit?, amount: amount? })
+        }
+        Step::Hold(leg) => {
+            let debit = violations.parsed(&at("debit"), &leg.debit);
+            let credit = violations.parsed(&at("credit"), &leg.credit);
+            let amount = required(&at("amount"), leg.amount.as_ref(), violations);
+            let expires_in = leg.expires_in.as_ref();
+            let seconds =
+                expires_in.map(|life| seconds(&at("expires_in"), life, violations)).transpose();
+            let seconds = seconds.ok()?;
+            Some(Leg::Hold { debit: debit?, credit: credit?, amount: amount?, seconds })
+        }
+        Step::Post(leg) => {
+            let hold = violations.parsed(&at("hold_id"), &leg.hold_id);
+            let amount = match leg.amount.as_ref() {
+                Some(amount) => Some(money(&at("amount"), amount, violations)?),
+                None => None,
+            };
+            Some(Leg::Post { hold: hold?, amount })
+        }
+        Step::Void(leg) => {
+            let hold = violations.parsed(&at("hold_id"), &leg.hold_id);
+            Some(Leg::Void { hold: hold? })
+        }
+    }
+}
+
+/// A field is malformed; its violation was noted.
+struct Noted;
+
+fn seconds(
+    field: &str,
+    life: &prost_types::Duration,
+    violations: &mut Violations,
+) -> Result<u32, Noted> {
+    match u32::try_from(life.seconds) {
+        Ok(seconds) if life.nanos == 0 && seconds > 0 => Ok(seconds),
+        _ => {
+            violations.wrong(field, "1 second to 10 years, in whole seconds");
+            Err(Noted)
+        }
+    }
+}
+
+fn required(
+    path: &str,
+    amount: Option<&proto::Money>,
+    violations: &mut Violations,
+) -> Option<Money> {
+    let Some(amount) = amount else {
+        violations.wrong(path, "required; more than 0");
+        return None;
+    };
+    money(path, amount, violations)
+}
+
+fn money(path: &str, amount: &proto::Money, violations: &mut Violations) -> Option<Money> {
+    let currency = violations.parsed(&format!("{path}.currency_code"), &amount.currency_code)?;
+    let money = Money::from_units_nanos(amount.units, amount.nanos, currency);
+    money
+        .map_err(|error| {
+            let part = if error == MoneyError::TooFine { "nanos" } else { "units" };
+            violations.wrong(format!("{path}.{part}"), error);
+        })
+        .ok()
+}
+
+/// The reason without surrounding blanks.
+fn reason(text: &str, violations: &mut Violations) -> String {
+    let reason = text.trim();
+    if let Err(error) = TextRule::reason().check(reason) {
+        violations.wrong("reason", error);
+    }
+    reason.to_owned()
+}
+
+pub(super) fn page_size(asked: i32) -> Result<u32, Status> {
+    let mut violations = Violations::default();
+    PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
+}
+
+pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    field: &str,
+    text: &str,
+) -> Result<T, Status> {
+    let mut violations = Violations::default();
+    violations.parsed(field, text).ok_or_else(|| violations.into())
+}

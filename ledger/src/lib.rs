@@ -1,0 +1,17 @@
+//! The ledger: double entry in one append-only book.
+//!
+//! [`domain`] is pure; [`SqlBook`] books what waits in batches, [`store`] reads what was booked.
+
+mod audit; // whether the book is as its laws say
+mod book; // port: a book
+pub mod domain;
+pub mod grpc;
+mod guards; // the triggers that refuse changes
+mod service; // the parts put together
+pub mod store;
+mod writer; // the book in a database: a queue and one transaction per batch
+
+pub use audit::{BookAudit, BookFinding, BookLaw, FINDINGS_MAX, audit};
+pub use book::{Book, BookError, Posted};
+pub use service::{Ledger, migrator};
+pub use writer::{QUEUE_MAX, SqlBook};

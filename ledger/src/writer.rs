@@ -1,0 +1,285 @@
+//! The one way into the book: a queue, and a task that books what waits as one batch in one
+//! transaction. Each batch reads the rows that it touches after it has locked the book, decides in
+//! memory and writes each row once; so one hot account costs no more than many.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared_events::contract::Timestamp;
+use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Tx, Verb};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::book::{Book, BookError, Posted};
+use crate::domain::{
+    Account, AccountName, BookPart, Entry, Hold, HoldId, NewAccount, Opened, Outcome,
+};
+use crate::store::{self, Fence, Notes};
+
+/// Requests that wait at most; further ones are refused.
+pub const QUEUE_MAX: usize = 4_096;
+/// Requests of one batch at most.
+const BATCH_MAX: usize = 1_000;
+/// How often holds are looked for whose time is over, where nothing is booked.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// A request, and where its answer goes.
+enum Request {
+    Open { terms: NewAccount, by: AskedBy, reason: String, reply: Reply<Opened> },
+    Post { entry: Entry, by: AskedBy, reply: Reply<Posted> },
+}
+
+type Reply<T> = oneshot::Sender<Result<T, BookError>>;
+
+/// An answer that counts once the batch is committed.
+enum Answer {
+    Opened(Opened),
+    Posted(Posted),
+}
+
+/// The book in a database.
+#[derive(Clone)]
+pub struct SqlBook {
+    database: Database,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    queue: mpsc::Sender<Request>,
+    waiting: Arc<Mutex<Option<mpsc::Receiver<Request>>>>,
+}
+
+impl SqlBook {
+    /// Over a database with its tables. It answers while [`Self::run`] runs.
+    #[must_use]
+    pub fn new(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        Self { database, now, queue, waiting: Arc::new(Mutex::new(Some(waiting))) }
+    }
+
+    /// Books what waits, until `stop`. Only the first call does anything.
+    pub async fn run(self, stop: CancellationToken) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut waiting) = waiting else { return };
+        let mut writer = Writer { database: self.database, now: self.now, fence: None };
+        let mut look = Instant::now() + EXPIRE_EVERY;
+        loop {
+            let mut batch = Vec::new();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                count = waiting.recv_many(&mut batch, BATCH_MAX) => {
+                    if count == 0 {
+                        break;
+                    }
+                    writer.book(batch).await;
+                }
+                () = sleep_until(look) => {
+                    writer.expire().await;
+                    look = Instant::now() + EXPIRE_EVERY;
+                }
+            }
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, BookError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(request(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => BookError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => BookError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(BookError::Stopping))
+    }
+}
+
+/// The book could not be read.
+fn unread(error: &DatabaseError) -> BookError {
+    tracing::warn!(%error, "the book could not be read");
+    BookError::Unavailable
+}
+
+#[async_trait]
+impl Book for SqlBook {
+    async fn open(
+        &self,
+        terms: NewAccount,
+        by: AskedBy,
+        reason: String,
+    ) -> Result<Opened, BookError> {
+        self.ask(|reply| Request::Open { terms, by, reason, reply }).await
+    }
+
+    async fn post(&self, entry: Entry, by: AskedBy) -> Result<Posted, BookError> {
+        self.ask(|reply| Request::Post { entry, by, reply }).await
+    }
+
+    async fn account(&self, name: &AccountName) -> Result<Option<Account>, BookError> {
+        store::account(&self.database, name).await.map_err(|error| unread(&error))
+    }
+
+    async fn hold(&self, id: HoldId) -> Result<Option<Hold>, BookError> {
+        store::find_hold(&self.database, id).await.map_err(|error| unread(&error))
+    }
+}
+
+struct Writer {
+    database: Database,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    fence: Option<Fence>,
+}
+
+impl Writer {
+    /// Books a batch and answers each request. Where a batch fails for another reason than that the
+    /// store is not available, each of its requests is tried alone, so that none stops others.
+    async fn book(&mut self, batch: Vec<Request>) {
+        match self.commit(&batch).await {
+            Ok(answers) => answer(batch, answers),
+            Err(error) if batch.len() > 1 && !error.is_transient() => {
+                tracing::error!(%error, "a batch of the book failed; each request is tried alone");
+                for request in batch {
+                    let one = vec![request];
+                    match self.commit(&one).await {
+                        Ok(answers) => answer(one, answers),
+                        Err(error) => refuse(one, &error),
+                    }
+                }
+            }
+            Err(error) => refuse(batch, &error),
+        }
+    }
+
+    /// Ends holds whose time is over.
+    async fn expire(&mut self) {
+        let due = store::any_due(&self.database, (self.now)()).await;
+        let ended = match due {
+            Ok(false) => return,
+            Ok(true) => self.commit(&[]).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "holds whose time is over were not ended yet");
+        }
+    }
+
+    async fn commit(&mut self, batch: &[Request]) -> Result<Vec<Answer>, DatabaseError> {
+        let mut tx = self.database.begin().await?;
+        let (head, fence) = store::lock(&mut tx, self.fence).await?;
+        if self.fence.is_some_and(|earlier| earlier != fence) {
+            tracing::info!("another process has written the book since; taken over again");
+        }
+        // By the clock after the lock: nothing is dated before what was booked meanwhile.
+        let now = (self.now)();
+        let entries = batch.iter().filter_map(Request::entry);
+        let opened = batch.iter().filter_map(Request::opens);
+        let mut part =
+            store::part(&self.database, &mut tx, head, entries.clone(), opened, now).await?;
+        part.expire(now);
+        let answers: Vec<Answer> = batch.iter().map(|one| one.decide(&mut part, now)).collect();
+        if part.is_unchanged() {
+            return Ok(answers);
+        }
+        let by: Vec<_> = batch.iter().filter_map(Request::note).collect();
+        let notes: Notes<'_> =
+            by.iter().map(|(id, reason, by)| (*id, (*reason, by.as_str()))).collect();
+        store::write(&self.database, &mut tx, &part, &notes, (fence, now)).await?;
+        for (request, answer) in batch.iter().zip(&answers) {
+            request.record(answer, &mut tx, now).await?;
+        }
+        tx.commit().await?;
+        self.fence = Some(fence);
+        Ok(answers)
+    }
+}
+
+impl Request {
+    const fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Open { .. } => None,
+            Self::Post { entry, .. } => Some(entry),
+        }
+    }
+
+    const fn opens(&self) -> Option<&AccountName> {
+        match self {
+            Self::Open { terms, .. } => Some(&terms.name),
+            Self::Post { .. } => None,
+        }
+    }
+
+    /// The reason and the caller of an entry.
+    fn note(&self) -> Option<(crate::domain::EntryId, &str, String)> {
+        match self {
+            Self::Open { .. } => None,
+            Self::Post { entry, by, .. } => Some((entry.id(), entry.reason(), by.to_string())),
+        }
+    }
+
+    fn decide(&self, part: &mut BookPart, now: Timestamp) -> Answer {
+        match self {
+            Self::Open { terms, .. } => Answer::Opened(part.open(terms, now)),
+            Self::Post { entry, .. } => {
+                let before = part.transfers().len();
+                let outcome = part.book(entry, now);
+                let transfers = part.transfers().get(before..).unwrap_or_default().to_vec();
+                let holds = transfers.iter().filter_map(|one| part.hold(one.hold?)).cloned();
+                let holds = holds.collect();
+                Answer::Posted(Posted { outcome, transfers, holds })
+            }
+        }
+    }
+
+    /// Records what an operator did, in the transaction of its effect.
+    async fn record(
+        &self,
+        answer: &Answer,
+        tx: &mut Tx,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        match (self, answer) {
+            (Self::Open { terms, by, reason, .. }, Answer::Opened(opened))
+                if by.is_operator() && matches!(opened, Opened::Open { exists: false, .. }) =>
+            {
+                let NewAccount { name, kind, currency, limit } = terms;
+                let after = format!("{} {currency} {}", kind.code(), limit.code());
+                let action = OperatorAction::new(by, Verb::OpenAccount, name.as_str(), reason, now);
+                action.changing("", &after).write(tx).await
+            }
+            (Self::Post { entry, by, .. }, Answer::Posted(Posted { outcome, .. }))
+                if by.is_operator() =>
+            {
+                let after = match outcome {
+                    Outcome::Booked { receipt, exists: false } => {
+                        format!("position {}, {} transfers", receipt.first, receipt.legs)
+                    }
+                    _ => return Ok(()),
+                };
+                let target = entry.id().to_string();
+                let action = OperatorAction::new(by, Verb::PostEntry, &target, entry.reason(), now);
+                action.changing("", &after).write(tx).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A caller that has gone needs no answer.
+fn answer(batch: Vec<Request>, answers: Vec<Answer>) {
+    for pair in batch.into_iter().zip(answers) {
+        match pair {
+            (Request::Open { reply, .. }, Answer::Opened(opened)) => drop(reply.send(Ok(opened))),
+            (Request::Post { reply, .. }, Answer::Posted(posted)) => drop(reply.send(Ok(posted))),
+            // An answer is of its request's kind.
+            _ => {}
+        }
+    }
+}
+
+fn refuse(batch: Vec<Request>, error: &DatabaseError) {
+    tracing::warn!(%error, requests = batch.len(), "a batch was not booked, or nobody knows");
+    for request in batch {
+        let failed = BookError::Unavailable;
+        match request {
+            Request::Open { reply, .. } => drop(reply.send(Err(failed))),
+            Request::Post { reply, .. } => drop(reply.send(Err(failed))),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use ledger::domain::{Account, AccountKind, AccountName, Limit, Opened, Sums};
+
+use super::support::{Book, name};
+
+#[test]
+fn names_of_accounts_are_plain() {
+    for good in ["a", "wallet:c-17", "PSP_RECEIVABLE:acme.eu", "7", &"x".repeat(100)] {
+        assert_eq!(good.parse::<AccountName>().unwrap().as_str(), good);
+    }
+    for bad in ["", "-a", ":a", "a b", "a/b", "ä", "a\0", &"x".repeat(101)] {
+        assert!(bad.parse::<AccountName>().is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn codes_of_kinds_and_limits_are_read_as_they_are_written() {
+    for code in ["ASSET", "LIABILITY", "EQUITY", "INCOME", "EXPENSE", "MEMO"] {
+        assert_eq!(code.parse::<AccountKind>().unwrap().code(), code);
+    }
+    for code in ["NONE", "DEBITS_WITHIN_CREDITS", "CREDITS_WITHIN_DEBITS"] {
+        assert_eq!(code.parse::<Limit>().unwrap().code(), code);
+    }
+    assert!("asset".parse::<AccountKind>().is_err());
+    assert!("".parse::<Limit>().is_err());
+}
+
+#[test]
+fn a_balance_is_on_the_side_on_which_its_kind_grows() {
+    let sums = Sums { debits_posted: 30, credits_posted: 100, debits_held: 5, credits_held: 1 };
+    assert_eq!(sums.balance(AccountKind::Liability), 70);
+    assert_eq!(sums.balance(AccountKind::Asset), -70);
+    assert_eq!(sums.available(Limit::None), None);
+    assert_eq!(sums.available(Limit::DebitsWithinCredits), Some(65));
+    assert!(sums.within(Limit::DebitsWithinCredits));
+    assert!(!sums.within(Limit::CreditsWithinDebits));
+    let other = Sums { debits_posted: 100, credits_posted: 30, debits_held: 1, credits_held: 5 };
+    assert_eq!(other.available(Limit::CreditsWithinDebits), Some(65));
+    assert!(other.within(Limit::CreditsWithinDebits));
+}
+
+#[test]
+fn terms_of_an_account_never_change() {
+    let mut book = Book::new();
+    let first = book.open("cash", AccountKind::Asset, "GBP", Limit::CreditsWithinDebits);
+    let Opened::Open { account: Account { number: 1, .. }, exists: false } = first else {
+        panic!("{first:?}")
+    };
+    let again = book.open("cash", AccountKind::Asset, "GBP", Limit::CreditsWithinDebits);
+    assert!(matches!(again, Opened::Open { exists: true, .. }));
+    for (kind, currency, limit) in [
+        (AccountKind::Memo, "GBP", Limit::CreditsWithinDebits),
+        (AccountKind::Asset, "EUR", Limit::CreditsWithinDebits),
+        (AccountKind::Asset, "GBP", Limit::None),
+    ] {
+        let other = book.open("cash", kind, currency, limit);
+        assert!(matches!(other, Opened::OtherTerms { .. }), "{other:?}");
+    }
+    assert_eq!(book.head.accounts, 1);
+    assert_eq!(book.accounts[&name("cash")].terms.kind, AccountKind::Asset);
+}

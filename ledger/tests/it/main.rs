@@ -1,0 +1,17 @@
+//! The laws of the book: pure, and on both databases.
+#![allow(clippy::too_many_lines, reason = "a scenario is one function")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking, and bring time, chance and tasks of their own"
+)]
+
+mod book;
+mod damage;
+mod domain;
+mod support;
+mod takeover;

@@ -1,0 +1,110 @@
+//! Several processes and lost connections: nothing is booked twice, nothing half.
+
+use ledger::BookError;
+use ledger::domain::Outcome;
+use shared_events::stream::Dialect;
+
+use crate::support::{Bench, on_both, transfer};
+
+on_both![two_processes_book_each_entry_once, a_superseded_writer_books_on_what_it_reads_anew];
+
+/// Both send the same entries at the same time.
+async fn two_processes_book_each_entry_once(dialect: Dialect) {
+    let one = Bench::on(dialect).await;
+    one.shop().await;
+    let other = one.beside().await;
+    let send = |bench: &Bench| {
+        let book = bench.book.clone();
+        tokio::spawn(async move {
+            use ledger::Book as _;
+            let (mut new, mut repeated) = (0, 0);
+            for nth in 0..150_u128 {
+                let wallet = format!("wallet:{}", nth % 10);
+                let entry = crate::support::entry(100 + nth, vec![transfer(&wallet, "seller", 7)]);
+                match book.post(entry, crate::support::by()).await.unwrap().outcome {
+                    Outcome::Booked { exists: false, .. } => new += 1,
+                    Outcome::Booked { exists: true, .. } => repeated += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+            (new, repeated)
+        })
+    };
+    let (first, second) = (send(&one), send(&other));
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!((first.0 + second.0, first.1 + second.1), (150, 150));
+    assert_eq!(one.balance("seller").await, 1_050);
+    assert_eq!(one.laws_hold().await.transfers, 160);
+    other.stop().await;
+    one.stop().await;
+}
+
+/// What a writer knew before another one wrote decides nothing.
+async fn a_superseded_writer_books_on_what_it_reads_anew(dialect: Dialect) {
+    let one = Bench::on(dialect).await;
+    one.shop().await;
+    let epoch = async || -> i64 {
+        let row: (i64,) = sqlx::query_as("SELECT epoch FROM book")
+            .fetch_one(one.database.reader())
+            .await
+            .unwrap();
+        row.0
+    };
+    assert_eq!(epoch().await, 1);
+    let other = one.beside().await;
+    other.post(1, vec![transfer("wallet:1", "seller", 10_000)]).await;
+    assert_eq!(epoch().await, 2);
+    let refused = one.ask(2, vec![transfer("wallet:1", "seller", 1)]).await.unwrap().outcome;
+    assert!(matches!(refused, Outcome::Refused { .. }), "{refused:?}");
+    assert_eq!(epoch().await, 3);
+    one.laws_hold().await;
+    other.stop().await;
+    one.stop().await;
+}
+
+/// Connections are cut while entries are booked; whoever got no answer sends the same again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_are_booked_once_though_connections_are_cut() {
+    let bench = Bench::on(Dialect::Postgres).await;
+    bench.shop().await;
+    let cut = {
+        let database = bench.database.clone();
+        let session = database.session_name().to_owned();
+        let url = std::env::var("ORDINAL_TEST_POSTGRES").unwrap();
+        tokio::spawn(async move {
+            let own = sqlx::any::AnyPoolOptions::new().connect(&url).await.unwrap();
+            for _ in 0..20 {
+                sqlx::query(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                     WHERE application_name = $1",
+                )
+                .bind(&session)
+                .execute(&own)
+                .await
+                .unwrap();
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+    };
+    let mut unanswered = 0;
+    for nth in 0..200_u128 {
+        let wallet = format!("wallet:{}", nth % 10);
+        loop {
+            match bench.ask(100 + nth, vec![transfer(&wallet, "seller", 7)]).await {
+                Ok(posted) => {
+                    assert!(matches!(posted.outcome, Outcome::Booked { .. }), "{posted:?}");
+                    break;
+                }
+                Err(error) => {
+                    assert_eq!(error, BookError::Unavailable);
+                    unanswered += 1;
+                }
+            }
+        }
+    }
+    cut.await.unwrap();
+    assert!(unanswered > 0, "nothing was cut while it was booked");
+    assert_eq!(bench.balance("seller").await, 1_400);
+    assert_eq!(bench.laws_hold().await.transfers, 210);
+    bench.stop().await;
+}
