@@ -121,6 +121,11 @@ impl Access {
         Self::Tokens(Arc::new(Tokens { listed, holders, issuers }))
     }
 
+    /// Whether callers are known by a client certificate.
+    pub(crate) fn knows_certificates(&self) -> bool {
+        matches!(self, Self::Tokens(tokens) if !tokens.holders.is_empty())
+    }
+
     /// The callers that are known by their client certificate.
     pub(super) fn holders(&self) -> Holders {
         match self {

@@ -14,6 +14,7 @@ use http_body_util::Full;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tower::{Layer, Service};
+use web_edge::Socket;
 
 use super::connections::Connection;
 use super::proxies::{Proxies, SaidAddress};
@@ -65,6 +66,9 @@ where
             && let Some(connection) = request.extensions().get::<Arc<Connection>>()
             && let Some(said) = self.arrival.proxies.caller(connection.address, request.headers())
         {
+            if let Some(socket) = request.extensions_mut().get_mut::<Socket>() {
+                socket.with(said);
+            }
             request.extensions_mut().insert(said);
         }
         Either::Left(self.inner.call(request))

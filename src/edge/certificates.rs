@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use order_actor::domain::{By, Role};
+use order_actor::grpc::status::FORWARDED_HEADER;
 use serde::Deserialize;
 use service_edge::Refused;
 use shared_events::contract::{Reason, Timestamp};
@@ -19,6 +20,7 @@ use tower::{Layer, Service};
 
 use super::access::holder;
 use super::connections::Connection;
+use super::forward::FROM_ROLE_HEADER;
 use super::principal::Principal;
 use super::tls::ClientCertificate;
 use super::token_file::Scope;
@@ -88,7 +90,10 @@ impl Holders {
         }
         let Some(certificate) = certificate else { return };
         let Some(holder) = self.of(certificate) else { return };
-        let own = || written(&holder.by, certificate.ends());
+        // A process that forwards says who calls; where it does not, nobody does.
+        let forwarded =
+            headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
+        let own = || written(&holder.by, certificate.ends()).filter(|_| !forwarded);
         if let Some(value) = said.filter(|_| holder.is_peer).or_else(own) {
             headers.insert(CALLER, value);
         }

@@ -33,9 +33,9 @@ pub(crate) fn layer(
     (access, clock): (&Access, Arc<dyn Clock>),
     (hosts, own): (Hosts, Option<Arc<OwnTokens>>),
 ) -> Result<WebEdge, RoutesError> {
-    let passed_headers = match access {
-        Access::Development => CALLER.to_vec(),
-        Access::Tokens(_) => vec![certificates::CALLER],
+    let (passed_headers, connection_headers) = match access {
+        Access::Development => (CALLER.to_vec(), Vec::new()),
+        Access::Tokens(_) => (vec![certificates::CALLER], vec![certificates::CALLER]),
     };
     let access = access.clone();
     let subject = move |headers: &HeaderMap| {
@@ -47,5 +47,7 @@ pub(crate) fn layer(
         let keys = own.as_ref().and_then(|own| own.page(request));
         keys.or_else(|| super::openapi::answer(request))
     });
-    Ok(WebEdge::new(Settings { routes, hosts, passed_headers, subject: Arc::new(subject), pages }))
+    let subject = Arc::new(subject);
+    let settings = Settings { routes, hosts, passed_headers, connection_headers, subject, pages };
+    Ok(WebEdge::new(settings))
 }

@@ -59,7 +59,12 @@ impl Databases {
     /// If none was given.
     pub fn url(&self, service: &str) -> anyhow::Result<&str> {
         let url = self.own.get(service).or(self.shared.as_ref());
-        url.map(String::as_str).with_context(|| format!("no database is given for {service}"))
+        url.map(String::as_str).with_context(|| {
+            format!(
+                "no database is given for {service}: --{service}-database-url or --database-url \
+                 is needed"
+            )
+        })
     }
 }
 
@@ -208,6 +213,7 @@ impl Settings {
         if matches!(self.access, Access::Development) {
             self.check_believed()?;
         }
+        self.check_certificates()?;
         check_limits(&self.rate_limits, self.services)?;
         let here = || self.services.iter().filter(|service| self.role.runs(service));
         // A follower of a service in another process needs that service's address.
@@ -252,6 +258,20 @@ impl Settings {
         if let Some(tls) = &self.peers.tls {
             crate::tasks::spawn(tls.keep_fresh(Arc::clone(&self.clock), stop.clone())?);
         }
+        Ok(())
+    }
+
+    /// Certificates of clients count where both are: those who know them, and those who ask for them.
+    fn check_certificates(&self) -> anyhow::Result<()> {
+        let asked = self.tls.as_ref().is_some_and(ServerTls::asks_clients);
+        anyhow::ensure!(
+            !asked || matches!(self.access, Access::Tokens(_)),
+            "--client-ca has no effect without --tokens or an issuer: every caller is believed"
+        );
+        anyhow::ensure!(
+            asked || !self.access.knows_certificates(),
+            "[[certificates]] of the tokens file have no effect without --client-ca"
+        );
         Ok(())
     }
 

@@ -151,6 +151,33 @@ async fn a_certificate_says_who_calls() {
     assert!(engine.stop().success());
 }
 
+/// A browser shows the certificate of its user for every page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_others_does_not_call_by_the_certificate_of_its_visitor() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let server = authority.write("server", &authority.issue(&["127.0.0.1"]));
+    let (callers, data) = (callers(folder.path()), folder.path().join("data"));
+    let mut all = flags(&server, &callers, &authority);
+    let shop = "https://shop.example";
+    all.extend(["--data", data.to_str().unwrap(), "--cors-origin", shop]);
+    let engine = Engine::start_with(&all);
+    let anna = authority.issue(&["anna.example"]);
+    let stream = authority.connect_as(&engine.address, &["http/1.1"], Some(&anna)).await;
+    let host = engine.address.trim_start_matches("https://").to_owned();
+    let mut by = Http::over(Box::new(stream), host);
+    let own = engine.address.as_str();
+    assert_eq!(by.call("GET /v1/shards", &[]).await.status, 200);
+    assert_eq!(by.call("GET /v1/shards", &[("origin", own)]).await.status, 200);
+    let bearer = format!("Bearer {TOKEN}");
+    for line in ["GET /v1/shards", "POST /v1/timers:resume"] {
+        let answer = by.call(line, &[("origin", shop)]).await;
+        assert_eq!((answer.status, answer.code().as_str()), (401, "UNAUTHENTICATED"), "{line}");
+        let said = [("origin", shop), ("authorization", bearer.as_str())];
+        assert_eq!(by.call(line, &said).await.status, 403, "{line}: the token counts");
+    }
+    assert!(engine.stop().success());
+}
+
 #[test]
 fn foreign_and_expired_certificates_get_nothing() {
     let (authority, stranger) = (Authority::new(), Authority::new());

@@ -31,6 +31,9 @@ pub struct Settings {
     pub hosts: Hosts,
     /// Headers that reach the services, besides those of each call by HTTP.
     pub passed_headers: Vec<HeaderName>,
+    /// Headers that say who shows the certificate of a connection. A browser shows it for every
+    /// page: they are taken off calls of pages that are not ours.
+    pub connection_headers: Vec<HeaderName>,
     /// Who calls: keys of idempotency are different for each caller.
     pub subject: Subject,
     /// Pages beside the routes.
@@ -42,6 +45,7 @@ pub struct Web {
     pub(crate) routes: Routes,
     pub(crate) hosts: Hosts,
     pub(crate) passed_headers: Vec<HeaderName>,
+    connection_headers: Vec<HeaderName>,
     pub(crate) subject: Subject,
     pub(crate) pages: Pages,
 }
@@ -54,8 +58,10 @@ impl WebEdge {
     /// With these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { routes, hosts, passed_headers, subject, pages } = settings;
-        Self(Arc::new(Web { routes, hosts, passed_headers, subject, pages }))
+        let Settings { routes, hosts, passed_headers, connection_headers, subject, pages } =
+            settings;
+        let web = Web { routes, hosts, passed_headers, connection_headers, subject, pages };
+        Self(Arc::new(web))
     }
 }
 
@@ -88,7 +94,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        self.web.forget_certificate(&mut request);
         let at_once =
             |answer| Either::Right(Box::pin(std::future::ready(Ok(answer))) as BoxFuture<_>);
         if is_grpc(&request) {
@@ -160,9 +167,23 @@ enum Received {
 }
 
 impl Web {
+    /// Takes off who shows the certificate of the connection, where a page of others asks.
+    fn forget_certificate(&self, request: &mut Request<Body>) {
+        if !self.connection_headers.is_empty() && guard::is_of_foreign_page(&self.hosts, request) {
+            for name in &self.connection_headers {
+                request.headers_mut().remove(name);
+            }
+        }
+    }
+
+    /// Headers of ours that pages may send.
+    fn sent_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.passed_headers.iter().filter(|name| !self.connection_headers.contains(name))
+    }
+
     fn receive(&self, request: &Request<Body>, cors: Option<&Cors>) -> Result<Received, Problem> {
         guard::check(&self.hosts, request)?;
-        if let Some(answer) = cors.and_then(|cors| cors.preflight(request, &self.passed_headers)) {
+        if let Some(answer) = cors.and_then(|cors| cors.preflight(request, self.sent_headers())) {
             return Ok(Received::Page(answer));
         }
         let path = request.uri().path();

@@ -68,6 +68,9 @@ where
             // What the caller wrote is not a trace.
             request.headers_mut().remove(TRACEPARENT);
             request.extensions_mut().insert(*own);
+            if let Some(socket) = request.extensions_mut().get_mut::<web_edge::Socket>() {
+                socket.with(*own);
+            }
         }
         let note = Arc::new(Note::default());
         request.extensions_mut().insert(Arc::clone(&note));

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::proto::admin_service_client::AdminServiceClient;
 use super::{AdminEdge, NOTES_WITHIN, proto};
+use crate::edge::forward::FROM_ROLE_HEADER;
 
 /// A peer that takes longer counts as unavailable.
 const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -116,6 +117,8 @@ impl AdminEdge {
         let orders = self.parts.orders_at.as_ref().filter(|_| !is_forwarded(request))?;
         let mut asked = forwarded(request, request.get_ref().clone());
         asked.metadata_mut().remove(FORWARDED_HEADER);
+        // It was counted against its caller's limits here.
+        asked.metadata_mut().insert(FROM_ROLE_HEADER, MetadataValue::from_static("1"));
         match ask(AdminServiceClient::new(orders.clone()), asked).await {
             Ok(answer) => Some(answer),
             Err(status) => {

@@ -53,6 +53,7 @@ pub struct ServerTls(Arc<Inner>);
 
 struct Inner {
     made: Fresh<Made>,
+    asks_clients: bool,
     clock: Arc<dyn Clock>,
     reported: Mutex<Option<(Validity, Nearness)>>,
     without: Tally,
@@ -136,10 +137,12 @@ impl ServerTls {
         crate::flags::secrets::warn_if_open("TLS key", &key)?;
         let now = Arc::clone(&clock);
         let make = move |contents: &[Vec<u8>], when| made(contents, required, &now, when);
+        let asks_clients = clients.is_some();
         let files = [cert, key].into_iter().chain(clients.map(|(ca, _)| ca)).collect();
         let made = Fresh::open("the TLS certificate", files, make).context(named)?;
         let tls = Inner {
             made,
+            asks_clients,
             clock,
             reported: Mutex::new(None),
             without: Tally::default(),
@@ -147,6 +150,11 @@ impl ServerTls {
         };
         tls.report();
         Ok(Self(Arc::new(tls)))
+    }
+
+    /// Whether clients are asked for certificates.
+    pub(crate) fn asks_clients(&self) -> bool {
+        self.0.asks_clients
     }
 
     /// Whether the certificate has this name or address, by which others call the process.

@@ -355,7 +355,7 @@ impl ServeArgs {
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));
         }
-        settings.tls = self.tls.server(&settings.access, &settings.clock)?;
+        settings.tls = self.tls.server(&settings.clock)?;
         settings.peers.tls = self.tls.client(&self.peers, &settings.clock)?;
         settings.trust_clock = self.trust_clock;
         settings.make_anew.clone_from(&self.make_anew);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use order_actor::clock::Clock;
 
-use crate::edge::access::Access;
 use crate::edge::tls::{ClientFiles, ClientTls, ServerFiles, ServerTls};
 use crate::engine::PeerArgs;
 
@@ -55,15 +54,7 @@ impl TlsArgs {
     ///
     /// # Errors
     /// If a file cannot be read, or certificate and key do not belong together.
-    pub(super) fn server(
-        &self,
-        access: &Access,
-        clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<Option<ServerTls>> {
-        anyhow::ensure!(
-            self.client_ca.is_none() || matches!(access, Access::Tokens(_)),
-            "--client-ca has no effect without --tokens or an issuer: every caller is believed"
-        );
+    pub(super) fn server(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<ServerTls>> {
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
         let files = ServerFiles {
             cert: cert.clone(),

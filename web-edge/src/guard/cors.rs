@@ -30,7 +30,7 @@ const SENT: [&str; 14] = [
 /// Headers that pages may read.
 const READ: HeaderValue = HeaderValue::from_static(
     "allow, etag, location, ordinal-replayed, ratelimit, ratelimit-policy, retry-after, \
-     www-authenticate, grpc-status, grpc-message, grpc-status-details-bin",
+     traceparent, www-authenticate, grpc-status, grpc-message, grpc-status-details-bin",
 );
 /// Browsers ask again after this: two hours, the most that they keep it.
 const KEPT_FOR: HeaderValue = HeaderValue::from_static("7200");
@@ -50,16 +50,16 @@ impl Cors {
 
     /// The answer to the question that a browser asks before it sends what a page wants to; none if
     /// it is not that question. `more`: headers that may be sent as well.
-    pub(crate) fn preflight<B>(
+    pub(crate) fn preflight<'a, B>(
         &self,
         request: &Request<B>,
-        more: &[HeaderName],
+        more: impl Iterator<Item = &'a HeaderName>,
     ) -> Option<Response<Body>> {
         let asked = request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if self.origin.is_none() || request.method() != Method::OPTIONS || !asked {
             return None;
         }
-        let sent = SENT.into_iter().chain(more.iter().map(HeaderName::as_str));
+        let sent = SENT.into_iter().chain(more.map(HeaderName::as_str));
         let sent = HeaderValue::from_str(&sent.collect::<Vec<_>>().join(", ")).ok()?;
         let mut answer = Response::new(Body::empty());
         *answer.status_mut() = StatusCode::NO_CONTENT;

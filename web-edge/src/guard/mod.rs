@@ -49,6 +49,12 @@ pub(crate) fn is_of_page(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
 }
 
+/// Whether a page asks that is not from here.
+pub(crate) fn is_of_foreign_page<B>(hosts: &Hosts, request: &Request<B>) -> bool {
+    let origin = request.headers().get(header::ORIGIN);
+    origin.is_some_and(|origin| !hosts.is_own_origin(origin, request))
+}
+
 /// Checks whose page asks.
 ///
 /// # Errors

@@ -110,7 +110,7 @@ fn asked(origin: &str, method: &str) -> Option<Response<Body>> {
     check(&hosts, &request).ok()?;
     let cors = Cors::of(&hosts, &request).unwrap();
     let more = [http::HeaderName::from_static("ordinal-role")];
-    let answer = cors.preflight(&request, &more);
+    let answer = cors.preflight(&request, more.iter());
     Some(cors.permit(answer.unwrap_or_else(|| Response::new(Body::empty()))))
 }
 

@@ -32,6 +32,9 @@ use session::Terms;
 
 /// Where sockets are opened.
 pub(crate) const PATH: &str = "/v1/live";
+/// The trace of the caller (W3C Trace Context), which each watch has, too.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The one subprotocol; a client may name none.
 const PROTOCOL: &str = "ordinal.live.v1";
 
@@ -51,6 +54,11 @@ impl Socket {
     #[must_use]
     pub fn new(of_calls: Extensions, age: Duration, stop: CancellationToken) -> Self {
         Self { of_calls, age, stop, session: Arc::default() }
+    }
+
+    /// What the calls of this socket know as well, of the request that opens it.
+    pub fn with<T: Clone + Send + Sync + 'static>(&mut self, known: T) {
+        self.of_calls.insert(known);
     }
 
     /// What is to be run after HTTP has ended; none if the connection is no WebSocket.
@@ -81,7 +89,7 @@ where
         Err(problem) => return problem.of(PATH).into_response(),
     };
     let mut callers = HeaderMap::new();
-    for name in [AUTHORIZATION].iter().chain(&web.passed_headers) {
+    for name in [AUTHORIZATION, TRACEPARENT, TRACESTATE].iter().chain(&web.passed_headers) {
         if let Some(value) = request.headers().get(name) {
             callers.insert(name, value.clone());
         }

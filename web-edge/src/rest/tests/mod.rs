@@ -61,6 +61,7 @@ impl Process {
             routes: Routes::new([set.as_slice()], |_| true).unwrap(),
             hosts: Hosts::default(),
             passed_headers: vec![HeaderName::from_static("ordinal-subject")],
+            connection_headers: Vec::new(),
             subject: Arc::new(subject),
             pages: Arc::new(|_| None),
         });
