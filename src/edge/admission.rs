@@ -180,10 +180,10 @@ where
 
 impl Admission {
     /// A refusal of a caller that nobody knows, counted against the limit of its address.
-    fn counted(&self, refused: NotAdmitted, address: IpAddr) -> NotAdmitted {
+    fn counted(&self, refused: NotAdmitted, address: IpAddr, path: &str) -> NotAdmitted {
         match refused {
             NotAdmitted::Refused(status) if status.code() == Code::Unauthenticated => {
-                let limited = self.limits.count_unknown(&Caller::of(None, address));
+                let limited = self.limits.count_unknown(&Caller::of(None, address), path);
                 NotAdmitted::Refused(limited.err().unwrap_or(status))
             }
             other => other,
@@ -208,7 +208,7 @@ impl Admission {
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         let address = arrival::address(request, connection.as_deref());
         let admitted = self.access.admit(&self.calls, (path, method), request.headers(), now);
-        let principal = admitted.map_err(|refused| self.counted(refused, address))?;
+        let principal = admitted.map_err(|refused| self.counted(refused, address, path))?;
         let token_left = principal.as_ref().and_then(|principal| principal.left(now));
         let by = principal.map(|principal| principal.by);
         if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {

@@ -22,6 +22,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 const OPEN_FOR: Duration = Duration::from_secs(1);
 /// Processes that are remembered: order nodes come and go under new addresses.
 const PROCESSES_MAX: usize = 1_024;
+/// A process that nothing was to be sent to for so long has perhaps gone for good.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
 /// The breakers of this process, by the process in front of which they stand. Clones share them.
 #[derive(Clone)]
@@ -52,10 +54,14 @@ struct State {
 
 struct Open {
     since: Timestamp,
-    /// When the next call may try.
+    /// When the next call may try. One that tries holds up the others no longer than this.
     until: Instant,
-    /// Whether a call tries now.
-    tried: bool,
+}
+
+impl Open {
+    fn is_forgotten(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.until) > FORGOTTEN_AFTER
+    }
 }
 
 /// A call that may be sent. Dropped without a result, it is as if it had not been sent: one that
@@ -86,8 +92,8 @@ impl Breakers {
         let mut state = locked(&breaker.state);
         let tries = match &mut state.open {
             None => false,
-            Some(open) if !open.tried && now >= open.until => {
-                open.tried = true;
+            Some(open) if now >= open.until => {
+                open.until = now + OPEN_FOR;
                 true
             }
             Some(open) => {
@@ -105,7 +111,10 @@ impl Breakers {
             return breaker.clone();
         }
         if known.len() >= PROCESSES_MAX {
-            known.retain(|_, breaker| locked(&breaker.state).open.is_some());
+            let now = Instant::now();
+            known.retain(|_, breaker| {
+                locked(&breaker.state).open.as_ref().is_some_and(|open| !open.is_forgotten(now))
+            });
         }
         let (clock, name) = (Arc::clone(&self.clock), Arc::from(process));
         let breaker = Breaker { process: name, state: Arc::default(), clock };
@@ -113,9 +122,13 @@ impl Breakers {
         breaker
     }
 
-    /// The processes that calls are not sent to, for operators.
+    /// The processes that calls are not sent to, for operators. Forgets those that have gone.
     pub(crate) fn open(&self) -> Option<health::Reason> {
-        let known = locked(&self.known);
+        let now = Instant::now();
+        let mut known = locked(&self.known);
+        known.retain(|_, breaker| {
+            locked(&breaker.state).open.as_ref().is_none_or(|open| !open.is_forgotten(now))
+        });
         let mut open: Vec<_> = known
             .values()
             .filter_map(|breaker| {
@@ -143,7 +156,9 @@ impl Pass {
         self.ended = true;
         let mut state = locked(&self.breaker.state);
         state.failed.clear();
-        if state.open.take().is_some() {
+        let closes = state.open.take().is_some();
+        drop(state);
+        if closes {
             tracing::warn!(process = &*self.breaker.process, "calls to it are sent again");
         }
     }
@@ -156,16 +171,20 @@ impl Pass {
         if let Some(open) = &mut state.open {
             // Calls that were sent before it opened say nothing new.
             if self.tries {
-                (open.tried, open.until) = (false, now + OPEN_FOR);
+                open.until = now + OPEN_FOR;
             }
             return;
         }
         state.failed.retain(|at| now.saturating_duration_since(*at) < WITHIN);
         state.failed.push_back(now);
-        if state.failed.len() >= FAILURES {
+        let opens = state.failed.len() >= FAILURES;
+        if opens {
             state.failed.clear();
             let since = self.breaker.clock.now();
-            state.open = Some(Open { since, until: now + OPEN_FOR, tried: false });
+            state.open = Some(Open { since, until: now + OPEN_FOR });
+        }
+        drop(state);
+        if opens {
             tracing::warn!(process = &*self.breaker.process, "calls to it fail; none is sent");
         }
     }
@@ -177,7 +196,7 @@ impl Drop for Pass {
             && !self.ended
             && let Some(open) = &mut locked(&self.breaker.state).open
         {
-            (open.tried, open.until) = (false, Instant::now() + OPEN_FOR);
+            open.until = Instant::now() + OPEN_FOR;
         }
     }
 }
@@ -246,5 +265,41 @@ mod tests {
         advance(OPEN_FOR).await;
         breakers.pass("stock").unwrap().answered();
         assert!(breakers.pass("stock").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_tries_and_hangs_holds_up_the_next_for_a_second() {
+        let breakers = Breakers::default();
+        fail(&breakers, 5);
+        advance(OPEN_FOR).await;
+        let hanging = breakers.pass("stock").unwrap();
+        advance(OPEN_FOR / 2).await;
+        assert!(breakers.pass("stock").is_err());
+        advance(OPEN_FOR / 2).await;
+        let next = breakers.pass("stock").unwrap();
+        assert!(breakers.pass("stock").is_err());
+        next.answered();
+        drop(hanging);
+        assert!(breakers.pass("stock").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_has_gone_is_forgotten_after_a_minute() {
+        let breakers = Breakers::default();
+        fail(&breakers, 5);
+        advance(OPEN_FOR + FORGOTTEN_AFTER).await;
+        assert!(breakers.open().is_some());
+        advance(Duration::from_millis(1)).await;
+        assert!(breakers.open().is_none());
+        assert!(locked(&breakers.known).is_empty());
+        // Where nobody asks, when there are too many.
+        for number in 0..PROCESSES_MAX {
+            for _ in 0..FAILURES {
+                breakers.pass(&number.to_string()).unwrap().failed();
+            }
+        }
+        advance(OPEN_FOR + FORGOTTEN_AFTER + Duration::from_millis(1)).await;
+        breakers.pass("stock").unwrap().answered();
+        assert_eq!(locked(&breakers.known).len(), 1);
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,9 +18,11 @@ use shared_events::contract::Reason;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::transport::Channel;
+use tonic::{ConnectError, TimeoutExpired};
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::CallSlot;
+use super::body::passed;
 use super::breaker::Breakers;
 use super::peers;
 use super::refusal::{refused, unavailable};
@@ -233,8 +236,16 @@ async fn forward(
             pass.answered();
             answer
         }
+        // The caller's own deadline, which says nothing of the process.
+        Err(error) if causes(&error).any(|it| it.is::<TimeoutExpired>()) => {
+            drop(pass);
+            passed().into_http()
+        }
         Err(error) => {
-            pass.failed();
+            match of_connection(&error) {
+                true => pass.failed(),
+                false => drop(pass),
+            }
             match NotConnected::within(&error) {
                 Some(why) => tracing::warn!(process, "a call could not be forwarded: {why}"),
                 None => {
@@ -247,6 +258,24 @@ async fn forward(
             unavailable(Reason::OutcomeUnknown, message).into_http()
         }
     }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// Whether a connection failed, or there was none. Else it was one call only: its caller's message
+/// broke off, or the process has reset it.
+fn of_connection(error: &(dyn Error + 'static)) -> bool {
+    let ended = |error: &hyper::Error| {
+        // Without an answer to what keeps it alive, or with calls that waited for it.
+        error.is_timeout() || error.is_closed() || error.is_canceled()
+    };
+    causes(error).any(|it| {
+        it.is::<ConnectError>()
+            || it.is::<std::io::Error>()
+            || it.downcast_ref::<hyper::Error>().is_some_and(ended)
+    })
 }
 
 /// Takes time that has passed from a call's deadline.
@@ -268,6 +297,36 @@ fn time_left(headers: &http::HeaderMap, passed: Duration) -> Option<HeaderValue>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// How a call to stock ends that waits for 20 ms.
+    async fn ends(breakers: &Breakers, channel: &Channel) -> String {
+        let mut request = Request::post("/ordinal.inventory.A/B");
+        request = request.header("grpc-timeout", "20m");
+        let request = request.body(Body::empty()).unwrap();
+        let to = (breakers, "stock");
+        let answer = forward(to, channel.clone(), request, FROM_ROLE_HEADER).await;
+        answer.headers()["grpc-status"].to_str().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_passes_is_no_failure_of_the_process_and_no_connection_is() {
+        // It takes connections, and no more.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let channel = peers::channel(&[url], None).unwrap().unwrap();
+        let breakers = Breakers::default();
+        for _ in 0..10 {
+            assert_eq!(ends(&breakers, &channel).await, "4");
+        }
+        assert!(breakers.open().is_none());
+        drop(listener);
+        // The connection may take a call or two to end.
+        for _ in 0..20 {
+            ends(&breakers, &channel).await;
+        }
+        assert!(breakers.open().is_some());
+        assert_eq!(ends(&breakers, &channel).await, "14");
+    }
 
     #[test]
     fn time_that_passed_is_taken_from_the_deadline() {

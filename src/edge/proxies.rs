@@ -1,7 +1,7 @@
 //! Whose address a call is from that came by a proxy. Only proxies that are named are believed.
 //! Never here: who a caller is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -24,6 +24,16 @@ fn bits(address: IpAddr) -> (u128, u32, bool) {
         IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32, true),
         IpAddr::V6(address) => (address.to_bits(), 128, false),
     }
+}
+
+/// An address as proxies write it: some add the port, and brackets to one of IPv6.
+fn address(text: &str) -> Option<IpAddr> {
+    let in_brackets = || {
+        let text = text.strip_prefix('[')?.strip_suffix(']')?;
+        text.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+    };
+    let with_port = || text.parse::<SocketAddr>().ok().map(|it| it.ip());
+    text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
 /// The first `length` bits.
@@ -95,7 +105,7 @@ impl Proxies {
             .collect();
         let mut found = peer;
         for said in values.iter().rev().flat_map(|value| value.rsplit(',')) {
-            let Ok(address) = said.trim().parse::<IpAddr>() else { break };
+            let Some(address) = address(said.trim()) else { break };
             found = address;
             if !self.believes(address) {
                 break;
@@ -132,6 +142,22 @@ mod tests {
         assert_eq!(read("::ffff:10.1.2.3", &chain).as_deref(), Some("203.0.113.9"));
         assert_eq!(read("fd00::1", &["x, 10.0.0.1"]).as_deref(), Some("10.0.0.1"));
         assert_eq!(read("10.1.2.3", &["1.1.1.1, nonsense"]).as_deref(), Some("10.1.2.3"));
+    }
+
+    #[test]
+    fn an_address_may_have_a_port_and_brackets() {
+        for (said, expected) in [
+            ("1.2.3.4:51234", "1.2.3.4"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("1.1.1.1, 203.0.113.9:1, 10.9.9.9:80", "203.0.113.9"),
+        ] {
+            assert_eq!(caller("10.1.2.3", &[said]).as_deref(), Some(expected), "{said}");
+        }
+        for wrong in ["1.2.3.4:", "1.2.3.4:99999", "[1.2.3.4]", "[2001:db8::1", "[]", ":80"] {
+            assert_eq!(caller("10.1.2.3", &[wrong]).as_deref(), Some("10.1.2.3"), "{wrong}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::overload::order;
 use crate::shop::TestDatabase;
 use crate::support::{CUSTOMER, Engine, PATIENCE};
-use crate::wire::{Wire, reason, status, within};
+use crate::wire::{Wire, framed, reason, status, within};
 
 const PLACE: &str = "/ordinal.orders.v1.OrderService/PlaceOrder";
 const GET: &str = "/ordinal.orders.v1.OrderService/GetOrder";
@@ -21,6 +21,7 @@ const GET: &str = "/ordinal.orders.v1.OrderService/GetOrder";
 const ANSWERS: u8 = 0;
 const BREAKS: u8 = 1;
 const HANGS: u8 = 2;
+const RESETS: u8 = 3;
 
 /// A process that says that it has orders.
 #[derive(Clone, Default)]
@@ -54,6 +55,7 @@ impl Fake {
             match does {
                 BREAKS => return None,
                 HANGS => hanging.push(respond),
+                RESETS => respond.send_reset(h2::Reason::INTERNAL_ERROR),
                 _ => {
                     let refused = Response::builder()
                         .header("content-type", "application/grpc")
@@ -73,7 +75,20 @@ impl Fake {
 
 /// The code and the reason of a call.
 async fn ends(wire: &Wire, path: &str, message: &impl prost::Message) -> (i32, String) {
-    let answer = within(20, wire.call(path, None, message).await.answer).await.unwrap();
+    ends_with(wire, path, message, &[]).await
+}
+
+/// The same, of one with these headers.
+async fn ends_with(
+    wire: &Wire,
+    path: &str,
+    message: &impl prost::Message,
+    headers: &[(&str, &str)],
+) -> (i32, String) {
+    let mut call = wire.begin_with(path, None, headers).await;
+    // It may have been refused already.
+    let _ = call.request.send_data(framed(message), true);
+    let answer = within(20, call.answer).await.unwrap();
     let status = status(answer.headers()).unwrap();
     // The made process gives no reason.
     let detail = if status.code() == tonic::Code::NotFound { "OK".into() } else { reason(&status) };
@@ -133,6 +148,36 @@ async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
     }
     assert_eq!(fake.calls(), 1_007);
     until_notes(&stock, |notes| !notes.contains("forwarding")).await;
+    drop(stock);
+    database.drop().await;
+}
+
+/// Deadlines that pass, and single calls that break off, are no failures of a connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_hangs_or_resets_calls_keeps_getting_them() {
+    let database = TestDatabase::create().await;
+    let (fake, address) = Fake::start().await;
+    let url = database.url();
+    let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
+    let stock = Engine::start_with(&flags);
+    let wire = Wire::open(&stock.address).await;
+    let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
+    assert_eq!(ends(&wire, GET, &missing).await.0, 5);
+
+    fake.does.store(HANGS, Ordering::SeqCst);
+    for _ in 0..20 {
+        let (code, reason) = ends_with(&wire, GET, &missing, &[("grpc-timeout", "50m")]).await;
+        assert_eq!((code, reason.as_str()), (4, "DEADLINE_EXCEEDED"));
+    }
+    fake.does.store(RESETS, Ordering::SeqCst);
+    for _ in 0..20 {
+        let (code, reason) = ends(&wire, PLACE, &order(CUSTOMER)).await;
+        assert_eq!((code, reason.as_str()), (14, "OUTCOME_UNKNOWN"));
+    }
+    fake.does.store(ANSWERS, Ordering::SeqCst);
+    assert_eq!(ends(&wire, GET, &missing).await.0, 5);
+    let notes = String::from_utf8(stock.run(&["health"]).stdout).unwrap();
+    assert!(!notes.contains("forwarding"), "{notes}");
     drop(stock);
     database.drop().await;
 }

@@ -281,7 +281,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("celes", &["src/lab/load/files/countries.rs"]),
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),
-    ("hyper", &["src/edge/connections/", "web-edge/src/live/mod.rs"]),
+    ("hyper", &["src/edge/connections/", "src/edge/forward.rs", "web-edge/src/live/mod.rs"]),
     (
         "hyper_util",
         &["src/edge/connections/", "src/edge/tls/connector.rs", "web-edge/src/live/mod.rs"],

@@ -16,7 +16,7 @@ use order_actor::clock::Clock;
 use service_edge::Refused;
 use sha2::{Digest as _, Sha256};
 use shared_events::contract::{Reason, Timestamp};
-use shared_events::stream::redis::{Ask, Pace, RateLimit, Redis, Taken};
+use shared_events::stream::redis::{Ask, RateLimit, Redis, Taken};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +26,8 @@ pub use rules::RateRule;
 
 use super::health;
 use super::shares::Caller;
-use local::Local;
-use rules::{Quota, Rules};
+use local::{Key, Local};
+use rules::{Quota, Rate, Rules};
 
 /// A call does not wait longer for Redis; this process counts it instead.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(20);
@@ -63,14 +63,14 @@ struct Shared {
 pub(super) struct Counting {
     limiter: Arc<Limiter>,
     quota: Arc<Quota>,
-    pace: Pace,
-    key: String,
+    rate: Rate,
+    key: Key,
     /// What this process counted; none where Redis is to be asked.
     taken: Option<Taken>,
 }
 
 /// What a caller is told of its limit.
-pub(super) struct Standing(Arc<Quota>, Taken);
+pub(super) struct Standing(Arc<Quota>, Rate, Taken);
 
 impl RateLimits {
     /// With these rules, and the default ones for `authenticated` callers; counted together with
@@ -110,30 +110,30 @@ impl RateLimits {
     ) -> Result<Option<Counting>, Status> {
         let Some(limiter) = &self.0 else { return Ok(None) };
         let Some(quota) = limiter.rules.of(caller, path) else { return Ok(None) };
-        let pace = if forwarded { quota.forwarded } else { quota.pace };
+        let rate = if forwarded { quota.forwarded } else { quota.rate };
         let key = key(quota, caller, forwarded);
         let asks = !forwarded && limiter.shared.as_ref().is_some_and(Shared::is_here);
         // All processes together have counted at least as many: a flood costs Redis nothing.
         let taken = match asks {
-            true => limiter.local.look(&key, pace),
-            false => limiter.local.take(&key, pace),
+            true => limiter.local.look(&key, rate.pace),
+            false => limiter.local.take(&key, rate.pace),
         };
         if !taken.allowed {
-            return Err(refused(quota, pace, taken));
+            return Err(refused(quota, rate, taken));
         }
         let (limiter, quota) = (Arc::clone(limiter), Arc::clone(quota));
-        Ok(Some(Counting { limiter, quota, pace, key, taken: (!asks).then_some(taken) }))
+        Ok(Some(Counting { limiter, quota, rate, key, taken: (!asks).then_some(taken) }))
     }
 
     /// Counts a call of somebody without a valid token, in this process alone: it is refused anyway.
     ///
     /// # Errors
     /// The refusal, if the limit of its address is reached.
-    pub(super) fn count_unknown(&self, caller: &Caller) -> Result<(), Status> {
+    pub(super) fn count_unknown(&self, caller: &Caller, path: &str) -> Result<(), Status> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        let Some(quota) = limiter.rules.of(caller, "") else { return Ok(()) };
-        let taken = limiter.local.take(&key(quota, caller, false), quota.pace);
-        if taken.allowed { Ok(()) } else { Err(refused(quota, quota.pace, taken)) }
+        let Some(quota) = limiter.rules.of_refused(caller, path) else { return Ok(()) };
+        let taken = limiter.local.take(&key(quota, caller, false), quota.rate.pace);
+        if taken.allowed { Ok(()) } else { Err(refused(quota, quota.rate, taken)) }
     }
 
     /// Looks for the Redis when the process starts and whenever it is away, until stopped.
@@ -220,24 +220,24 @@ impl Counting {
     /// # Errors
     /// The refusal, if the limit is reached.
     pub(super) async fn settle(self) -> Result<Standing, Status> {
-        let Self { limiter, quota, pace, key, taken } = self;
+        let Self { limiter, quota, rate, key, taken } = self;
         let taken = match taken {
             Some(taken) => taken,
-            None => limiter.ask(&key, pace).await,
+            None => limiter.ask(&key, rate).await,
         };
         if !taken.allowed {
-            return Err(refused(&quota, pace, taken));
+            return Err(refused(&quota, rate, taken));
         }
-        Ok(Standing(quota, taken))
+        Ok(Standing(quota, rate, taken))
     }
 }
 
 impl Limiter {
-    async fn ask(&self, key: &str, pace: Pace) -> Taken {
+    async fn ask(&self, key: &Key, Rate { pace, .. }: Rate) -> Taken {
         if let Some(shared) = self.shared.as_ref().filter(|shared| shared.is_here()) {
             let (known, asked) = (self.local.look(key, pace).ahead, self.local.now());
             let ask = Ask { known, ..Ask::of(pace) };
-            match timeout(ANSWERS_WITHIN, shared.counts.take(key, &ask)).await {
+            match timeout(ANSWERS_WITHIN, shared.counts.take(&key.name, &ask)).await {
                 Ok(Ok(taken)) => {
                     self.local.learn(key, taken, asked);
                     return taken;
@@ -253,8 +253,8 @@ impl Limiter {
 impl Standing {
     /// Says how many calls are left.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
-        let Self(quota, taken) = self;
-        for (name, value) in std::iter::zip(HEADERS, said(quota, quota.pace, *taken)) {
+        let Self(quota, rate, taken) = self;
+        for (name, value) in std::iter::zip(HEADERS, said(quota, *rate, *taken)) {
             if let Ok(value) = value.parse() {
                 headers.insert(name, value);
             }
@@ -263,21 +263,21 @@ impl Standing {
 }
 
 /// The values of [`HEADERS`].
-fn said(quota: &Quota, pace: Pace, taken: Taken) -> [String; 2] {
-    let Quota { name, per_minute, .. } = quota;
+fn said(quota: &Quota, rate: Rate, taken: Taken) -> [String; 2] {
+    let (name, Rate { per_minute, pace }) = (&quota.name, rate);
     let (left, seconds) = (pace.remaining(taken.ahead), taken.ahead.div_ceil(1_000_000));
     let left = if taken.allowed { left } else { 0 };
     [format!("\"{name}\";q={per_minute};w=60"), format!("\"{name}\";r={left};t={seconds}")]
 }
 
-fn refused(quota: &Quota, pace: Pace, taken: Taken) -> Status {
-    let Quota { name, per_minute, .. } = quota;
+fn refused(quota: &Quota, rate: Rate, taken: Taken) -> Status {
+    let (name, Rate { per_minute, pace }) = (&quota.name, rate);
     let message =
         format!("more than {per_minute} calls a minute (limit {name}); nothing was begun");
     let refused = Refused::new(Reason::RateLimited).with("limit", name);
     let refused = refused.with("per_minute", per_minute);
     let mut status = refused.again_after(pace.retry_after(taken.ahead)).say(&message);
-    for (header, value) in std::iter::zip(HEADERS, said(quota, pace, taken)) {
+    for (header, value) in std::iter::zip(HEADERS, said(quota, rate, taken)) {
         if let Ok(value) = value.parse() {
             status.metadata_mut().insert(header, value);
         }
@@ -285,8 +285,9 @@ fn refused(quota: &Quota, pace: Pace, taken: Taken) -> Status {
     status
 }
 
-/// Names a caller's count. A hash: neither customers nor addresses stand in Redis.
-fn key(quota: &Quota, caller: &Caller, forwarded: bool) -> String {
+/// Names a caller's count. A hash: neither customers nor addresses stand in Redis as they are. It
+/// has no key: who guesses a name or an address can tell whether it is the one.
+fn key(quota: &Quota, caller: &Caller, forwarded: bool) -> Key {
     let mut hash = Sha256::new();
     match caller {
         Caller::Known(_, subject) => hash.update(subject.as_bytes()),
@@ -295,5 +296,6 @@ fn key(quota: &Quota, caller: &Caller, forwarded: bool) -> String {
     let hash = hash.finalize();
     let short = hash.get(..16).map(hex::encode).unwrap_or_default();
     let kind = if forwarded { "forwarded-" } else { "" };
-    format!("{kind}{}:{short}", quota.name)
+    let known = matches!(caller, Caller::Known(..));
+    Key { name: format!("{kind}{}:{short}", quota.name), known }
 }

@@ -94,13 +94,25 @@ impl FromStr for RateRule {
 pub(super) struct Quota {
     /// Its name, to callers and in keys: `customer`, or `customer-PlaceOrder`.
     pub(super) name: String,
+    pub(super) rate: Rate,
+    /// What a process allows of calls that other processes forward: they were counted there, and
+    /// reading whose order it is makes two of one.
+    pub(super) forwarded: Rate,
+}
+
+/// How often a caller may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate {
     /// Calls a minute.
     pub(super) per_minute: u32,
     /// The same, as it is counted.
     pub(super) pace: Pace,
-    /// What a process allows of calls that other processes forward: they were counted there, and
-    /// reading whose order it is makes two of one.
-    pub(super) forwarded: Pace,
+}
+
+impl Rate {
+    fn new(per_minute: u32, at_once: u32) -> Self {
+        Self { per_minute, pace: Pace::per_minute(per_minute, at_once) }
+    }
 }
 
 /// The limits of one kind of caller.
@@ -150,17 +162,20 @@ impl Rules {
 
     /// The limit of a caller's call to this path.
     pub(super) fn of(&self, caller: &Caller, path: &str) -> Option<&Arc<Quota>> {
-        let OfRole { all, methods } = self.0.get(Who::of(caller)? as usize)?;
-        if all.is_none() && methods.is_empty() || path.starts_with(FEED) {
+        if path.starts_with(FEED) {
             return None;
         }
-        if !methods.is_empty() {
-            let (_, method) = path.rsplit_once('/')?;
-            if let Some(quota) = methods.get(method) {
-                return quota.as_ref();
-            }
-        }
-        all.as_ref()
+        self.of_refused(caller, path)
+    }
+
+    /// The limit of a call that is refused anyway: no process follows facts by it.
+    pub(super) fn of_refused(&self, caller: &Caller, path: &str) -> Option<&Arc<Quota>> {
+        let OfRole { all, methods } = self.0.get(Who::of(caller)? as usize)?;
+        let method = match methods.is_empty() {
+            true => None,
+            false => path.rsplit_once('/').and_then(|(_, method)| methods.get(method)),
+        };
+        method.unwrap_or(all).as_ref()
     }
 }
 
@@ -174,9 +189,8 @@ impl Quota {
         let twice = |number: u32| number.saturating_mul(2);
         Self {
             name,
-            per_minute,
-            pace: Pace::per_minute(per_minute, at_once),
-            forwarded: Pace::per_minute(twice(per_minute), twice(at_once)),
+            rate: Rate::new(per_minute, at_once),
+            forwarded: Rate::new(twice(per_minute), twice(at_once)),
         }
     }
 }
@@ -217,7 +231,7 @@ mod tests {
 
     fn limit(rules: &Rules, role: Role, method: &str) -> Option<u32> {
         let caller = Caller::Known(role, "x".into());
-        rules.of(&caller, &format!("/a.B/{method}")).map(|quota| quota.per_minute)
+        rules.of(&caller, &format!("/a.B/{method}")).map(|quota| quota.rate.per_minute)
     }
 
     #[test]
@@ -236,6 +250,23 @@ mod tests {
         assert_eq!(limit(&set, Role::Ops, "Other"), Some(1));
         let nobody = Caller::Unauthenticated(IpAddr::V4(Ipv4Addr::LOCALHOST));
         assert_eq!(set.of(&nobody, "/a.B/C"), None);
+    }
+
+    #[test]
+    fn a_rule_for_a_method_leaves_the_others_to_the_rule_for_all() {
+        let set = rules(&["NOBODY=9", "NOBODY/GetOrder=2", "NOBODY/List=off"], true).unwrap();
+        let nobody = Caller::Unauthenticated(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let limit = |path: &str| set.of(&nobody, path).map(|quota| quota.rate.per_minute);
+        assert_eq!(limit("/a.B/GetOrder"), Some(2));
+        assert_eq!(limit("/a.B/List"), None);
+        for path in ["/a.B/PlaceOrder", "/", "", "GetOrder"] {
+            assert_eq!(limit(path), Some(9), "{path}");
+        }
+        // Followers are not held up, and whoever is refused is none.
+        let feed = format!("{FEED}v1.FactService/Follow");
+        assert_eq!(limit(&feed), None);
+        let refused = set.of_refused(&nobody, &feed).map(|quota| quota.rate.per_minute);
+        assert_eq!(refused, Some(9));
     }
 
     #[test]
