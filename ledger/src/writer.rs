@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use shared_events::contract::Timestamp;
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Tx, Verb};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::book::{Book, BookError, Posted};
@@ -22,6 +22,10 @@ use crate::store::{self, Fence, Notes};
 pub const QUEUE_MAX: usize = 4_096;
 /// Requests of one batch at most.
 const BATCH_MAX: usize = 1_000;
+/// Legs of one batch at most, but for a single request's.
+const LEGS_MAX: usize = 5_000;
+/// How long one batch may take. Then nobody knows what became of it, and its callers ask again.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often holds are looked for whose time is over, where nothing is booked.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
@@ -71,11 +75,16 @@ impl SqlBook {
                     if count == 0 {
                         break;
                     }
-                    writer.book(batch).await;
+                    for batch in cut(batch) {
+                        if stop.is_cancelled() {
+                            break;
+                        }
+                        writer.book(batch).await;
+                    }
                 }
                 () = sleep_until(look) => {
-                    writer.expire().await;
-                    look = Instant::now() + EXPIRE_EVERY;
+                    let more = writer.expire().await;
+                    look = Instant::now() + if more { Duration::ZERO } else { EXPIRE_EVERY };
                 }
             }
         }
@@ -89,6 +98,26 @@ impl SqlBook {
         })?;
         answer.await.unwrap_or(Err(BookError::Stopping))
     }
+}
+
+/// Cuts requests into batches, in their order, none with too many legs.
+fn cut(requests: Vec<Request>) -> Vec<Vec<Request>> {
+    let mut batches: Vec<Vec<Request>> = Vec::new();
+    let mut legs = 0;
+    for request in requests {
+        let more = request.entry().map_or(1, |entry| entry.legs().len());
+        match batches.last_mut() {
+            Some(batch) if legs + more <= LEGS_MAX => {
+                legs += more;
+                batch.push(request);
+            }
+            _ => {
+                legs = more;
+                batches.push(vec![request]);
+            }
+        }
+    }
+    batches
 }
 
 /// The book could not be read.
@@ -121,6 +150,39 @@ impl Book for SqlBook {
     }
 }
 
+/// Why a batch has no answers.
+#[derive(Debug, thiserror::Error)]
+enum CommitError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error("no answer within {PATIENCE:?}")]
+    Late,
+}
+
+impl CommitError {
+    /// Whether the store is not available, or another process has the book for too long.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_transient() || store::took_too_long(error),
+            Self::Late => true,
+        }
+    }
+}
+
+/// The work, or an error after [`PATIENCE`]. What is given up leaves no open transaction.
+async fn in_time<T>(
+    work: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, CommitError> {
+    Ok(timeout(PATIENCE, work).await.map_err(|_| CommitError::Late)??)
+}
+
+/// What a committed batch did.
+struct Done {
+    answers: Vec<Answer>,
+    /// How many holds it ended because their time was over.
+    expired: usize,
+}
+
 struct Writer {
     database: Database,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -131,14 +193,14 @@ impl Writer {
     /// Books a batch and answers each request. Where a batch fails for another reason than that the
     /// store is not available, each of its requests is tried alone, so that none stops others.
     async fn book(&mut self, batch: Vec<Request>) {
-        match self.commit(&batch).await {
-            Ok(answers) => answer(batch, answers),
+        match in_time(self.commit(&batch)).await {
+            Ok(done) => answer(batch, done.answers),
             Err(error) if batch.len() > 1 && !error.is_transient() => {
                 tracing::error!(%error, "a batch of the book failed; each request is tried alone");
                 for request in batch {
                     let one = vec![request];
-                    match self.commit(&one).await {
-                        Ok(answers) => answer(one, answers),
+                    match in_time(self.commit(&one)).await {
+                        Ok(done) => answer(one, done.answers),
                         Err(error) => refuse(one, &error),
                     }
                 }
@@ -147,46 +209,53 @@ impl Writer {
         }
     }
 
-    /// Ends holds whose time is over.
-    async fn expire(&mut self) {
-        let due = store::any_due(&self.database, (self.now)()).await;
-        let ended = match due {
-            Ok(false) => return,
-            Ok(true) => self.commit(&[]).await.map(drop),
+    /// Ends holds whose time is over; whether more may be left.
+    async fn expire(&mut self) -> bool {
+        let ended = match in_time(store::any_due(&self.database, (self.now)())).await {
+            Ok(false) => return false,
+            Ok(true) => in_time(self.commit(&[])).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = ended {
-            tracing::warn!(%error, "holds whose time is over were not ended yet");
+        match ended {
+            Ok(done) => done.expired >= store::DUE_MAX,
+            Err(error) => {
+                tracing::warn!(%error, "holds whose time is over were not ended yet");
+                false
+            }
         }
     }
 
-    async fn commit(&mut self, batch: &[Request]) -> Result<Vec<Answer>, DatabaseError> {
+    async fn commit(&mut self, batch: &[Request]) -> Result<Done, DatabaseError> {
         let mut tx = self.database.begin().await?;
+        store::limit_waits(&self.database, &mut tx).await?;
         let (head, fence) = store::lock(&mut tx, self.fence).await?;
         if self.fence.is_some_and(|earlier| earlier != fence) {
-            tracing::info!("another process has written the book since; taken over again");
+            tracing::debug!("another process has written the book since; taken over again");
         }
-        // By the clock after the lock: nothing is dated before what was booked meanwhile.
-        let now = (self.now)();
+        // By the clock after the lock, and never before what was booked meanwhile.
+        let now = head.at.max((self.now)());
         let entries = batch.iter().filter_map(Request::entry);
         let opened = batch.iter().filter_map(Request::opens);
         let mut part =
             store::part(&self.database, &mut tx, head, entries.clone(), opened, now).await?;
         part.expire(now);
+        let expired = part.answered().count();
         let answers: Vec<Answer> = batch.iter().map(|one| one.decide(&mut part, now)).collect();
         if part.is_unchanged() {
-            return Ok(answers);
+            return Ok(Done { answers, expired });
         }
         let by: Vec<_> = batch.iter().filter_map(Request::note).collect();
+        // Of several requests with one id the first is answered, and the others as it was: the
+        // last one that is collected stays.
         let notes: Notes<'_> =
-            by.iter().map(|(id, reason, by)| (*id, (*reason, by.as_str()))).collect();
+            by.iter().rev().map(|(id, reason, by)| (*id, (*reason, by.as_str()))).collect();
         store::write(&self.database, &mut tx, &part, &notes, (fence, now)).await?;
         for (request, answer) in batch.iter().zip(&answers) {
             request.record(answer, &mut tx, now).await?;
         }
         tx.commit().await?;
         self.fence = Some(fence);
-        Ok(answers)
+        Ok(Done { answers, expired })
     }
 }
 
@@ -273,7 +342,7 @@ fn answer(batch: Vec<Request>, answers: Vec<Answer>) {
     }
 }
 
-fn refuse(batch: Vec<Request>, error: &DatabaseError) {
+fn refuse(batch: Vec<Request>, error: &CommitError) {
     tracing::warn!(%error, requests = batch.len(), "a batch was not booked, or nobody knows");
     for request in batch {
         let failed = BookError::Unavailable;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::journal::{self, Archive, Archiving, ArchivingError, Journal, Node, Options};
-use shared_events::stream::{Contents, Database, Dialect};
+use shared_events::stream::{Database, Dialect};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::files::{Files, JOURNAL_FILE};
 use super::service::{Follower, Role, Service};
@@ -101,21 +104,49 @@ impl Stores {
 /// Whether a store that was added later was ever created. A file that the journal's knows beside it
 /// was, even where it is missing now.
 async fn is_there(backend: &Backend, service: &Service) -> anyhow::Result<bool> {
-    let databases = match backend {
-        Backend::Postgres(databases) => databases,
+    match backend {
+        Backend::Postgres(databases) => match databases.url(service.name) {
+            Ok(url) => has_tables(url, service.name)
+                .await
+                .with_context(|| format!("schema {}", service.name)),
+            Err(_) => Ok(false),
+        },
         Backend::Sqlite(directory) => {
-            let journal = Contents::of(&directory.join(JOURNAL_FILE), &["events"]).await;
-            let journal = journal.context(JOURNAL_FILE)?;
-            let siblings = journal.installation().map(|known| &known.siblings);
-            let known = siblings.is_some_and(|known| known.contains(&service.file()));
-            return Ok(known || directory.join(service.file()).exists());
+            let file = service.file();
+            if directory.join(&file).exists() {
+                return Ok(true);
+            }
+            was_beside(&directory.join(JOURNAL_FILE), &file).await.context(JOURNAL_FILE)
         }
-    };
-    let Ok(url) = databases.url(service.name) else { return Ok(false) };
-    let database = Database::postgres_snapshot(url, service.name, &[]).await?;
-    let created = database.is_created().await;
-    database.close().await;
-    Ok(created?)
+    }
+}
+
+/// Whether a schema has the tables of a service. A snapshot of one that was never created fails.
+async fn has_tables(url: &str, schema: &str) -> Result<bool, sqlx::Error> {
+    let options: PgConnectOptions = url.parse()?;
+    let mut server = options.disable_statement_logging().connect().await?;
+    let found = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(format!("{schema}.cursors"))
+        .fetch_one(&mut server)
+        .await;
+    server.close().await?;
+    found
+}
+
+/// Whether a journal's file records that another was beside it. It is only read, so that what a
+/// killed process has left in its log stays there.
+async fn was_beside(journal: &Path, file: &str) -> Result<bool, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(journal).read_only(true);
+    let mut journal = options.disable_statement_logging().connect().await?;
+    let tables = "SELECT EXISTS (SELECT 1 FROM sqlite_master
+                  WHERE type = 'table' AND name = 'siblings')";
+    let mut found = sqlx::query_scalar(tables).fetch_one(&mut journal).await?;
+    if found {
+        let sql = "SELECT EXISTS (SELECT 1 FROM siblings WHERE file = ?)";
+        found = sqlx::query_scalar(sql).bind(file).fetch_one(&mut journal).await?;
+    }
+    journal.close().await?;
+    Ok(found)
 }
 
 /// Locks and checks the files of a process that stores in files.

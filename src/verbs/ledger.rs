@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
+use tonic::{Code, Status};
 
 use super::args::{EntryArgs, LedgerVerb};
 use super::orders::pages;
@@ -16,6 +17,9 @@ const SERVICE: &str = "ledger.v1.LedgerService";
 pub async fn ledger(client: &Client, out: &Output, verb: LedgerVerb) -> Result<(), Failure> {
     let ask = async |method: &str, request: Value| {
         client.call(&format!("{SERVICE}/{method}"), request).await
+    };
+    let ask_once = async |method: &str, (request, made): (Value, Option<Id>)| {
+        ask(method, request).await.map_err(|failure| naming(failure, made.as_ref()))
     };
     match verb {
         LedgerVerb::Accounts { prefix, page } => {
@@ -52,25 +56,27 @@ pub async fn ledger(client: &Client, out: &Output, verb: LedgerVerb) -> Result<(
             let leg = |transfer: &Transfer| json!({ "transfer": transfer.to_json() });
             let legs: Vec<Value> = transfers.iter().map(leg).collect();
             let request = asked(json!({ "legs": legs }), "entry_id", args);
-            out.answer(&ask("PostEntry", request).await?, entry);
+            out.answer(&ask_once("PostEntry", request).await?, entry);
         }
         LedgerVerb::Reserve { transfer, expires_in, entry } => {
-            let mut request = asked(transfer.to_json(), "hold_id", entry);
+            let mut request = transfer.to_json();
             if let Some(life) = expires_in {
                 request["expires_in"] = json!(format!("{}s", life.as_secs_f64()));
             }
-            out.answer(&ask("ReserveFunds", request).await?, hold);
+            let request = asked(request, "hold_id", entry);
+            out.answer(&ask_once("ReserveFunds", request).await?, hold);
         }
         LedgerVerb::PostHold { hold_id, amount, entry } => {
-            let mut request = asked(json!({ "hold_id": hold_id }), "entry_id", entry);
+            let mut request = json!({ "hold_id": hold_id });
             if let Some(amount) = amount {
                 request["amount"] = amount.to_json();
             }
-            out.answer(&ask("PostHold", request).await?, hold);
+            let request = asked(request, "entry_id", entry);
+            out.answer(&ask_once("PostHold", request).await?, hold);
         }
         LedgerVerb::VoidHold { hold_id, entry } => {
             let request = asked(json!({ "hold_id": hold_id }), "entry_id", entry);
-            out.answer(&ask("VoidHold", request).await?, hold);
+            out.answer(&ask_once("VoidHold", request).await?, hold);
         }
         LedgerVerb::Hold { hold_id } => {
             out.answer(&ask("GetHold", json!({ "hold_id": hold_id })).await?, hold);
@@ -79,11 +85,42 @@ pub async fn ledger(client: &Client, out: &Output, verb: LedgerVerb) -> Result<(
     Ok(())
 }
 
-/// The request with the id of its entry, and the reason.
-fn asked(mut request: Value, id_field: &str, EntryArgs { id, why }: EntryArgs) -> Value {
-    request[id_field] = json!(id.unwrap_or_else(|| Id(Chance::system().uuid())));
+/// The request with the id of its entry, and the reason; and the id, where it is made here.
+fn asked(
+    mut request: Value,
+    id_field: &str,
+    EntryArgs { id, why }: EntryArgs,
+) -> (Value, Option<Id>) {
+    let made = id.is_none().then(|| Id(Chance::system().uuid()));
+    request[id_field] = json!(id.as_ref().or(made.as_ref()));
     request["reason"] = json!(why.reason);
-    request
+    (request, made)
+}
+
+/// Where nobody knows whether it was booked, the failure names the id that was made for it: asked
+/// again with the same id, it is booked once.
+fn naming(failure: Failure, made: Option<&Id>) -> Failure {
+    let (status, id) = match (failure, made) {
+        (Failure::Status(status), Some(id)) => (status, id.0),
+        (failure, _) => return failure,
+    };
+    let unknown = matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+    );
+    if !unknown {
+        return Failure::Status(status);
+    }
+    let message = format!("{}; to ask for the same again: --id {id}", status.message());
+    let (code, details) = (status.code(), status.details().to_vec().into());
+    let status =
+        Status::with_details_and_metadata(code, message, details, status.metadata().clone());
+    Failure::Status(Box::new(status))
 }
 
 fn replayed(out: &Output, answer: &Value) {

@@ -291,6 +291,7 @@ fn money_is_booked_once_though_the_process_is_killed() {
         std::thread::sleep(Duration::from_millis(400));
         engine.kill();
         let answered = sending.join().unwrap();
+        assert!(answered > 0, "it was killed before them");
         assert!(answered < ids.len(), "it was not killed amid them");
         Engine::start_with(&data)
     });

@@ -58,7 +58,7 @@ impl Form<'_> {
         let mut violations = Violations::default();
         if legs.is_empty() || legs.len() > LEGS_MAX {
             violations.wrong("legs", "1 to 100 legs");
-            return Err(violations);
+            return self.checked(steps, violations);
         }
         for (nth, leg) in legs.into_iter().enumerate() {
             match leg.step {

@@ -9,7 +9,7 @@ pub use list::{
     BookedEntry, EntryFilter, account, account_at, accounts, entries, entry, find_hold, head,
 };
 pub(crate) use list::{entries_after, holds_after, transfers_after};
-pub(crate) use read::{Fence, any_due, lock, part};
+pub(crate) use read::{DUE_MAX, Fence, any_due, limit_waits, lock, part, took_too_long};
 pub(crate) use write::{Notes, write};
 
 use std::str::FromStr;

@@ -1,20 +1,40 @@
 use std::collections::BTreeSet;
 
 use shared_events::contract::Timestamp;
-use shared_events::stream::{Database, DatabaseError, Tx};
+use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 
 use super::{ACCOUNT, HOLD, KNOWN, account_of, head_of, hold_of, json, known_of, word};
 use crate::domain::{AccountName, BookPart, Entry, EntryId, Head, Hold};
 
 /// Holds that one batch ends at most because their time is over.
-const DUE_MAX: i64 = 500;
+pub(crate) const DUE_MAX: usize = 500;
 
 /// A writer's right to the book: nobody else has written since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fence(i64);
 
 const HEAD: &str = "RETURNING position, hash, at, accounts, epoch";
+
+/// How long a session waits for the book, and may keep it and do nothing. A process that hangs, or
+/// that the server cannot reach, keeps it no longer.
+const WAITS: &str = "SELECT set_config('lock_timeout', '5s', true),
+            set_config('idle_in_transaction_session_timeout', '5s', true)";
+
+/// Limits the waits of a transaction on Postgres. SQLite waits 5 s for its one writer.
+pub(crate) async fn limit_waits(database: &Database, tx: &mut Tx) -> Result<(), DatabaseError> {
+    if database.dialect() == Dialect::Postgres {
+        sqlx::query(WAITS).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Whether it failed because of [`limit_waits`]: `lock_not_available`, or
+/// `idle_in_transaction_session_timeout`. Nothing was written.
+pub(crate) fn took_too_long(error: &DatabaseError) -> bool {
+    let DatabaseError::Sql(sqlx::Error::Database(error)) = error else { return false };
+    matches!(error.code().as_deref(), Some("55P03" | "25P03"))
+}
 
 /// Locks the book until the transaction ends. Where another writer has written since this fence, or
 /// there is none yet, the book is taken over: every other fence is void from now on.

@@ -1,12 +1,15 @@
 //! The book in a database: batches, repeats, history.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ledger::Book as _;
-use ledger::domain::{AccountKind, HoldState, Leg, Limit, NewAccount, Opened, Outcome};
+use ledger::domain::{AccountKind, Entry, HoldState, Leg, Limit, NewAccount, Opened, Outcome};
 use ledger::store::{self, EntryFilter};
+use ledger::{Book as _, SqlBook};
+use shared_events::contract::Timestamp;
 use shared_events::stream::{ActionsAsked, AskedBy, Dialect, OperatorAction};
 use tokio::time::{Duration, Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Bench, by, entry, gbp, hold, id, name, on_both, transfer};
 
@@ -17,6 +20,8 @@ on_both![
     a_balance_is_known_at_every_position,
     accounts_and_entries_are_listed,
     a_hold_expires_although_nobody_calls,
+    nothing_is_dated_before_what_was_booked,
+    of_two_requests_with_one_id_the_first_is_noted,
     an_operator_leaves_a_record,
     the_book_refuses_to_be_rewritten,
 ];
@@ -184,6 +189,51 @@ async fn a_hold_expires_although_nobody_calls(dialect: Dialect) {
     let Outcome::Refused { refusal, .. } = late.outcome else { panic!("{late:?}") };
     assert_eq!(refusal.code(), "HOLD_ENDED");
     bench.post(3, vec![transfer("wallet:1", "seller", 10_000)]).await;
+    bench.laws_hold().await;
+    bench.stop().await;
+}
+
+/// Also where the clock goes back.
+async fn nothing_is_dated_before_what_was_booked(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    bench.clock.store(60_000_000, Ordering::SeqCst);
+    bench.shop().await;
+    bench.clock.store(5_000_000, Ordering::SeqCst);
+    bench.open("late", AccountKind::Asset, "GBP", Limit::None).await;
+    let head = store::head(&bench.database).await.unwrap();
+    let late = store::account(&bench.database, &name("late")).await.unwrap().unwrap();
+    assert_eq!((head.at.micros(), late.opened_at.micros()), (60_000_000, 60_000_000));
+    bench.laws_hold().await;
+    bench.stop().await;
+}
+
+/// In one batch, with different reasons and by different callers.
+async fn of_two_requests_with_one_id_the_first_is_noted(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    bench.shop().await;
+    let book = SqlBook::new(bench.database.clone(), Arc::new(|| Timestamp::from_micros(0)));
+    let asked = |reason: &str| {
+        let legs = vec![transfer("wallet:1", "seller", 5)];
+        Entry::new(id(1), legs, reason.to_owned()).unwrap()
+    };
+    let other = AskedBy { role: "SERVICE".to_owned(), subject: "returns".to_owned() };
+    let stop = CancellationToken::new();
+    // Both wait in the queue before it runs.
+    let asking = async {
+        let both = tokio::join!(
+            book.post(asked("the first"), by()),
+            book.post(asked("the second"), other)
+        );
+        stop.cancel();
+        both
+    };
+    let ((first, second), ()) = tokio::join!(asking, book.clone().run(stop.clone()));
+    let first = first.unwrap().outcome;
+    assert!(matches!(first, Outcome::Booked { exists: false, .. }), "{first:?}");
+    assert_eq!(second.unwrap().outcome, Outcome::OtherContent);
+    let stored = store::entry(&bench.database, id(1)).await.unwrap().unwrap();
+    let noted = (stored.reason.as_str(), stored.asked_by.as_str());
+    assert_eq!(noted, ("the first", "service:checkout"));
     bench.laws_hold().await;
     bench.stop().await;
 }

@@ -6,7 +6,11 @@ use shared_events::stream::Dialect;
 
 use crate::support::{Bench, on_both, transfer};
 
-on_both![two_processes_book_each_entry_once, a_superseded_writer_books_on_what_it_reads_anew];
+on_both![
+    two_processes_book_each_entry_once,
+    a_superseded_writer_books_on_what_it_reads_anew,
+    who_keeps_the_book_too_long_makes_it_unavailable_and_loses_nothing,
+];
 
 /// Both send the same entries at the same time.
 async fn two_processes_book_each_entry_once(dialect: Dialect) {
@@ -60,6 +64,20 @@ async fn a_superseded_writer_books_on_what_it_reads_anew(dialect: Dialect) {
     one.laws_hold().await;
     other.stop().await;
     one.stop().await;
+}
+
+async fn who_keeps_the_book_too_long_makes_it_unavailable_and_loses_nothing(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    bench.shop().await;
+    let mut kept = bench.database.begin().await.unwrap();
+    sqlx::query("UPDATE book SET epoch = epoch").execute(&mut *kept).await.unwrap();
+    let legs = || vec![transfer("wallet:1", "seller", 7)];
+    assert_eq!(bench.ask(1, legs()).await, Err(BookError::Unavailable));
+    kept.rollback().await.unwrap();
+    bench.post(1, legs()).await;
+    assert_eq!(bench.balance("seller").await, 7);
+    bench.laws_hold().await;
+    bench.stop().await;
 }
 
 /// Connections are cut while entries are booked; whoever got no answer sends the same again.

@@ -4,23 +4,9 @@ use sqlx::Row as _;
 use sqlx::migrate::Migrator;
 
 use super::migrations::of_streams;
-use super::{Database, DatabaseError, Dialect};
+use super::{Database, DatabaseError};
 
 impl Database {
-    /// Whether the schema of a Postgres database exists; a file does once it is open.
-    ///
-    /// # Errors
-    /// [`DatabaseError`]
-    pub async fn is_created(&self) -> Result<bool, DatabaseError> {
-        if self.dialect() == Dialect::Sqlite {
-            return Ok(true);
-        }
-        // Without its schema, a session has none to create tables in.
-        let sql = "SELECT (current_schema() IS NOT NULL)::int";
-        let row = sqlx::query(sql).fetch_one(self.reader()).await?;
-        Ok(row.try_get::<i32, _>(0)? == 1)
-    }
-
     /// Whether all migrations were applied, those of the stream's tables too. A snapshot cannot
     /// apply them, and would fail at the first column that is not there.
     ///
