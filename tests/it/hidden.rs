@@ -24,7 +24,8 @@ fn visible(status: &Status, order: &str) -> String {
         .clone()
         .into_headers()
         .iter()
-        .filter(|(name, _)| *name != "date")
+        // A trace of its own is made for each call.
+        .filter(|(name, _)| *name != "date" && *name != "traceparent")
         .map(|(name, value)| format!("{name}={value:?}"))
         .collect();
     let details = String::from_utf8_lossy(status.details()).into_owned();

@@ -123,7 +123,7 @@ const MAKERS: [&str; 12] = [
 ];
 
 /// Codes in the files that create refusals which are not reasons.
-const OTHERS: [(&str, &[&str]); 14] = [
+const OTHERS: [(&str, &[&str]); 16] = [
     // Metadata of ALREADY_EXISTS.
     (
         "domain/rejection.rs",
@@ -143,6 +143,9 @@ const OTHERS: [(&str, &[&str]); 14] = [
     ("load/steady.rs", &["GBP"]),
     ("chaos/clients.rs", &["GBP"]),
     ("chaos/mixed_copies.rs", &["GBP", "MUG", "ORDER_STATUS_CONFIRMED"]),
+    // The roles of callers.
+    ("edge/certificates.rs", &["CUSTOMER", "SERVICE", "RETURNS_DESK"]),
+    ("limit/rules.rs", &["CUSTOMER", "SERVICE", "NOBODY"]),
     // The names of statuses without a reason.
     (
         "client/failure.rs",

@@ -348,6 +348,8 @@ async fn a_page_size_above_the_limit_is_reduced_to_it() {
         ("inventory.v1.InventoryService/ListMovements", json!({ "sku": "MUG" })),
         ("inventory.v1.InventoryService/ListStockHolders", json!({ "sku": "MUG" })),
         ("notifications.v1.NotificationService/ListNotifications", json!({})),
+        ("ledger.v1.LedgerService/ListAccounts", json!({})),
+        ("ledger.v1.LedgerService/ListEntries", json!({})),
         ("admin.v1.AdminService/ListDeadLetters", json!({})),
         ("admin.v1.AdminService/ListOperatorActions", json!({})),
     ];
