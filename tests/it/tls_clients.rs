@@ -166,10 +166,10 @@ async fn a_page_of_others_does_not_call_by_the_certificate_of_its_visitor() {
     let host = engine.address.trim_start_matches("https://").to_owned();
     let mut by = Http::over(Box::new(stream), host);
     let own = engine.address.as_str();
-    assert_eq!(by.call("GET /v1/shards", &[]).await.status, 200);
-    assert_eq!(by.call("GET /v1/shards", &[("origin", own)]).await.status, 200);
+    assert_eq!(by.call("GET /v1/followers", &[]).await.status, 200);
+    assert_eq!(by.call("GET /v1/followers", &[("origin", own)]).await.status, 200);
     let bearer = format!("Bearer {TOKEN}");
-    for line in ["GET /v1/shards", "POST /v1/timers:resume"] {
+    for line in ["GET /v1/followers", "POST /v1/timers:resume"] {
         let answer = by.call(line, &[("origin", shop)]).await;
         assert_eq!((answer.status, answer.code().as_str()), (401, "UNAUTHENTICATED"), "{line}");
         let said = [("origin", shop), ("authorization", bearer.as_str())];

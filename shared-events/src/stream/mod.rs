@@ -7,6 +7,7 @@
 mod actions; // what operators did, written with its effect
 mod backoff; // how long to wait before trying again; pure
 mod begin; // transactions that leave nothing open when they are cancelled
+mod created; // whether a database was ever created
 mod cursor; // a named follower's position in each shard
 mod database; // one store, Postgres or SQLite, behind one pool
 mod dead_letter; // poison items and how they are retried
@@ -31,6 +32,7 @@ mod transactional; // the sink that commits effect and cursor together
 pub use actions::{ActionsAsked, AskedBy, OperatorAction, TARGET_KINDS, Verb};
 pub use backoff::Backoff;
 pub use begin::{begin, begin_immediate};
+pub use created::{has_tables, was_beside};
 pub use cursor::{CursorError, Cursors, Scope};
 pub use database::{Database, DatabaseError, Dialect, POSTGRES_CONNECTIONS, Tx};
 pub use dead_letter::{
