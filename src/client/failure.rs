@@ -50,6 +50,28 @@ impl Failure {
         })
     }
 
+    /// With a hint, where nobody knows whether the call was carried out.
+    #[must_use]
+    pub fn unless_decided(self, hint: &str) -> Self {
+        let Self::Status(status) = self else { return self };
+        let unknown = matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::ResourceExhausted
+                | Code::Cancelled
+                | Code::Unknown
+                | Code::Internal
+        );
+        if !unknown {
+            return Self::Status(status);
+        }
+        let message = format!("{}; {hint}", status.message());
+        let (code, details) = (status.code(), status.details().to_vec().into());
+        let metadata = status.metadata().clone();
+        Self::Status(Box::new(Status::with_details_and_metadata(code, message, details, metadata)))
+    }
+
     /// The stable code.
     #[must_use]
     pub fn reason(&self) -> String {
@@ -265,5 +287,12 @@ mod tests {
         let json = failure.to_json();
         assert_eq!(json["reason"], "EMPTY_ORDER");
         assert_eq!(json["field_violations"][0]["field"], "lines");
+    }
+
+    #[test]
+    fn a_hint_is_for_calls_that_may_have_been_carried_out() {
+        let told = |status: Status| Failure::from(status).unless_decided("again: --id 1").message();
+        assert_eq!(told(Status::unavailable("no answer")), "no answer; again: --id 1");
+        assert_eq!(told(Status::not_found("no account")), "no account");
     }
 }

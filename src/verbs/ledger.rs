@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
-use tonic::{Code, Status};
 
 use super::args::{EntryArgs, LedgerVerb};
 use super::orders::pages;
@@ -97,30 +96,13 @@ fn asked(
     (request, made)
 }
 
-/// Where nobody knows whether it was booked, the failure names the id that was made for it: asked
-/// again with the same id, it is booked once.
+/// The failure names the id that was made for a call: asked again with the same id, it is booked
+/// once.
 fn naming(failure: Failure, made: Option<&Id>) -> Failure {
-    let (status, id) = match (failure, made) {
-        (Failure::Status(status), Some(id)) => (status, id.0),
-        (failure, _) => return failure,
-    };
-    let unknown = matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::ResourceExhausted
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::Internal
-    );
-    if !unknown {
-        return Failure::Status(status);
+    match made {
+        Some(id) => failure.unless_decided(&format!("to ask for the same again: --id {}", id.0)),
+        None => failure,
     }
-    let message = format!("{}; to ask for the same again: --id {id}", status.message());
-    let (code, details) = (status.code(), status.details().to_vec().into());
-    let status =
-        Status::with_details_and_metadata(code, message, details, status.metadata().clone());
-    Failure::Status(Box::new(status))
 }
 
 fn replayed(out: &Output, answer: &Value) {
