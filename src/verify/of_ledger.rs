@@ -1,13 +1,8 @@
 use ledger::{BookLaw, audit};
 
 use super::report::{Law, Report};
-use super::stores::{Batch, ROWS, Rest, readable};
+use super::stores::{ROWS, Rest, readable};
 use crate::engine::services::ledger::SERVICE;
-
-/// No law of the ledger is about one order.
-pub(super) async fn of_orders(_: &mut Report, _: &Batch<'_>) -> anyhow::Result<()> {
-    Ok(())
-}
 
 /// Reckons the whole book anew.
 pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shared_events::stream::redis::{Ask, Pace, RateLimit};
+use shared_events::stream::redis::{Ask, Gcra, RateLimit};
 
 use crate::redis_streams::Server;
 
@@ -21,7 +21,7 @@ fn redis_and_a_process_of_its_own_answer_alike() {
     let steps = prop::collection::vec(-3_000_000_i64..9_000_000, 1..30);
     runner
         .run(&(1_u32..30, 1_u32..8, steps), |(per_minute, at_once, steps)| {
-            let pace = Pace::per_minute(per_minute, at_once);
+            let pace = Gcra::per_minute(per_minute, at_once);
             number.set(number.get() + 1);
             let key = format!("case:{}", number.get());
             let (mut now, mut until) = (BEGUN, None);
@@ -45,7 +45,7 @@ fn redis_and_a_process_of_its_own_answer_alike() {
 async fn a_key_has_an_expiry_and_a_forgotten_script_is_sent_again() {
     let server = Server::start(&[]);
     let counts = RateLimit::new(server.redis());
-    let pace = Pace::per_minute(60, 2);
+    let pace = Gcra::per_minute(60, 2);
     let taken = counts.take("anna", &Ask::of(pace)).await.unwrap();
     assert!(taken.allowed && taken.ahead == 1_000_000, "{taken:?}");
     let left = || server.cli(&["PTTL", &counts.key("anna")]).trim().parse::<i64>().unwrap();

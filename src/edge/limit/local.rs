@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use shared_events::stream::redis::{Pace, Taken};
+use shared_events::stream::redis::{Gcra, Taken};
 use tokio::time::Instant;
 
 /// Callers of a kind that are remembered. Of more, those that called longest ago begin anew.
@@ -44,12 +44,12 @@ impl Local {
     }
 
     /// Whether a call would be allowed.
-    pub(super) fn look(&self, key: &Key, pace: Pace) -> Taken {
+    pub(super) fn look(&self, key: &Key, pace: Gcra) -> Taken {
         pace.look(self.locked(key).get(&key.name).copied(), self.now())
     }
 
     /// Counts a call.
-    pub(super) fn take(&self, key: &Key, pace: Pace) -> Taken {
+    pub(super) fn take(&self, key: &Key, pace: Gcra) -> Taken {
         let now = self.now();
         let mut callers = self.locked(key);
         let until = callers.get_mut(&key.name);
@@ -82,7 +82,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn addresses_displace_no_caller_who_is_known() {
-        let (local, pace) = (Local::new(), Pace::per_minute(1, 1));
+        let (local, pace) = (Local::new(), Gcra::per_minute(1, 1));
         let key = |name: &str, known| Key { name: name.to_owned(), known };
         let (anna, first) = (key("anna", true), key("0", false));
         assert!(local.take(&anna, pace).allowed);

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use order_actor::domain::Role;
-use shared_events::stream::redis::Pace;
+use shared_events::stream::redis::Gcra;
 
 use crate::edge::shares::Caller;
 
@@ -106,12 +106,12 @@ pub(super) struct Rate {
     /// Calls a minute.
     pub(super) per_minute: u32,
     /// The same, as it is counted.
-    pub(super) pace: Pace,
+    pub(super) pace: Gcra,
 }
 
 impl Rate {
     fn new(per_minute: u32, at_once: u32) -> Self {
-        Self { per_minute, pace: Pace::per_minute(per_minute, at_once) }
+        Self { per_minute, pace: Gcra::per_minute(per_minute, at_once) }
     }
 }
 

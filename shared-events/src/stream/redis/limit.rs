@@ -28,7 +28,7 @@ const TAKE_SHA: &str = "412acd34a3aad3aef02c77957989211341eac8ef";
 
 /// How often a caller may call: evenly, or several at once after a pause. The arithmetic is GCRA's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct Gcra {
     /// The time that one call uses up, in microseconds.
     pub every: u64,
     /// How far ahead the time may be used up before a call is refused, in microseconds.
@@ -44,7 +44,7 @@ pub struct Taken {
     pub ahead: u64,
 }
 
-impl Pace {
+impl Gcra {
     /// So many calls a minute, and so many at once. Both are at least one.
     #[must_use]
     pub fn per_minute(calls: u32, at_once: u32) -> Self {
@@ -88,7 +88,7 @@ impl Pace {
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
     /// How often its caller may call.
-    pub pace: Pace,
+    pub pace: Gcra,
     /// How far ahead its caller's time is used up at least, in microseconds.
     pub known: u64,
     /// The time in microseconds since 1970; zero for the server's own.
@@ -98,7 +98,7 @@ pub struct Ask {
 impl Ask {
     /// Of a caller of whom nothing is known, at the server's time.
     #[must_use]
-    pub const fn of(pace: Pace) -> Self {
+    pub const fn of(pace: Gcra) -> Self {
         Self { pace, known: 0, now: 0 }
     }
 }
@@ -122,7 +122,7 @@ impl RateLimit {
     /// # Errors
     /// [`RedisError`] if it does not.
     pub async fn ping(&self) -> Result<(), RedisError> {
-        let ask = self.asking("EVAL", TAKE, "ping", &Ask::of(Pace { every: 1_000, tolerance: 0 }));
+        let ask = self.asking("EVAL", TAKE, "ping", &Ask::of(Gcra { every: 1_000, tolerance: 0 }));
         self.redis.query::<(u8, u64)>(&ask).await.map(|_| ())
     }
 
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn calls_at_once_are_allowed_up_to_the_burst_and_then_evenly() {
-        let pace = Pace::per_minute(60, 3);
+        let pace = Gcra::per_minute(60, 3);
         let mut until = None;
         for left in [2, 1, 0] {
             let taken = pace.take(until, 0);

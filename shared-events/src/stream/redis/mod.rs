@@ -19,7 +19,7 @@ mod source; // streams → reader, with the log's source behind them
 pub use cache::{Cache, CachePlace, Cached};
 pub use connection::{Redis, RedisError, RedisOptions};
 pub use entries::page;
-pub use limit::{Ask, Pace, RateLimit, Taken};
+pub use limit::{Ask, Gcra, RateLimit, Taken};
 pub use relay::Relay;
 pub use retention::{Keep, retain};
 pub use source::RedisSource;
