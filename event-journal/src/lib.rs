@@ -35,8 +35,7 @@ mod journal; // the public handle: open, append, load, read, wait
 
 pub use archive::{ArchivedCounts, Archiving, ArchivingError, Selection};
 pub use audit::{
-    ArchiveDamage, Audit, Damage, DamageKind, End, Guards, Unchecked, postgres_guards,
-    sqlite_guards,
+    ArchiveDamage, Audit, Damage, DamageKind, End, Unchecked, postgres_guards, sqlite_guards,
 };
 pub use chain::{GENESIS, chain_hash};
 pub use error::JournalError;

@@ -197,10 +197,14 @@ impl Writer {
             Ok(done) => answer(batch, done.answers),
             Err(error) if batch.len() > 1 && !error.is_transient() => {
                 tracing::error!(%error, "a batch of the book failed; each request is tried alone");
-                for request in batch {
+                let mut rest = batch.into_iter();
+                while let Some(request) = rest.next() {
                     let one = vec![request];
                     match in_time(self.commit(&one)).await {
                         Ok(done) => answer(one, done.answers),
+                        Err(error) if error.is_transient() => {
+                            return refuse(one.into_iter().chain(rest).collect(), &error);
+                        }
                         Err(error) => refuse(one, &error),
                     }
                 }

@@ -17,6 +17,9 @@ pub struct Stores {
     pub journal: Journal,
     /// Each service's own database.
     pub databases: Vec<(&'static Service, Database)>,
+    /// Services that were added later and of which no database is named: whether they have one is
+    /// not known.
+    pub not_named: Vec<&'static Service>,
 }
 
 impl Stores {
@@ -47,11 +50,18 @@ impl Stores {
             let found = directory.join(JOURNAL_FILE).exists();
             anyhow::ensure!(found, "{} holds no engine's data", directory.display());
         }
-        let mut databases = Vec::new();
+        let (mut databases, mut not_named) = (Vec::new(), Vec::new());
         // No follower may be ahead of what it follows.
         for service in services::followers_first(services) {
-            if service.store.added_later && !is_there(backend, service).await? {
-                continue;
+            if service.store.added_later {
+                match is_there(backend, service).await? {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => {
+                        not_named.push(service);
+                        continue;
+                    }
+                }
             }
             let named = || match backend {
                 Backend::Sqlite(_) => service.file(),
@@ -69,7 +79,7 @@ impl Stores {
                 opened.with_context(|| format!("schema {JOURNAL}"))?
             }
         };
-        Ok(Self { journal, databases })
+        Ok(Self { journal, databases, not_named })
     }
 
     /// The database of a service.
@@ -98,22 +108,22 @@ impl Stores {
     }
 }
 
-/// Whether a store that was added later was ever created. A file that the journal's knows beside it
-/// was, even where it is missing now.
-async fn is_there(backend: &Backend, service: &Service) -> anyhow::Result<bool> {
+/// Whether a store that was added later was ever created; none where no database is named for it. A
+/// file that the journal's knows beside it was, even where it is missing now.
+async fn is_there(backend: &Backend, service: &Service) -> anyhow::Result<Option<bool>> {
     match backend {
-        Backend::Postgres(databases) => match databases.url(service.name) {
-            Ok(url) => has_tables(url, service.name)
-                .await
-                .with_context(|| format!("schema {}", service.name)),
-            Err(_) => Ok(false),
-        },
+        Backend::Postgres(databases) => {
+            let Ok(url) = databases.url(service.name) else { return Ok(None) };
+            let found = has_tables(url, service.name).await;
+            found.map(Some).with_context(|| format!("schema {}", service.name))
+        }
         Backend::Sqlite(directory) => {
             let file = service.file();
             if directory.join(&file).exists() {
-                return Ok(true);
+                return Ok(Some(true));
             }
-            was_beside(&directory.join(JOURNAL_FILE), &file).await.context(JOURNAL_FILE)
+            let beside = was_beside(&directory.join(JOURNAL_FILE), &file).await;
+            beside.map(Some).context(JOURNAL_FILE)
         }
     }
 }

@@ -1,22 +1,52 @@
 use anyhow::Context as _;
 use order_actor::journal::{postgres_guards, sqlite_guards};
+use shared_events::stream::{self, Dialect, Guards, of_streams};
 
 use super::report::{Law, Report};
-use crate::engine::{Backend, JOURNAL, JOURNAL_FILE};
+use crate::engine::{Backend, JOURNAL, JOURNAL_FILE, Service, Stores};
 
-/// Checks that the journal's databases still refuse to change or delete events.
+/// Checks that the databases still refuse to change or delete what is there for ever: events, and
+/// whatever the migrations of a service guard.
 ///
 /// # Errors
 /// If a database cannot be read; a missing guard is a finding, not an error.
-pub async fn check(report: &mut Report, backend: &Backend) -> anyhow::Result<()> {
+pub async fn check(report: &mut Report, stores: &Stores, backend: &Backend) -> anyhow::Result<()> {
     let guards = match backend {
         Backend::Sqlite(directory) => sqlite_guards(&directory.join(JOURNAL_FILE)).await,
         Backend::Postgres(databases) => postgres_guards(&databases.journal, JOURNAL).await,
     };
-    let guards = guards.context("triggers of the journal")?;
-    report.check_many(Law::AppendOnly, guards.expected);
-    for damage in guards.damages {
-        report.find(Law::AppendOnly, "journal", damage);
+    note(report, "journal", guards.context("triggers of the journal")?);
+    for (service, _) in &stores.databases {
+        let guards = of_service(service, backend).await;
+        note(
+            report,
+            service.name,
+            guards.with_context(|| format!("triggers of {}", service.name))?,
+        );
     }
     Ok(())
+}
+
+async fn of_service(service: &Service, backend: &Backend) -> anyhow::Result<Guards> {
+    let dialect = match backend {
+        Backend::Sqlite(_) => Dialect::Sqlite,
+        Backend::Postgres(_) => Dialect::Postgres,
+    };
+    let (streams, own) = (of_streams(dialect), (service.store.migrator)(dialect));
+    let made = streams.iter().chain(own.iter());
+    Ok(match backend {
+        Backend::Sqlite(directory) => {
+            stream::sqlite_guards(&directory.join(service.file()), made).await?
+        }
+        Backend::Postgres(databases) => {
+            stream::postgres_guards(databases.url(service.name)?, service.name, made).await?
+        }
+    })
+}
+
+fn note(report: &mut Report, subject: &str, guards: Guards) {
+    report.check_many(Law::AppendOnly, guards.expected);
+    for damage in guards.damages {
+        report.find(Law::AppendOnly, subject, damage);
+    }
 }

@@ -4,7 +4,7 @@
 //! is compared with the replay up to the follower's own cursor, not up to the head.
 //! Never here: repair. It reports differences by law and order.
 
-mod guards; // the journal's databases refuse changes
+mod guards; // databases refuse changes
 mod history; // an order's events, replayed
 mod laws; // what must hold of one order; pure
 mod noted; // the journal continues from recorded heads
@@ -130,7 +130,7 @@ async fn check_stores(
     if let Some(noted) = noted {
         noted::check(&mut report, stores, noted).await?;
     }
-    guards::check(&mut report, backend).await?;
+    guards::check(&mut report, stores, backend).await?;
     Ok(report)
 }
 

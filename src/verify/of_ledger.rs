@@ -11,7 +11,6 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
     for law in [Law::MoneyChain, Law::EntriesBalanced, Law::LimitsHeld] {
         report.check_many(law, found.transfers);
     }
-    report.check(Law::AppendOnly);
     report.check_many(Law::BalancesAsTransfers, found.accounts);
     report.check_many(Law::HoldsAsTransfers, found.holds);
     for one in found.findings {
@@ -20,7 +19,6 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
             BookLaw::Balanced => Law::EntriesBalanced,
             BookLaw::Balances => Law::BalancesAsTransfers,
             BookLaw::Limits => Law::LimitsHeld,
-            BookLaw::AppendOnly => Law::AppendOnly,
             BookLaw::Holds => Law::HoldsAsTransfers,
         };
         report.find(law, one.subject, one.detail);

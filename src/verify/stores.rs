@@ -49,6 +49,9 @@ pub async fn check(stores: &Stores, progress: &ProgressBar) -> anyhow::Result<Re
         progress.inc(u64::try_from(some.len()).unwrap_or(u64::MAX));
     }
     progress.finish_and_clear();
+    report.unchecked.extend(stores.not_named.iter().map(|service| {
+        format!("{}: no database of it is named (--{}-database-url)", service.keeps, service.name)
+    }));
     let orders = known(stores, orders.into_keys().collect()).await?;
     let rest = Rest { stores, orders: &orders };
     for laws in laws_here(stores) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use order_actor::journal::{GENESIS, StoredEvent, chain_hash};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared_events::contract::{OrderId, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Connection as _, Executor as _, Row as _};
@@ -150,6 +150,20 @@ fn every_damage_is_reported_by_law_and_order() {
              CREATE TRIGGER shards_are_never_deleted BEFORE DELETE ON shards BEGIN SELECT 1; END"
                 .to_owned(),
             vec![append_only()],
+        ),
+        (
+            "a trigger of stock that is gone",
+            "inventory.db",
+            "DROP TRIGGER operator_actions_are_never_updated".to_owned(),
+            vec![("append_only", "inventory".to_owned())],
+        ),
+        (
+            "a trigger of the ledger that does nothing any more",
+            "ledger.db",
+            "DROP TRIGGER transfers_refuse_update;
+             CREATE TRIGGER transfers_refuse_update BEFORE UPDATE ON transfers BEGIN SELECT 1; END"
+                .to_owned(),
+            vec![("append_only", "ledger".to_owned())],
         ),
         (
             "a changed stock row",
@@ -519,6 +533,27 @@ async fn missing_triggers_are_reported_on_postgres() {
         db.execute(mended).await.unwrap();
         assert_eq!(verify(), Vec::<Value>::new(), "{mended}");
     }
+    // Whatever the migrations of a service guard, in its own schema.
+    for (service, table, trigger) in [
+        ("orders", "operator_actions", "operator_actions_are_forever"),
+        ("inventory", "operator_actions", "operator_actions_are_forever"),
+        ("notifications", "operator_actions", "operator_actions_are_forever"),
+        ("ledger", "transfers", "transfers_are_forever"),
+        ("ledger", "accounts", "terms_are_forever"),
+    ] {
+        let switch = |to: &str| format!("ALTER TABLE {service}.{table} {to} TRIGGER {trigger}");
+        db.execute(switch("DISABLE").as_str()).await.unwrap();
+        let expected = json!([{
+            "law": "append_only", "subject": service,
+            "detail": format!("trigger {trigger} on {table} is switched off"),
+        }]);
+        assert_eq!(json!(verify()), expected);
+        db.execute(switch("ENABLE").as_str()).await.unwrap();
+    }
+    let nothing = "CREATE OR REPLACE FUNCTION ledger.refuse_to_rebook() RETURNS trigger
+                   LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$";
+    db.execute(nothing).await.unwrap();
+    assert_eq!(verify().len(), 5, "each trigger of the book has that function");
     db.close().await.unwrap();
     database.drop().await;
 }

@@ -9,5 +9,5 @@ mod report; // what an audit finds
 mod sweep; // whether all shards are sound, in one pass
 mod walk; // reads shards in the order of their positions, files included
 
-pub use guards::{Guards, postgres_guards, sqlite_guards};
+pub use guards::{postgres_guards, sqlite_guards};
 pub use report::{ArchiveDamage, Audit, Damage, DamageKind, End, Unchecked};

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use shared_events::contract::Currency;
+use shared_events::contract::{Currency, Reason};
 
 use super::{AccountName, HoldId};
 
@@ -67,17 +67,17 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The stable name, as in stored rows.
+    /// The reason, as callers see it.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::AccountNotOpen { .. } => "ACCOUNT_NOT_OPEN",
-            Self::CurrencyMismatch { .. } => "CURRENCY_MISMATCH",
-            Self::InsufficientFunds { .. } => "INSUFFICIENT_FUNDS",
-            Self::HoldNotFound { .. } => "HOLD_NOT_FOUND",
-            Self::HoldEnded { .. } => "HOLD_ENDED",
-            Self::MoreThanHeld { .. } => "MORE_THAN_HELD",
-            Self::AmountOverflow { .. } => "AMOUNT_OVERFLOW",
+            Self::AccountNotOpen { .. } => Reason::AccountNotOpen,
+            Self::CurrencyMismatch { .. } => Reason::CurrencyMismatch,
+            Self::InsufficientFunds { .. } => Reason::InsufficientFunds,
+            Self::HoldNotFound { .. } => Reason::HoldNotFound,
+            Self::HoldEnded { .. } => Reason::HoldEnded,
+            Self::MoreThanHeld { .. } => Reason::MoreThanHeld,
+            Self::AmountOverflow { .. } => Reason::AmountOverflow,
         }
     }
 }

@@ -57,22 +57,9 @@ pub(super) fn other_terms(account: &Account) -> Status {
         .say("the account is open with other terms, which never change")
 }
 
-/// The reason of a refusal.
-pub(super) const fn reason(refusal: &Refusal) -> Reason {
-    match refusal {
-        Refusal::AccountNotOpen { .. } => Reason::AccountNotOpen,
-        Refusal::CurrencyMismatch { .. } => Reason::CurrencyMismatch,
-        Refusal::InsufficientFunds { .. } => Reason::InsufficientFunds,
-        Refusal::HoldNotFound { .. } => Reason::HoldNotFound,
-        Refusal::HoldEnded { .. } => Reason::HoldEnded,
-        Refusal::MoreThanHeld { .. } => Reason::MoreThanHeld,
-        Refusal::AmountOverflow { .. } => Reason::AmountOverflow,
-    }
-}
-
 /// The book refused it; `exists` where it did before.
 pub(super) fn refused(refusal: &Refusal, exists: bool) -> Status {
-    let refused = Refused::new(reason(refusal)).with_code(Code::FailedPrecondition);
+    let refused = Refused::new(refusal.reason()).with_code(Code::FailedPrecondition);
     let refused = match refusal {
         Refusal::AccountNotOpen { account } | Refusal::AmountOverflow { account } => {
             refused.with("account", account)

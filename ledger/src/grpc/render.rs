@@ -2,7 +2,6 @@ use service_edge::time::timestamp;
 use shared_events::contract::{Currency, Money};
 
 use super::proto;
-use super::refusal::reason;
 use crate::domain::{
     Account, AccountKind, Hold, HoldState, Limit, NewAccount, Transfer, TransferKind,
 };
@@ -58,7 +57,7 @@ pub(super) fn rendered_entry(entry: &BookedEntry) -> proto::Entry {
     proto::Entry {
         entry_id: entry.id.to_string(),
         transfers: entry.transfers.iter().map(rendered_transfer).collect(),
-        refusal: refusal.map(|refusal| reason(refusal).code().to_owned()).unwrap_or_default(),
+        refusal: refusal.map(|refusal| refusal.reason().code().to_owned()).unwrap_or_default(),
         refusal_text: refusal.map(ToString::to_string).unwrap_or_default(),
         time: Some(timestamp(entry.at)),
         reason: entry.reason.clone(),

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Database, DatabaseError};
@@ -183,7 +183,7 @@ pub async fn entry(database: &Database, id: EntryId) -> Result<Option<BookedEntr
     let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database.reader()).await?;
     let Some(row) = row else { return Ok(None) };
     let mut entry = entry_of(&row)?;
-    load(database, &mut entry).await?;
+    load(database, std::slice::from_mut(&mut entry)).await?;
     Ok(Some(entry))
 }
 
@@ -207,21 +207,14 @@ pub async fn entries(
             let mut firsts = entries_on(database, "debit", account, before, limit).await?;
             firsts.extend(entries_on(database, "credit", account, before, limit).await?);
             let newest: Vec<i64> = firsts.into_iter().rev().take(most(limit)).collect();
-            let sql = database.sql(
-                "first = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint))",
-                "first IN (SELECT value FROM json_each($1))",
-            );
-            let sql = format!("{ENTRY} WHERE {sql} ORDER BY first DESC");
+            let one_of = one_of_numbers(database);
+            let sql = format!("{ENTRY} WHERE first {one_of} ORDER BY first DESC");
             let rows = sqlx::query(&sql).bind(json(&newest)?);
             rows.fetch_all(database.reader()).await?
         }
     };
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let mut entry = entry_of(row)?;
-        load(database, &mut entry).await?;
-        found.push(entry);
-    }
+    let mut found = rows.iter().map(entry_of).collect::<Result<Vec<_>, _>>()?;
+    load(database, &mut found).await?;
     Ok(found)
 }
 
@@ -259,16 +252,31 @@ async fn entries_on(
     Ok(found)
 }
 
-async fn load(database: &Database, entry: &mut BookedEntry) -> Result<(), DatabaseError> {
-    let Ok(receipt) = entry.known.answer else { return Ok(()) };
-    let sql = format!("{TRANSFER} WHERE t.position >= $1 AND t.position < $2 ORDER BY t.position");
-    let rows = sqlx::query(&sql)
-        .bind(place(receipt.first))
-        .bind(place(receipt.first.saturating_add(receipt.legs.into())))
-        .fetch_all(database.reader())
-        .await?;
-    entry.transfers = rows.iter().map(transfer_of).collect::<Result<_, _>>()?;
+/// Reads the transfers of these entries, in one statement.
+async fn load(database: &Database, entries: &mut [BookedEntry]) -> Result<(), DatabaseError> {
+    let booked = entries.iter().filter_map(|entry| entry.known.answer.as_ref().ok());
+    let positions: Vec<u64> =
+        booked.flat_map(|at| at.first..at.first.saturating_add(at.legs.into())).collect();
+    let one_of = one_of_numbers(database);
+    let sql = format!("{TRANSFER} WHERE t.position {one_of} ORDER BY t.position");
+    let rows = sqlx::query(&sql).bind(json(&positions)?).fetch_all(database.reader()).await?;
+    let mut of_entry: BTreeMap<EntryId, Vec<Transfer>> = BTreeMap::new();
+    for row in &rows {
+        let transfer = transfer_of(row)?;
+        of_entry.entry(transfer.entry).or_default().push(transfer);
+    }
+    for entry in entries {
+        entry.transfers = of_entry.remove(&entry.id).unwrap_or_default();
+    }
     Ok(())
+}
+
+/// The condition that a number is in the JSON list `$1`.
+const fn one_of_numbers(database: &Database) -> &'static str {
+    database.sql(
+        "= ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint))",
+        "IN (SELECT value FROM json_each($1))",
+    )
 }
 
 /// Transfers after a position, in order.

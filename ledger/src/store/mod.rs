@@ -123,7 +123,10 @@ fn hold_of(row: &AnyRow) -> Result<Hold, DatabaseError> {
         posted: row.try_get(5)?,
         expires_at: optional_instant(row, 6)?,
         made: number(row, 7, "position of a hold")?,
-        ended: ended.map(|at| u64::try_from(at).unwrap_or(0)),
+        ended: ended
+            .map(u64::try_from)
+            .transpose()
+            .map_err(|_| DatabaseError::Corrupt("position of a hold"))?,
     })
 }
 

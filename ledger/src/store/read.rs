@@ -84,14 +84,14 @@ pub(crate) async fn part<'a>(
 
     let mut known = Vec::new();
     if !ids.is_empty() {
-        let sql = listed(database, &format!("SELECT {KNOWN} FROM entries WHERE id"));
+        let sql = format!("SELECT {KNOWN} FROM entries WHERE id {}", database.one_of());
         for row in &sqlx::query(&sql).bind(json(&ids)?).fetch_all(&mut **tx).await? {
             known.push((word(row, 0, "id of an entry")?, known_of(row)?));
         }
     }
     let mut holds: Vec<Hold> = Vec::new();
     if !ended.is_empty() {
-        let sql = listed(database, &format!("{HOLD} WHERE holds.id"));
+        let sql = format!("{HOLD} WHERE holds.id {}", database.one_of());
         for row in &sqlx::query(&sql).bind(json(&ended)?).fetch_all(&mut **tx).await? {
             holds.push(hold_of(row)?);
         }
@@ -108,19 +108,10 @@ pub(crate) async fn part<'a>(
     }
     let mut accounts = Vec::new();
     if !names.is_empty() {
-        let sql = listed(database, &format!("SELECT {ACCOUNT} FROM accounts WHERE name"));
+        let sql = format!("SELECT {ACCOUNT} FROM accounts WHERE name {}", database.one_of());
         for row in &sqlx::query(&sql).bind(json(&names)?).fetch_all(&mut **tx).await? {
             accounts.push(account_of(row)?);
         }
     }
     Ok(BookPart::new(head, accounts, holds, known))
-}
-
-/// The query, for a column that is in the JSON list $1.
-fn listed(database: &Database, query: &str) -> String {
-    let list = database.sql(
-        " = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
-        " IN (SELECT value FROM json_each($1))",
-    );
-    format!("{query}{list}")
 }

@@ -80,7 +80,9 @@ async fn one_hot_account_takes_many_entries_at_once(dialect: Dialect) {
     for answer in futures_join(all).await {
         match answer.unwrap().outcome {
             Outcome::Booked { exists: false, .. } => booked += 1,
-            Outcome::Refused { refusal, .. } => assert_eq!(refusal.code(), "INSUFFICIENT_FUNDS"),
+            Outcome::Refused { refusal, .. } => {
+                assert_eq!(refusal.reason().code(), "INSUFFICIENT_FUNDS")
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -187,7 +189,7 @@ async fn a_hold_expires_although_nobody_calls(dialect: Dialect) {
     }
     let late = bench.ask(2, vec![Leg::Post { hold: held, amount: Some(gbp(1)) }]).await.unwrap();
     let Outcome::Refused { refusal, .. } = late.outcome else { panic!("{late:?}") };
-    assert_eq!(refusal.code(), "HOLD_ENDED");
+    assert_eq!(refusal.reason().code(), "HOLD_ENDED");
     bench.post(3, vec![transfer("wallet:1", "seller", 10_000)]).await;
     bench.laws_hold().await;
     bench.stop().await;

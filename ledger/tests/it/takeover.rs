@@ -72,7 +72,9 @@ async fn who_keeps_the_book_too_long_makes_it_unavailable_and_loses_nothing(dial
     let mut kept = bench.database.begin().await.unwrap();
     sqlx::query("UPDATE book SET epoch = epoch").execute(&mut *kept).await.unwrap();
     let legs = || vec![transfer("wallet:1", "seller", 7)];
-    assert_eq!(bench.ask(1, legs()).await, Err(BookError::Unavailable));
+    // The wait for the lock ends after 5 s, before the writer's own patience of 10 s.
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(9), bench.ask(1, legs()));
+    assert_eq!(answer.await.expect("it waits too long"), Err(BookError::Unavailable));
     kept.rollback().await.unwrap();
     bench.post(1, legs()).await;
     assert_eq!(bench.balance("seller").await, 7);

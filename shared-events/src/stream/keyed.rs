@@ -4,6 +4,15 @@ use sqlx::any::AnyRow;
 use super::{Database, DatabaseError};
 
 impl Database {
+    /// The condition that a text is in the JSON list `$1`.
+    #[must_use]
+    pub const fn one_of(&self) -> &'static str {
+        self.sql(
+            "= ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+            "IN (SELECT value FROM json_each($1))",
+        )
+    }
+
     /// The rows of `select` (a SELECT with its FROM) in which this column has one of the keys, read
     /// in one statement, in no order.
     ///
@@ -16,11 +25,7 @@ impl Database {
         keys: &[K],
     ) -> Result<Vec<AnyRow>, DatabaseError> {
         let keys = serde_json::to_string(keys).map_err(|_| DatabaseError::Corrupt("key"))?;
-        let one_of = self.sql(
-            "= ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
-            "IN (SELECT value FROM json_each($1))",
-        );
-        let sql = format!("{select} WHERE {column} {one_of}");
+        let sql = format!("{select} WHERE {column} {}", self.one_of());
         Ok(sqlx::query(&sql).bind(keys).fetch_all(self.reader()).await?)
     }
 }

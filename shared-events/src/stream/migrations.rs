@@ -9,8 +9,9 @@ use super::database::Dialect;
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
 
-/// The tables of this crate.
-pub(super) fn of_streams(dialect: Dialect) -> Migrator {
+/// The tables that each service has of this crate, before its own.
+#[must_use]
+pub fn of_streams(dialect: Dialect) -> Migrator {
     migrations(match dialect {
         Dialect::Postgres => &POSTGRES,
         Dialect::Sqlite => &SQLITE,

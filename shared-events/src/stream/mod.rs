@@ -12,6 +12,7 @@ mod cursor; // a named follower's position in each shard
 mod database; // one store, Postgres or SQLite, behind one pool
 mod dead_letter; // poison items and how they are retried
 mod follow; // the loop
+mod guards; // whether a database still refuses to forget
 mod handler; // port: apply a batch, or name the item at fault
 mod history; // the history of a log, and places that readers remember
 mod installation; // which SQLite files belong together
@@ -41,12 +42,13 @@ pub use dead_letter::{
 pub use follow::{
     Busy, FollowError, FollowStatus, Pace, Pacing, Sink, everything, follow, follow_paced,
 };
+pub use guards::{Guards, postgres_guards, sqlite_guards};
 pub use handler::{Blame, Handler};
 pub use history::{Comparison, Finding, History, Place};
 pub use installation::{Contents, Installation};
 pub use lease::Candidacy;
 pub use lease_thread::spawn_for_lease;
-pub use migrations::migrations;
+pub use migrations::{migrations, of_streams};
 pub use outbox::{NewFact, Outbox};
 pub use pause::Pause;
 pub use session::{Session, inspect};

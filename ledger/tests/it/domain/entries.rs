@@ -33,7 +33,7 @@ fn an_entry_with_a_refused_leg_changes_nothing() {
     let refused = refusal(&book.post(2, legs));
     let account = name("wallet:anna");
     assert_eq!(refused, Refusal::InsufficientFunds { account, available: 100, requested: 101 });
-    assert_eq!(refused.code(), "INSUFFICIENT_FUNDS");
+    assert_eq!(refused.reason().code(), "INSUFFICIENT_FUNDS");
     assert_eq!((book.accounts.clone(), book.holds.clone(), book.head), before);
     assert_eq!(book.transfers.len(), 1);
 }
@@ -92,7 +92,7 @@ fn an_entry_is_refused_by_name() {
     .enumerate()
     {
         let refused = refusal(&book.post(3 + nth as u128, legs));
-        assert_eq!(refused.code(), "CURRENCY_MISMATCH", "{refused}");
+        assert_eq!(refused.reason().code(), "CURRENCY_MISMATCH", "{refused}");
     }
     let most = vec![transfer("bank", "fees", gbp(i64::MAX))];
     let refused = refusal(&book.post(9, most));
@@ -105,7 +105,7 @@ fn what_is_posted_and_held_together_fits_into_64_bits() {
     let rest = i64::MAX - 10_000;
     receipt(&book.post(2, vec![hold("bank", "fees", gbp(rest), None)]));
     let refused = refusal(&book.post(3, vec![transfer("bank", "fees", gbp(1))]));
-    assert_eq!(refused.code(), "AMOUNT_OVERFLOW");
+    assert_eq!(refused.reason().code(), "AMOUNT_OVERFLOW");
     receipt(&book.post(4, vec![Leg::Post { hold: id(2).hold(0), amount: None }]));
     assert_eq!(book.sums("bank"), [i64::MAX, 0, 0, 0]);
 }
@@ -115,10 +115,10 @@ fn cash_is_limited_on_the_other_side() {
     let mut book = shop();
     book.open("cash", AccountKind::Asset, "GBP", Limit::CreditsWithinDebits);
     let out = |amount| vec![transfer("seller:acme", "cash", gbp(amount))];
-    assert_eq!(refusal(&book.post(2, out(1))).code(), "INSUFFICIENT_FUNDS");
+    assert_eq!(refusal(&book.post(2, out(1))).reason().code(), "INSUFFICIENT_FUNDS");
     receipt(&book.post(3, vec![transfer("cash", "fees", gbp(10))]));
     receipt(&book.post(4, vec![hold("seller:acme", "cash", gbp(4), None)]));
-    assert_eq!(refusal(&book.post(5, out(7))).code(), "INSUFFICIENT_FUNDS");
+    assert_eq!(refusal(&book.post(5, out(7))).reason().code(), "INSUFFICIENT_FUNDS");
     receipt(&book.post(6, out(6)));
 }
 

@@ -25,7 +25,7 @@ fn a_hold_counts_as_spent() {
     assert_eq!(book.sums("wallet:anna"), [0, 10_000, 6_000, 0]);
     assert_eq!(book.sums("seller:acme"), [0, 0, 0, 6_000]);
     let more = vec![transfer("wallet:anna", "fees", gbp(4_001))];
-    assert_eq!(refusal(&book.post(3, more)).code(), "INSUFFICIENT_FUNDS");
+    assert_eq!(refusal(&book.post(3, more)).reason().code(), "INSUFFICIENT_FUNDS");
     // What is only held for the seller cannot be limited by it, nor spent as if it were there.
     assert_eq!(book.accounts.values().filter(|one| one.sums.credits_held > 0).count(), 1);
 }
@@ -46,7 +46,7 @@ fn a_hold_is_posted_in_full_or_in_part_and_the_rest_is_free() {
     assert_eq!(refused, Refusal::MoreThanHeld { hold: over, held: 1_000, requested: 1_001 });
     let euro = Money::new(5, "EUR".parse().unwrap());
     let other = vec![Leg::Post { hold: over, amount: Some(euro) }];
-    assert_eq!(refusal(&book.post(8, other)).code(), "CURRENCY_MISMATCH");
+    assert_eq!(refusal(&book.post(8, other)).reason().code(), "CURRENCY_MISMATCH");
     assert_eq!(state(&book, over), (HoldState::Held, 0));
 }
 
@@ -91,7 +91,7 @@ fn two_legs_of_one_entry_do_not_end_one_hold_twice() {
     let mut book = shop();
     let one = held(&mut book, 2, 10, None);
     let twice = vec![Leg::Void { hold: one }, Leg::Post { hold: one, amount: None }];
-    assert_eq!(refusal(&book.post(3, twice)).code(), "HOLD_ENDED");
+    assert_eq!(refusal(&book.post(3, twice)).reason().code(), "HOLD_ENDED");
     assert_eq!(state(&book, one), (HoldState::Held, 0));
     assert_eq!(book.sums("wallet:anna"), [0, 10_000, 10, 0]);
 }
@@ -101,14 +101,14 @@ fn a_hold_expires_when_its_time_is_over() {
     let mut book = shop();
     let one = held(&mut book, 2, 10_000, Some(60));
     let spend = |number| entry(number, vec![transfer("wallet:anna", "fees", gbp(1))]);
-    assert_eq!(refusal(&book.book(&spend(3), at(59))).code(), "INSUFFICIENT_FUNDS");
+    assert_eq!(refusal(&book.book(&spend(3), at(59))).reason().code(), "INSUFFICIENT_FUNDS");
     receipt(&book.book(&spend(4), at(60)));
     assert_eq!(state(&book, one), (HoldState::Expired, 0));
     assert_eq!(book.sums("wallet:anna"), [1, 10_000, 0, 0]);
     let expired = &book.transfers[2];
     assert_eq!((expired.kind, expired.entry), (TransferKind::HoldExpired, one.expiry()));
     let late = entry(5, post(one, None));
-    assert_eq!(refusal(&book.book(&late, at(61))).code(), "HOLD_ENDED");
+    assert_eq!(refusal(&book.book(&late, at(61))).reason().code(), "HOLD_ENDED");
 }
 
 /// The transfer that ends it may be booked later, when many are due.
