@@ -181,9 +181,7 @@ pub(super) fn of_tls(status: &Status) -> Option<String> {
     if let Some(why) = NotConnected::within(status) {
         return why.is_tls().then(|| why.to_string());
     }
-    let first = status as &dyn std::error::Error;
-    let causes = std::iter::successors(Some(first), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    let texts: Vec<String> = anyhow::Chain::new(status).map(ToString::to_string).collect();
     if texts.iter().any(|text| text.contains(TLS_ONLY)) {
         return Some(TLS_ONLY.to_owned());
     }

@@ -66,8 +66,8 @@ impl Admission {
         Self { access, calls, shares, slots, limits, accounts, clock }
     }
 
-    fn watch(&self, request: &Request<Body>, since: Instant) -> account::Call {
-        self.accounts.begin(request, self.calls.name(request.uri().path()), since)
+    fn watch(&self, request: &Request<Body>, call: &AdmittedCall) -> account::Call {
+        self.accounts.begin(request, Arc::clone(&call.name), call.since)
     }
 
     /// Accounts for a call that is refused before anything is done.
@@ -78,7 +78,8 @@ impl Admission {
             _ => None,
         });
         let caller = by.map(|by| Caller::of(Some(&by), IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
-        self.watch(request, since).of(caller).refused(status)
+        let name = self.calls.name(request.uri().path());
+        self.accounts.begin(request, name, since).of(caller).refused(status)
     }
 
     /// With limits of how often callers may call, and accounts of what becomes of calls.
@@ -93,19 +94,21 @@ impl<S> Layer<S> for Admission {
     type Service = Admitted<S>;
 
     fn layer(&self, inner: S) -> Admitted<S> {
-        Admitted { admission: self.clone(), inner }
+        Admitted { admission: Arc::new(self.clone()), inner }
     }
 }
 
 /// A service with [`Admission`] in front.
 #[derive(Clone)]
 pub struct Admitted<S> {
-    admission: Admission,
+    admission: Arc<Admission>,
     inner: S,
 }
 
 /// A call that was admitted and not read yet.
 struct AdmittedCall {
+    /// The method's name.
+    name: Arc<str>,
     kind: Kind,
     message_max: usize,
     held: Held,
@@ -145,7 +148,7 @@ where
                 return Box::pin(refuse(request, status));
             }
             Err(NotAdmitted::Wait(wait)) => {
-                let admission = self.admission.clone();
+                let admission = Arc::clone(&self.admission);
                 let copy = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, copy);
                 return Box::pin(async move {
@@ -156,9 +159,9 @@ where
                     };
                     let status = match admission.admit(&mut request, since) {
                         Ok(admitted) => {
-                            let call = admission.watch(&request, since);
+                            let call = admission.watch(&request, &admitted);
                             return Ok(admitted
-                                .finish(inner, request, admission.slots, call)
+                                .finish(inner, request, &admission.slots, call)
                                 .await);
                         }
                         Err(NotAdmitted::Refused(status)) if fetched => status,
@@ -172,9 +175,9 @@ where
         // The instance that was polled ready takes this call; its clone takes the next.
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
-        let slots = self.admission.slots.clone();
-        let call = self.admission.watch(&request, since);
-        Box::pin(async move { Ok(admitted.finish(inner, request, slots, call).await) })
+        let admission = Arc::clone(&self.admission);
+        let call = admission.watch(&request, &admitted);
+        Box::pin(async move { Ok(admitted.finish(inner, request, &admission.slots, call).await) })
     }
 }
 
@@ -199,7 +202,8 @@ impl Admission {
         let path = request.uri().path();
         let method = self.calls.method(path);
         let forwarded = request.headers().contains_key(FORWARDED_HEADER);
-        let (kind, message_max, takes_slot) = (
+        let (name, kind, message_max, takes_slot) = (
+            self.calls.name_of(method, path),
             calls::kind(method, path, forwarded),
             calls::message_bytes_max(method),
             calls::takes_slot(path),
@@ -238,6 +242,7 @@ impl Admission {
         let answer_by = left.and_then(|left| since.checked_add(left));
         let end = End::of_call(kind, since, token_left);
         Ok(AdmittedCall {
+            name,
             kind,
             message_max,
             held,
@@ -259,7 +264,7 @@ impl AdmittedCall {
         self,
         inner: S,
         request: Request<Body>,
-        slots: Slots,
+        slots: &Slots,
         call: account::Call,
     ) -> Response<Body>
     where
@@ -275,7 +280,7 @@ impl AdmittedCall {
         mut self,
         inner: S,
         request: Request<Body>,
-        slots: Slots,
+        slots: &Slots,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -307,7 +312,7 @@ impl AdmittedCall {
         &mut self,
         mut inner: S,
         request: Request<Body>,
-        slots: Slots,
+        slots: &Slots,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,

@@ -34,7 +34,7 @@ pub(super) struct Arrival {
 /// A service with [`Arrival`] in front.
 #[derive(Clone)]
 pub(super) struct Arriving<S> {
-    arrival: Arrival,
+    arrival: Arc<Arrival>,
     inner: S,
 }
 
@@ -42,7 +42,7 @@ impl<S> Layer<S> for Arrival {
     type Service = Arriving<S>;
 
     fn layer(&self, inner: S) -> Arriving<S> {
-        Arriving { arrival: self.clone(), inner }
+        Arriving { arrival: Arc::new(self.clone()), inner }
     }
 }
 

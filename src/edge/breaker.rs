@@ -28,7 +28,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// The breakers of this process, by the process in front of which they stand. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Breakers {
-    known: Arc<Mutex<HashMap<String, Breaker>>>,
+    known: Arc<Mutex<HashMap<String, Arc<Breaker>>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -38,10 +38,9 @@ impl Default for Breakers {
     }
 }
 
-#[derive(Clone)]
 struct Breaker {
-    process: Arc<str>,
-    state: Arc<Mutex<State>>,
+    process: String,
+    state: Mutex<State>,
     clock: Arc<dyn Clock>,
 }
 
@@ -67,7 +66,7 @@ impl Open {
 /// A call that may be sent. Dropped without a result, it is as if it had not been sent: one that
 /// tried leaves its place to another.
 pub(super) struct Pass {
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     tries: bool,
     ended: bool,
 }
@@ -105,10 +104,10 @@ impl Breakers {
         Ok(Pass { breaker, tries, ended: false })
     }
 
-    fn of(&self, process: &str) -> Breaker {
+    fn of(&self, process: &str) -> Arc<Breaker> {
         let mut known = locked(&self.known);
         if let Some(breaker) = known.get(process) {
-            return breaker.clone();
+            return Arc::clone(breaker);
         }
         if known.len() >= PROCESSES_MAX {
             let now = Instant::now();
@@ -116,9 +115,9 @@ impl Breakers {
                 locked(&breaker.state).open.as_ref().is_some_and(|open| !open.is_forgotten(now))
             });
         }
-        let (clock, name) = (Arc::clone(&self.clock), Arc::from(process));
-        let breaker = Breaker { process: name, state: Arc::default(), clock };
-        known.insert(process.to_owned(), breaker.clone());
+        let (clock, name) = (Arc::clone(&self.clock), process.to_owned());
+        let breaker = Arc::new(Breaker { process: name, state: Mutex::default(), clock });
+        known.insert(process.to_owned(), Arc::clone(&breaker));
         breaker
     }
 
@@ -133,12 +132,12 @@ impl Breakers {
             .values()
             .filter_map(|breaker| {
                 let since = locked(&breaker.state).open.as_ref()?.since;
-                Some((since, Arc::clone(&breaker.process)))
+                Some((since, breaker.process.as_str()))
             })
             .collect();
-        open.sort();
+        open.sort_unstable();
         let since = open.first()?.0;
-        let names: Vec<&str> = open.iter().map(|(_, process)| &**process).collect();
+        let names: Vec<&str> = open.iter().map(|(_, process)| *process).collect();
         let text = format!("calls to {} fail; they are not sent for now", names.join(", "));
         Some(health::Reason { text, since })
     }
@@ -159,7 +158,7 @@ impl Pass {
         let closes = state.open.take().is_some();
         drop(state);
         if closes {
-            tracing::warn!(process = &*self.breaker.process, "calls to it are sent again");
+            tracing::warn!(process = self.breaker.process, "calls to it are sent again");
         }
     }
 
@@ -185,7 +184,7 @@ impl Pass {
         }
         drop(state);
         if opens {
-            tracing::warn!(process = &*self.breaker.process, "calls to it fail; none is sent");
+            tracing::warn!(process = self.breaker.process, "calls to it fail; none is sent");
         }
     }
 }

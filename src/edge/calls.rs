@@ -8,7 +8,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDes
 use shared_events::contract::Reason;
 use tonic::Status;
 
-use super::policy::Policy;
+use super::policy::{Policy, Whose};
 use super::refusal::refused;
 
 const KIB: usize = 1024;
@@ -138,9 +138,20 @@ impl Calls {
         self.methods.get(path)
     }
 
+    /// Whether the order of a path's call is to be looked up first.
+    pub(super) fn asks_whose(&self, path: &str) -> bool {
+        let policy = self.method(path).and_then(|method| method.policy.as_ref());
+        policy.is_some_and(|policy| policy.whose == Whose::OrderId)
+    }
+
     /// The name of a path's method, for people: never what a caller made up.
     pub(super) fn name(&self, path: &str) -> Arc<str> {
-        match self.method(path) {
+        self.name_of(self.method(path), path)
+    }
+
+    /// The same, where the method was looked up.
+    pub(super) fn name_of(&self, method: Option<&Method>, path: &str) -> Arc<str> {
+        match method {
             Some(method) => Arc::clone(&method.name),
             None => Arc::clone(if is_public(path) { &self.public } else { &self.nothing }),
         }

@@ -8,12 +8,10 @@ use async_trait::async_trait;
 use order_actor::domain::By;
 use tonic::Status;
 
+use super::forward::COMMANDS;
 use super::limit::RateLimits;
 use super::shares::Caller;
 use super::slots::Slots;
-
-/// The method whose limit counts commands of streams.
-const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
 
 /// Slots and limits for commands of streams.
 pub(crate) struct CommandSlots {
@@ -37,6 +35,7 @@ fn caller(by: &By) -> Caller {
 impl order_actor::grpc::Slots for CommandSlots {
     async fn slot(&self, by: &By, forwarded: bool) -> Result<Box<dyn Send + Sync>, Status> {
         let caller = caller(by);
+        // The limit of the stream's own method counts its commands.
         if !forwarded && let Some(counting) = self.limits.begin(&caller, COMMANDS, false)? {
             counting.settle().await?;
         }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use anyhow::Chain;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -38,7 +39,7 @@ const WAITED_MIN: Duration = Duration::from_millis(1);
 /// The path of calls to orders.
 const ORDERS: &str = "/ordinal.orders.v1.OrderService/";
 /// A stream of commands to many orders: each command is forwarded on its own.
-const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
+pub(super) const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
 
 /// Where calls are forwarded that are not answered here.
 #[derive(Clone, Default)]
@@ -117,14 +118,14 @@ impl<S> Layer<S> for Forwarding {
     type Service = Forwarder<S>;
 
     fn layer(&self, inner: S) -> Forwarder<S> {
-        Forwarder { forwarding: self.clone(), inner }
+        Forwarder { forwarding: Arc::new(self.clone()), inner }
     }
 }
 
 /// A service with [`Forwarding`] in front.
 #[derive(Clone)]
 pub struct Forwarder<S> {
-    forwarding: Forwarding,
+    forwarding: Arc<Forwarding>,
     inner: S,
 }
 
@@ -149,11 +150,12 @@ where
         if !request.headers().contains_key(FROM_ROLE_HEADER)
             && let Some((path, channel)) = self.forwarding.service(path)
         {
-            let breakers = self.forwarding.breakers.clone();
+            let forwarding = Arc::clone(&self.forwarding);
             // As it is called in flags: inventory.
             let process = path.trim_start_matches("/ordinal.").trim_end_matches('.');
             return Box::pin(async move {
-                Ok(forward((&breakers, process), channel, request, FROM_ROLE_HEADER).await)
+                let to = (&forwarding.breakers, process);
+                Ok(forward(to, channel, request, FROM_ROLE_HEADER).await)
             });
         }
         let of_orders =
@@ -164,15 +166,15 @@ where
         // The instance that was polled ready takes this call; its clone takes the next.
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
-        let forwarding = self.forwarding.clone();
-        Box::pin(async move { Ok(answer_or_forward(forwarding, inner, request).await) })
+        let forwarding = Arc::clone(&self.forwarding);
+        Box::pin(async move { Ok(answer_or_forward(&forwarding, inner, request).await) })
     }
 }
 
 /// Tries this process first, which answers its own orders and refuses invalid calls; forwards a
 /// call whose shard another node owns.
 async fn answer_or_forward<S>(
-    forwarding: Forwarding,
+    forwarding: &Forwarding,
     mut inner: S,
     request: Request<Body>,
 ) -> Response<Body>
@@ -237,7 +239,7 @@ async fn forward(
             answer
         }
         // The caller's own deadline, which says nothing of the process.
-        Err(error) if causes(&error).any(|it| it.is::<TimeoutExpired>()) => {
+        Err(error) if Chain::new(&error).any(|it| it.is::<TimeoutExpired>()) => {
             drop(pass);
             passed().into_http()
         }
@@ -260,10 +262,6 @@ async fn forward(
     }
 }
 
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
 /// Whether a connection failed, or there was none. Else it was one call only: its caller's message
 /// broke off, or the process has reset it.
 fn of_connection(error: &(dyn Error + 'static)) -> bool {
@@ -271,7 +269,7 @@ fn of_connection(error: &(dyn Error + 'static)) -> bool {
         // Without an answer to what keeps it alive, or with calls that waited for it.
         error.is_timeout() || error.is_closed() || error.is_canceled()
     };
-    causes(error).any(|it| {
+    Chain::new(error).any(|it| {
         it.is::<ConnectError>()
             || it.is::<std::io::Error>()
             || it.downcast_ref::<hyper::Error>().is_some_and(ended)

@@ -20,7 +20,6 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use super::calls::Calls;
 use super::forward::FROM_ROLE_HEADER;
-use super::policy::{Policy, Whose};
 use super::refusal::{refused, unavailable};
 use service_edge::Refused;
 
@@ -76,9 +75,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let of_customer = matches!(request.extensions().get(), Some(By::Customer(_)));
-        let asks = |policy: &Policy| policy.whose == Whose::OrderId;
-        let policy = self.calls.method(request.uri().path()).and_then(|it| it.policy.as_ref());
-        if !of_customer || !policy.is_some_and(asks) {
+        if !of_customer || !self.calls.asks_whose(request.uri().path()) {
             return Either::Left(self.inner.call(request));
         }
         // The instance that was polled ready takes this call; its clone takes the next.

@@ -15,6 +15,7 @@ use crate::wire::{Wire, reason, status, within};
 const GET: &str = "/ordinal.orders.v1.OrderService/GetOrder";
 const WATCH: &str = "/ordinal.orders.v1.OrderService/WatchOrders";
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
 /// The lines about calls, once there are so many.
 async fn lines(log: &Path, count: usize) -> Vec<Value> {
@@ -53,7 +54,7 @@ async fn refusals_are_counted_and_logged_without_tokens_or_callers() {
     let made = &refused.headers["traceparent"];
     assert!(made.starts_with(&format!("00-{trace}-")) && made.len() == 55, "{made}");
     let sent = http.call(&missing, &[anna[0], ("traceparent", TRACE)]).await;
-    assert_eq!(sent.json()["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(sent.json()["trace_id"], TRACE_ID);
     assert_eq!(sent.headers.get("traceparent"), None);
     // A8: a token in an address.
     let marker = "MARKER-0123456789-OF-A-TOKEN";
@@ -99,7 +100,7 @@ async fn refusals_are_counted_and_logged_without_tokens_or_callers() {
         assert_eq!(*told, (&json!(method), &json!(status), http, &json!(role)), "{lines:#?}");
     }
     assert_eq!(lines[0]["trace_id"], trace.as_str());
-    assert_eq!(lines[1]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(lines[1]["trace_id"], TRACE_ID);
     // His lines are found without knowing who he is.
     let hash = lines[0]["caller"].as_str().unwrap();
     assert!(hash.len() == 16 && lines[6]["caller"] == hash, "{lines:#?}");
@@ -119,6 +120,44 @@ async fn refusals_are_counted_and_logged_without_tokens_or_callers() {
     assert_eq!(count(method, "RATE_LIMITED"), "1");
     assert_eq!(count("none", "INVALID_FIELD"), "1");
     assert_eq!(refused.len(), 5, "{refused:#?}");
+}
+
+/// Whoever refuses a request, before it is a call or later, names its trace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_becomes_no_call_is_refused_with_its_trace() {
+    let shop = Limited::started(&[], &[], None);
+    let mut http = shop.http().await;
+    let evil = ("origin", "http://evil.example");
+    let upper = TRACE.to_ascii_uppercase();
+    for (line, headers, code) in [
+        ("GET /v1/nowhere", &[][..], "ROUTE_NOT_FOUND"),
+        ("DELETE /v1/health", &[], "METHOD_NOT_ALLOWED"),
+        ("GET /v1/orders", &[evil], "ORIGIN_NOT_ALLOWED"),
+        ("GET /v1/live", &[], "NOT_ACCEPTABLE"),
+        ("GET /v1/live", &[evil], "ORIGIN_NOT_ALLOWED"),
+    ] {
+        let sent = http.call(line, &[headers, &[("traceparent", TRACE)]].concat()).await;
+        assert_eq!((sent.code().as_str(), &sent.json()["trace_id"]), (code, &json!(TRACE_ID)));
+        assert_eq!(sent.headers.get("traceparent"), None, "{line}");
+        // What is no trace, and none, get one of ours.
+        for more in [&[("traceparent", upper.as_str())][..], &[]] {
+            let answer = http.call(line, &[headers, more].concat()).await;
+            let problem = answer.json();
+            let made = problem["trace_id"].as_str().unwrap_or_else(|| panic!("{answer:?}"));
+            let named = format!("00-{made}-");
+            assert!(answer.headers["traceparent"].starts_with(&named), "{line}: {answer:?}");
+            assert!(!made.eq_ignore_ascii_case(TRACE_ID), "{line}: {more:?}");
+        }
+    }
+    // gRPC that a proxy has passed on from a page.
+    let wire = Wire::open(&shop.engine.address).await;
+    let call = wire.begin_with(GET, None, &[evil, ("traceparent", TRACE)]).await;
+    let answer = within(10, call.answer).await.unwrap();
+    assert_eq!(answer.status(), 403);
+    let said = within(10, answer.into_body().data()).await.unwrap().unwrap();
+    let problem: Value = serde_json::from_slice(&said).unwrap();
+    let told = (&problem["code"], &problem["trace_id"]);
+    assert_eq!(told, (&json!("ORIGIN_NOT_ALLOWED"), &json!(TRACE_ID)));
 }
 
 /// G9.

@@ -1,7 +1,7 @@
 //! An authority of one test, and the certificates that it issues.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::string::Ia5String;
@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::support::write_private;
 
 /// A certificate and its key, as PEM.
 pub struct Pair {
@@ -71,8 +73,8 @@ impl Authority {
     /// Writes a pair into its directory; where `NAME.pem` and `NAME.key` are.
     pub fn write(&self, name: &str, pair: &Pair) -> (String, String) {
         let at = |end: &str| self.folder.path().join(format!("{name}.{end}"));
-        write(&at("pem"), &pair.cert);
-        write(&at("key"), &pair.key);
+        write_private(&at("pem"), &pair.cert);
+        write_private(&at("key"), &pair.key);
         (at("pem").display().to_string(), at("key").display().to_string())
     }
 
@@ -113,11 +115,4 @@ impl Authority {
         let socket = TcpStream::connect(address).await.unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
     }
-}
-
-/// Writes a file that only its owner reads.
-fn write(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::health::{ends_at_once, logged};
 use crate::http::{Answer, Http};
 use crate::overload::{customer, order, token};
+use crate::socket::Socket;
 use crate::support::{Engine, PATIENCE, RedisServer};
 use crate::wire::{Wire, read_all, reason, send_all, status, within};
 
@@ -265,6 +266,23 @@ async fn only_proxies_that_are_named_say_who_calls() {
     for _ in 0..9 {
         assert_eq!(http.call("GET /livez", &[]).await.status, 200);
     }
+}
+
+/// A socket is its caller's, too: its watches are counted for whom its proxy has named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_behind_a_proxy_are_counted_by_the_address_that_it_says() {
+    let flags = ["--rate-limit", "NOBODY=1:1", "--trusted-proxies", "127.0.0.0/8"];
+    let behind = Limited::start(&[], &flags);
+    let asked = async |from: &str| {
+        let headers = [("x-forwarded-for", from)];
+        let mut socket = Socket::open(&behind.engine.address, &headers).await;
+        socket.watch("a", None).await;
+        let mut refused = socket.news().await;
+        refused["problem"]["code"].take()
+    };
+    let (first, second) = ("203.0.113.1", "203.0.113.2");
+    let answers = [asked(first).await, asked(second).await, asked(first).await];
+    assert_eq!(answers, ["UNAUTHENTICATED", "UNAUTHENTICATED", "RATE_LIMITED"]);
 }
 
 /// The keys of customers' limits.

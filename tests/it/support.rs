@@ -136,6 +136,13 @@ impl Engine {
     }
 }
 
+/// Writes a file that only its owner reads.
+pub fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// The arguments that place an order of these lines.
 pub fn placing<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let mut arguments = vec![

@@ -20,7 +20,7 @@ use crate::certificates::{Authority, Pair};
 use crate::health::ends_at_once;
 use crate::http::Http;
 use crate::nodes::{LEASE, databases};
-use crate::support::{Engine, ordinal, placing};
+use crate::support::{Engine, ordinal, placing, write_private};
 
 const TOKEN: &str = "services-have-this-token-of-32-characters";
 const CUSTOMERS: [&str; 2] =
@@ -28,7 +28,6 @@ const CUSTOMERS: [&str; 2] =
 
 /// A file of callers by certificates, and a token of a service.
 fn callers(folder: &Path) -> String {
-    use std::os::unix::fs::PermissionsExt as _;
     let mut text =
         format!("[[tokens]]\ntoken = \"{TOKEN}\"\nrole = \"SERVICE\"\nsubject = \"by-token\"\n");
     for (san, role, subject, more) in [
@@ -43,8 +42,7 @@ fn callers(folder: &Path) -> String {
         ));
     }
     let path = folder.join("callers.toml");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write_private(&path, &text);
     path.display().to_string()
 }
 
@@ -337,7 +335,6 @@ async fn a_forwarded_call_is_still_its_callers() {
     assert!(of("a") && of("b"), "{shards}");
     assert!(b.stop().success() && a.stop().success());
     tokio::task::spawn_blocking(move || {
-        let [database] = [database];
         runtime.block_on(database.drop());
     })
     .await

@@ -20,20 +20,18 @@ use uuid::Uuid;
 use crate::certificates::{Authority, Pair};
 use crate::health::{ends_at_once, logged};
 use crate::nodes::{LEASE, databases, verified};
-use crate::support::{Engine, PATIENCE, free_port, ordinal, placing};
+use crate::support::{Engine, PATIENCE, free_port, ordinal, placing, write_private};
 
 pub const OPS: &str = "operators-have-this-token-of-32-characters";
 pub const PEER: &str = "processes-have-this-token-of-32-characters";
 
 /// A token file with an operator and a service.
 fn tokens(folder: &Path) -> String {
-    use std::os::unix::fs::PermissionsExt as _;
     let path = folder.join("tokens.toml");
     let line = |token: &str, role: &str| {
         format!("[[tokens]]\ntoken = \"{token}\"\nrole = \"{role}\"\nsubject = \"x\"\n")
     };
-    fs::write(&path, line(OPS, "OPS") + &line(PEER, "SERVICE")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write_private(&path, &(line(OPS, "OPS") + &line(PEER, "SERVICE")));
     path.display().to_string()
 }
 
@@ -122,7 +120,6 @@ fn roles_and_nodes_reach_each_other_by_tls() {
         assert!(engine.stop().success());
     }
     verified(&ordinal(&["--json", "verify", "--database-url", &url]));
-    let [database] = [database];
     runtime.block_on(database.drop());
 }
 
@@ -220,7 +217,45 @@ fn a_node_forwards_to_nobody_with_another_name_than_the_row_says() {
     for engine in [b, a] {
         engine.kill();
     }
-    let [database] = [database];
+    runtime.block_on(database.drop());
+}
+
+#[test]
+fn the_authority_of_other_processes_is_read_anew() {
+    let (runtime, [database]) = databases();
+    // The file has a stranger's certificate first.
+    let (authority, known) = (Authority::new(), Authority::new());
+    let folder = TempDir::new().unwrap();
+    let files = authority.write("server", &authority.issue(&["127.0.0.1"]));
+    let (tokens, url) = (tokens(folder.path()), database.url());
+    let listen = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let [orders_at, stock_at] = listen.each_ref().map(|address| format!("https://{address}"));
+    let nowhere = format!("https://127.0.0.1:{}", free_port());
+    let common = Common::new(&url, &tokens, &known, &files);
+    let flags = ["--role", "orders", "--listen", &listen[0], "--inventory-at", &stock_at];
+    let orders =
+        Engine::start_with(&common.and(&[&flags[..], &["--notifications-at", &nowhere]].concat()));
+    let common = Common::new(&url, &tokens, &authority, &files);
+    let flags = ["--role", "inventory", "--listen", &listen[1], "--orders-at", &orders_at];
+    let stock = Engine::start_with(&common.and(&flags));
+    // The other process answers it.
+    let call = || {
+        let flags = ["--ca", authority.ca(), "--token", OPS, "stock", "set", "MUG", "1"];
+        let output = orders.run(&flags);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(error) }
+    };
+    let error = call().expect_err("a stranger's authority is believed");
+    assert!(error.contains("OUTCOME_UNKNOWN"), "{error}");
+    fs::copy(&authority.ca, &known.ca).unwrap();
+    orders.signal("-HUP");
+    let patience = Instant::now() + PATIENCE;
+    while let Err(error) = call() {
+        assert!(Instant::now() < patience, "{error}");
+    }
+    for engine in [stock, orders] {
+        assert!(engine.stop().success());
+    }
     runtime.block_on(database.drop());
 }
 
@@ -241,6 +276,5 @@ fn addresses_of_a_service_are_all_https_or_none() {
     let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", both];
     let error = ends_at_once(&flags, 1);
     assert!(error.contains("are all https:// or all http://"), "{error}");
-    let [database] = [database];
     runtime.block_on(database.drop());
 }

@@ -14,7 +14,6 @@ use crate::live;
 use crate::problem::{Problem, page};
 use crate::rest::connect::Encoding;
 use crate::rest::{self, Matched, Routes, Spelling};
-use crate::trace::TraceId;
 
 /// Names the caller of a request by its headers, in a text that is different for each caller; none
 /// if they name nobody.
@@ -103,7 +102,7 @@ where
             if guard::is_of_page(request.headers())
                 && let Err(problem) = guard::check_page(&self.web.hosts, &request)
             {
-                return at_once(problem.of(request.uri().path()).into_response());
+                return at_once(problem.of_request(&request).into_response());
             }
             return Either::Left(self.inner.call(request));
         }
@@ -147,11 +146,7 @@ where
                 let answer = self.inner.call(inner);
                 Box::pin(async move { Ok(call.answer(answer).await) })
             }
-            Err(problem) => {
-                let made: Option<&TraceId> = request.extensions().get();
-                let problem = problem.traced(made.map(ToString::to_string));
-                at_once(problem.of(request.uri().path()).into_response())
-            }
+            Err(problem) => at_once(problem.of_request(&request).into_response()),
         }
     }
 }

@@ -1,4 +1,4 @@
-use shared_events::contract::CustomerId;
+use shared_events::contract::{CustomerId, trace_id};
 use tonic::{Request, Status};
 
 use super::parse::Violations;
@@ -46,17 +46,7 @@ pub(super) fn forwarded<T>(request: &Request<T>) -> bool {
 /// The W3C trace context of a call. A malformed one is ignored, as W3C requires.
 fn traceparent<T>(request: &Request<T>) -> Option<String> {
     let text = request.metadata().get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, len: usize| {
-        part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let sound = match parts.as_slice() {
-        [version, trace, span, flags] => {
-            hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2)
-        }
-        _ => false,
-    };
-    sound.then(|| text.to_owned())
+    trace_id(text).map(|_| text.to_owned())
 }
 
 /// The customer filter of a list or stream: customers see only their own orders.

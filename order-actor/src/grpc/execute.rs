@@ -311,7 +311,8 @@ impl StreamContext {
 }
 
 /// Whether a node reports that it refused a command before it started. A broken stream may have
-/// the same code; then the outcome is unknown.
+/// the same code; then the outcome is unknown. The stream of a forwarded command does not end with
+/// its caller's token: one that has expired was refused at admission.
 fn was_not_started(status: &Status) -> bool {
     matches!(
         service_edge::reason_of(status),
@@ -319,6 +320,7 @@ fn was_not_started(status: &Status) -> bool {
             Reason::Overloaded
                 | Reason::RateLimited
                 | Reason::Unauthenticated
+                | Reason::TokenExpired
                 | Reason::KeysUnavailable
         )
     )
@@ -358,8 +360,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_overloaded_status_means_that_a_command_was_not_started() {
+    fn only_a_refusal_at_admission_means_that_a_command_was_not_started() {
         assert!(was_not_started(&status::refused(&Refusal::Overloaded)));
+        let refused = |reason| service_edge::Refused::new(reason).say("x");
+        assert!(was_not_started(&refused(Reason::TokenExpired)));
+        assert!(was_not_started(&refused(Reason::Unauthenticated)));
+        assert!(!was_not_started(&refused(Reason::OutcomeUnknown)));
+        assert!(!was_not_started(&refused(Reason::DeadlineExceeded)));
+        assert!(!was_not_started(&Status::unauthenticated("of nobody here")));
         // As tonic makes it of a stream that h2 ends with ENHANCE_YOUR_CALM.
         assert!(!was_not_started(&Status::resource_exhausted("h2 protocol error")));
         assert!(!was_not_started(&service_edge::Refused::reader_too_slow()));

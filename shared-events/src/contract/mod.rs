@@ -23,6 +23,7 @@ mod reason; // why a call is refused, with status, meaning and remedy
 mod sku; // stock keeping units
 mod text; // which characters a text may hold
 mod timestamp; // instants, in UTC microseconds
+mod trace; // how a trace is named
 
 pub use body::FactBody;
 pub use contact::{Contact, ContactError, Email, Locale};
@@ -50,3 +51,4 @@ pub use reason::{Reason, StatusCode};
 pub use sku::{ParseSkuError, Sku};
 pub use text::{REASON_MAX, TextError, TextRule, is_hidden};
 pub use timestamp::{ParseTimestampError, Timestamp};
+pub use trace::trace_id;

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use order_actor::domain::Role;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::AccessLog;
@@ -18,6 +17,8 @@ const WAITING_MAX: usize = 8_192;
 /// Lines of refusals in each [`WINDOW`]: a flood of them is no flood of the log.
 const REFUSALS_MAX: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(1);
+/// Digits of a caller's hash.
+const SHOWN_DIGITS: usize = 16;
 
 /// What became of a call.
 pub(super) struct Line {
@@ -97,9 +98,10 @@ fn write_all(receiver: &Receiver<(Line, u64)>) {
 
 /// The role of a caller, and a hash by which his lines are found without saying who he is.
 fn shown(caller: &Caller) -> (&'static str, Option<String>) {
-    let Caller::Known(role, subject) = caller else { return ("", None) };
-    let hash = Sha256::digest(subject.as_bytes());
-    (Role::code(*role), hash.get(..8).map(hex::encode))
+    let Caller::Known(role, _) = caller else { return ("", None) };
+    let mut hash = caller.hash();
+    hash.truncate(SHOWN_DIGITS);
+    (Role::code(*role), Some(hash))
 }
 
 #[cfg(test)]

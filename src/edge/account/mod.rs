@@ -14,8 +14,8 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use shared_events::chance::Chance;
 use shared_events::contract::Reason;
 use tokio::time::Instant;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use web_edge::TraceId;
 
 pub(super) use layer::HttpCalls;
@@ -26,9 +26,6 @@ use lines::{Line, Lines};
 
 /// Names the trace of a call (W3C).
 const TRACEPARENT: &str = "traceparent";
-/// Methods and reasons that are counted apart; more are counted as another method's.
-const COUNTED_MAX: usize = 2_048;
-const OTHERS: &str = "other";
 
 /// Which calls have a line in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +63,7 @@ struct Inner {
     refused: Mutex<Counts>,
 }
 
-/// By method and reason.
+/// By method and reason: both are names of ours, of which there are only so many.
 type Counts = HashMap<Arc<str>, HashMap<&'static str, u64>>;
 
 /// Calls of a method that were refused for a reason.
@@ -107,13 +104,7 @@ impl Accounts {
 
     fn count(&self, method: &Arc<str>, reason: &'static str) {
         let mut counts = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(method).and_then(|of| of.get_mut(reason)) {
-            *count += 1;
-            return;
-        }
-        let full = counts.values().map(HashMap::len).sum::<usize>() >= COUNTED_MAX;
-        let method = if full { Arc::from(OTHERS) } else { Arc::clone(method) };
-        *counts.entry(method).or_default().entry(reason).or_default() += 1;
+        *counts.entry(Arc::clone(method)).or_default().entry(reason).or_default() += 1;
     }
 
     /// Begins to watch a call of gRPC, or one that a call by HTTP became.
@@ -162,7 +153,7 @@ impl Trace {
 
     fn id(&self) -> Option<String> {
         match self {
-            Self::Sent(sent) => web_edge::trace_id(sent),
+            Self::Sent(sent) => web_edge::trace_id(sent).map(str::to_owned),
             Self::Own(own) => own.map(|own| own.to_string()),
         }
     }
@@ -289,11 +280,7 @@ impl Drop for Call {
 
 /// Why a call was refused, if these headers or trailers say that it was.
 fn reason_of(headers: &HeaderMap) -> Option<&'static str> {
-    let code = headers.get(Status::GRPC_STATUS)?;
-    if code.as_bytes() == b"0" {
-        return None;
-    }
+    headers.get(Status::GRPC_STATUS).filter(|code| code.as_bytes() != b"0")?;
     let status = Status::from_header_map(headers)?;
-    let reason = service_edge::reason_of(&status).map(Reason::code);
-    reason.or_else(|| (status.code() != Code::Ok).then_some(Reason::Internal.code()))
+    Some(service_edge::reason_of(&status).unwrap_or(Reason::Internal).code())
 }

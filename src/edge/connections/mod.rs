@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::Either;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming as Receiving;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -321,7 +321,10 @@ async fn run<S>(
         let mut request = request.map(Body::new);
         let call = plain::Plain::begin(&from, &mut request);
         request.extensions_mut().insert(Arc::clone(&from));
-        request.extensions_mut().insert(socket.clone());
+        // No other version of HTTP can become a WebSocket.
+        if request.version() == Version::HTTP_11 {
+            request.extensions_mut().insert(socket.clone());
+        }
         // Called here and now, so that a refusal is known before the call is spawned. Our services
         // are always ready; this is asserted each time.
         let mut service = service.clone();

@@ -14,7 +14,6 @@ use futures::future::{BoxFuture, FutureExt as _};
 use http::HeaderMap;
 use order_actor::clock::Clock;
 use service_edge::Refused;
-use sha2::{Digest as _, Sha256};
 use shared_events::contract::{Reason, Timestamp};
 use shared_events::stream::redis::{Ask, RateLimit, Redis, Taken};
 use tokio::sync::Notify;
@@ -285,17 +284,10 @@ fn refused(quota: &Quota, rate: Rate, taken: Taken) -> Status {
     status
 }
 
-/// Names a caller's count. A hash: neither customers nor addresses stand in Redis as they are. It
-/// has no key: who guesses a name or an address can tell whether it is the one.
+/// Names a caller's count. Neither customers nor addresses stand in Redis as they are.
 fn key(quota: &Quota, caller: &Caller, forwarded: bool) -> Key {
-    let mut hash = Sha256::new();
-    match caller {
-        Caller::Known(_, subject) => hash.update(subject.as_bytes()),
-        Caller::Unauthenticated(address) => hash.update(address.to_string()),
-    }
-    let hash = hash.finalize();
-    let short = hash.get(..16).map(hex::encode).unwrap_or_default();
+    let hash = caller.hash();
     let kind = if forwarded { "forwarded-" } else { "" };
     let known = matches!(caller, Caller::Known(..));
-    Key { name: format!("{kind}{}:{short}", quota.name), known }
+    Key { name: format!("{kind}{}:{hash}", quota.name), known }
 }

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use order_actor::domain::{By, Role};
+use sha2::{Digest as _, Sha256};
 
 use super::calls::Kind;
 
@@ -83,6 +84,16 @@ impl Caller {
             Some(by) => Self::Known(by.role(), Arc::from(by.subject().as_ref())),
             None => Self::Unauthenticated(network(address)),
         }
+    }
+
+    /// Stands for its name or address where those are not to be read, in 32 digits. It has no key:
+    /// who guesses a name or an address can tell whether it is the one.
+    pub(super) fn hash(&self) -> String {
+        let hash = match self {
+            Self::Known(_, subject) => Sha256::digest(subject.as_bytes()),
+            Self::Unauthenticated(address) => Sha256::digest(address.to_string()),
+        };
+        hash.get(..16).map(hex::encode).unwrap_or_default()
     }
 
     /// Whether a part of the total is reserved for such callers.

@@ -140,8 +140,7 @@ impl NotConnected {
     /// The one among the causes of an error.
     #[must_use]
     pub fn within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
-        let mut causes = std::iter::successors(Some(error), |error| error.source());
-        causes.find_map(|cause| cause.downcast_ref())
+        anyhow::Chain::new(error).find_map(|cause| cause.downcast_ref())
     }
 }
 

@@ -116,7 +116,10 @@ fn made(
     if let Some(why) = validity.invalid_at(clock.now()) {
         // An earlier one, which counts, is better than it.
         anyhow::ensure!(when == When::Start, "{why}");
-        tracing::warn!("--tls-cert: {why}; callers will not accept it");
+        // One that has ended is reported as one that ends later is.
+        if validity.nearness(clock.now()) != Nearness::Over {
+            tracing::warn!("--tls-cert: {why}; callers will not accept it");
+        }
     }
     Ok(Made { config: Arc::new(config(key, clients, clock)?), certificate, validity })
 }
@@ -244,7 +247,10 @@ impl Inner {
         match nearness {
             Nearness::Far => {}
             Nearness::Soon => tracing::warn!("--tls-cert ends at {}", validity.ends()),
-            Nearness::Over => tracing::warn!("--tls-cert has ended at {}", validity.ends()),
+            Nearness::Over => tracing::warn!(
+                "--tls-cert: the certificate has expired at {}; callers will not accept it",
+                validity.ends()
+            ),
         }
     }
 }

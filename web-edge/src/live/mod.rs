@@ -7,7 +7,7 @@ mod session; // the socket from its first message to its last
 mod watches; // the watches of a socket
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -27,13 +27,13 @@ use crate::front::Web;
 use crate::guard;
 use crate::problem::Problem;
 use crate::rest::{self, Spelling};
+use crate::trace::TRACEPARENT;
 
 use session::Terms;
 
 /// Where sockets are opened.
 pub(crate) const PATH: &str = "/v1/live";
-/// The trace of the caller (W3C Trace Context), which each watch has, too.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// More of the caller's trace, which each watch has, too.
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The one subprotocol; a client may name none.
 const PROTOCOL: &str = "ordinal.live.v1";
@@ -43,32 +43,51 @@ const PROTOCOL: &str = "ordinal.live.v1";
 /// is drained as one.
 #[derive(Clone)]
 pub struct Socket {
+    connection: Arc<OfConnection>,
+    /// What the request adds that opens the socket.
+    known: Extensions,
+}
+
+/// What all requests of a connection share.
+struct OfConnection {
     of_calls: Extensions,
     age: Duration,
     stop: CancellationToken,
-    session: Arc<Mutex<Option<BoxFuture<'static, ()>>>>,
+    session: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 impl Socket {
     /// Of a connection whose calls have these extensions. A session ends after `age`, and at `stop`.
     #[must_use]
     pub fn new(of_calls: Extensions, age: Duration, stop: CancellationToken) -> Self {
-        Self { of_calls, age, stop, session: Arc::default() }
+        let connection = OfConnection { of_calls, age, stop, session: Mutex::default() };
+        Self { connection: Arc::new(connection), known: Extensions::new() }
     }
 
     /// What the calls of this socket know as well, of the request that opens it.
     pub fn with<T: Clone + Send + Sync + 'static>(&mut self, known: T) {
-        self.of_calls.insert(known);
+        self.known.insert(known);
     }
 
     /// What is to be run after HTTP has ended; none if the connection is no WebSocket.
     #[must_use]
     pub fn session(&self) -> Option<BoxFuture<'static, ()>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.slot().take()
     }
 
     fn keep(&self, session: BoxFuture<'static, ()>) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        *self.slot() = Some(session);
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<BoxFuture<'static, ()>>> {
+        self.connection.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What each call of this socket knows.
+    fn of_calls(&self) -> Extensions {
+        let mut all = self.connection.of_calls.clone();
+        all.extend(self.known.clone());
+        all
     }
 }
 
@@ -86,7 +105,7 @@ where
     let accepted = guard::check(&web.hosts, &request).and_then(|()| check(&request));
     let (accept, socket) = match accepted {
         Ok(accepted) => accepted,
-        Err(problem) => return problem.of(PATH).into_response(),
+        Err(problem) => return problem.of_request(&request).into_response(),
     };
     let mut callers = HeaderMap::new();
     for name in [AUTHORIZATION, TRACEPARENT, TRACESTATE].iter().chain(&web.passed_headers) {
@@ -97,7 +116,8 @@ where
     let protocol = request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL);
     let upgraded = hyper::upgrade::on(&mut request);
     let watch = watching(web, inner, &socket);
-    let terms = Terms { headers: callers, watch, age: socket.age, stop: socket.stop.clone() };
+    let OfConnection { age, stop, .. } = &*socket.connection;
+    let terms = Terms { headers: callers, watch, age: *age, stop: stop.clone() };
     socket.keep(Box::pin(async move {
         match upgraded.await {
             Ok(upgraded) => session::run(TokioIo::new(upgraded), terms).await,
@@ -125,7 +145,7 @@ where
 {
     // Behind a lock, so that the stack need not be shared between threads.
     let inner = Mutex::new(inner.clone());
-    let (web, extensions) = (Arc::clone(web), socket.of_calls.clone());
+    let (web, extensions) = (Arc::clone(web), socket.of_calls());
     Arc::new(move |uri, headers| {
         let request = Request::get(uri).version(Version::HTTP_11).body(Body::empty());
         let asked = request.map_err(|_| Problem::field("after", "too long")).and_then(|mut it| {

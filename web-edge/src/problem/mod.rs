@@ -7,12 +7,14 @@ pub(crate) mod page; // the page about a reason
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 use shared_events::contract::Reason;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+
+use crate::trace::trace_of;
 
 pub use http_status::statuses_of;
 pub(crate) use http_status::{of_code, of_reason};
@@ -125,6 +127,12 @@ impl Problem {
     pub(crate) fn of(mut self, path: &str) -> Self {
         path.clone_into(&mut self.said.instance);
         self
+    }
+
+    /// Of a request that no call became, with its trace.
+    pub(crate) fn of_request<B>(self, request: &Request<B>) -> Self {
+        let trace_id = trace_of(request.headers(), request.extensions());
+        self.of(request.uri().path()).traced(trace_id)
     }
 
     /// Of a call with this trace.

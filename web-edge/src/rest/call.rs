@@ -18,9 +18,8 @@ use super::stream::Form;
 use super::{answer, connect, lines, query, stream};
 use crate::front::Web;
 use crate::problem::Problem;
-use crate::trace::{TraceId, trace_id};
+use crate::trace::{TRACEPARENT, trace_of};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// What a caller is told of its limit (draft-ietf-httpapi-ratelimit-headers).
 const SAID_OF_LIMITS: [HeaderName; 2] =
@@ -122,7 +121,7 @@ pub(crate) fn translate(
         head_only: matched.head_only,
         form: Form::asked_for(parts.headers.get(ACCEPT)).unwrap_or_default(),
         path: parts.uri.path().to_owned(),
-        trace_id: trace_of(&parts),
+        trace_id: trace_of(&parts.headers, &parts.extensions),
         route: Arc::clone(&route),
     };
     let mut headers = passed(&parts.headers, &web.passed_headers);
@@ -171,12 +170,6 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
     let mut wishes = prefer.flat_map(|value| value.split(','));
     let seconds: u64 = wishes.find_map(|wish| wish.trim().strip_prefix("wait=")?.parse().ok())?;
     Some(Duration::from_secs(seconds.min(WAIT_MAX)))
-}
-
-/// The trace of a call: the caller's own, or one that was made for it.
-fn trace_of(parts: &http::request::Parts) -> Option<String> {
-    let sent = parts.headers.get(TRACEPARENT).and_then(trace_id);
-    sent.or_else(|| Some(parts.extensions.get::<TraceId>()?.to_string()))
 }
 
 impl Call {
