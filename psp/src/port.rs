@@ -1,0 +1,245 @@
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use shared_events::contract::{Money, Timestamp};
+use uuid::Uuid;
+
+/// The idempotency key of a call: an operation and how often its request was repaired. A provider
+/// carries a key out once, and repeats its answer while it remembers the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallKey {
+    /// The operation that calls.
+    pub operation: Uuid,
+    /// 0 at first; one more each time that a refused request was mended.
+    pub generation: u32,
+}
+
+impl fmt::Display for CallKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.operation, self.generation)
+    }
+}
+
+/// Our own reference, by which a provider can be asked what became of a call: the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OurReference(pub Uuid);
+
+/// The provider's name of what it did: 1 to 100 printable ASCII characters without spaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PspReference(String);
+
+/// What stands for a card or an account at the provider: 1 to 200 printable ASCII characters
+/// without spaces. It is a secret: neither `Debug` nor anything else shows it, but [`Token::expose`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+/// A reference or token that is empty, too long, or not printable ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("1 to {0} printable ASCII characters without spaces")]
+pub struct NotAReference(pub usize);
+
+fn printable(text: &str, max: usize) -> Result<String, NotAReference> {
+    let fits = (1..=max).contains(&text.len());
+    if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err(NotAReference(max))
+    }
+}
+
+impl PspReference {
+    /// The most characters.
+    pub const CHARS_MAX: usize = 100;
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PspReference {
+    type Err = NotAReference;
+
+    fn from_str(text: &str) -> Result<Self, NotAReference> {
+        printable(text, Self::CHARS_MAX).map(Self)
+    }
+}
+
+impl fmt::Display for PspReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Token {
+    /// The most characters.
+    pub const CHARS_MAX: usize = 200;
+
+    /// The secret itself: for the provider, and for the table that keeps it while it is needed.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Token {
+    type Err = NotAReference;
+
+    fn from_str(text: &str) -> Result<Self, NotAReference> {
+        printable(text, Self::CHARS_MAX).map(Self)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Reserves money of a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorize {
+    /// Of the call.
+    pub key: CallKey,
+    /// How much.
+    pub amount: Money,
+    /// Who pays.
+    pub token: Token,
+    /// Until when the customer may act, where the provider asks them to.
+    pub action_until: Timestamp,
+}
+
+/// Takes reserved money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// Of the call.
+    pub key: CallKey,
+    /// Of the authorisation.
+    pub authorization: PspReference,
+    /// How much.
+    pub amount: Money,
+    /// Whether the rest of the authorisation stays for later captures.
+    pub more_follows: bool,
+}
+
+/// Gives back what is reserved and not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Void {
+    /// Of the call.
+    pub key: CallKey,
+    /// Of the authorisation.
+    pub authorization: PspReference,
+}
+
+/// Pays back what was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refund {
+    /// Of the call.
+    pub key: CallKey,
+    /// Of the capture.
+    pub capture: PspReference,
+    /// How much.
+    pub amount: Money,
+}
+
+/// How a provider answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The money moved.
+    Done {
+        /// The provider's name of it.
+        reference: PspReference,
+        /// How much, which for an authorisation may be less than asked for.
+        amount: Money,
+        /// For an authorisation: until when it stands.
+        valid_until: Option<Timestamp>,
+    },
+    /// The provider works on it.
+    Pending {
+        /// The provider's name of it.
+        reference: PspReference,
+    },
+    /// The customer must act first, for example at their bank.
+    ActionRequired {
+        /// The provider's name of it.
+        reference: PspReference,
+        /// Where the customer acts. Secret: it is deleted when the attempt ends.
+        url: String,
+    },
+    /// A definite no from the issuer.
+    Declined {
+        /// Why, in lower case with `_`, such as `insufficient_funds`.
+        code: String,
+    },
+    /// The provider refused the request itself. Nothing happened.
+    Refused {
+        /// Why, in lower case with `_`.
+        code: String,
+        /// Whether another try of the same request may be accepted later.
+        repairable: bool,
+    },
+    /// Nobody knows whether it happened: a time-out, a cut connection, a fault of the provider.
+    Unknown {
+        /// What was seen, without secrets.
+        why: String,
+    },
+}
+
+/// What a provider knows under our reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The newest answer to that operation.
+    Known(Answer),
+    /// Nothing. Shortly after a call this proves nothing ([`Capabilities::grace_seconds`]).
+    Nothing,
+    /// The provider could not be asked.
+    Unknown {
+        /// What was seen, without secrets.
+        why: String,
+    },
+}
+
+/// What a provider can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether one authorisation may be captured in several parts.
+    pub multi_capture: bool,
+    /// Whether part of a capture may be refunded.
+    pub partial_refund: bool,
+    /// Whether a capture with `more_follows: false` releases the rest at once.
+    pub release_remainder: bool,
+    /// For how long an authorisation stands, in seconds, where the answer does not say.
+    pub authorization_seconds: u32,
+    /// For how long a key is remembered, in seconds.
+    pub key_seconds: u32,
+    /// How long after a call "not found" may still be wrong, in seconds.
+    pub grace_seconds: u32,
+}
+
+/// A payment service provider. No call panics or waits without a bound: what is not known is
+/// [`Answer::Unknown`].
+#[async_trait]
+pub trait Psp: Send + Sync {
+    /// Its name in settings, accounts and facts: 1 to 30 lower-case letters, digits and `_`.
+    fn name(&self) -> &str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Reserves money.
+    async fn authorize(&self, call: Authorize) -> Answer;
+
+    /// Takes reserved money.
+    async fn capture(&self, call: Capture) -> Answer;
+
+    /// Gives reserved money back.
+    async fn void(&self, call: Void) -> Answer;
+
+    /// Pays taken money back.
+    async fn refund(&self, call: Refund) -> Answer;
+
+    /// What became of an operation of ours.
+    async fn fetch(&self, of: OurReference) -> Found;
+}
