@@ -99,6 +99,11 @@ impl Access {
         Self::Development
     }
 
+    /// Whether callers need no token.
+    pub(crate) const fn is_development(&self) -> bool {
+        matches!(self, Self::Development)
+    }
+
     /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role`
     /// (`CUSTOMER`, `SERVICE` or `OPS`) and `subject` (a customer id or a name), and of `[[hashes]]`
     /// with `sha256` (64 hexadecimal digits) instead of the token. A `SERVICE` may have `scopes`.

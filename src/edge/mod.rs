@@ -92,6 +92,8 @@ pub struct Services {
     pub names: Vec<&'static str>,
     /// All methods, answered here or elsewhere.
     pub calls: Arc<Calls>,
+    /// Whether everybody may read the descriptors of all methods.
+    pub reflection: bool,
     /// The scheduler of calls.
     pub slots: Slots,
     /// The admin service.
@@ -157,14 +159,8 @@ pub async fn serve(
     let mut routes = services.routes;
     routes.add_service(health);
     routes.add_service(services.admin.into_service());
-    // Many clients still use the older name of the same service.
-    let described = || reflection(&services.calls);
-    match (described().build_v1(), described().build_v1alpha()) {
-        (Ok(v1), Ok(v1alpha)) => {
-            routes.add_service(v1);
-            routes.add_service(v1alpha);
-        }
-        (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
+    if services.reflection {
+        add_reflection(&mut routes, &services.calls);
     }
     let Services { access, clock, calls, slots, .. } = services;
     for keeping in access.running(&stop) {
@@ -209,6 +205,17 @@ async fn report_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
     for name in names {
         reporter.set_service_status(name, status).await;
+    }
+}
+
+fn add_reflection(routes: &mut RoutesBuilder, calls: &Calls) {
+    // Many clients still use the older name of the same service.
+    match (reflection(calls).build_v1(), reflection(calls).build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => {
+            routes.add_service(v1);
+            routes.add_service(v1alpha);
+        }
+        (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
     }
 }
 

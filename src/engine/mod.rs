@@ -98,9 +98,7 @@ impl Engine {
         settings.access.begin().await?;
         let (stop_edge, stop_followers) = (CancellationToken::new(), CancellationToken::new());
         settings.keep_certificates_fresh(&stop_edge)?;
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
+        let listener = listen(&settings).await?;
         let address = listener.local_addr()?;
         settings.check_own_name(address);
         let time = Arc::clone(&settings.clock);
@@ -123,6 +121,7 @@ impl Engine {
             names: names(&settings),
             web,
             calls,
+            reflection: settings.reflection || settings.access.is_development(),
             routes: building.routes,
             slots: building.slots,
             admin,
@@ -197,6 +196,11 @@ impl Engine {
         }
         followers.context("followers did not stop within the drain time")
     }
+}
+
+async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let at = settings.listen;
+    TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at}"))
 }
 
 /// Opens the services of this process, the journal last; then starts their followers.

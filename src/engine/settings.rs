@@ -107,6 +107,8 @@ pub struct Settings {
     pub notifications: notification::Config,
     /// Authentication and roles.
     pub access: Access,
+    /// Whether reflection is served also where callers need tokens.
+    pub reflection: bool,
     /// The names under which it answers by HTTP, besides addresses and `localhost`.
     pub public: Hosts,
     /// TLS for callers; without it they come in clear text.
@@ -184,6 +186,7 @@ impl Settings {
             trust_clock: false,
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),
+            reflection: false,
             public: Hosts::default(),
             tls: None,
             own_tokens: None,

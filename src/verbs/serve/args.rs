@@ -88,6 +88,10 @@ pub struct ServeArgs {
     pub(super) tokens: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Access")]
     issuers: crate::engine::issuers::IssuerArgs,
+    /// Serve gRPC reflection, to everybody, also where callers need tokens. Without tokens it is
+    /// served anyway.
+    #[arg(help_heading = "Access", long, env = "ORDINAL_REFLECTION")]
+    reflection: bool,
     /// Answer by HTTP also under this address, such as https://orders.example/, and to its pages;
     /// may be repeated. Addresses of machines and localhost need no mention.
     #[arg(
@@ -313,6 +317,7 @@ impl ServeArgs {
         let public = Hosts::new(self.public_url.iter().map(String::as_str));
         let public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
         let permitted = public.and_pages_of(self.cors_origin.iter().map(String::as_str));
+        settings.reflection = self.reflection;
         settings.public = permitted.map_err(|what| anyhow::anyhow!("--cors-origin: {what}"))?;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
