@@ -23,6 +23,7 @@ mod serve; // runs an engine until it is stopped
 mod settings; // shows and checks the settings of serve
 mod status; // an overview for operators
 mod stock; // products and messages
+mod tls; // certificates of an authority of one's own
 mod token; // keys and tokens of an issuer of one's own
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test has time and ids of its own")]
