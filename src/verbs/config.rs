@@ -362,7 +362,7 @@ fn toml_error(error: &figment::Error) -> String {
 
 /// Warns of variables that look like settings and are not: a typo would go unnoticed.
 fn warn_of_unknown_variables() {
-    let mut known = BTreeSet::from([super::LOG_FORMAT.to_owned()]);
+    let mut known = BTreeSet::from([crate::logs::FORMAT.to_owned()]);
     variables(&with_secret_files(Cli::command()), &mut known);
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names.filter(|name| name.starts_with("ORDINAL_") && !known.contains(name)) {
