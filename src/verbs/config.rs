@@ -337,8 +337,9 @@ fn texts(value: &Value) -> Option<Vec<String>> {
         Value::String(_, text) => Some(vec![text.clone()]),
         Value::Bool(_, flag) => Some(vec![flag.to_string()]),
         Value::Num(_, number) => {
-            let signed = number.to_i128().map(|number| number.to_string());
-            Some(vec![signed.or_else(|| number.to_u128().map(|number| number.to_string()))?])
+            let whole = number.to_i128().map(|number| number.to_string());
+            let whole = whole.or_else(|| number.to_u128().map(|number| number.to_string()));
+            Some(vec![whole.or_else(|| number.to_f64().map(|number| number.to_string()))?])
         }
         Value::Array(_, values) => {
             let values: Option<Vec<Vec<String>>> = values.iter().map(texts).collect();

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +16,9 @@ use crate::logs::Process;
 /// Where a collector takes spans, by OTLP over HTTP.
 const PATH: &str = "/v1/traces";
 
-/// The URL of a collector. It may hold a password, and shows none.
-#[derive(Clone)]
+/// The URL of a collector, without a password.
+#[derive(Clone, Debug)]
 pub(super) struct CollectorUrl(Url);
-
-impl fmt::Debug for CollectorUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CollectorUrl")
-    }
-}
 
 impl FromStr for CollectorUrl {
     type Err = &'static str;
@@ -35,6 +28,9 @@ impl FromStr for CollectorUrl {
         let mut url = Url::parse(text).map_err(|_| "is not a URL")?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err("is neither https:// nor http://");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("holds a password; OTEL_EXPORTER_OTLP_HEADERS may hold one");
         }
         if matches!(url.path(), "" | "/") {
             url.set_path(PATH);
@@ -95,7 +91,8 @@ mod tests {
         ] {
             assert_eq!(text.parse::<CollectorUrl>().unwrap().0.as_str(), expected);
         }
-        for wrong in ["", "collector", "127.0.0.1:4318", "grpc://collector:4317"] {
+        let password = "https://me:secret@collector.example";
+        for wrong in ["", "collector", "127.0.0.1:4318", "grpc://collector:4317", password] {
             assert!(wrong.parse::<CollectorUrl>().is_err(), "{wrong}");
         }
     }
