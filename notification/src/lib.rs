@@ -18,6 +18,7 @@ mod secret; // signs webhook calls
 mod service; // composition
 mod sms; // the SMS gateway
 mod templates; // the texts of messages
+mod traced; // the span of a try to send
 mod webhook; // signed HTTP calls
 
 pub use channel::ChannelError;

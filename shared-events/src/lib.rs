@@ -6,9 +6,11 @@
 //! - [`contract`]: the content. Ids, money, quantities, facts. Pure.
 //! - [`stream`]: the protocol. One loop, its two ports, cursors and dead letters.
 //! - [`chance`]: where ids and random numbers come from.
+//! - [`traces`]: what one call causes, in every process: the context that commands and facts carry.
 
 pub mod chance;
 pub mod contract;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 pub mod stream;
+pub mod traces;

@@ -15,6 +15,7 @@ mod reconcile; // checks stock's sums periodically
 mod service; // the type of a service's row
 pub(crate) mod services; // the services, a file each
 mod settings; // the settings of a process
+pub mod spans; // spans on their way to a collector
 mod stepped; // a clock with an adjustable offset
 mod stores; // the databases of the services
 pub mod streams; // flags of the Redis streams

@@ -24,6 +24,7 @@ use crate::edge::access::Access;
 use crate::edge::tls::ServerTls;
 use crate::edge::tokens::OwnTokens;
 use crate::edge::{AccessLog, Bounds, Numbers, Proxies, RateRule};
+use crate::logs::Process;
 
 /// Where everything is stored.
 #[derive(Clone, Debug)]
@@ -74,6 +75,11 @@ impl std::fmt::Debug for Databases {
         f.write_str("Databases")
     }
 }
+
+/// The role of a process that runs all services.
+const ALL: &str = "all";
+/// What such a process is called; others have their role behind it.
+const NAME: &str = "ordinal";
 
 /// The settings of a process.
 pub struct Settings {
@@ -309,6 +315,14 @@ impl Settings {
                  not forward calls to it (--advertise)"
             );
         }
+    }
+
+    /// This process, as its log and its spans name it.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        let role = self.role.name();
+        let service = if role == ALL { NAME.to_owned() } else { format!("{NAME}-{role}") };
+        Process { service, node: self.node(self.listen).name, role }
     }
 
     /// This order node's name and address for the others, given the address it listens on.

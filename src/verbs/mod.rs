@@ -30,7 +30,4 @@ mod token; // keys and tokens of an issuer of one's own
 mod toy; // tests with a fourth service
 mod usage; // error texts for an invalid command line
 
-/// The format of logs: `json`, or lines for people.
-pub const LOG_FORMAT: &str = "ORDINAL_LOG_FORMAT";
-
 pub use run::run;

@@ -6,7 +6,7 @@ use shared_events::contract::Mark;
 use tokio::time::{Instant, timeout};
 
 use super::batch::Sealed;
-use super::request::Request;
+use super::request::{Request, span_of, traced};
 use super::writer::Writer;
 use crate::error::JournalError;
 use crate::event::{Appended, UniqueKey};
@@ -82,10 +82,12 @@ impl Writer {
             }
             let since = Instant::now();
             let patience = self.lease.length();
+            let span = span_of(requests);
             let outcome = match timeout(patience, self.store.commit(&sealed.batch)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(CommitError::Unknown(format!("no answer within {patience:?}"))),
             };
+            traced(span, &sealed.batch, outcome.is_ok());
             match outcome {
                 Ok(()) => return Ok(self.committed(sealed)),
                 Err(CommitError::Superseded) if self.node.is_some() => {

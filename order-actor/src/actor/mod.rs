@@ -11,8 +11,10 @@ mod lifespan; // whether an order stays awake after an answer
 mod mailbox; // messages to an order's actor, and its answers
 mod names; // names that are unique among orders
 mod order_actor; // the actor of one order
+mod recovered; // what the journal says of an order
 mod registry; // finds or wakes an order; refuses when full
 mod supervisor; // cleans up after a dead actor
+mod traced; // the spans of a command
 
 pub use mailbox::{Context, Executed, Refusal, View};
 pub use registry::{Limits, Registry};

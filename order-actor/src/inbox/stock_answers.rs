@@ -186,7 +186,7 @@ async fn execute(
         Context::new(By::Engine(Component::STOCK), Instant::now() + REACTION_DEADLINE);
     context.request_id = Some(fact.id.as_request_id());
     context.causation = Some(fact.id.to_string());
-    context.traceparent.clone_from(&fact.traceparent);
+    context.traceparent = fact.trace().map(str::to_owned);
     registry.execute(order_id, command, context).await.map_err(Some)
 }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use futures::future::{BoxFuture, Either};
 use http::{Request, Response};
 use shared_events::contract::Reason;
+use shared_events::traces::Span;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -77,7 +78,9 @@ where
         let (accounts, method) = (Some(self.calls.accounts.clone()), Arc::clone(&self.calls.none));
         let since = Instant::now();
         // A caller who leaves gets no status; the log has one.
-        let call = Call { accounts, method, since, caller: None, trace, note: None, status: 499 };
+        let (note_of_it, status, span) = (None, 499, Span::none());
+        let call =
+            Call { accounts, method, since, caller: None, trace, note: note_of_it, status, span };
         // Called here and now, so that a refusal is known before the call is spawned.
         let answer = self.inner.call(request);
         Either::Right(Box::pin(async move {

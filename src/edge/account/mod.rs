@@ -5,6 +5,7 @@
 mod body; // how an answer that takes its time ends
 mod layer; // calls by HTTP, from outside
 mod lines; // lines of the log
+mod traced; // the span of a call, and what lines of the log belong to
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use shared_events::chance::Chance;
 use shared_events::contract::Reason;
+use shared_events::traces::Span;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -108,11 +110,16 @@ impl Accounts {
     }
 
     /// Begins to watch a call of gRPC, or one that a call by HTTP became.
-    pub(super) fn begin(&self, request: &Request<Body>, method: Arc<str>, since: Instant) -> Call {
+    pub(super) fn begin(
+        &self,
+        request: &mut Request<Body>,
+        method: Arc<str>,
+        since: Instant,
+    ) -> Call {
         let note = request.extensions().get::<Arc<Note>>().map(Arc::clone);
-        let trace = Trace::of(request);
+        let (trace, span) = traced::begin(request, &method);
         let accounts = Some(self.clone());
-        Call { accounts, method, since, caller: None, trace, note, status: 0 }
+        Call { accounts, method, since, caller: None, trace, note, status: 0, span }
     }
 }
 
@@ -143,10 +150,7 @@ impl Trace {
     /// A new one, where the caller sent none.
     fn made(self) -> Self {
         match self {
-            Self::Own(None) => {
-                let chance = Chance::system();
-                Self::Own(Some(TraceId([chance.bits(), chance.bits() | 1])))
-            }
+            Self::Own(None) => Self::Own(Some(traced::drawn())),
             other => other,
         }
     }
@@ -180,6 +184,8 @@ pub(super) struct Call {
     note: Option<Arc<Note>>,
     /// The status of HTTP; zero for gRPC.
     status: u16,
+    /// Its span, where traces are kept.
+    span: Span,
 }
 
 impl Call {
@@ -213,6 +219,10 @@ impl Call {
     /// Accounts for an answer of gRPC: now, or when its body has ended.
     pub(super) fn answered(mut self, mut answer: Response<Body>, many: bool) -> Response<Body> {
         self.head(answer.headers_mut());
+        if many {
+            // A stream may last for days: its span is that of its beginning.
+            self.span = Span::none();
+        }
         let all = self.accounts.as_ref().is_some_and(|it| it.0.log == AccessLog::All);
         match self.accounts.is_some() && (many || all) {
             true => answer.map(|body| Body::new(Tracked::new(body, self))),
@@ -226,6 +236,7 @@ impl Call {
     /// Accounts for it if its status is among the headers.
     fn head(&mut self, headers: &mut HeaderMap) {
         let Some(reason) = reason_of(headers) else { return };
+        traced::refused(&mut self.span, headers, reason);
         if let Some(note) = &self.note {
             let _ = note.reason.set(reason);
             self.accounts = None;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::actor::Limits;
+use order_actor::clock::Clock;
 use order_actor::domain::Policy;
 use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::projections::SearchBy;
@@ -15,7 +16,9 @@ use crate::client::Failure;
 use crate::edge::access::Access;
 use crate::edge::peers::Identity;
 use crate::edge::{AccessLog, Bounds, Network, Numbers, Proxies, RateRule};
+use crate::engine::spans::Sending;
 use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
+use crate::logs::Process;
 
 /// Flags of `ordinal serve`; each may also be set in the environment; flags win.
 #[derive(Debug, clap::Args)]
@@ -173,6 +176,8 @@ pub struct ServeArgs {
     streams: crate::engine::streams::StreamArgs,
     #[command(flatten, next_help_heading = "Messages")]
     messages: crate::engine::messages::MessageArgs,
+    #[command(flatten, next_help_heading = "Logs and traces")]
+    observe: super::observe::ObserveArgs,
 }
 
 /// Limits of callers; docs/limits.md lists all limits.
@@ -292,6 +297,20 @@ impl ServeArgs {
         Ok(databases.map_or_else(|| Backend::Sqlite(self.data.clone()), Backend::Postgres))
     }
 
+    /// Begins to log and to send spans as asked for.
+    ///
+    /// # Errors
+    /// Usage if the collector's URL is none.
+    pub(super) fn observed(
+        &self,
+        process: &Process,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<Sending>, Failure> {
+        self.observe.begin_logs(process);
+        let otlp = self.observe.otlp().map_err(|error| Failure::usage(&error))?;
+        Ok(otlp.map(|otlp| otlp.begin(process, Arc::clone(clock))).transpose()?)
+    }
+
     fn identity(&self) -> anyhow::Result<Identity> {
         let Some(token) = &self.peer_token else { return Ok(Identity::default()) };
         Ok(Identity::with_token(token)?)
@@ -368,6 +387,8 @@ impl ServeArgs {
         settings.reconcile_every = self.reconcile_every;
         settings.stock_follower = !self.without_stock;
         self.messages.apply(&mut settings.notifications)?;
+        // A URL that is none is found before anything starts.
+        self.observe.otlp()?;
         Ok(settings)
     }
 }

@@ -1,6 +1,7 @@
 //! `ordinal serve`: runs an engine until it is stopped.
 
 mod args; // its flags
+mod observe; // its flags of logs and traces
 mod tls; // its flags of TLS
 mod tokens; // generates tokens at the first start
 
@@ -25,7 +26,8 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
     let tokens = args.backend().and_then(|backend| args.tokens(&backend)).map_err(usage)?;
     let settings = args.settings(tokens.clone()).map_err(usage)?;
     settings.check().map_err(usage)?;
-    let role = settings.role.name();
+    let (role, process) = (settings.role.name(), settings.process());
+    let sending = args.observed(&process, &settings.clock)?;
     let backend = match &settings.backend {
         Backend::Sqlite(directory) => format!("sqlite in {}", directory.display()),
         Backend::Postgres(_) => "postgres".to_owned(),
@@ -71,6 +73,10 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
             "another engine has taken over the journal, or the lease expired; stopping"
         );
     }
-    engine.stop().await?;
+    let stopped = engine.stop().await;
+    if let Some(sending) = sending {
+        sending.end().await;
+    }
+    stopped?;
     Ok(if superseded { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

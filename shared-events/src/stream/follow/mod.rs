@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
 use crate::chance::Chance;
+use crate::traces::BatchSpans;
 use agree::{Agreed, agree, agree_again};
 
 /// Items per read: one batch is one transaction, and many share one commit.
@@ -249,7 +250,7 @@ async fn step<T: Item>(
     }
     while sink.retry_parked(cursors.scope()).await? {}
     let began = tokio::time::Instant::now();
-    let batch = source.read_after(cursors, BATCH_MAX).await?;
+    let mut batch = source.read_after(cursors, BATCH_MAX).await?;
     if batch.is_empty() {
         status.moved(cursors);
         tokio::select! {
@@ -260,7 +261,13 @@ async fn step<T: Item>(
         }
         return Ok(());
     }
-    sink.apply(&batch).await?;
+    let mut spans = BatchSpans::begin(status.name(), &mut batch.items);
+    let applied = sink.apply(&batch).await;
+    if applied.is_err() {
+        spans.fail("UNAVAILABLE");
+    }
+    drop(spans);
+    applied?;
     cursors.merge(&batch.through);
     status.moved(cursors);
     if !batch.more {
