@@ -51,6 +51,7 @@ mod load;
 mod locations;
 mod login;
 mod messages;
+mod metrics;
 mod names;
 mod nodes;
 mod openapi;

@@ -5,8 +5,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use shared_events::contract::{OrderId, RequestId, Timestamp};
 use tokio::time::Instant;
 
+use super::checks::{check_visible, evolved};
 use super::lifespan::{self, Lifespan};
 use super::mailbox::{Context, Executed, Message, Refusal, View};
+use super::meter;
 use super::names;
 use super::registry::Shared;
 use crate::domain::{Command, Event, Order, Rejection, decide, evolve};
@@ -159,6 +161,7 @@ impl OrderActor {
     ) -> Result<Executed, Refusal> {
         if memory.recovered.is_none() && self.may_presume_absent(command, context) {
             memory.recovered = Some(Recovered::default());
+            meter::presumed();
             match self.attempt(memory, command, context).await {
                 Err(Failure::Stale) => self.shared.presumption_failed(),
                 Err(Failure::Refused(refusal)) if is_in_doubt(&refusal) => return Err(refusal),
@@ -290,6 +293,7 @@ impl OrderActor {
                 }
                 Err(error) => return Err(Refusal::Unavailable(error.to_string())),
             };
+            meter::read(stored.len());
             let events: Result<Vec<RecordedEvent>, DecodeError> =
                 stored.iter().map(decode).collect();
             let recovered = match events.map_err(|error| error.to_string()).and_then(rebuilt) {
@@ -341,24 +345,6 @@ impl Recovered {
             position: self.position,
         }
     }
-}
-
-/// Refuses an order that the caller may not see, before anything else is revealed about it. Another
-/// customer's order looks like a missing one; placing it reveals only that the id is taken.
-fn check_visible(order: &Order, command: &Command, context: &Context) -> Result<(), Refusal> {
-    match order.details() {
-        Some(details) if context.by.owns(details) => Ok(()),
-        None if command.creates_order() => Ok(()),
-        _ => Err(command.hidden().into()),
-    }
-}
-
-/// The order after these events. An impossible event must never reach the journal.
-fn evolved(order: &Order, events: &[Event]) -> Result<Order, Refusal> {
-    events.iter().try_fold(order.clone(), evolve).map_err(|impossible| {
-        tracing::error!(%impossible, "decide and evolve disagree; nothing was appended");
-        Refusal::Unavailable("the decision could not be applied".to_owned())
-    })
 }
 
 fn rebuilt(events: Vec<RecordedEvent>) -> Result<Recovered, String> {

@@ -13,6 +13,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::body::Tracked;
+use super::meter::Meter;
 use super::{Accounts, Call, Note, TRACEPARENT, Trace};
 
 /// The method of a call that has none.
@@ -77,7 +78,9 @@ where
         let (accounts, method) = (Some(self.calls.accounts.clone()), Arc::clone(&self.calls.none));
         let since = Instant::now();
         // A caller who leaves gets no status; the log has one.
-        let call = Call { accounts, method, since, caller: None, trace, note: None, status: 499 };
+        let meter = Meter::of_http(request.method(), since);
+        let (caller, status) = (None, 499);
+        let call = Call { accounts, method, since, caller, trace, note: None, status, meter };
         // Called here and now, so that a refusal is known before the call is spawned.
         let answer = self.inner.call(request);
         Either::Right(Box::pin(async move {
@@ -94,6 +97,7 @@ impl Call {
         }
         self.caller = note.caller.get().cloned();
         self.status = answer.status().as_u16();
+        self.meter.answered(note.route.get(), note.method.get().is_some(), self.status);
         self.trace.write(answer.headers_mut());
         let said = answer.extensions().get::<Reason>().map(|reason| reason.code());
         let reason = said.or_else(|| note.reason.get().copied());

@@ -5,6 +5,7 @@
 mod body; // how an answer that takes its time ends
 mod layer; // calls by HTTP, from outside
 mod lines; // lines of the log
+mod meter; // times of calls
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -16,13 +17,14 @@ use shared_events::contract::Reason;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
-use web_edge::TraceId;
+use web_edge::{RouteOf, TraceId};
 
 pub(super) use layer::HttpCalls;
 
 use super::shares::Caller;
 use body::Tracked;
 use lines::{Line, Lines};
+use meter::Meter;
 
 /// Names the trace of a call (W3C).
 const TRACEPARENT: &str = "traceparent";
@@ -111,14 +113,20 @@ impl Accounts {
     pub(super) fn begin(&self, request: &Request<Body>, method: Arc<str>, since: Instant) -> Call {
         let note = request.extensions().get::<Arc<Note>>().map(Arc::clone);
         let trace = Trace::of(request);
-        let accounts = Some(self.clone());
-        Call { accounts, method, since, caller: None, trace, note, status: 0 }
+        if let Some(note) = &note
+            && let Some(route) = request.extensions().get::<RouteOf>()
+        {
+            let _ = note.route.set(route.clone());
+        }
+        let (accounts, meter) = (Some(self.clone()), Meter::of_rpc(&method, since));
+        Call { accounts, method, since, caller: None, trace, note, status: 0, meter }
     }
 }
 
 /// What is known of a call by HTTP once it is a gRPC call.
 #[derive(Default)]
 pub(super) struct Note {
+    route: OnceLock<RouteOf>,
     method: OnceLock<Arc<str>>,
     caller: OnceLock<Caller>,
     reason: OnceLock<&'static str>,
@@ -180,6 +188,7 @@ pub(super) struct Call {
     note: Option<Arc<Note>>,
     /// The status of HTTP; zero for gRPC.
     status: u16,
+    meter: Meter,
 }
 
 impl Call {
@@ -213,11 +222,15 @@ impl Call {
     /// Accounts for an answer of gRPC: now, or when its body has ended.
     pub(super) fn answered(mut self, mut answer: Response<Body>, many: bool) -> Response<Body> {
         self.head(answer.headers_mut());
+        if many {
+            self.meter.streams();
+        }
         let all = self.accounts.as_ref().is_some_and(|it| it.0.log == AccessLog::All);
         match self.accounts.is_some() && (many || all) {
             true => answer.map(|body| Body::new(Tracked::new(body, self))),
             false => {
                 self.accounts = None;
+                self.meter.ended(false);
                 answer
             }
         }
@@ -225,6 +238,7 @@ impl Call {
 
     /// Accounts for it if its status is among the headers.
     fn head(&mut self, headers: &mut HeaderMap) {
+        self.meter.saw(headers);
         let Some(reason) = reason_of(headers) else { return };
         if let Some(note) = &self.note {
             let _ = note.reason.set(reason);
@@ -238,6 +252,7 @@ impl Call {
 
     /// Accounts for it: refused for a reason, or done.
     fn end(&mut self, reason: Option<&'static str>) {
+        self.meter.ended(reason.is_some());
         let Some(accounts) = self.accounts.take() else { return };
         if self.note.is_some() {
             return;

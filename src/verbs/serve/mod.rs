@@ -1,6 +1,7 @@
 //! `ordinal serve`: runs an engine until it is stopped.
 
 mod args; // its flags
+mod metrics; // its flags of metrics
 mod tls; // its flags of TLS
 mod tokens; // generates tokens at the first start
 
@@ -43,12 +44,15 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
         let tokens = tokens.as_ref().map(|path| path.display().to_string());
         let started = json!({
             "listening": address, "backend": backend, "role": role, "tokens": tokens,
-            "tls": args.tls.is_on(),
+            "tls": args.tls.is_on(), "metrics": engine.metrics().map(|at| at.to_string()),
         });
         println!("{started}");
     } else {
         let scheme = if args.tls.is_on() { "https" } else { "http" };
         println!("listening on {scheme}://{address} ({role} on {backend})");
+        if let Some(at) = engine.metrics() {
+            println!("metrics at http://{at}/metrics");
+        }
         match (&args.tokens, &tokens) {
             (None, Some(path)) => println!(
                 "callers authenticate with tokens: {} and the files beside it",
