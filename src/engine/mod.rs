@@ -98,11 +98,11 @@ impl Engine {
         settings.check()?;
         let calls = services::calls(settings.services);
         calls.check()?;
+        let door = Door::open(&settings).await?;
         settings.access.begin().await?;
         let (stop_edge, stop_followers) = (CancellationToken::new(), CancellationToken::new());
         settings.keep_certificates_fresh(&stop_edge)?;
         let (listener, address) = listen(settings.listen).await?;
-        let door = Door::open(&settings).await?;
         settings.check_own_name(address);
         let time = Arc::clone(&settings.clock);
         let now: Now = Arc::new(move || time.now());

@@ -58,6 +58,7 @@ mod openapi;
 mod operations;
 mod order_files;
 mod overload;
+mod prometheus;
 mod readme;
 mod reasons;
 mod rebuild;
