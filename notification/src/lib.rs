@@ -13,6 +13,7 @@ mod follower; // facts → ledger
 pub mod grpc;
 mod http; // HTTP calls and their answers
 pub mod ledger;
+mod meter; // counts tries
 mod route; // a channel, and of webhooks an endpoint
 mod secret; // signs webhook calls
 mod service; // composition

@@ -161,6 +161,16 @@ impl Access {
         }
     }
 
+    /// How long ago the keys of each issuer were fetched.
+    pub(crate) fn key_ages(&self) -> Vec<(String, std::time::Duration)> {
+        match self {
+            Self::Development => Vec::new(),
+            Self::Tokens(tokens) => {
+                tokens.issuers.ages().map(|(name, age)| (name.to_owned(), age)).collect()
+            }
+        }
+    }
+
     /// Checks that it is safe to listen at this address.
     ///
     /// # Errors

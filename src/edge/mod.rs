@@ -12,6 +12,7 @@ mod body; // request and response bodies, counted against limits
 pub(crate) mod breaker; // sends nothing to a process that is away
 pub(crate) mod calls; // all gRPC methods and the roles that may call them
 mod certificates; // callers that are known by their client certificate
+mod codes; // names of statuses
 pub(crate) mod commands; // slots and limits of commands that come by a stream
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
@@ -34,7 +35,9 @@ pub(crate) mod web; // calls by HTTP with JSON
 
 pub use account::{AccessLog, Accounts};
 pub use admission::Admission;
+pub use codes::code_name;
 pub use connections::{Bounds, take_descriptors};
+pub(crate) use connections::{MakePage, serve_metrics};
 pub use limit::{RateLimits, RateRule};
 pub use proxies::{Network, Proxies};
 pub use shares::{Numbers, Shares};

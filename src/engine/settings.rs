@@ -91,6 +91,8 @@ pub struct Settings {
     pub backend: Backend,
     /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The address at which scrapers read metrics, in clear text; none for no metrics.
+    pub metrics_listen: Option<SocketAddr>,
     /// The name of this order node for operators; by default the advertised address. Only on
     /// Postgres, where several nodes share the shards.
     pub node_name: Option<String>,
@@ -182,6 +184,7 @@ impl Settings {
             role: Role::All,
             backend,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics_listen: None,
             node_name: None,
             advertise: None,
             peers: Peers::default(),

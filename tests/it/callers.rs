@@ -288,7 +288,7 @@ fn logged(flags: &[&str], log: &Path) -> Engine {
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let told: Value = serde_json::from_str(&line).expect("the engine did not start");
     let address = format!("http://{}", told["listening"].as_str().unwrap());
-    Engine { process, address }
+    Engine { process, address, metrics: None }
 }
 
 /// Which methods there are is told to nobody where callers need tokens, unless the flag is given.

@@ -107,7 +107,11 @@ fn a_cluster_has_certificates_of_its_own() {
         let started: Value = serde_json::from_str(&line).expect("the cluster did not start");
         assert_eq!(started["ca"], ca);
         let at = |name: &str| format!("https://{}", started["ready"][name].as_str().unwrap());
-        (Engine { process, address: at("orders-a") }, at("orders-b"), at("inventory"))
+        (
+            Engine { process, address: at("orders-a"), metrics: None },
+            at("orders-b"),
+            at("inventory"),
+        )
     };
     let call =
         |address: &str, verb: &[&str]| told(&[&["--address", address, "--ca", &ca], verb].concat());

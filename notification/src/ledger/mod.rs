@@ -11,7 +11,7 @@ mod tries; // the failed tries of a message
 mod write; // new messages, and dropping unsent ones after a set back
 
 pub use contacts::{CorrectedContact, corrected_contact, corrected_contacts, write_contacts};
-pub use read::{Filter, due, get, list, of_orders};
+pub use read::{Filter, due, get, list, of_orders, waiting};
 pub use replay::{Replay, Replayed, replay};
 pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};

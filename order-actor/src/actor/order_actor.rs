@@ -5,12 +5,14 @@ use shared_events::contract::{OrderId, RequestId};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::checks::{check_visible, evolved};
 use super::lifespan::{self, Lifespan};
 use super::mailbox::{Context, Executed, Message, Refusal, View};
+use super::meter;
 use super::recovered::{Recovered, rebuilt};
 use super::registry::Shared;
 use super::{names, traced};
-use crate::domain::{Command, Event, Order, Rejection, decide, evolve};
+use crate::domain::{Command, Event, Rejection, decide};
 use crate::journal::JournalError;
 use crate::record::{DecodeError, Metadata, RecordedEvent, decode, encode};
 
@@ -170,6 +172,7 @@ impl OrderActor {
     ) -> Result<Executed, Refusal> {
         if memory.recovered.is_none() && self.may_presume_absent(command, context) {
             memory.recovered = Some(Recovered::default());
+            meter::presumed();
             match self.attempt(memory, command, context).await {
                 Err(Failure::Stale) => self.shared.presumption_failed(),
                 Err(Failure::Refused(refusal)) if is_in_doubt(&refusal) => return Err(refusal),
@@ -307,6 +310,7 @@ impl OrderActor {
                 }
                 Err(error) => return Err(Refusal::Unavailable(error.to_string())),
             };
+            meter::read(stored.len());
             let events: Result<Vec<RecordedEvent>, DecodeError> =
                 stored.iter().map(decode).collect();
             let recovered = match events.map_err(|error| error.to_string()).and_then(rebuilt) {
@@ -344,24 +348,6 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
-}
-
-/// Refuses an order that the caller may not see, before anything else is revealed about it. Another
-/// customer's order looks like a missing one; placing it reveals only that the id is taken.
-fn check_visible(order: &Order, command: &Command, context: &Context) -> Result<(), Refusal> {
-    match order.details() {
-        Some(details) if context.by.owns(details) => Ok(()),
-        None if command.creates_order() => Ok(()),
-        _ => Err(command.hidden().into()),
-    }
-}
-
-/// The order after these events. An impossible event must never reach the journal.
-fn evolved(order: &Order, events: &[Event]) -> Result<Order, Refusal> {
-    events.iter().try_fold(order.clone(), evolve).map_err(|impossible| {
-        tracing::error!(%impossible, "decide and evolve disagree; nothing was appended");
-        Refusal::Unavailable("the decision could not be applied".to_owned())
-    })
 }
 
 fn append_failure(order_id: OrderId, error: JournalError) -> Failure {

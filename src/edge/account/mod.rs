@@ -5,6 +5,7 @@
 mod body; // how an answer that takes its time ends
 mod layer; // calls by HTTP, from outside
 mod lines; // lines of the log
+mod meter; // times of calls
 mod traced; // the span of a call, and what lines of the log belong to
 
 use std::collections::HashMap;
@@ -18,13 +19,14 @@ use shared_events::traces::Span;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
-use web_edge::TraceId;
+use web_edge::{RouteOf, TraceId};
 
 pub(super) use layer::HttpCalls;
 
 use super::shares::Caller;
 use body::Tracked;
 use lines::{Line, Lines};
+use meter::Meter;
 
 /// Names the trace of a call (W3C).
 const TRACEPARENT: &str = "traceparent";
@@ -118,14 +120,20 @@ impl Accounts {
     ) -> Call {
         let note = request.extensions().get::<Arc<Note>>().map(Arc::clone);
         let (trace, span) = traced::begin(request, &method);
-        let accounts = Some(self.clone());
-        Call { accounts, method, since, caller: None, trace, note, status: 0, span }
+        if let Some(note) = &note
+            && let Some(route) = request.extensions().get::<RouteOf>()
+        {
+            let _ = note.route.set(route.clone());
+        }
+        let (accounts, meter) = (Some(self.clone()), Meter::of_rpc(&method, since));
+        Call { accounts, method, since, caller: None, trace, note, status: 0, span, meter }
     }
 }
 
 /// What is known of a call by HTTP once it is a gRPC call.
 #[derive(Default)]
 pub(super) struct Note {
+    route: OnceLock<RouteOf>,
     method: OnceLock<Arc<str>>,
     caller: OnceLock<Caller>,
     reason: OnceLock<&'static str>,
@@ -186,6 +194,7 @@ pub(super) struct Call {
     status: u16,
     /// Its span, where traces are kept.
     span: Span,
+    meter: Meter,
 }
 
 impl Call {
@@ -222,12 +231,14 @@ impl Call {
         if many {
             // A stream may last for days: its span is that of its beginning.
             self.span = Span::none();
+            self.meter.streams();
         }
         let all = self.accounts.as_ref().is_some_and(|it| it.0.log == AccessLog::All);
         match self.accounts.is_some() && (many || all) {
             true => answer.map(|body| Body::new(Tracked::new(body, self))),
             false => {
                 self.accounts = None;
+                self.meter.ended(false);
                 answer
             }
         }
@@ -235,6 +246,7 @@ impl Call {
 
     /// Accounts for it if its status is among the headers.
     fn head(&mut self, headers: &mut HeaderMap) {
+        self.meter.saw(headers);
         let Some(reason) = reason_of(headers) else { return };
         traced::refused(&mut self.span, headers, reason);
         if let Some(note) = &self.note {
@@ -249,6 +261,7 @@ impl Call {
 
     /// Accounts for it: refused for a reason, or done.
     fn end(&mut self, reason: Option<&'static str>) {
+        self.meter.ended(reason.is_some());
         let Some(accounts) = self.accounts.take() else { return };
         if self.note.is_some() {
             return;

@@ -31,6 +31,8 @@ use crate::engine::{self, Service, services};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a process drains.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
+/// Where the metrics of a process are, above its port.
+const METRICS_ABOVE: u16 = 100;
 /// How often processes are checked; one that died is started again then.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,6 +55,9 @@ pub enum ClusterVerb {
         /// Call the processes, and let them call each other, in clear text instead of by TLS.
         #[arg(long)]
         without_tls: bool,
+        /// Show the metrics of each process at its port + 100 (docs/metrics.md).
+        #[arg(long)]
+        metrics: bool,
     },
 }
 
@@ -102,7 +107,7 @@ impl Addresses {
 /// # Errors
 /// Where a server is not installed or a process does not start.
 pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
-    let ClusterVerb::Up { dir, port, journal_databases, without_tls } = verb;
+    let ClusterVerb::Up { dir, port, journal_databases, without_tls, metrics } = verb;
     let addresses = Addresses::above(port, journal_databases);
     let folder = folder(&dir)?;
     let postgres = postgres_servers(&folder, &addresses.postgres, &[]).await?;
@@ -110,6 +115,9 @@ pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
     let tls = if without_tls { None } else { Some(Files::fresh(&folder)?) };
     let ways = Ways { tls, ..Ways::direct(&addresses) };
     let mut cluster = Cluster::new(&folder, &addresses, postgres, redis, &ways, &[])?;
+    if metrics {
+        cluster.show_metrics()?;
+    }
     cluster.start().await?;
     cluster.show(&dir, out);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -203,6 +211,17 @@ impl Cluster {
             services.push(Process::new(process.name, *address, &program, arguments, log));
         }
         Ok(Self { postgres, redis, services, tls: ways.tls.clone() })
+    }
+
+    /// Lets each process show its metrics, at its port + [`METRICS_ABOVE`].
+    fn show_metrics(&mut self) -> anyhow::Result<()> {
+        for service in &mut self.services {
+            let port = service.address.port().checked_add(METRICS_ABOVE);
+            let port = port.context("--port is too high for --metrics")?;
+            let at = SocketAddr::new(service.address.ip(), port);
+            service.add_arguments(["--metrics-listen".to_owned(), at.to_string()]);
+        }
+        Ok(())
     }
 
     /// Starts the services and waits until each can serve.

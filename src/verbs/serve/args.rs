@@ -172,6 +172,8 @@ pub struct ServeArgs {
     /// Do not let stock react to orders, to demonstrate missing answers.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_WITHOUT_STOCK")]
     without_stock: bool,
+    #[command(flatten, next_help_heading = "Telemetry")]
+    metrics: super::metrics::MetricsArgs,
     #[command(flatten, next_help_heading = "Facts through Redis")]
     streams: crate::engine::streams::StreamArgs,
     #[command(flatten, next_help_heading = "Messages")]
@@ -333,6 +335,7 @@ impl ServeArgs {
         let mut settings = Settings::new(self.backend()?);
         settings.role = self.role;
         settings.listen = self.listen;
+        settings.metrics_listen = self.metrics.metrics_listen;
         let public = Hosts::new(self.public_url.iter().map(String::as_str));
         let public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
         let permitted = public.and_pages_of(self.cors_origin.iter().map(String::as_str));

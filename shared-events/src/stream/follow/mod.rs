@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
 use crate::chance::Chance;
+use crate::metric::{self, table};
 use crate::traces::BatchSpans;
 use agree::{Agreed, agree, agree_again};
 
@@ -159,7 +160,7 @@ pub async fn follow_paced<T: Item>(
                 } else {
                     tracing::debug!(follower = status.name(), error, ?wait, "follower still waits");
                 }
-                status.write(|inner| inner.error = Some(error));
+                status.waits(error);
                 attempt = attempt.saturating_add(1);
                 // The cursors in memory may be ahead of the committed ones.
                 cursors = None;
@@ -262,12 +263,16 @@ async fn step<T: Item>(
         return Ok(());
     }
     let mut spans = BatchSpans::begin(status.name(), &mut batch.items);
+    let applying = metric::start();
     let applied = sink.apply(&batch).await;
     if applied.is_err() {
         spans.fail("UNAVAILABLE");
     }
     drop(spans);
     applied?;
+    table::BATCH_DURATION.since([status.name()], applying);
+    let items = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
+    table::FACTS.add([status.name(), "read"], items);
     cursors.merge(&batch.through);
     status.moved(cursors);
     if !batch.more {
