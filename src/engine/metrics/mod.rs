@@ -109,6 +109,7 @@ impl Observed {
         let mut page = self.samples.page();
         table::BUILD_INFO.is(&mut page, self.info, 1_u64);
         process::observe(&mut page, self.started);
+        table::SPANS_DROPPED.is(&mut page, [], super::spans::dropped());
         self.admin.observe(&mut page);
         self.edge(&mut page);
         if let Some((journal, registry)) = &self.orders {

@@ -56,6 +56,12 @@ pub static HTTP_DURATION: Histogram<3> = Histogram::of_times(
     "Time of a call by HTTP until its answer ended; the route is unmatched where there is none.",
 )
 .at_most(1_024);
+/// Traces.
+pub static SPANS_DROPPED: Observed<0> = Observed::count(
+    "ordinal_spans_dropped_total",
+    &[],
+    "Spans that the collector of traces did not take, or that came faster than it took them.",
+);
 /// Refusals.
 pub static CALLS_REFUSED: Observed<2> = Observed::count(
     "ordinal_calls_refused_total",

@@ -26,6 +26,7 @@ pub static ALL: &[&dyn Metric] = &[
     &STARTED,
     &RPC_DURATION,
     &HTTP_DURATION,
+    &SPANS_DROPPED,
     &CALLS_REFUSED,
     &AUTH_DENIED,
     &JWKS_FETCHES,
