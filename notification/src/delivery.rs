@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channel::{Channels, DeliveryError};
 use crate::ledger::{self, Entry};
-use crate::meter;
-use crate::{Channel, Config, Route, traced};
+use crate::{Channel, Config, Route, meter, traced};
 
 /// Messages of a route that are sent at the same time.
 const IN_FLIGHT_MAX: usize = 8;
@@ -244,14 +243,13 @@ impl<'a> Lane<'a> {
                 self.expired.push(entry);
                 continue;
             }
-            let serial = entry.serial;
-            self.sending.insert(serial, entry.clone());
+            self.sending.insert(entry.serial, entry.clone());
             self.in_flight.push(Box::pin(async move {
                 let mut entry = entry;
                 let span = traced::sending(&mut entry);
                 let sent = delivery.try_to_send(&entry).await;
                 traced::end(span, &sent);
-                (serial, sent)
+                (entry.serial, sent)
             }));
         }
     }

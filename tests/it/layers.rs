@@ -291,7 +291,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "hyper_util",
         &["src/edge/connections/", "src/edge/tls/connector.rs", "web-edge/src/live/mod.rs"],
     ),
-    ("rcgen", &["src/edge/tls/authority.rs"]),
+    ("rcgen", &["src/edge/tls/authority.rs", "src/edge/tls/tests.rs"]),
     ("tokio_rustls", &["src/edge/tls/"]),
     ("tokio_tungstenite", &["web-edge/src/live/"]),
     ("x509_parser", &["src/edge/tls/certificate.rs"]),
