@@ -1,7 +1,12 @@
 //! Payment service providers (PSP): [`Psp`] is the port that payments call.
 
+mod event; // what a provider tells by a webhook
+mod kind; // what is done at a provider
 mod port; // what a provider does, and how it answers
+pub mod simulator; // a provider that moves no money
 
+pub use event::{Event, What};
+pub use kind::Kind;
 pub use port::{
     Answer, Authorize, CallKey, Capabilities, Capture, Found, NotAReference, OurReference, Psp,
     PspReference, Refund, Token, Void,

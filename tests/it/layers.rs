@@ -292,7 +292,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];
 
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "shared-events/src",
     "edge-auth/src",
     "event-journal/src",
@@ -302,6 +302,7 @@ const CRATES: [&str; 11] = [
     "inventory-stream/src",
     "ledger/src",
     "notification/src",
+    "psp/src",
     "web-openapi/src",
     "src",
 ];
@@ -330,8 +331,15 @@ fn libraries_are_used_only_where_they_may_be() {
 fn bans_of_a_crate_include_those_of_the_workspace() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let all = read("clippy.toml");
-    let others =
-        ["event-journal", "shared-events", "service-edge", "edge-auth", "web-edge", "web-openapi"];
+    let others = [
+        "event-journal",
+        "shared-events",
+        "service-edge",
+        "edge-auth",
+        "web-edge",
+        "web-openapi",
+        "psp",
+    ];
     for member in SERVICES.iter().chain(&others) {
         let own = read(&format!("{member}/clippy.toml"));
         for banned in all.split("path = \"").skip(1).filter_map(|rest| rest.split('"').next()) {
