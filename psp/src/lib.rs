@@ -1,10 +1,13 @@
 //! Payment service providers (PSP): [`Psp`] is the port that payments call.
 
+mod dialect; // how a provider writes, and counts money
 mod event; // what a provider tells by a webhook
 mod kind; // what is done at a provider
 mod port; // what a provider does, and how it answers
 pub mod simulator; // a provider that moves no money
+pub mod webhook; // what providers tell, and whether they do
 
+pub use dialect::{Dialect, Inexpressible, NotADialect};
 pub use event::{Event, What};
 pub use kind::Kind;
 pub use port::{

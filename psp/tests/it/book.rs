@@ -57,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn run(steps: &[Step], seed: u64) -> Simulator {
     let odds = "timeout_before=30,timeout_after=30,error_after=20,busy=20,decline=20,unseen=20";
     let mut settings = Settings { odds: odds.parse().unwrap(), ..Settings::default() };
-    settings.capabilities.multi_capture = seed % 2 == 0;
+    settings.capabilities.multi_capture = seed.is_multiple_of(2);
     settings.webhooks = true;
     let (mut simulator, chance) = (Simulator::new(settings), Chance::seeded(seed));
     let mut now = start();
