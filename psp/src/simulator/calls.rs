@@ -43,6 +43,7 @@ impl Simulator {
         };
         self.payments.insert(id, payment);
         self.references.insert(reference.clone(), id);
+        self.newest = Some(reference.clone());
         self.later(at.now.plus(KEPT), Later::Forget { payment: id });
         let pending = Answer::Pending { reference: reference.clone() };
         let amount = call.amount.minor;

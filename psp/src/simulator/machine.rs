@@ -10,7 +10,7 @@ use shared_events::contract::{Money, Timestamp};
 use uuid::Uuid;
 
 use super::book::{Book, Line, Move, Refused};
-use super::hooks::{Hooks, Outgoing};
+use super::hooks::Hooks;
 use super::keys::{Keys, Known};
 use super::later::Later;
 use super::payment::{Operation, Payment};
@@ -71,16 +71,17 @@ struct Scripted {
 pub struct Simulator {
     pub(super) settings: Settings,
     pub(super) book: Book,
-    keys: Keys,
+    pub(super) keys: Keys,
     pub(super) payments: HashMap<u64, Payment>,
     pub(super) operations: HashMap<u64, Operation>,
     pub(super) references: HashMap<PspReference, u64>,
     pub(super) by_our: HashMap<Uuid, u64>,
     pub(super) due: BTreeMap<(Timestamp, u64), Later>,
     scripted: VecDeque<Scripted>,
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
     serial: u64,
     events: u64,
+    pub(super) newest: Option<PspReference>,
 }
 
 /// A call on its way: whose key it has, and what else the simulator needs to know.
@@ -121,6 +122,7 @@ impl Simulator {
             hooks: Hooks::default(),
             serial: 0,
             events: 0,
+            newest: None,
         }
     }
 
@@ -262,61 +264,9 @@ impl Simulator {
         Ok(())
     }
 
-    /// The payment that an authorisation, capture or refund belongs to.
-    #[must_use]
-    pub fn payment(&self, reference: &PspReference) -> Option<&Payment> {
-        self.known(reference).map(|(_, payment)| payment)
-    }
-
-    /// The operations of a payment, oldest first.
-    pub fn operations<'a>(&'a self, payment: &'a Payment) -> impl Iterator<Item = &'a Operation> {
-        payment.operations.iter().filter_map(|id| self.operations.get(id))
-    }
-
-    /// The operation of ours.
-    #[must_use]
-    pub fn operation(&self, our: OurReference) -> Option<&Operation> {
-        self.by_our.get(&our.0).and_then(|id| self.operations.get(id))
-    }
-
     pub(super) fn known(&self, reference: &PspReference) -> Option<(u64, &Payment)> {
         let id = self.references.get(reference)?;
         self.payments.get(id).map(|payment| (*id, payment))
-    }
-
-    /// What it says happened.
-    #[must_use]
-    pub const fn book(&self) -> &Book {
-        &self.book
-    }
-
-    /// Its settings.
-    #[must_use]
-    pub const fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// The webhooks that are due, at most so many.
-    pub fn webhooks(&mut self, at: Moment<'_>, max: usize) -> Vec<Outgoing> {
-        self.advance(at);
-        self.hooks.take(at.now, max)
-    }
-
-    /// Takes a webhook back that was not accepted, to be sent again later.
-    pub fn webhook_failed(&mut self, outgoing: Outgoing, now: Timestamp) {
-        self.hooks.again(outgoing, now);
-    }
-
-    /// Webhooks that wait, and that were dropped.
-    #[must_use]
-    pub fn webhook_counts(&self) -> (usize, u64) {
-        self.hooks.counts()
-    }
-
-    /// Keys that are remembered.
-    #[must_use]
-    pub fn keys_remembered(&self) -> usize {
-        self.keys.len()
     }
 
     /// Forgets what is over, at this instant.

@@ -1,9 +1,11 @@
 //! A provider that moves no money: it declines, forgets, answers late or never, as scripts and
 //! chance say, and keeps its own book of what it did.
 
+mod ask; // what can be asked of it
 mod book; // what it says happened
 mod calls; // what the four calls do
 mod hooks; // webhooks that wait
+pub mod http; // by HTTP, in two dialects
 mod keys; // idempotency
 mod later; // what happens by itself
 mod local; // the simulator as a provider in the same process

@@ -68,3 +68,11 @@ pub struct Operation {
     pub(super) payment: u64,
     pub(super) found_from: Timestamp,
 }
+
+impl Operation {
+    /// Whether it is found by its reference by now.
+    #[must_use]
+    pub fn is_found(&self, now: Timestamp) -> bool {
+        self.found_from <= now
+    }
+}

@@ -10,7 +10,9 @@
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"
 )]
 
+mod adapters; // Stripe's and Razorpay's, against the simulator over a socket
 mod book; // the simulator's book sums, whatever happens
+mod over_http; // the simulator's own calls, and its webhooks
 mod simulator; // what scripts do
 mod support;
 mod webhooks; // what is taken as genuine, and what it tells
