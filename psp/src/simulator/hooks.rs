@@ -2,11 +2,13 @@
 //! Never here: HTTP, or a signature.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 use shared_events::chance::Chance;
 use shared_events::contract::Timestamp;
 
+use super::script::ScriptError;
 use crate::Event;
 
 /// Webhooks that wait at once; further ones are dropped.
@@ -42,6 +44,33 @@ pub struct HookOdds {
     pub old_secret: u32,
     /// Signed by a wrong secret. The right one follows.
     pub wrong_secret: u32,
+}
+
+impl FromStr for HookOdds {
+    type Err = ScriptError;
+
+    /// `doubled=50,delayed=100`, each from 0 to 1000.
+    fn from_str(text: &str) -> Result<Self, ScriptError> {
+        let wrong = || ScriptError::HookOdds(text.chars().take(60).collect());
+        let mut odds = Self::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (name, number) = part.split_once('=').ok_or_else(wrong)?;
+            let number: u32 = number.trim().parse().map_err(|_| wrong())?;
+            let place = match name.trim() {
+                "dropped" => &mut odds.dropped,
+                "doubled" => &mut odds.doubled,
+                "delayed" => &mut odds.delayed,
+                "old_secret" => &mut odds.old_secret,
+                "wrong_secret" => &mut odds.wrong_secret,
+                _ => return Err(wrong()),
+            };
+            if number > 1000 {
+                return Err(wrong());
+            }
+            *place = number;
+        }
+        Ok(odds)
+    }
 }
 
 /// A webhook that waits.

@@ -87,6 +87,12 @@ pub enum ScriptError {
     /// It is not `NAME=PERMILLE`, or the numbers sum to more than 1000.
     #[error("{0:?} is not NAME=N with N of 0 to 1000, together at most 1000")]
     Odds(String),
+    /// It is not what goes wrong with webhooks.
+    #[error(
+        "{0:?} is not NAME=N with N of 0 to 1000 and a NAME of dropped, doubled, delayed, old_secret \
+         and wrong_secret"
+    )]
+    HookOdds(String),
 }
 
 fn names() -> String {

@@ -11,7 +11,7 @@ mod stripe; // Stripe's calls
 
 use std::sync::{Mutex, PoisonError};
 
-pub use deliver::{Delivery, WebhookTarget};
+pub use deliver::{Delivery, DeliveryError, WebhookTarget};
 pub use server::serve;
 
 use super::SimulatedPsp;
