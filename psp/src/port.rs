@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -57,6 +58,12 @@ impl PspReference {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for PspReference {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

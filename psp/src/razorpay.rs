@@ -216,6 +216,7 @@ impl Payment {
         let declined = |why: &str| Answer::Declined { code: why.to_owned() };
         let (reference, amount) = (self.reference.clone(), self.amount);
         match self.status.as_str() {
+            _ if amount.minor <= 0 => unclear(),
             "authorized" | "captured" => Answer::Done { reference, amount, valid_until: None },
             "refunded" if self.captured => Answer::Done { reference, amount, valid_until: None },
             "refunded" => declined("expired"),

@@ -2,6 +2,7 @@
 //! Never here: when something happens, or who is told.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use shared_events::contract::{Currency, Money, Timestamp};
 
@@ -211,6 +212,16 @@ impl Book {
     /// The kept payments.
     pub fn payments(&self) -> impl Iterator<Item = (&PspReference, Currency, Sums)> {
         self.payments.iter().map(|(payment, (currency, sums))| (payment, *currency, *sums))
+    }
+
+    /// The kept payments whose references come after this text.
+    pub fn payments_after(
+        &self,
+        after: &str,
+    ) -> impl Iterator<Item = (&PspReference, Currency, Sums)> {
+        let later = (Bound::Excluded(after), Bound::Unbounded);
+        let payments = self.payments.range::<str, _>(later);
+        payments.map(|(payment, (currency, sums))| (payment, *currency, *sums))
     }
 
     /// The totals of each currency, of all that ever happened.

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use shared_events::contract::{Currency, Money};
+use shared_events::contract::{Currency, Money, Timestamp};
 
 use crate::webhook::code;
 use crate::{Answer, Dialect, OurReference, PspReference};
@@ -56,6 +56,19 @@ impl Intent {
         self.0.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str)
     }
 
+    /// The charge, which may be whole or its id only.
+    fn charge(&self) -> Option<PspReference> {
+        let charge = self.0.get("latest_charge")?;
+        charge.as_str().or_else(|| charge.get("id")?.as_str())?.parse().ok()
+    }
+
+    /// Until when it can be captured, where the charge says so.
+    fn capture_before(&self) -> Option<Timestamp> {
+        let path = "/latest_charge/payment_method_details/card/capture_before";
+        let seconds = self.0.pointer(path)?.as_i64()?;
+        Timestamp::checked_from_micros(seconds.checked_mul(1_000_000)?)
+    }
+
     fn money(&self, amount: i64) -> Option<Money> {
         Dialect::Stripe.money(amount, self.2).ok()
     }
@@ -84,15 +97,15 @@ impl Intent {
         match self.text("status") {
             Some("requires_capture" | "succeeded") => {
                 // What stands, or stood before it was captured.
-                let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);
+                let sum = |field: &str| self.0.get(field).and_then(Value::as_i64);
                 let amount = match sum("amount_received") {
-                    0 => sum("amount_capturable"),
-                    _ => sum("amount"),
+                    None | Some(0) => sum("amount_capturable"),
+                    Some(_) => sum("amount"),
                 };
-                match self.money(amount) {
+                match amount.filter(|amount| *amount > 0).and_then(|amount| self.money(amount)) {
                     Some(amount) => {
-                        let reference = self.1.clone();
-                        Answer::Done { reference, amount, valid_until: None }
+                        let (reference, valid_until) = (self.1.clone(), self.capture_before());
+                        Answer::Done { reference, amount, valid_until }
                     }
                     None => unclear(),
                 }
@@ -116,8 +129,7 @@ impl Intent {
     pub(super) fn captured(&self, field: &str) -> Answer {
         let amount = self.metadata(field).and_then(|amount| amount.parse().ok());
         let amount = amount.and_then(|amount| self.money(amount));
-        let charge = self.text("latest_charge").and_then(|charge| charge.parse().ok());
-        match (self.text("status"), amount, charge) {
+        match (self.text("status"), amount, self.charge()) {
             (Some("processing"), ..) => self.pending(),
             (Some("succeeded" | "requires_capture"), Some(amount), Some(reference)) => {
                 Answer::Done { reference, amount, valid_until: None }

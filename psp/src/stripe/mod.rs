@@ -68,7 +68,8 @@ impl Stripe {
     }
 
     async fn intent(&self, reference: &PspReference) -> Result<Intent, Answer> {
-        let body = self.get(&["v1", "payment_intents", reference.as_str()], &[]).await?;
+        let parts = ["v1", "payment_intents", reference.as_str()];
+        let body = self.get(&parts, &[("expand[]", "latest_charge")]).await?;
         Intent::read(&body)
     }
 
@@ -77,7 +78,8 @@ impl Stripe {
         let query =
             format!("metadata['ordinal']:'{}' OR -metadata['{}']:null", our.0, capture_field(our));
         let parts = ["v1", "payment_intents", "search"];
-        let body = self.get(&parts, &[("query", &query), ("limit", "1")]).await?;
+        let expand = ("expand[]", "data.latest_charge");
+        let body = self.get(&parts, &[("query", &query), ("limit", "1"), expand]).await?;
         let first = body.get("data").and_then(Value::as_array).and_then(|data| data.first());
         first.map(Intent::read).transpose()
     }
@@ -160,6 +162,7 @@ impl Psp for Stripe {
             ("payment_method", call.token.expose().to_owned()),
             ("capture_method", "manual".to_owned()),
             ("confirm", "true".to_owned()),
+            ("expand[]", "latest_charge".to_owned()),
             ("metadata[ordinal]", call.key.operation.to_string()),
         ];
         if self.multi_capture {

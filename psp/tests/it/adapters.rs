@@ -11,6 +11,7 @@ use psp::{
     PspReference, Razorpay, Refund, Stripe, Void,
 };
 use shared_events::contract::Money;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -383,6 +384,110 @@ async fn a_provider_that_is_away_is_unknown() {
         let answer = psp.authorize(call).await;
         assert_eq!(answer, Answer::Unknown { why: "connection lost".to_owned() }, "{dialect}");
     }
+}
+
+/// A server that answers every request with these bytes, and closes.
+async fn answering(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut some = [0; 8192];
+            let _ = stream.read(&mut some).await;
+            let _ = stream.write_all(&bytes).await;
+        }
+    });
+    url
+}
+
+fn response(status: u16, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nlocation: /\r\n\r\n{body}")
+        .into_bytes()
+}
+
+#[tokio::test]
+async fn every_status_and_body_is_one_of_the_five_answers() {
+    let (unknown, refused, busy) = ("unknown", "refused", "refused for now");
+    let large = format!("\"{}\"", "x".repeat(1024 * 1024));
+    let cut = b"HTTP/1.1 200 x\r\ncontent-length: 100\r\n\r\n{\"id\":".to_vec();
+    let intent = r#"{"id":"pi_1","currency":"gbp","status":"requires_capture","#;
+    let half = format!("{intent}\"amount_capturable\":\"lots\"}}");
+    for (answer, expected) in [
+        (response(200, "{}"), unknown),
+        (response(200, "not JSON"), unknown),
+        (response(200, &large), unknown),
+        (response(200, r#"{"id":"has a space","currency":"gbp","status":"x"}"#), unknown),
+        (response(200, r#"{"id":"pi_1","currency":"???","status":"requires_capture"}"#), unknown),
+        (response(204, ""), unknown),
+        (response(301, ""), unknown),
+        (response(400, "{}"), refused),
+        (response(401, "{}"), busy),
+        (response(403, "{}"), busy),
+        (response(404, "[]"), refused),
+        (response(409, "{}"), unknown),
+        (response(422, "not JSON"), refused),
+        (response(429, ""), busy),
+        (response(500, "{}"), unknown),
+        (response(502, "<html>"), unknown),
+        (response(503, ""), unknown),
+        (response(599, ""), unknown),
+        (cut, unknown),
+        (b"nonsense\r\n\r\n".to_vec(), unknown),
+        (Vec::new(), unknown),
+    ] {
+        let url = answering(answer.clone()).await;
+        for dialect in BOTH {
+            let psp = adapter(dialect, &url, KEY, Duration::from_secs(5));
+            let (token, amount) = ("tok_visa".parse().unwrap(), money(100, "INR"));
+            let call = Authorize { key: key(1), amount, token, action_until: start() };
+            let given = psp.authorize(call).await;
+            let text = String::from_utf8_lossy(&answer[..answer.len().min(80)]).into_owned();
+            assert!(code(&given).starts_with(expected), "{dialect} {given:?} to {text}");
+            assert!(!format!("{given:?}").contains("127.0.0.1"), "{given:?}");
+            assert_ne!(given, Answer::Unknown { why: String::new() }, "{text} has no reason");
+        }
+    }
+    // An amount that is not a number is no amount: nothing is taken as authorised.
+    let url = answering(response(200, &half)).await;
+    let psp = adapter(Dialect::Stripe, &url, KEY, Duration::from_secs(5));
+    let (token, amount) = ("tok_visa".parse().unwrap(), money(100, "GBP"));
+    let call = Authorize { key: key(1), amount, token, action_until: start() };
+    assert_eq!(code(&psp.authorize(call).await), "unknown");
+}
+
+#[tokio::test]
+async fn the_same_call_ten_times_at_once_moves_money_once() {
+    // Case 4 (APIS#193), seen from the provider.
+    let at = provider(Dialect::Stripe, Settings::default()).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (psp, amount) = (Arc::clone(&at.psp), at.money(100));
+        calls.spawn(async move {
+            let token = "tok_visa".parse().unwrap();
+            psp.authorize(Authorize { key: key(1), amount, token, action_until: start() }).await
+        });
+    }
+    let answers = calls.join_all().await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(at.book(), [100, 0, 0, 0, 0]);
+    // Another operation of the same amount is another payment.
+    assert_ne!(at.authorize(2, 100, "tok_visa").await, answers[0]);
+    assert_eq!(at.book(), [200, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_authorization_says_until_when_it_stands() {
+    // Case 15 (woo-stripe#1378): who knows that can warn before.
+    let at = provider(Dialect::Stripe, Settings::default()).await;
+    let Answer::Done { valid_until, reference, .. } = at.authorize(1, 100, "tok_visa").await else {
+        panic!("not done");
+    };
+    let week = Duration::from_secs(7 * 24 * 3600);
+    assert_eq!(valid_until, Some(start().plus(week)));
+    at.simulated.advance(week);
+    let answer = at.capture(2, &reference, 100, false).await;
+    assert_eq!(code(&answer), "refused authorization_expired");
 }
 
 #[test]

@@ -69,6 +69,19 @@ fn exact_bytes_by_a_live_secret_in_time_are_genuine() {
 }
 
 #[test]
+fn a_webhook_is_judged_when_it_is_received_not_when_it_is_handled() {
+    // Case 33 (stripe-node#1778): the follower was down for an hour.
+    let body = br#"{"id":"evt_1","type":"authorized","data":{"amount":100,"currency":"GBP"}}"#;
+    let signed = headers(Dialect::Simulator, NEW, start(), body);
+    let verifier = verifier(Dialect::Simulator);
+    assert_eq!(verifier.verify(&signed, body, seconds_later(5)), Ok(()));
+    let kept = body.to_vec();
+    assert_eq!(verifier.read(&kept).unwrap().what, What::Authorized { amount: gbp(100) });
+    let later = verifier.verify(&signed, body, seconds_later(3_600));
+    assert_eq!(later, Err(Unverified::OutOfTime));
+}
+
+#[test]
 fn malformed_signatures_are_refused_without_a_panic() {
     let names = [
         (Dialect::Simulator, "webhook-signature"),

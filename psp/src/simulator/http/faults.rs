@@ -84,10 +84,7 @@ fn book(simulator: &Simulator, after: &str) -> Value {
     let kept = simulator.book();
     let mut shown: Vec<Value> = Vec::new();
     let mut more = Value::Null;
-    for (reference, currency, sums) in kept.payments() {
-        if reference.as_str() <= after {
-            continue;
-        }
+    for (reference, currency, sums) in kept.payments_after(after) {
         if shown.len() == PAYMENTS_SHOWN {
             more = shown.last().map_or(Value::Null, |last| last["payment"].clone());
             break;

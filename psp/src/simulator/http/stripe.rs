@@ -25,7 +25,7 @@ pub(super) fn answer(service: &Service, request: &Request, path: &[&str]) -> Res
         (false, ["payment_intents", id]) => service.psp.with(|simulator, at| {
             simulator.advance(at);
             let payment = id.parse().ok().and_then(|id| simulator.payment(&id));
-            payment.map_or_else(missing, |payment| ok(&intent(simulator, payment)))
+            payment.map_or_else(missing, |payment| ok(&expanded(simulator, payment)))
         }),
         (false, ["refunds"]) => refunds(service, request),
         _ => missing(),
@@ -114,7 +114,7 @@ fn create(service: &Service, request: &Request) -> Response {
         heard(said, fault(), |answer| {
             let operation = our.and_then(|our| simulator.operation(our));
             let payment = operation.and_then(|operation| simulator.payment(&operation.reference));
-            rendered(&answer, payment.map(|payment| intent(simulator, payment)))
+            rendered(&answer, payment.map(|payment| expanded(simulator, payment)))
         })
     })
 }
@@ -232,7 +232,7 @@ fn search(service: &Service, request: &Request) -> Response {
             let operation = simulator.operation(our).filter(|op| op.kind != Kind::Refund);
             let reference = operation.map(|operation| operation.reference.clone());
             let payment = reference.and_then(|reference| simulator.payment(&reference));
-            data.extend(payment.map(|payment| intent(simulator, payment)));
+            data.extend(payment.map(|payment| expanded(simulator, payment)));
         }
         ok(&json!({ "object": "search_result", "data": data, "has_more": false }))
     })
@@ -324,6 +324,23 @@ pub(super) fn intent(simulator: &Simulator, payment: &Payment) -> Value {
             "redirect_to_url": { "url": format!("https://simulator.invalid/act/{reference}") },
         })),
     })
+}
+
+/// A payment intent with its charge, as `expand[]` asks for it.
+fn expanded(simulator: &Simulator, payment: &Payment) -> Value {
+    let mut intent = intent(simulator, payment);
+    if let Some(until) = payment.valid_until {
+        // A charge stands before anything is captured of it.
+        let id = match intent["latest_charge"].as_str() {
+            Some(id) => id.to_owned(),
+            None => payment.reference.as_str().replacen("pi_", "ch_", 1),
+        };
+        intent["latest_charge"] = json!({
+            "id": id, "object": "charge",
+            "payment_method_details": { "card": { "capture_before": unix(until) } },
+        });
+    }
+    intent
 }
 
 /// A refund.
