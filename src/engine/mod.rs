@@ -12,6 +12,7 @@ pub(crate) mod issuers; // flags of the issuers of tokens
 pub(crate) mod messages; // flags of message delivery
 mod metrics; // what this process counts, for scrapers
 mod peers; // flags of the other processes
+pub(crate) mod psps; // payment service providers
 mod reconcile; // checks stock's sums periodically
 mod service; // the type of a service's row
 pub(crate) mod services; // the services, a file each

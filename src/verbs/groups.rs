@@ -27,18 +27,19 @@ const GROUPS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("Running an engine", &["serve", "token", "tls", "migrate", "backup", "load"]),
-    ("Trying it", &["demo", "cluster", "chaos"]),
+    ("Trying it", &["demo", "psp", "cluster", "chaos"]),
     ("This program", &["completions", "version"]),
 ];
 
 /// Verbs that call no engine, by the beginning of their path.
-const CALL_NO_ENGINE: [&[&str]; 13] = [
+const CALL_NO_ENGINE: [&[&str]; 14] = [
     &["serve"],
     &["token"],
     &["tls"],
     &["migrate"],
     &["backup"],
     &["demo"],
+    &["psp"],
     &["cluster"],
     &["chaos"],
     &["completions"],

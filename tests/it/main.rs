@@ -62,6 +62,7 @@ mod order_files;
 mod overload;
 mod own_authority;
 mod prometheus;
+mod psp;
 mod readme;
 mod reasons;
 mod rebuild;

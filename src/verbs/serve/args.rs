@@ -176,6 +176,8 @@ pub struct ServeArgs {
     metrics: super::metrics::MetricsArgs,
     #[command(flatten, next_help_heading = "Facts through Redis")]
     streams: crate::engine::streams::StreamArgs,
+    #[command(flatten, next_help_heading = "Payments")]
+    psps: crate::engine::psps::PspArgs,
     #[command(flatten, next_help_heading = "Messages")]
     messages: crate::engine::messages::MessageArgs,
     #[command(flatten, next_help_heading = "Logs and traces")]
@@ -389,6 +391,7 @@ impl ServeArgs {
         settings.database_connections = self.database_connections;
         settings.reconcile_every = self.reconcile_every;
         settings.stock_follower = !self.without_stock;
+        settings.psps = self.psps.psps(&settings.clock)?;
         self.messages.apply(&mut settings.notifications)?;
         // A URL that is none is found before anything starts.
         self.observe.otlp()?;
