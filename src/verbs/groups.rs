@@ -18,6 +18,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &[
             "status",
             "health",
+            "top",
             "followers",
             "follower",
             "dead-letter",
@@ -32,7 +33,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
 ];
 
 /// Verbs that call no engine, by the beginning of their path.
-const CALL_NO_ENGINE: [&[&str]; 12] = [
+const CALL_NO_ENGINE: [&[&str]; 13] = [
     &["serve"],
     &["token"],
     &["migrate"],
@@ -40,6 +41,7 @@ const CALL_NO_ENGINE: [&[&str]; 12] = [
     &["demo"],
     &["cluster"],
     &["chaos"],
+    &["top"],
     &["completions"],
     &["version"],
     &["journal", "archive"],

@@ -278,6 +278,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "edge-auth/src/fetch.rs",
         ],
     ),
+    ("ratatui", &["src/verbs/top/"]),
     ("celes", &["src/lab/load/files/countries.rs"]),
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),
