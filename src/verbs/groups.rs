@@ -18,6 +18,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &[
             "status",
             "health",
+            "top",
             "followers",
             "follower",
             "dead-letter",
@@ -32,7 +33,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
 ];
 
 /// Verbs that call no engine, by the beginning of their path.
-const CALL_NO_ENGINE: [&[&str]; 14] = [
+const CALL_NO_ENGINE: [&[&str]; 15] = [
     &["serve"],
     &["token"],
     &["tls"],
@@ -42,6 +43,7 @@ const CALL_NO_ENGINE: [&[&str]; 14] = [
     &["psp"],
     &["cluster"],
     &["chaos"],
+    &["top"],
     &["completions"],
     &["version"],
     &["journal", "archive"],

@@ -26,6 +26,7 @@ mod status; // an overview for operators
 mod stock; // products and messages
 mod tls; // certificates of an authority of one's own
 mod token; // keys and tokens of an issuer of one's own
+mod top; // what processes do now, in the terminal
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test has time and ids of its own")]
 mod toy; // tests with a fourth service

@@ -335,3 +335,50 @@ fn dashboards_and_rules_name_metrics_that_exist() {
     let unused: Vec<&&str> = known.keys().filter(|name| !used.contains(**name)).collect();
     assert_eq!(unused, [&"ordinal_health_reasons"]);
 }
+
+/// The picture of `ordinal top`, printed and drawn into a terminal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn top_shows_what_a_process_does() {
+    let data = TempDir::new().unwrap();
+    let with = ["--data", data.path().to_str().unwrap(), LISTEN[0], LISTEN[1]];
+    let engine = Engine::start_with(&with);
+    engine.place(&["MUG=1@4.50GBP"]);
+    let known = |line: &str| line.starts_with("ordinal_follower_lag_positions{follower=\"stock\"");
+    page_with(&engine, known).await;
+    let door = engine.metrics.as_deref().unwrap();
+    let once = crate::support::ordinal(&["top", door, "--once", "--every", "200ms"]);
+    let text = String::from_utf8(once.stdout).unwrap();
+    assert!(once.status.success(), "{text}");
+    for shown in ["1 of 1 processes answer", "serving", "1 of 1 owned", "stock-answers"] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    let json = crate::support::ordinal(&["--json", "top", door, "--every", "200ms"]);
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["processes"][0]["owns"], serde_json::json!([0]), "{json}");
+    // Without a terminal, and without metrics, it says what to do.
+    let refused = crate::support::ordinal(&["top", door]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--once"));
+    let nowhere = format!("127.0.0.1:{}", free_port());
+    let refused = crate::support::ordinal(&["top", &nowhere]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--metrics-listen"));
+    // In a terminal, until q.
+    let program = env!("CARGO_BIN_EXE_ordinal");
+    let command = format!("stty rows 40 cols 100; exec {program} top {door} --every 200ms");
+    let log = data.path().join("terminal");
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--flush", "--return", "--command", &command, log.to_str().unwrap()])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("script is needed; it is in util-linux");
+    let drawn = || fs::read(&log).map(|text| String::from_utf8_lossy(&text).into_owned());
+    let patience = Instant::now() + PATIENCE;
+    while !drawn().unwrap_or_default().contains("followers") {
+        assert!(Instant::now() < patience, "{:?}", drawn());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    terminal.stdin.as_mut().unwrap().write_all(b"q").unwrap();
+    let ended = tokio::task::spawn_blocking(move || terminal.wait()).await.unwrap().unwrap();
+    assert!(ended.success(), "{:?}", drawn());
+}

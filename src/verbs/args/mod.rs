@@ -124,6 +124,8 @@ pub enum Verb {
     /// Show an overview: whether the engine serves, lag, dead letters. Exit code 3 if it does not
     /// serve.
     Status,
+    /// Show what processes do now, by their metrics: rates, lag, awake orders, shards.
+    Top(crate::verbs::top::TopArgs),
     /// Print the version.
     Version,
     /// Print shell completions.
