@@ -78,9 +78,18 @@ where
         let (accounts, method) = (Some(self.calls.accounts.clone()), Arc::clone(&self.calls.none));
         let since = Instant::now();
         // A caller who leaves gets no status; the log has one.
-        let (note_of_it, status, span) = (None, 499, Span::none());
-        let call =
-            Call { accounts, method, since, caller: None, trace, note: note_of_it, status, span };
+        let (status, span) = (499, Span::none());
+        let call = Call {
+            accounts,
+            method,
+            since,
+            caller: None,
+            trace,
+            note: None,
+            route: None,
+            status,
+            span,
+        };
         // Called here and now, so that a refusal is known before the call is spawned.
         let answer = self.inner.call(request);
         Either::Right(Box::pin(async move {
@@ -96,6 +105,7 @@ impl Call {
             self.method = Arc::clone(method);
         }
         self.caller = note.caller.get().cloned();
+        self.route = note.route.get().cloned();
         self.status = answer.status().as_u16();
         self.trace.write(answer.headers_mut());
         let said = answer.extensions().get::<Reason>().map(|reason| reason.code());

@@ -18,7 +18,7 @@ use shared_events::traces::Span;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
-use web_edge::TraceId;
+use web_edge::{RouteOf, TraceId};
 
 pub(super) use layer::HttpCalls;
 
@@ -117,15 +117,22 @@ impl Accounts {
         since: Instant,
     ) -> Call {
         let note = request.extensions().get::<Arc<Note>>().map(Arc::clone);
-        let (trace, span) = traced::begin(request, &method);
+        let (trace, mut span) = traced::begin(request, &method);
+        if let Some(note) = &note
+            && let Some(route) = request.extensions().get::<RouteOf>()
+        {
+            span.set_with("http.route", || route.template().to_owned());
+            let _ = note.route.set(route.clone());
+        }
         let accounts = Some(self.clone());
-        Call { accounts, method, since, caller: None, trace, note, status: 0, span }
+        Call { accounts, method, since, caller: None, trace, note, route: None, status: 0, span }
     }
 }
 
 /// What is known of a call by HTTP once it is a gRPC call.
 #[derive(Default)]
 pub(super) struct Note {
+    route: OnceLock<RouteOf>,
     method: OnceLock<Arc<str>>,
     caller: OnceLock<Caller>,
     reason: OnceLock<&'static str>,
@@ -182,6 +189,8 @@ pub(super) struct Call {
     trace: Trace,
     /// Where it was by HTTP, which is accounted for outside: as its caller sees it.
     note: Option<Arc<Note>>,
+    /// The route that it came by.
+    route: Option<RouteOf>,
     /// The status of HTTP; zero for gRPC.
     status: u16,
     /// Its span, where traces are kept.
@@ -270,6 +279,7 @@ impl Call {
         Line {
             method: Arc::clone(&self.method),
             outcome,
+            route: self.route.take(),
             http: self.status,
             took: self.since.elapsed(),
             caller: self.caller.take(),
