@@ -493,7 +493,8 @@ async fn a_collector_that_never_answers_holds_nothing_up() {
     engine.until(placed.last().unwrap(), "CONFIRMED");
     let begun = Instant::now();
     assert!(engine.stop().success());
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    // The time to drain is 10 s.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 /// T3.
