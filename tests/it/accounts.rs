@@ -100,6 +100,9 @@ async fn refusals_are_counted_and_logged_without_tokens_or_callers() {
         assert_eq!(who, (&json!("ordinal"), &json!("all"), &json!("call"), &json!("INFO")));
         assert!(line["ts"].as_str().unwrap().ends_with('Z') && line["node"].is_string(), "{line}");
     }
+    let routes = [0, 3, 4, 5].map(|nth: usize| &lines[nth]["http_route"]);
+    let (order, orders) = (json!("/v1/orders/{order_id}"), json!("/v1/orders"));
+    assert_eq!(routes, [&order, &orders, &Value::Null, &Value::Null], "{lines:#?}");
     assert_eq!(lines[0]["trace_id"], trace.as_str());
     assert_eq!(lines[1]["trace_id"], TRACE_ID);
     // His lines are found without knowing who he is.

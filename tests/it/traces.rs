@@ -1,7 +1,11 @@
 //! An order is one trace, from the call to the mail, as a collector receives it; and a collector
 //! that hangs or is away harms nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -13,8 +17,8 @@ use crate::book::root;
 use crate::collector::{Collector, Seen, drawn};
 use crate::health::logged;
 use crate::http::{Answer, Http};
-use crate::nodes::databases;
-use crate::support::{CUSTOMER, Engine, PATIENCE, RedisServer, free_port};
+use crate::nodes::{databases, node};
+use crate::support::{CUSTOMER, Engine, PATIENCE, RedisServer, free_port, write_private};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -69,7 +73,11 @@ fn mailed(collector: &Collector, trace: &str) -> Vec<Seen> {
     let is_whole = |seen: &[Seen]| {
         let seen = of_trace(seen);
         let is_known = |id: &str| id == CALLER || seen.iter().any(|it| it.span == id);
-        seen.iter().filter(|it| it.name == MAIL).count() == 2
+        let ended = |name: &str| seen.iter().filter(|it| it.name == name).count();
+        let processed = ended("process order.created.v1") + ended("process order.confirmed.v1");
+        ended(MAIL) == 2
+            && processed >= 4
+            && [0, 2].contains(&ended("send webhook"))
             && seen.iter().any(|it| it.name == "order Confirm")
             && seen.iter().all(|it| is_known(&it.parent))
     };
@@ -111,10 +119,39 @@ const PATH: [(&str, Option<&str>); 7] = [
     ("send mail", None),
 ];
 
+/// Takes one webhook call; its head is what is received.
+fn webhook() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, heads) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = String::new();
+            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).unwrap() > 0 {}
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+            let _ = sender.send(head);
+        }
+    });
+    (url, heads)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_is_one_trace_from_the_call_to_the_mail() {
     let collector = Collector::start();
-    let (engine, _folder) = started(&["--otlp-endpoint", &collector.url()]);
+    let (url, calls) = webhook();
+    let secret = TempDir::new().unwrap();
+    let secret = secret.path().join("secret");
+    write_private(&secret, "whsec_bWFya2VyLW1hcmtlci1tYXJrZXItbWFya2VyLTEyMw==");
+    let (collector_url, secret) = (collector.url(), secret.to_str().unwrap());
+    let (engine, folder) = started(&[
+        "--otlp-endpoint",
+        &collector_url,
+        "--webhook-url",
+        &url,
+        "--webhook-secret-file",
+        secret,
+    ]);
     let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
     engine.until(&order_id, "CONFIRMED");
     let spans = mailed(&collector, TRACE);
@@ -133,6 +170,18 @@ async fn an_order_is_one_trace_from_the_call_to_the_mail() {
     let linked = batch.filter(|it| it.links == [(TRACE.to_owned(), append.span.clone())]);
     assert!(linked.clone().all(|it| it.trace != TRACE && it.parent.is_empty()));
     assert_eq!(linked.count(), 1, "{all:#?}");
+    // Who gets a mail or a webhook call learns of its span.
+    let sent = |name: &str| -> Vec<String> {
+        let spans = spans.iter().filter(|it| it.name == name);
+        spans.map(|it| format!("traceparent: 00-{TRACE}-{}-01", it.span)).collect()
+    };
+    let mails = fs::read_dir(folder.path().join("data/mail")).unwrap();
+    let mails: Vec<String> =
+        mails.map(|mail| fs::read_to_string(mail.unwrap().path()).unwrap()).collect();
+    let told = |header: &&String| mails.iter().any(|mail| mail.contains(header.as_str()));
+    assert_eq!(sent(MAIL).iter().filter(told).count(), 2, "{mails:#?}");
+    let call = calls.recv_timeout(PATIENCE).unwrap();
+    assert!(sent("send webhook").iter().any(|header| call.contains(header)), "{call}");
     // An event names the span that made it: years later it still leads to its trace.
     let history = engine.ask(&["order", "history", &order_id]);
     let made = &history["events"][0]["traceparent"];
@@ -374,6 +423,58 @@ async fn a_span_of_a_stream_ends_while_the_stream_goes_on() {
     assert!(engine.stop().success());
 }
 
+/// T2: nor is there one trace of all that comes by a stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_command_of_a_stream_has_a_trace_of_its_own_that_links_to_the_stream() {
+    const COMMANDS: usize = 20;
+    let collector = Collector::start();
+    let (engine, _folder) = started(&["--otlp-endpoint", &collector.url()]);
+    let line = |nth| json!({ "tag": nth, "place_order": order(Uuid::now_v7()) }).to_string();
+    let lines: Vec<String> = (0..COMMANDS).map(line).collect();
+    let header = traceparent(TRACE, true);
+    let headers = [("content-type", "application/x-ndjson"), ("traceparent", header.as_str())];
+    let mut http = Http::connect(&engine.address).await;
+    let answer = http.text("POST /v1/orders:batch", &headers, &lines.join("\n")).await;
+    assert_eq!(answer.text.matches("\"done\"").count(), COMMANDS, "{answer:?}");
+    let stream = "ordinal.orders.v1.OrderService/ExecuteCommands";
+    let message = format!("{stream} message");
+    let placings = |seen: &[Seen]| seen.iter().filter(|it| it.name == "order Place").count();
+    let seen = collector.until(|seen| placings(seen) == COMMANDS);
+    let of_stream = one(&seen, stream, None);
+    assert_eq!(of_stream.trace, TRACE);
+    let messages: Vec<&Seen> = seen.iter().filter(|it| it.name == message).collect();
+    let traces: BTreeSet<&str> = messages.iter().map(|it| it.trace.as_str()).collect();
+    assert_eq!((messages.len(), traces.len()), (COMMANDS, COMMANDS));
+    let link = [(TRACE.to_owned(), of_stream.span.clone())];
+    assert!(messages.iter().all(|it| it.parent.is_empty() && it.links == link), "{messages:#?}");
+    for placing in seen.iter().filter(|it| it.name == "order Place") {
+        assert!(messages.iter().any(|it| it.span == placing.parent), "{placing:#?}");
+    }
+    assert!(engine.stop().success());
+}
+
+/// A call that another node answers is one span below the other.
+#[test]
+fn a_call_that_is_forwarded_to_another_node_stays_in_its_trace() {
+    let (runtime, [database]) = databases();
+    let (url, collector) = (database.url(), Collector::start());
+    let collector_url = collector.url();
+    let flags = ["--database-url", &url, "--otlp-endpoint", &collector_url, "--without-stock"];
+    let [a, b] = ["a", "b"].map(|name| node(name, &flags));
+    let server = "ordinal.orders.v1.OrderService/PlaceOrder";
+    let forwarded = |seen: &[Seen]| {
+        let of_server = || seen.iter().filter(|it| it.name == server && it.trace == TRACE);
+        of_server().any(|it| of_server().any(|caller| caller.span == it.parent))
+    };
+    let patience = Instant::now() + PATIENCE;
+    while !forwarded(&collector.seen()) {
+        assert!(Instant::now() < patience, "{}", drawn(&collector.seen()));
+        runtime.block_on(place(&a, Some(&traceparent(TRACE, true))));
+    }
+    assert!(a.stop().success() && b.stop().success());
+    runtime.block_on(database.drop());
+}
+
 /// T1: with one worker thread, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_never_answers_holds_nothing_up() {
@@ -392,7 +493,8 @@ async fn a_collector_that_never_answers_holds_nothing_up() {
     engine.until(placed.last().unwrap(), "CONFIRMED");
     let begun = Instant::now();
     assert!(engine.stop().success());
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    // The time to drain is 10 s.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 /// T3.

@@ -81,8 +81,18 @@ where
         // A caller who leaves gets no status; the log has one.
         let meter = Meter::of_http(request.method(), since);
         let (status, span) = (499, Span::none());
-        let call =
-            Call { accounts, method, since, caller: None, trace, note: None, status, span, meter };
+        let call = Call {
+            accounts,
+            method,
+            since,
+            caller: None,
+            trace,
+            note: None,
+            route: None,
+            status,
+            span,
+            meter,
+        };
         // Called here and now, so that a refusal is known before the call is spawned.
         let answer = self.inner.call(request);
         Either::Right(Box::pin(async move {
@@ -98,6 +108,7 @@ impl Call {
             self.method = Arc::clone(method);
         }
         self.caller = note.caller.get().cloned();
+        self.route = note.route.get().cloned();
         self.status = answer.status().as_u16();
         self.meter.answered(note.route.get(), note.method.get().is_some(), self.status);
         self.trace.write(answer.headers_mut());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use order_actor::domain::Role;
 use tokio::time::Instant;
+use web_edge::RouteOf;
 
 use super::AccessLog;
 use crate::edge::shares::Caller;
@@ -24,6 +25,8 @@ const SHOWN_DIGITS: usize = 16;
 pub(super) struct Line {
     pub(super) method: Arc<str>,
     pub(super) outcome: &'static str,
+    /// The route by HTTP, if it came by one.
+    pub(super) route: Option<RouteOf>,
     /// The status of HTTP; zero for gRPC.
     pub(super) http: u16,
     pub(super) took: Duration,
@@ -75,7 +78,7 @@ impl Lines {
 
 fn write_all(receiver: &Receiver<(Line, u64)>) {
     while let Ok((line, omitted)) = receiver.recv() {
-        let Line { method, outcome, http, took, caller, trace } = line;
+        let Line { method, outcome, route, http, took, caller, trace } = line;
         let principal = caller.and_then(|caller| shown(&caller));
         let http = (http > 0).then_some(http);
         let omitted = (omitted > 0).then_some(omitted);
@@ -84,6 +87,7 @@ fn write_all(receiver: &Receiver<(Line, u64)>) {
         tracing::info!(
             target: "access",
             rpc_method = &*method,
+            http_route = route.as_ref().map(RouteOf::template),
             status = outcome,
             http,
             duration_ms,
@@ -117,6 +121,7 @@ mod tests {
         Line {
             method: Arc::from("a.B/C"),
             outcome: Reason::NotFound.code(),
+            route: None,
             http: 0,
             took: Duration::ZERO,
             caller: None,

@@ -119,14 +119,16 @@ impl Accounts {
         since: Instant,
     ) -> Call {
         let note = request.extensions().get::<Arc<Note>>().map(Arc::clone);
-        let (trace, span) = traced::begin(request, &method);
+        let (trace, mut span) = traced::begin(request, &method);
         if let Some(note) = &note
             && let Some(route) = request.extensions().get::<RouteOf>()
         {
+            span.set_with("http.route", || route.template().to_owned());
             let _ = note.route.set(route.clone());
         }
         let (accounts, meter) = (Some(self.clone()), Meter::of_rpc(&method, since));
-        Call { accounts, method, since, caller: None, trace, note, status: 0, span, meter }
+        let (caller, route, status) = (None, None, 0);
+        Call { accounts, method, since, caller, trace, note, route, status, span, meter }
     }
 }
 
@@ -190,6 +192,8 @@ pub(super) struct Call {
     trace: Trace,
     /// Where it was by HTTP, which is accounted for outside: as its caller sees it.
     note: Option<Arc<Note>>,
+    /// The route that it came by.
+    route: Option<RouteOf>,
     /// The status of HTTP; zero for gRPC.
     status: u16,
     /// Its span, where traces are kept.
@@ -283,6 +287,7 @@ impl Call {
         Line {
             method: Arc::clone(&self.method),
             outcome,
+            route: self.route.take(),
             http: self.status,
             took: self.since.elapsed(),
             caller: self.caller.take(),

@@ -67,7 +67,10 @@ pub(super) fn exporter(
         .with_retry_policy(RetryPolicy::disabled())
         .build();
     // Its error may show the headers.
-    let mut exporter = exporter.ok().context("OTEL_EXPORTER_OTLP_HEADERS cannot be read")?;
+    let mut exporter = exporter.ok().context(
+        "--otlp-endpoint: a variable OTEL_EXPORTER_OTLP_… makes no sense, or asks for more than OTLP \
+         over HTTP with protobuf",
+    )?;
     let resource = Resource::builder_empty()
         .with_service_name(process.service.clone())
         .with_attribute(KeyValue::new("service.namespace", "ordinal"))

@@ -78,13 +78,13 @@ impl Otlp {
     /// Begins to keep spans of this process and to send them.
     ///
     /// # Errors
-    /// If there is no thread for it.
+    /// If there is no thread for it, or a variable `OTEL_EXPORTER_OTLP_…` makes no sense.
     pub fn begin(&self, process: &Process, clock: Arc<dyn Clock>) -> anyhow::Result<Sending> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        let (url, process) = (self.url.clone(), process.clone());
+        let exporter = collector::exporter(&self.url, process, SENT_WITHIN)?;
         let thread = std::thread::Builder::new().name("spans".to_owned());
-        // Built there: a client of HTTP belongs to the runtime that it is built in.
-        thread.spawn(move || match Sender::new(&url, &process) {
+        // A runtime of its own, made where it is used and dropped.
+        thread.spawn(move || match Sender::new(exporter) {
             Ok(mut sender) => sender.run(&receiver),
             Err(error) => tracing::error!("spans are not sent: {error:#}"),
         })?;
@@ -133,13 +133,9 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(url: &collector::CollectorUrl, process: &Process) -> anyhow::Result<Self> {
+    fn new(exporter: opentelemetry_otlp::SpanExporter) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("no runtime")?;
-        let exporter = {
-            let _inside = runtime.enter();
-            collector::exporter(url, process, SENT_WITHIN)?
-        };
         Ok(Self { runtime, exporter, waiting: VecDeque::new(), tries: 0, failing: false })
     }
 
