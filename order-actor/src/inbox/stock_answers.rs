@@ -116,7 +116,8 @@ fn command_of(fact: &Fact) -> Option<Command> {
             | InventoryFact::Restocked { .. },
         )
         | FactBody::Order(_)
-        | FactBody::Notification(_) => None,
+        | FactBody::Notification(_)
+        | FactBody::Payment(_) => None,
     }
 }
 

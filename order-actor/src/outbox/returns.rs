@@ -83,6 +83,7 @@ fn taken_back(order: OrderHeader, details: &Details, event: &Event) -> Vec<Order
             return_reference,
             kept,
             rejected_reason: rejected_reason.clone(),
+            payments: Vec::new(),
         });
     }
     facts

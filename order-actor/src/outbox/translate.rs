@@ -37,7 +37,14 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         }
         Event::LinesCancelled { lines, reason, text, .. } => {
             let (lines, text) = (units(details, lines), text.clone());
-            vec![OrderFact::LinesCancelled { order, lines, reason: *reason, text }]
+            vec![OrderFact::LinesCancelled {
+                order,
+                lines,
+                reason: *reason,
+                text,
+                refund_id: None,
+                payments: Vec::new(),
+            }]
         }
         Event::OrderCancelled { reason, text, was_confirmed, skus, at: _ } => {
             vec![OrderFact::Cancelled {
@@ -46,6 +53,8 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
                 was_confirmed: *was_confirmed,
                 skus: skus.clone(),
                 text: text.clone(),
+                refund_id: None,
+                payments: Vec::new(),
             }]
         }
         Event::LinesFulfilled {
@@ -64,6 +73,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             tracking: tracking.clone(),
             shipment_reference: shipment_reference.clone(),
             location: location.clone(),
+            payments: Vec::new(),
         }],
         Event::OrderFulfilled {
             shipment_id,
@@ -83,6 +93,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             return_until: *return_until,
             shipment_reference: shipment_reference.clone(),
             location: location.clone(),
+            payments: Vec::new(),
         }],
         Event::ReturnRequested { .. }
         | Event::ReturnEscalated { .. }
@@ -178,6 +189,7 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
                     return_reference: String::new(),
                     kept: Vec::new(),
                     rejected_reason: String::new(),
+                    payments: Vec::new(),
                 });
             }
             facts
