@@ -3,8 +3,10 @@ use shared_events::contract::{
     ReturnId, Timestamp, TotalsFact,
 };
 
-use super::{edits, returns};
-use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, PlacedLine, Totals};
+use super::{edits, payments, returns};
+use crate::domain::{
+    Compensation, Details, Event, Line, LineQuantity, Order, OrderCharge, PlacedLine, Totals,
+};
 
 /// The units that wait for stock.
 fn waiting(details: &Details) -> Vec<LineUnits> {
@@ -42,8 +44,8 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
                 lines,
                 reason: *reason,
                 text,
-                refund_id: None,
-                payments: Vec::new(),
+                refund_id: payments::refund_id(details),
+                payments: payments::moved(details),
             }]
         }
         Event::OrderCancelled { reason, text, was_confirmed, skus, at: _ } => {
@@ -53,8 +55,8 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
                 was_confirmed: *was_confirmed,
                 skus: skus.clone(),
                 text: text.clone(),
-                refund_id: None,
-                payments: Vec::new(),
+                refund_id: payments::refund_id(details),
+                payments: payments::moved(details),
             }]
         }
         Event::LinesFulfilled {
@@ -73,7 +75,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             tracking: tracking.clone(),
             shipment_reference: shipment_reference.clone(),
             location: location.clone(),
-            payments: Vec::new(),
+            payments: payments::moved(details),
         }],
         Event::OrderFulfilled {
             shipment_id,
@@ -93,7 +95,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             return_until: *return_until,
             shipment_reference: shipment_reference.clone(),
             location: location.clone(),
-            payments: Vec::new(),
+            payments: payments::moved(details),
         }],
         Event::ReturnRequested { .. }
         | Event::ReturnEscalated { .. }
@@ -111,6 +113,16 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         }
         Event::OrderEditRequested(_) | Event::OrderEdited(_) | Event::OrderEditRefused(_) => {
             edits::facts(order, details, event)
+        }
+        Event::StockHeld(_)
+        | Event::PaymentSecured(_)
+        | Event::PaymentLost(_)
+        | Event::PaymentCaptured(_)
+        | Event::RefundSettled(_)
+        | Event::RefundFailed(_)
+        | Event::CompensationCompleted(_) => {
+            let compensated = after.compensation() == Compensation::Done;
+            payments::facts(order, details, event, compensated)
         }
     }
 }
@@ -189,7 +201,7 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
                     return_reference: String::new(),
                     kept: Vec::new(),
                     rejected_reason: String::new(),
-                    payments: Vec::new(),
+                    payments: payments::moved(details),
                 });
             }
             facts
