@@ -165,6 +165,9 @@ fn confirmed(order: Order, reservation_id: ReservationId, backordered: &[LineQua
 }
 
 fn lines_allocated(order: Order, lines: &[LineQuantity]) -> Evolved {
+    if let Order::Pending(_) = order {
+        return payment_events::allocated(order, lines);
+    }
     let Order::Confirmed(mut confirmed) = order else { return Err(WRONG_STATE) };
     allocate(&mut confirmed.details, lines)?;
     Ok(Order::Confirmed(confirmed))

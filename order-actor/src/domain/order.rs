@@ -1,7 +1,7 @@
 use serde::Serialize;
 use shared_events::contract::{CancelReason, ReservationId, Sku, Timestamp};
 
-use super::{Details, OrderHeld};
+use super::{Details, OrderHeld, StockHeld};
 
 /// The status of an order, derived from its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -159,6 +159,12 @@ impl Pending {
     pub fn lapses_at(&self) -> Timestamp {
         let held = self.details.payment.as_ref().and_then(|payment| payment.held.as_ref());
         held.map_or(self.confirm_by, |held| held.pay_by)
+    }
+
+    /// Its stock, where this reservation holds it and the money is waited for.
+    pub(super) fn held_by(&self, reservation_id: ReservationId) -> Option<&StockHeld> {
+        let held = self.details.payment.as_ref().and_then(|payment| payment.held.as_deref());
+        held.filter(|held| held.reservation_id == reservation_id)
     }
 }
 

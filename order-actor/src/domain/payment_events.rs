@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{LossCause, Money, PaymentId, RefundId, ReservationId, Timestamp};
+use shared_events::contract::{
+    LossCause, Money, PaymentId, Quantity, RefundId, ReservationId, Timestamp,
+};
 
 use super::evolve::{Evolved, WRONG_STATE};
 use super::payment::{Needs, RefundState, Secured};
@@ -22,6 +24,17 @@ pub struct StockHeld {
     pub pay_by: Timestamp,
     /// When.
     pub at: Timestamp,
+}
+
+impl StockHeld {
+    /// Which of these units, that stock came for, still wait.
+    pub(super) fn still_waiting(&self, allocated: &[LineQuantity]) -> Vec<LineQuantity> {
+        let waits = |came: &LineQuantity| {
+            let units = self.backordered.iter().find(|units| units.line == came.line)?;
+            Some(LineQuantity { line: came.line, quantity: came.quantity.min(units.quantity) })
+        };
+        allocated.iter().filter_map(waits).collect()
+    }
 }
 
 /// The money is reserved or taken.
@@ -138,6 +151,23 @@ fn held(mut order: Order, event: &StockHeld) -> Evolved {
         return Err("stock is held already");
     }
     payment.held = Some(Arc::new(event.clone()));
+    Ok(order)
+}
+
+/// Stock came for units of an order that waits for its money.
+pub(super) fn allocated(mut order: Order, lines: &[LineQuantity]) -> Evolved {
+    let payment = payment(&mut order).map_err(|_| WRONG_STATE)?;
+    let held = Arc::make_mut(payment.held.as_mut().ok_or(WRONG_STATE)?);
+    if lines.is_empty() || held.still_waiting(lines) != lines {
+        return Err("more units than wait for stock");
+    }
+    let left = |units: &LineQuantity| {
+        let came = lines.iter().find(|came| came.line == units.line);
+        let came = came.map_or(0, |came| came.quantity.get());
+        let quantity = Quantity::new(units.quantity.get().saturating_sub(came)).ok()?;
+        Some(LineQuantity { line: units.line, quantity })
+    };
+    held.backordered = held.backordered.iter().filter_map(left).collect();
     Ok(order)
 }
 

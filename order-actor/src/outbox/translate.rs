@@ -33,6 +33,8 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             let (reservation_id, backordered) = (*reservation_id, units(details, backordered));
             vec![OrderFact::Confirmed { order, reservation_id, backordered }]
         }
+        // Of an order that waits for its money: it tells of all its units when it is confirmed.
+        Event::LinesAllocated { .. } if matches!(after, Order::Pending(_)) => Vec::new(),
         Event::LinesAllocated { lines, .. } => {
             let (lines, backordered) = (units(details, lines), waiting(details));
             vec![OrderFact::LinesAllocated { order, lines, backordered }]

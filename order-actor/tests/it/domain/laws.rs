@@ -297,6 +297,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => a_placing().prop_map(|placing| vec![placing, confirm_with(1, &[(1, 1)])]),
         1 => payments::a_paid_placing().prop_map(|placing| vec![placing, confirm(1)]),
         1 => Just(payments::a_refunded_life()),
+        1 => payments::a_paid_placing()
+            .prop_map(|placing| vec![placing, confirm_with(1, &[(1, 1)])]),
         1 => Just(vec![
             place(),
             confirm(1),

@@ -330,6 +330,29 @@ fn the_money_confirms_where_stock_stands() {
 }
 
 #[test]
+fn stock_that_comes_while_money_is_awaited_is_remembered() {
+    let held = vec![placed_with(a_plan()), stock_held(&[(1, 2), (2, 1)])];
+    let came = |lines, seconds| lines_allocated(lines, seconds);
+    let then = given(held.clone())
+        .when(&allocate(1, &[(1, 1), (2, 5)]), &by_engine(), 5)
+        .then(came(&[(1, 1), (2, 1)], 5));
+    assert_eq!(translate(&then.order, &came(&[(1, 1), (2, 1)], 5)), []);
+    let decided = events(&then.order, &secure(3_500, DAY), 6).unwrap();
+    let (reservation_id, backordered) = (reservation(1), units(&[(1, 1)]));
+    let confirmed = Event::OrderConfirmed { reservation_id, backordered, at: after(6) };
+    assert_eq!(decided, [secured(3_500, DAY, 6), confirmed]);
+    let other = invalid_transition(Status::Pending, "Allocate");
+    given(held.clone()).when(&allocate(2, &[(1, 1)]), &by_engine(), 5).then_rejected(&other);
+    given(and(held.clone(), [came(&[(1, 2)], 5)]))
+        .when(&allocate(1, &[(1, 1)]), &by_engine(), 6)
+        .then_nothing_happened();
+    let more = impossible(&and(held, [came(&[(1, 3)], 5)])).detail;
+    assert_eq!(more, "more units than wait for stock");
+    let detail = impossible(&[placed(), came(&[(1, 1)], 5)]).detail;
+    assert_eq!(detail, "the state does not allow it");
+}
+
+#[test]
 fn stock_confirms_where_the_money_stands() {
     let history = [placed_with(a_plan()), secured(3_500, DAY, 1)];
     let then = given(history).when(&confirm(1), &by_engine(), 2).then(confirmed_at(2));
