@@ -434,7 +434,8 @@ class Prepared:
         self.run("-c", "from common import *; tokens_file()")
         tokens = self.work / "run/tokens.toml"
         tokens.chmod(0o600)
-        trial.engine("--tokens", tokens)
+        # The matrix asks which methods there are.
+        trial.engine("--tokens", tokens, "--reflection")
         self.server, self.log = trial.started[-1], trial.folder / "server.log"
         self.port = trial.at.rpartition(":")[2]
         (self.work / "run/case.pid").write_text(str(self.server.pid))

@@ -12,6 +12,8 @@
 // Each module may use those above it; `tests/it/layers.rs` checks this.
 mod tasks; // spawns tasks
 
+pub mod logs; // lines of the log
+
 mod flags; // parsers of flag values
 
 mod edge; // the gRPC server as a stack

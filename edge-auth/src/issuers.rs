@@ -115,6 +115,11 @@ impl Issuers {
         join_all(begun).await.into_iter().collect()
     }
 
+    /// How long ago the keys of each issuer were fetched; of those that have been.
+    pub fn ages(&self) -> impl Iterator<Item = (&str, Duration)> {
+        self.issuers.iter().filter_map(|issuer| issuer.keys.age())
+    }
+
     /// Keeps the keys of all issuers up to date until stopped: one future for each.
     pub fn running(
         &self,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use shared_events::metric::table::JWKS_FETCHES;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -133,6 +134,11 @@ impl Keys {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whose keys they are, and how long ago they were fetched; none if they were not yet.
+    pub(crate) fn age(&self) -> Option<(&str, Duration)> {
+        Some((&self.name, self.state().fetched?.elapsed()))
+    }
+
     /// The number of the last change, while the keys count.
     pub(crate) fn generation(&self) -> Option<u64> {
         let state = self.state();
@@ -242,6 +248,7 @@ impl Keys {
                 }
             }
         }
+        JWKS_FETCHES.one([if fetched.is_ok() { "fetched" } else { "failed" }]);
         self.fetches.send_modify(|ended| *ended = ended.wrapping_add(1));
         let issuer = &self.name;
         match &fetched {

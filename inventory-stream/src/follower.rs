@@ -6,6 +6,7 @@ use shared_events::contract::{
     Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, LocationName, OrderFact,
     OrderId, Origin, ReturnedUnits, Sku, Timestamp,
 };
+use shared_events::metric::table::RESERVATIONS;
 use shared_events::stream::{Blame, Cursors, Database, Handler, NewFact, Outbox, Tx};
 
 use crate::domain::{
@@ -26,6 +27,8 @@ pub struct StockFollower {
     database: Database,
     outbox: Outbox,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// The answers of the batch that is not committed yet, by their kind.
+    answered: Vec<&'static str>,
 }
 
 impl StockFollower {
@@ -34,13 +37,14 @@ impl StockFollower {
         outbox: Outbox,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
-        Self { database, outbox, now }
+        Self { database, outbox, now, answered: Vec::new() }
     }
 }
 
 #[async_trait]
 impl Handler<Fact> for StockFollower {
     async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        self.answered.clear();
         let orders: BTreeSet<OrderId> = facts.iter().filter_map(moves_stock_of).collect();
         if orders.is_empty() {
             return Ok(());
@@ -65,6 +69,7 @@ impl Handler<Fact> for StockFollower {
         store::write_reservations(&self.database, tx, changed).await?;
         let now = (self.now)();
         answers.extend(store::allocate(&self.database, tx, &mut stock, None, now).await?);
+        self.answered.extend(answers.iter().map(|answer| answer.body.kind()));
         let published = self.outbox.write(tx, answers, now).await?;
         let (cause, moved) = (Cause::Orders, movements::by_product(&published));
         store::apply(&self.database, tx, cause, &stock, &moved, now).await?;
@@ -73,6 +78,7 @@ impl Handler<Fact> for StockFollower {
 
     fn committed(&mut self) {
         self.outbox.committed();
+        self.answered.drain(..).for_each(|kind| RESERVATIONS.one([kind]));
     }
 
     /// Reverts and forgets the reservations of all orders with a fact after `to`. Their facts are

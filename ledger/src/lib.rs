@@ -6,6 +6,7 @@ mod audit; // whether the book is as its laws say
 mod book; // port: a book
 pub mod domain;
 pub mod grpc;
+mod meter; // counts requests
 mod service; // the parts put together
 pub mod store;
 mod writer; // the book in a database: a queue and one transaction per batch

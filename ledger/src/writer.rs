@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::contract::Timestamp;
+use shared_events::metric::start;
+use shared_events::metric::table::LEDGER_BATCH;
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Tx, Verb};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -16,6 +18,7 @@ use crate::book::{Book, BookError, Posted};
 use crate::domain::{
     Account, AccountName, BookPart, Entry, Hold, HoldId, NewAccount, Opened, Outcome,
 };
+use crate::meter;
 use crate::store::{self, Fence, Notes};
 
 /// Requests that wait at most; further ones are refused.
@@ -193,8 +196,12 @@ impl Writer {
     /// Books a batch and answers each request. Where a batch fails for another reason than that the
     /// store is not available, each of its requests is tried alone, so that none stops others.
     async fn book(&mut self, batch: Vec<Request>) {
+        let began = start();
         match in_time(self.commit(&batch)).await {
-            Ok(done) => answer(batch, done.answers),
+            Ok(done) => {
+                LEDGER_BATCH.since([], began);
+                answer(batch, done.answers);
+            }
             Err(error) if batch.len() > 1 && !error.is_transient() => {
                 tracing::error!(%error, "a batch of the book failed; each request is tried alone");
                 let mut rest = batch.into_iter();
@@ -338,8 +345,14 @@ impl Request {
 fn answer(batch: Vec<Request>, answers: Vec<Answer>) {
     for pair in batch.into_iter().zip(answers) {
         match pair {
-            (Request::Open { reply, .. }, Answer::Opened(opened)) => drop(reply.send(Ok(opened))),
-            (Request::Post { reply, .. }, Answer::Posted(posted)) => drop(reply.send(Ok(posted))),
+            (Request::Open { reply, .. }, Answer::Opened(opened)) => {
+                meter::opened(&opened);
+                drop(reply.send(Ok(opened)));
+            }
+            (Request::Post { reply, .. }, Answer::Posted(posted)) => {
+                meter::posted(&posted.outcome);
+                drop(reply.send(Ok(posted)));
+            }
             // An answer is of its request's kind.
             _ => {}
         }

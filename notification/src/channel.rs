@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lettre::address::Envelope;
 use lettre::message::Mailbox;
-use lettre::message::header::ContentType;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder};
 use lettre::{Address, AsyncTransport as _, Tokio1Executor};
 use shared_events::contract::{Email, Timestamp};
@@ -156,7 +156,7 @@ impl Channels {
         // Set explicitly: lettre's header parser does not accept a quoted local part.
         let envelope = Envelope::new(Some(self.from.email.clone()), vec![to.clone()])
             .map_err(|_| permanent("the message cannot be addressed"))?;
-        let message = lettre::Message::builder()
+        let mut message = lettre::Message::builder()
             .envelope(envelope)
             .message_id(Some(id))
             .from(self.from.clone())
@@ -165,6 +165,10 @@ impl Channels {
             .header(ContentType::TEXT_PLAIN)
             .body(entry.body.clone())
             .map_err(|_| permanent("the message cannot be written"))?;
+        if let Some(traceparent) = &entry.traceparent {
+            let name = HeaderName::new_from_ascii_str("traceparent");
+            message.headers_mut().insert_raw(HeaderValue::new(name, traceparent.clone()));
+        }
         match (&self.smtp, &self.config.mail) {
             (Some(smtp), _) => {
                 smtp.send(message).await.map(drop).map_err(|error| smtp_error(&error, plain))

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channel::{Channels, DeliveryError};
 use crate::ledger::{self, Entry};
-use crate::{Channel, Config, Route};
+use crate::meter;
+use crate::{Channel, Config, Route, traced};
 
 /// Messages of a route that are sent at the same time.
 const IN_FLIGHT_MAX: usize = 8;
@@ -81,6 +82,7 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// One lane per route: a server that does not answer delays nothing that others are sent.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        meter::begin();
         let lane = |(route, due)| Lane::new(&self, route, due).run(&stop);
         let lanes = join_all(self.due.0.iter().map(lane));
         tokio::join!(lanes, self.fail_unrouted(&stop));
@@ -129,6 +131,7 @@ impl Delivery {
         let now = (self.now)();
         let Some(wait) = self.wait(entry, error, now) else {
             tracing::error!(notification = %entry.id, %error, "delivery failed");
+            meter::failed(entry.channel);
             return ledger::failed(&self.database, entry, &error.to_string(), now, None).await;
         };
         tracing::warn!(notification = %entry.id, %error, ?wait, "delivery deferred");
@@ -244,7 +247,10 @@ impl<'a> Lane<'a> {
             let serial = entry.serial;
             self.sending.insert(serial, entry.clone());
             self.in_flight.push(Box::pin(async move {
+                let mut entry = entry;
+                let span = traced::sending(&mut entry);
                 let sent = delivery.try_to_send(&entry).await;
+                traced::end(span, &sent);
                 (serial, sent)
             }));
         }
@@ -289,6 +295,7 @@ impl<'a> Lane<'a> {
 
     fn end(&mut self, serial: i64, sent: Result<(), DeliveryError>) {
         let Some(entry) = self.sending.remove(&serial) else { return };
+        meter::tried(entry.channel, &sent);
         if self.outcomes.is_empty() {
             self.record_at = Instant::now() + RECORD_DELAY;
         }

@@ -33,6 +33,7 @@ impl Handler<Fact> for NotificationFollower {
         ledger::write_contacts(&self.database, tx, facts).await?;
         let messages = compose_all(facts, &self.config);
         ledger::write(&self.database, tx, &messages, (self.now)()).await?;
+        ledger::write_traces(&self.database, tx, &messages, facts).await?;
         Ok(())
     }
 

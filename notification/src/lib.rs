@@ -13,11 +13,13 @@ mod follower; // facts → ledger
 pub mod grpc;
 mod http; // HTTP calls and their answers
 pub mod ledger;
+mod meter; // counts tries
 mod route; // a channel, and of webhooks an endpoint
 mod secret; // signs webhook calls
 mod service; // composition
 mod sms; // the SMS gateway
 mod templates; // the texts of messages
+mod traced; // the span of a try to send
 mod webhook; // signed HTTP calls
 
 pub use channel::ChannelError;

@@ -32,7 +32,7 @@ impl Endpoint {
             secrets.map(|secret| secret.sign(&id, seconds, &entry.body)).collect();
         let signatures = signatures
             .ok_or_else(|| DeliveryError::Permanent("invalid webhook secret".to_owned()))?;
-        let request = self
+        let mut request = self
             .http
             .post(&self.webhook.url)
             .header("content-type", "application/cloudevents+json")
@@ -40,6 +40,9 @@ impl Endpoint {
             .header("webhook-timestamp", seconds)
             .header("webhook-signature", signatures.join(" "))
             .body(entry.body.clone());
+        if let Some(traceparent) = &entry.traceparent {
+            request = request.header("traceparent", traceparent);
+        }
         http::call("webhook", request, now).await
     }
 }

@@ -99,6 +99,11 @@ impl Access {
         Self::Development
     }
 
+    /// Whether callers need no token.
+    pub(crate) const fn is_development(&self) -> bool {
+        matches!(self, Self::Development)
+    }
+
     /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role`
     /// (`CUSTOMER`, `SERVICE` or `OPS`) and `subject` (a customer id or a name), and of `[[hashes]]`
     /// with `sha256` (64 hexadecimal digits) instead of the token. A `SERVICE` may have `scopes`.
@@ -153,6 +158,16 @@ impl Access {
         match self {
             Self::Development => Vec::new(),
             Self::Tokens(tokens) => tokens.issuers.running(stop),
+        }
+    }
+
+    /// How long ago the keys of each issuer were fetched.
+    pub(crate) fn key_ages(&self) -> Vec<(String, std::time::Duration)> {
+        match self {
+            Self::Development => Vec::new(),
+            Self::Tokens(tokens) => {
+                tokens.issuers.ages().map(|(name, age)| (name.to_owned(), age)).collect()
+            }
         }
     }
 

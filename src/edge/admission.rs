@@ -21,11 +21,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 use web_edge::UnreadBody;
 
 use super::access::{Access, NotAdmitted};
-use super::account;
-use super::account::Accounts;
+use super::account::{self, Accounts};
 use super::arrival;
 use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use super::calls::{self, Calls, Kind};
@@ -66,12 +66,12 @@ impl Admission {
         Self { access, calls, shares, slots, limits, accounts, clock }
     }
 
-    fn watch(&self, request: &Request<Body>, call: &AdmittedCall) -> account::Call {
+    fn watch(&self, request: &mut Request<Body>, call: &AdmittedCall) -> account::Call {
         self.accounts.begin(request, Arc::clone(&call.name), call.since)
     }
 
     /// Accounts for a call that is refused before anything is done.
-    fn refused(&self, request: &Request<Body>, since: Instant, status: Status) -> Status {
+    fn refused(&self, request: &mut Request<Body>, since: Instant, status: Status) -> Status {
         let by = request.extensions().get::<By>().cloned();
         let by = by.or_else(|| match status.code() {
             Code::PermissionDenied => self.access.claimed(request.headers(), self.clock.now()),
@@ -144,7 +144,7 @@ where
         let admitted = match self.admission.admit(&mut request, since) {
             Ok(admitted) => admitted,
             Err(NotAdmitted::Refused(status)) => {
-                let status = self.admission.refused(&request, since, status);
+                let status = self.admission.refused(&mut request, since, status);
                 return Box::pin(refuse(request, status));
             }
             Err(NotAdmitted::Wait(wait)) => {
@@ -159,7 +159,7 @@ where
                     };
                     let status = match admission.admit(&mut request, since) {
                         Ok(admitted) => {
-                            let call = admission.watch(&request, &admitted);
+                            let call = admission.watch(&mut request, &admitted);
                             return Ok(admitted
                                 .finish(inner, request, &admission.slots, call)
                                 .await);
@@ -167,7 +167,7 @@ where
                         Err(NotAdmitted::Refused(status)) if fetched => status,
                         Err(_) => principal::denied(Denied::Unavailable),
                     };
-                    let status = admission.refused(&request, since, status);
+                    let status = admission.refused(&mut request, since, status);
                     refuse(request, status).await
                 });
             }
@@ -176,7 +176,7 @@ where
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
         let admission = Arc::clone(&self.admission);
-        let call = admission.watch(&request, &admitted);
+        let call = admission.watch(&mut request, &admitted);
         Box::pin(async move { Ok(admitted.finish(inner, request, &admission.slots, call).await) })
     }
 }
@@ -272,7 +272,7 @@ impl AdmittedCall {
     {
         let many = self.kind != Kind::Unary;
         let call = call.of(Some(self.held.caller().clone()));
-        let answer = self.answer(inner, request, slots).await;
+        let answer = self.answer(inner, request, slots).instrument(call.in_logs()).await;
         call.answered(answer.unwrap_or_else(Status::into_http), many)
     }
 

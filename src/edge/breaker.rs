@@ -121,6 +121,15 @@ impl Breakers {
         breaker
     }
 
+    /// The processes that calls were sent to, and whether none is sent for now.
+    pub(crate) fn states(&self) -> Vec<(String, bool)> {
+        let known = locked(&self.known);
+        let state = |breaker: &Arc<Breaker>| {
+            (breaker.process.clone(), locked(&breaker.state).open.is_some())
+        };
+        known.values().map(state).collect()
+    }
+
     /// The processes that calls are not sent to, for operators. Forgets those that have gone.
     pub(crate) fn open(&self) -> Option<health::Reason> {
         let now = Instant::now();

@@ -12,6 +12,7 @@ mod body; // request and response bodies, counted against limits
 pub(crate) mod breaker; // sends nothing to a process that is away
 pub(crate) mod calls; // all gRPC methods and the roles that may call them
 mod certificates; // callers that are known by their client certificate
+mod codes; // names of statuses
 pub(crate) mod commands; // slots and limits of commands that come by a stream
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
@@ -34,7 +35,9 @@ pub(crate) mod web; // calls by HTTP with JSON
 
 pub use account::{AccessLog, Accounts};
 pub use admission::Admission;
+pub use codes::code_name;
 pub use connections::{Bounds, take_descriptors};
+pub(crate) use connections::{MakePage, serve_metrics};
 pub use limit::{RateLimits, RateRule};
 pub use proxies::{Network, Proxies};
 pub use shares::{Numbers, Shares};
@@ -92,6 +95,8 @@ pub struct Services {
     pub names: Vec<&'static str>,
     /// All methods, answered here or elsewhere.
     pub calls: Arc<Calls>,
+    /// Whether everybody may read the descriptors of all methods.
+    pub reflection: bool,
     /// The scheduler of calls.
     pub slots: Slots,
     /// The admin service.
@@ -157,14 +162,8 @@ pub async fn serve(
     let mut routes = services.routes;
     routes.add_service(health);
     routes.add_service(services.admin.into_service());
-    // Many clients still use the older name of the same service.
-    let described = || reflection(&services.calls);
-    match (described().build_v1(), described().build_v1alpha()) {
-        (Ok(v1), Ok(v1alpha)) => {
-            routes.add_service(v1);
-            routes.add_service(v1alpha);
-        }
-        (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
+    if services.reflection {
+        add_reflection(&mut routes, &services.calls);
     }
     let Services { access, clock, calls, slots, .. } = services;
     for keeping in access.running(&stop) {
@@ -209,6 +208,17 @@ async fn report_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
     for name in names {
         reporter.set_service_status(name, status).await;
+    }
+}
+
+fn add_reflection(routes: &mut RoutesBuilder, calls: &Calls) {
+    // Many clients still use the older name of the same service.
+    match (reflection(calls).build_v1(), reflection(calls).build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => {
+            routes.add_service(v1);
+            routes.add_service(v1alpha);
+        }
+        (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
     }
 }
 

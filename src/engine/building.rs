@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 use super::Orders;
 use super::followers::Followers;
 use super::health::Alarm;
+use super::metrics::Sample;
 use super::service::{Follower, Log, Published, Runs, Service};
 use super::services::Services;
 use super::settings::Settings;
@@ -44,6 +45,8 @@ pub struct Building {
     pub(super) databases: Vec<(&'static str, Database)>,
     pub(super) logs: BTreeMap<&'static str, (Origin, feed::Log)>,
     pub(super) alarms: Vec<Alarm>,
+    /// Values of metrics that need a query.
+    pub(super) samples: Vec<Sample>,
     pub(super) routes: RoutesBuilder,
     pub(super) slots: Slots,
     /// How often callers may call.
@@ -121,8 +124,7 @@ impl Building {
         settings: Settings,
         address: SocketAddr,
         now: Now,
-        stop_edge: CancellationToken,
-        stop_followers: CancellationToken,
+        (stop_edge, stop_followers): (CancellationToken, CancellationToken),
     ) -> anyhow::Result<Self> {
         let redis = match &settings.streams {
             Some(streams) => Some(Redis::new(&streams.redis)?),
@@ -144,6 +146,7 @@ impl Building {
             databases: Vec::new(),
             logs: BTreeMap::new(),
             alarms: alarms(&limits, &breakers),
+            samples: Vec::new(),
             routes: Routes::builder(),
             slots: Slots::default(),
             limits,

@@ -10,11 +10,13 @@ mod followers; // the followers and background tasks of a process
 mod health; // periodic checks of everything a process depends on
 pub(crate) mod issuers; // flags of the issuers of tokens
 pub(crate) mod messages; // flags of message delivery
+mod metrics; // what this process counts, for scrapers
 mod peers; // flags of the other processes
 mod reconcile; // checks stock's sums periodically
 mod service; // the type of a service's row
 pub(crate) mod services; // the services, a file each
 mod settings; // the settings of a process
+pub mod spans; // spans on their way to a collector
 mod stepped; // a clock with an adjustable offset
 mod stores; // the databases of the services
 pub mod streams; // flags of the Redis streams
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::actor::Registry;
+use order_actor::clock::Clock;
 use order_actor::journal::Journal;
 use order_actor::projections::OrderSummaries;
 use shared_events::stream::Database;
@@ -56,6 +59,7 @@ use clock::TrustedClock;
 use files::Files;
 use followers::Followers;
 use health::{Checks, Stored};
+use metrics::Door;
 
 /// How often health is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -63,6 +67,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// A running process of the engine.
 pub struct Engine {
     address: SocketAddr,
+    metrics: Option<SocketAddr>,
     orders: Option<Orders>,
     databases: Vec<Database>,
     health: Health,
@@ -95,24 +100,22 @@ impl Engine {
         settings.check()?;
         let calls = services::calls(settings.services);
         calls.check()?;
+        let door = Door::open(&settings).await?;
         settings.access.begin().await?;
         let (stop_edge, stop_followers) = (CancellationToken::new(), CancellationToken::new());
         settings.keep_certificates_fresh(&stop_edge)?;
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen(settings.listen).await?;
         settings.check_own_name(address);
-        let time = Arc::clone(&settings.clock);
-        let now: Now = Arc::new(move || time.now());
+        let now = now_by(&settings.clock);
         let health = Health::new(Arc::clone(&now));
         let stop = (stop_edge.clone(), stop_followers.clone());
-        let mut building = Building::new(settings, address, now, stop.0, stop.1)?;
+        let mut building = Building::new(settings, address, now, stop)?;
         let mut files = stores::take_files(&building.settings).await?;
         open(&mut building, files.as_mut()).await?;
         let draining = CancellationToken::new();
         watch(&mut building, &health, files.as_ref(), draining.clone()).await;
         let admin = AdminEdge::new(admin_parts(&building, &health));
+        let metrics = door.serve(&mut building, &admin);
         let Building { settings, followers, databases, orders, .. } = building;
         let who = (&settings.access, Arc::clone(&settings.clock));
         let web =
@@ -123,6 +126,7 @@ impl Engine {
             names: names(&settings),
             web,
             calls,
+            reflection: settings.reflection || settings.access.is_development(),
             routes: building.routes,
             slots: building.slots,
             admin,
@@ -139,6 +143,7 @@ impl Engine {
         let edge = crate::tasks::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
         Ok(Self {
             address,
+            metrics,
             orders,
             databases: databases.into_iter().map(|(_, database)| database).collect(),
             health,
@@ -156,6 +161,12 @@ impl Engine {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address at which its metrics are, if they are anywhere.
+    #[must_use]
+    pub const fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Completes when the process can no longer write: it had the journal to itself and its lease
@@ -197,6 +208,20 @@ impl Engine {
         }
         followers.context("followers did not stop within the drain time")
     }
+}
+
+/// What tells services the time.
+fn now_by(clock: &Arc<dyn Clock>) -> Now {
+    let clock = Arc::clone(clock);
+    Arc::new(move || clock.now())
+}
+
+/// Listens; returns the address, too, because port 0 takes a free one.
+async fn listen(at: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(at).await;
+    let listener = listener.with_context(|| format!("cannot listen on {at}"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// Opens the services of this process, the journal last; then starts their followers.

@@ -24,6 +24,7 @@ use crate::edge::access::Access;
 use crate::edge::tls::ServerTls;
 use crate::edge::tokens::OwnTokens;
 use crate::edge::{AccessLog, Bounds, Numbers, Proxies, RateRule};
+use crate::logs::Process;
 
 /// Where everything is stored.
 #[derive(Clone, Debug)]
@@ -75,6 +76,11 @@ impl std::fmt::Debug for Databases {
     }
 }
 
+/// The role of a process that runs all services.
+const ALL: &str = "all";
+/// What such a process is called; others have their role behind it.
+const NAME: &str = "ordinal";
+
 /// The settings of a process.
 pub struct Settings {
     /// All services.
@@ -85,6 +91,8 @@ pub struct Settings {
     pub backend: Backend,
     /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The address at which scrapers read metrics, in clear text; none for no metrics.
+    pub metrics_listen: Option<SocketAddr>,
     /// The name of this order node for operators; by default the advertised address. Only on
     /// Postgres, where several nodes share the shards.
     pub node_name: Option<String>,
@@ -107,6 +115,8 @@ pub struct Settings {
     pub notifications: notification::Config,
     /// Authentication and roles.
     pub access: Access,
+    /// Whether reflection is served also where callers need tokens.
+    pub reflection: bool,
     /// The names under which it answers by HTTP, besides addresses and `localhost`.
     pub public: Hosts,
     /// TLS for callers; without it they come in clear text.
@@ -174,6 +184,7 @@ impl Settings {
             role: Role::All,
             backend,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics_listen: None,
             node_name: None,
             advertise: None,
             peers: Peers::default(),
@@ -184,6 +195,7 @@ impl Settings {
             trust_clock: false,
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),
+            reflection: false,
             public: Hosts::default(),
             tls: None,
             own_tokens: None,
@@ -306,6 +318,14 @@ impl Settings {
                  not forward calls to it (--advertise)"
             );
         }
+    }
+
+    /// This process, as its log and its spans name it.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        let role = self.role.name();
+        let service = if role == ALL { NAME.to_owned() } else { format!("{NAME}-{role}") };
+        Process { service, node: self.node(self.listen).name, role }
     }
 
     /// This order node's name and address for the others, given the address it listens on.

@@ -337,8 +337,9 @@ fn texts(value: &Value) -> Option<Vec<String>> {
         Value::String(_, text) => Some(vec![text.clone()]),
         Value::Bool(_, flag) => Some(vec![flag.to_string()]),
         Value::Num(_, number) => {
-            let signed = number.to_i128().map(|number| number.to_string());
-            Some(vec![signed.or_else(|| number.to_u128().map(|number| number.to_string()))?])
+            let whole = number.to_i128().map(|number| number.to_string());
+            let whole = whole.or_else(|| number.to_u128().map(|number| number.to_string()));
+            Some(vec![whole.or_else(|| number.to_f64().map(|number| number.to_string()))?])
         }
         Value::Array(_, values) => {
             let values: Option<Vec<Vec<String>>> = values.iter().map(texts).collect();
@@ -362,7 +363,7 @@ fn toml_error(error: &figment::Error) -> String {
 
 /// Warns of variables that look like settings and are not: a typo would go unnoticed.
 fn warn_of_unknown_variables() {
-    let mut known = BTreeSet::from([super::LOG_FORMAT.to_owned()]);
+    let mut known = BTreeSet::from([crate::logs::FORMAT.to_owned()]);
     variables(&with_secret_files(Cli::command()), &mut known);
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names.filter(|name| name.starts_with("ORDINAL_") && !known.contains(name)) {

@@ -26,15 +26,16 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "operations",
         ],
     ),
-    ("Running an engine", &["serve", "token", "migrate", "backup", "load"]),
+    ("Running an engine", &["serve", "token", "tls", "migrate", "backup", "load"]),
     ("Trying it", &["demo", "cluster", "chaos"]),
     ("This program", &["completions", "version"]),
 ];
 
 /// Verbs that call no engine, by the beginning of their path.
-const CALL_NO_ENGINE: [&[&str]; 12] = [
+const CALL_NO_ENGINE: [&[&str]; 13] = [
     &["serve"],
     &["token"],
+    &["tls"],
     &["migrate"],
     &["backup"],
     &["demo"],

@@ -23,13 +23,11 @@ mod serve; // runs an engine until it is stopped
 mod settings; // shows and checks the settings of serve
 mod status; // an overview for operators
 mod stock; // products and messages
+mod tls; // certificates of an authority of one's own
 mod token; // keys and tokens of an issuer of one's own
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test has time and ids of its own")]
 mod toy; // tests with a fourth service
 mod usage; // error texts for an invalid command line
-
-/// The format of logs: `json`, or lines for people.
-pub const LOG_FORMAT: &str = "ORDINAL_LOG_FORMAT";
 
 pub use run::run;

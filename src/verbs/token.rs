@@ -71,8 +71,8 @@ fn make_key(path: &Path, out: &Output) -> Result<(), Failure> {
     let wrong = |what: &dyn std::fmt::Display| Failure::Usage(what.to_string());
     let private = SigningKey::generate().map_err(|error| wrong(&error))?;
     let key = SigningKey::from_pem(&private).map_err(|error| wrong(&error))?;
-    write(path, &private, 0o600)?;
-    write(&public, &key.public_pem(), 0o644)?;
+    write_new(path, &private, 0o600)?;
+    write_new(&public, &key.public_pem(), 0o644)?;
     if out.json {
         out.value(&json!({
             "private": path.display().to_string(), "public": public.display().to_string(),
@@ -86,7 +86,7 @@ fn make_key(path: &Path, out: &Output) -> Result<(), Failure> {
 }
 
 /// Writes a new file; an existing one is somebody's key.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = written.and_then(|mut file| {
         file.write_all(text.as_bytes())?;

@@ -23,10 +23,7 @@ async fn lines(log: &Path, count: usize) -> Vec<Value> {
     loop {
         let text = std::fs::read_to_string(log).unwrap();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let lines: Vec<Value> = lines
-            .filter(|line| line["target"] == "access")
-            .map(|mut line| line["fields"].take())
-            .collect();
+        let lines: Vec<Value> = lines.filter(|line| line["target"] == "access").collect();
         if lines.len() >= count {
             assert_eq!(lines.len(), count, "{lines:#?}");
             return lines;
@@ -82,10 +79,8 @@ async fn refusals_are_counted_and_logged_without_tokens_or_callers() {
 
     let method = "ordinal.orders.v1.OrderService/GetOrder";
     let lines = lines(&log, 7).await;
-    let told: Vec<(&Value, &Value, &Value, &Value)> = lines
-        .iter()
-        .map(|line| (&line["rpc_method"], &line["status"], &line["http"], &line["role"]))
-        .collect();
+    let told: Vec<(&Value, &Value, &Value)> =
+        lines.iter().map(|line| (&line["rpc_method"], &line["status"], &line["http"])).collect();
     let null = Value::Null;
     let expected = [
         (method, "NOT_FOUND", json!(404), "CUSTOMER"),
@@ -96,14 +91,20 @@ async fn refusals_are_counted_and_logged_without_tokens_or_callers() {
         (method, "NOT_FOUND", null.clone(), "CUSTOMER"),
         (method, "RATE_LIMITED", null, "CUSTOMER"),
     ];
-    for (told, (method, status, http, role)) in told.iter().zip(&expected) {
-        assert_eq!(*told, (&json!(method), &json!(status), http, &json!(role)), "{lines:#?}");
+    for ((told, line), (method, status, http, role)) in told.iter().zip(&lines).zip(&expected) {
+        assert_eq!(*told, (&json!(method), &json!(status), http), "{lines:#?}");
+        let principal = line["principal"].as_str().unwrap_or_default();
+        assert!(principal.starts_with(role) && principal.is_empty() == role.is_empty(), "{line}");
+        // Each line says which process wrote it, and when.
+        let who = (&line["service"], &line["role"], &line["message"], &line["level"]);
+        assert_eq!(who, (&json!("ordinal"), &json!("all"), &json!("call"), &json!("INFO")));
+        assert!(line["ts"].as_str().unwrap().ends_with('Z') && line["node"].is_string(), "{line}");
     }
     assert_eq!(lines[0]["trace_id"], trace.as_str());
     assert_eq!(lines[1]["trace_id"], TRACE_ID);
     // His lines are found without knowing who he is.
-    let hash = lines[0]["caller"].as_str().unwrap();
-    assert!(hash.len() == 16 && lines[6]["caller"] == hash, "{lines:#?}");
+    let hash = lines[0]["principal"].as_str().unwrap();
+    assert!(hash.len() == "CUSTOMER:".len() + 16 && lines[6]["principal"] == hash, "{lines:#?}");
     let all = std::fs::read_to_string(&log).unwrap();
     for secret in [marker, "MARKER-NOBODY", &customer(ANNA), ANNA] {
         let found = all.lines().find(|line| line.contains(secret));
@@ -192,8 +193,8 @@ async fn a_call_that_its_caller_left_is_no_error_of_ours() {
     assert_eq!(health["refused"], json!([]));
     let done = &lines(&log, 3).await[2];
     assert_eq!(
-        (&done["status"], &done["http"], &done["role"]),
-        (&json!("OK"), &json!(200), &json!("OPS"))
+        (&done["status"], &done["http"], &done["principal"]),
+        (&json!("OK"), &json!(200), &json!("OPS:anna"))
     );
     assert!(done["duration_ms"].as_f64().unwrap() > 0.0, "{done}");
 }

@@ -99,7 +99,7 @@ impl Http {
     }
 
     /// A line of the head or of a chunked body.
-    async fn line(&mut self) -> String {
+    pub async fn line(&mut self) -> String {
         let mut line = String::new();
         timeout(PATIENCE, self.stream.read_line(&mut line)).await.unwrap().unwrap();
         line.trim_end().to_owned()

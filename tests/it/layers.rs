@@ -96,14 +96,15 @@ fn modules_of_order_actor_depend_one_way() {
 /// The modules of the root package, each with those before it that it may use.
 const ROOT_ARROWS: &[(&str, &[&str])] = &[
     ("tasks", &[]),
+    ("logs", &[]),
     ("flags", &[]),
     ("edge", &["flags", "tasks"]),
     ("client", &["edge", "flags"]),
-    ("engine", &["edge", "flags", "tasks"]),
+    ("engine", &["edge", "flags", "logs", "tasks"]),
     ("verify", &["client", "engine"]),
     ("lab", &["client", "edge", "engine", "flags", "verify"]),
     // No module uses a verb.
-    ("verbs", &["client", "edge", "engine", "flags", "lab", "verify"]),
+    ("verbs", &["client", "edge", "engine", "flags", "lab", "logs", "verify"]),
 ];
 
 #[test]
@@ -276,8 +277,12 @@ const HOMES: &[(&str, &[&str])] = &[
             "notification/src/sms.rs",
             "notification/src/webhook.rs",
             "edge-auth/src/fetch.rs",
+            "src/engine/spans/collector.rs",
         ],
     ),
+    ("opentelemetry", &["src/engine/spans/"]),
+    ("opentelemetry_otlp", &["src/engine/spans/"]),
+    ("opentelemetry_sdk", &["src/engine/spans/"]),
     ("celes", &["src/lab/load/files/countries.rs"]),
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),
@@ -286,6 +291,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "hyper_util",
         &["src/edge/connections/", "src/edge/tls/connector.rs", "web-edge/src/live/mod.rs"],
     ),
+    ("rcgen", &["src/edge/tls/authority.rs"]),
     ("tokio_rustls", &["src/edge/tls/"]),
     ("tokio_tungstenite", &["web-edge/src/live/"]),
     ("x509_parser", &["src/edge/tls/certificate.rs"]),

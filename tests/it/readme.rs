@@ -144,7 +144,7 @@ impl Desk {
         let printed: Vec<String> = lines.take(step.shown.len()).map(Result::unwrap).collect();
         let address = printed.iter().find_map(|line| line.strip_prefix("listening on "));
         let address = address.and_then(|line| line.split(' ').next()).unwrap_or_default();
-        self.engine = Some(Engine { process, address: address.to_owned() });
+        self.engine = Some(Engine { process, address: address.to_owned(), metrics: None });
         printed.iter().map(|line| masked(line)).collect()
     }
 

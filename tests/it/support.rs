@@ -23,6 +23,8 @@ pub fn ordinal(arguments: &[&str]) -> Output {
 pub struct Engine {
     pub process: Child,
     pub address: String,
+    /// Where its metrics are.
+    pub metrics: Option<String>,
 }
 
 impl Engine {
@@ -65,7 +67,8 @@ impl Engine {
         let started: Value = serde_json::from_str(&line).expect("the engine did not start");
         let scheme = if started["tls"] == json!(true) { "https" } else { "http" };
         let address = format!("{scheme}://{}", started["listening"].as_str().unwrap());
-        Self { process, address }
+        let metrics = started["metrics"].as_str().map(str::to_owned);
+        Self { process, address, metrics }
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {

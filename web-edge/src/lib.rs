@@ -23,5 +23,5 @@ pub use front::{Pages, Settings, Subject, Web, WebEdge, is_grpc};
 pub use guard::Hosts;
 pub use live::Socket;
 pub use problem::{Problem, statuses_of};
-pub use rest::{Route, Routes, RoutesError, UnreadBody};
+pub use rest::{Route, RouteOf, Routes, RoutesError, UnreadBody};
 pub use trace::{TraceId, trace_id};

@@ -3,6 +3,7 @@
 #[cfg(feature = "planted-bugs")]
 use std::time::Duration;
 
+use shared_events::traces::TraceContext;
 use tokio::sync::oneshot;
 
 use super::handle::Journal;
@@ -26,7 +27,7 @@ impl Journal {
     ) -> Result<Appended, JournalError> {
         let stream_id = stream_id.into();
         let tenure = self.tenure(self.shard_of(stream_id));
-        self.request(tenure, stream_id, expected_version, events).await
+        self.request(tenure, stream_id, (expected_version, events), None).await
     }
 
     /// As [`Self::append`], for a caller that has known the stream since the shard became ours in
@@ -42,15 +43,31 @@ impl Journal {
         expected_version: u64,
         events: Vec<NewEvent>,
     ) -> Result<Appended, JournalError> {
-        self.request(Some(tenure), stream_id.into(), expected_version, events).await
+        self.append_traced(tenure, stream_id, expected_version, events, None).await
+    }
+
+    /// As [`Self::append_in`]. The span of the batch belongs to this span as well.
+    ///
+    /// # Errors
+    /// As [`Self::append_in`].
+    pub async fn append_traced(
+        &self,
+        tenure: u64,
+        stream_id: impl Into<StreamId>,
+        expected_version: u64,
+        events: Vec<NewEvent>,
+        trace: Option<TraceContext>,
+    ) -> Result<Appended, JournalError> {
+        let what = (expected_version, events);
+        self.request(Some(tenure), stream_id.into(), what, trace).await
     }
 
     async fn request(
         &self,
         tenure: Option<u64>,
         stream_id: StreamId,
-        expected: u64,
-        events: Vec<NewEvent>,
+        (expected, events): (u64, Vec<NewEvent>),
+        trace: Option<TraceContext>,
     ) -> Result<Appended, JournalError> {
         if let Some(why) = self.doubt() {
             return Err(JournalError::Doubted(why));
@@ -66,7 +83,7 @@ impl Journal {
         }
         let tenure = tenure.ok_or(JournalError::NotOwner { shard })?;
         let (reply, answer) = oneshot::channel();
-        let request = Request { stream_id, expected, tenure, events, reply };
+        let request = Request { stream_id, expected, tenure, events, trace, reply };
         #[cfg(feature = "planted-bugs")]
         if shared_events::planted::is("answer-before-append") {
             let version = expected + request.events.len() as u64;

@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use shared_events::metric::table::APPENDS_REFUSED;
 use tokio::time::Instant;
 
 use crate::error::JournalError;
@@ -21,8 +22,23 @@ pub(crate) struct Recent {
 }
 
 impl AppendHealth {
+    /// Of a journal that is opened. Refusals that somebody must look at are seen from the first on.
+    pub(crate) fn begin() -> Self {
+        let looked_at = [
+            JournalError::Superseded,
+            JournalError::Unavailable(String::new()),
+            JournalError::OutcomeUnknown(String::new()),
+            JournalError::WrongDatabase(String::new()),
+        ];
+        looked_at.iter().for_each(|error| APPENDS_REFUSED.may_be([error.code()]));
+        Self::default()
+    }
+
     /// Records how an append ended.
     pub(crate) fn record(&self, outcome: &Result<Appended, JournalError>) {
+        if let Err(error) = outcome {
+            APPENDS_REFUSED.one([error.code()]);
+        }
         let now = Instant::now();
         match outcome {
             Ok(_) => {

@@ -25,6 +25,12 @@ impl Journal {
         self.readable_heads(&Cursors::default()).await
     }
 
+    /// The last positions that this process knows to be committed, without asking a database.
+    #[must_use]
+    pub fn committed(&self) -> Cursors {
+        self.shared.committed.borrow().clone()
+    }
+
     /// The last positions of the shards of these places, in the databases that answer.
     pub(super) async fn heads_of(&self, places: &[Place]) -> Result<Cursors, JournalError> {
         let shards = places.iter().map(|place| place.shard).collect();

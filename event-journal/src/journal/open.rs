@@ -145,7 +145,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         ids_by_position,
         fingerprints,
         options,
-        append_health: AppendHealth::default(),
+        append_health: AppendHealth::begin(),
     };
     let journal = Journal { shared: Arc::new(shared) };
     if !journal.shared.options.read_only {

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use shared_events::contract::Mark;
+use shared_events::metric::{is_on, table};
 use tokio::time::{Instant, timeout};
 
 use super::batch::Sealed;
-use super::request::Request;
+use super::request::{Request, span_of, traced};
 use super::writer::Writer;
 use crate::error::JournalError;
 use crate::event::{Appended, UniqueKey};
@@ -82,12 +83,17 @@ impl Writer {
             }
             let since = Instant::now();
             let patience = self.lease.length();
+            let span = span_of(requests);
             let outcome = match timeout(patience, self.store.commit(&sealed.batch)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(CommitError::Unknown(format!("no answer within {patience:?}"))),
             };
+            traced(span, &sealed.batch, outcome.is_ok());
             match outcome {
-                Ok(()) => return Ok(self.committed(sealed)),
+                Ok(()) => {
+                    count(&sealed.batch, since);
+                    return Ok(self.committed(sealed));
+                }
                 Err(CommitError::Superseded) if self.node.is_some() => {
                     // Another node has one shard of the batch now; the others continue.
                     self.refresh_view().await.map_err(BatchError::of)?;
@@ -105,6 +111,7 @@ impl Writer {
                     let elapsed = since.elapsed();
                     tracing::warn!(detail, ?elapsed, "the outcome of a batch is not known");
                     if self.has_arrived(&sealed.batch, detail).await? {
+                        count(&sealed.batch, since);
                         return Ok(self.committed(sealed));
                     }
                 }
@@ -206,6 +213,18 @@ impl Writer {
                 }
             }
         });
+    }
+}
+
+/// Counts a batch that was committed.
+fn count(batch: &Batch, since: Instant) {
+    if !is_on() {
+        return;
+    }
+    table::APPEND_DURATION.took([], since.elapsed());
+    table::APPEND_EVENTS.saw([], u64::try_from(batch.events.len()).unwrap_or(u64::MAX));
+    for event in &batch.events {
+        table::EVENTS.one([&event.event.event_type]);
     }
 }
 

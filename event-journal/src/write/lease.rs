@@ -75,6 +75,11 @@ impl Lease {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long ago it was last renewed; none where it never runs out.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.runs_out.then(|| self.lock().renewed.elapsed())
+    }
+
     pub(crate) const fn length(&self) -> Duration {
         self.length
     }

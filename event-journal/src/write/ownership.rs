@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -74,6 +75,17 @@ impl Ownership {
     pub fn tenure(&self, shard: u16) -> Option<u64> {
         let leased = self.leased.get(&shard).is_none_or(|lease| lease.holds(shard));
         self.tenures.get(&shard).copied().filter(|_| leased)
+    }
+
+    /// How long ago our leases were last renewed, the longest of them; none where none can run out.
+    #[must_use]
+    pub fn lease_age(&self) -> Option<Duration> {
+        self.leases.values().filter_map(|lease| lease.age()).max()
+    }
+
+    /// The shards that this process has, each with the epoch in which it became its own.
+    pub fn tenures(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.tenures.iter().map(|(shard, epoch)| (*shard, *epoch))
     }
 
     /// Whether no lease of this node is valid, so that it can have no shard.

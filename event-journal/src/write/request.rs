@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
+use shared_events::traces::{Kind, Span, TraceContext};
 use tokio::sync::oneshot;
 
 use crate::error::JournalError;
 use crate::event::{Appended, NewEvent};
 use crate::id::StreamId;
+use crate::store::Batch;
 
 /// The most events of one stream.
 pub const EVENTS_PER_STREAM_MAX: u64 = 10_000;
@@ -26,6 +28,8 @@ pub(crate) struct Request {
     /// The tenure in which the caller learned the stream's version.
     pub(crate) tenure: u64,
     pub(crate) events: Vec<NewEvent>,
+    /// The span that waits for it, if it is recorded.
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) reply: oneshot::Sender<Result<Appended, JournalError>>,
 }
 
@@ -50,4 +54,27 @@ pub(super) fn take_batch(waiting: &mut VecDeque<Request>) -> Vec<Request> {
         batch.push(request);
     }
     batch
+}
+
+/// The span of a batch, which belongs to every recorded span that waits for it.
+pub(super) fn span_of(batch: &[Request]) -> Span {
+    let traces = batch.iter().filter_map(|request| request.trace);
+    let mut span = Span::linked(|| "append shard".into(), Kind::Internal, traces);
+    span.set_with("ordinal.requests", || u64::try_from(batch.len()).unwrap_or(u64::MAX));
+    span
+}
+
+/// Ends it: what was written, and whether that is certain.
+pub(super) fn traced(mut span: Span, batch: &Batch, committed: bool) {
+    if !span.is_some() {
+        return;
+    }
+    span.set("ordinal.events", u64::try_from(batch.events.len()).unwrap_or(u64::MAX));
+    if let [only] = batch.fences.as_slice() {
+        span.set("ordinal.shard", only.after.shard);
+        span.set("ordinal.position", only.after.position);
+    }
+    if !committed {
+        span.fail("NOT_COMMITTED");
+    }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shared_events::metric::table::HANDOVER;
 use shared_events::stream::Scope;
 use tokio::time::{Instant, timeout};
 
@@ -80,6 +81,7 @@ impl Writer {
             let since = Instant::now();
             let above = self.known.get(&shard).map_or(0, |head| head.epoch);
             if let Some(head) = shared.claim_one(seen, above, length).await? {
+                HANDOVER.took(["take"], since.elapsed());
                 tracing::info!(shard, epoch = head.epoch, "shard taken");
                 self.lease.hold(shard, since);
                 self.has_lost(&head);
@@ -105,7 +107,9 @@ impl Writer {
             // An unanswered handover may still arrive: then we must not adopt the shard again in
             // the epoch that it names.
             let before = std::mem::replace(&mut self.uncertain, true);
+            let since = Instant::now();
             shared.give(&head, &to, length).await?;
+            HANDOVER.took(["give"], since.elapsed());
             self.uncertain = before;
         }
         Ok(())

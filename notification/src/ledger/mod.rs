@@ -6,14 +6,16 @@ mod read; // single messages and lists of them
 mod replay; // facts for a webhook endpoint again
 mod report; // claims, and the outcome of each try
 mod resend; // a copy of a finished message
+mod traces; // the traces that messages belong to
 mod tries; // the failed tries of a message
 mod write; // new messages, and dropping unsent ones after a set back
 
 pub use contacts::{CorrectedContact, corrected_contact, corrected_contacts, write_contacts};
-pub use read::{Filter, due, get, list, of_orders};
+pub use read::{Filter, due, get, list, of_orders, waiting};
 pub use replay::{Replay, Replayed, replay};
 pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};
+pub use traces::{read_traces, write_traces};
 pub use tries::{TRIES_MAX, Try};
 pub use write::{drop_unsent, write};
 
@@ -125,6 +127,8 @@ pub struct Entry {
     pub resend_of: Option<NotificationId>,
     /// The caller who asked for the resend.
     pub asked_by: Option<String>,
+    /// The recorded trace that it belongs to, while it is being sent.
+    pub traceparent: Option<String>,
 }
 
 impl Entry {
@@ -266,5 +270,6 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         delivered_at: delivered_at.map(Timestamp::from_micros),
         resend_of: resend_of.map_err(|_| DatabaseError::Corrupt("message id"))?,
         asked_by: row.try_get("asked_by")?,
+        traceparent: None,
     })
 }

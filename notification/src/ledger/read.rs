@@ -18,6 +18,17 @@ pub async fn due(database: &Database) -> Result<HashSet<i64>, DatabaseError> {
     Ok(serials.into_iter().collect())
 }
 
+/// How many messages have still to be sent; `most` are counted.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn waiting(database: &Database, most: u32) -> Result<u64, DatabaseError> {
+    let sql = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM due LIMIT $1) AS counted";
+    let count: i64 =
+        sqlx::query_scalar(sql).bind(i64::from(most)).fetch_one(database.reader()).await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
 /// One message, if it exists.
 ///
 /// # Errors

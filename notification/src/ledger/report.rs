@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use shared_events::contract::{FactBody, FactId, NotificationFact, Origin, Timestamp};
 use shared_events::stream::{Database, DatabaseError, NewFact, Outbox};
 
+use super::traces::read_traces;
 use super::tries::with_one_more;
 use super::{COLUMNS, Entry, GONE, entry, ids, json, lock_due, remove_due, reported, set_due};
 use crate::Route;
@@ -63,6 +64,7 @@ pub async fn claim(
     let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     let (mut entries, given_up): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.state.is_open());
+    read_traces(database, &mut tx, &mut entries).await?;
     let given_up: Vec<i64> = given_up.iter().map(|entry| entry.serial).collect();
     remove_due(database, &mut tx, &given_up).await?;
     tx.commit().await?;
@@ -115,7 +117,7 @@ fn sent(entry: &Entry) -> NewFact {
         shard: entry.shard,
         sequence: None,
         causationid: Some(entry.fact_id.clone()),
-        traceparent: None,
+        traceparent: entry.traceparent.clone(),
         body: FactBody::Notification(sent),
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use shared_events::contract::{OrderId, RequestId, Timestamp};
+use shared_events::contract::{OrderId, Reason, RequestId, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -140,6 +140,29 @@ pub enum Refusal {
     /// The order's history is impossible; operators have been notified.
     #[error("the history of this order is broken: {0}")]
     Quarantined(String),
+}
+
+impl Refusal {
+    /// The reason that callers compare.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Rejected(rejection) => rejection.reason(),
+            Self::VersionMismatch { .. } => Reason::VersionMismatch,
+            Self::RequestIdReused => Reason::IdempotencyKeyReused,
+            Self::Overloaded => Reason::Overloaded,
+            Self::DeadlineExceeded => Reason::DeadlineExceeded,
+            Self::NotOwner { .. } => Reason::ShardNotHere,
+            Self::Frozen { .. } => Reason::ShardFrozen,
+            Self::Unavailable(_) => Reason::JournalUnavailable,
+            Self::Doubted(_) => Reason::JournalDoubted,
+            Self::OutcomeUnknown(_) => Reason::OutcomeUnknown,
+            Self::TooLarge => Reason::EventTooLarge,
+            Self::TooManyEvents => Reason::TooManyEvents,
+            Self::Archived { .. } => Reason::OrderArchived,
+            Self::Quarantined(_) => Reason::OrderQuarantined,
+        }
+    }
 }
 
 /// A place in an order's queue. Dropping it frees the place, wherever the message is then.

@@ -1,15 +1,18 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use shared_events::contract::{OrderId, RequestId, Timestamp};
+use shared_events::contract::{OrderId, RequestId};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
+use super::checks::{check_visible, evolved};
 use super::lifespan::{self, Lifespan};
 use super::mailbox::{Context, Executed, Message, Refusal, View};
-use super::names;
+use super::meter;
+use super::recovered::{Recovered, rebuilt};
 use super::registry::Shared;
-use crate::domain::{Command, Event, Order, Rejection, decide, evolve};
+use super::{names, traced};
+use crate::domain::{Command, Event, Rejection, decide};
 use crate::journal::JournalError;
 use crate::record::{DecodeError, Metadata, RecordedEvent, decode, encode};
 
@@ -25,16 +28,6 @@ pub(super) struct Memory {
     /// The tenure of its shard in which it was woken.
     tenure: u64,
     recovered: Option<Recovered>,
-}
-
-#[derive(Default)]
-struct Recovered {
-    order: Arc<Order>,
-    version: u64,
-    updated_at: Timestamp,
-    position: u64,
-    /// The fingerprint of each request id's command, from the events' metadata.
-    requests: HashMap<RequestId, String>,
 }
 
 impl Actor for OrderActor {
@@ -59,13 +52,13 @@ impl Actor for OrderActor {
     ) -> Result<(), ActorProcessingErr> {
         let order_id = memory.order_id;
         let (fate, permit) = match message {
-            Message::Execute { command, context, permit, reply } => {
+            Message::Execute { command, mut context, permit, reply } => {
                 let outcome = if Instant::now() >= context.deadline {
                     Err(Refusal::DeadlineExceeded)
                 } else {
                     permit.begin();
                     let was_awake = memory.recovered.is_some();
-                    let outcome = self.execute(memory, &command, &context).await;
+                    let outcome = self.traced(memory, &command, &mut context).await;
                     if was_awake && matches!(outcome, Err(Refusal::Rejected(Rejection::NotFound))) {
                         self.load_as_if_absent(memory).await;
                     }
@@ -149,6 +142,26 @@ impl OrderActor {
         })
     }
 
+    /// Executes a command in its span.
+    async fn traced(
+        &self,
+        memory: &mut Memory,
+        command: &Command,
+        context: &mut Context,
+    ) -> Result<Executed, Refusal> {
+        let (order_id, shard) = (memory.order_id, self.shared.journal.shard_of(memory.order_id));
+        if traced::is_apart(context) {
+            // A failure is the command's own below.
+            let _ = self.recover(memory).await;
+        }
+        let placed_in = memory.recovered.as_ref().and_then(|recovered| recovered.placed_in);
+        let span = traced::handling(command, (order_id, shard), placed_in, context);
+        let in_logs = traced::in_logs(order_id, shard, context);
+        let outcome = self.execute(memory, command, context).instrument(in_logs).await;
+        traced::end(span, &outcome);
+        outcome
+    }
+
     /// Executes a command. A conflict means that another writer appended and this one certainly did
     /// not: the order is read again and decides once more.
     async fn execute(
@@ -159,6 +172,7 @@ impl OrderActor {
     ) -> Result<Executed, Refusal> {
         if memory.recovered.is_none() && self.may_presume_absent(command, context) {
             memory.recovered = Some(Recovered::default());
+            meter::presumed();
             match self.attempt(memory, command, context).await {
                 Err(Failure::Stale) => self.shared.presumption_failed(),
                 Err(Failure::Refused(refusal)) if is_in_doubt(&refusal) => return Err(refusal),
@@ -239,13 +253,19 @@ impl OrderActor {
             .map(|event| encode(event, &metadata))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Refusal::Unavailable("an event could not be encoded".to_owned()))?;
+        let span = traced::appending(new_events.len(), context);
+        let (version, trace) = (recovered.version, span.context());
         let appended =
-            shared.journal.append_in(tenure, order_id, recovered.version, new_events).await;
+            shared.journal.append_traced(tenure, order_id, version, new_events, trace).await;
+        drop(span);
         let appended = appended.map_err(|error| match error {
             JournalError::NotOwner { shard } => Failure::Refused(shared.not_owner(shard)),
             other => append_failure(order_id, other),
         })?;
 
+        if recovered.version == 0 {
+            recovered.placed_in = traced::recorded(context.traceparent.as_deref());
+        }
         recovered.order = Arc::new(next);
         recovered.version = appended.version;
         recovered.updated_at = events.last().map_or(now, Event::at);
@@ -290,6 +310,7 @@ impl OrderActor {
                 }
                 Err(error) => return Err(Refusal::Unavailable(error.to_string())),
             };
+            meter::read(stored.len());
             let events: Result<Vec<RecordedEvent>, DecodeError> =
                 stored.iter().map(decode).collect();
             let recovered = match events.map_err(|error| error.to_string()).and_then(rebuilt) {
@@ -327,57 +348,6 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
-}
-
-impl Recovered {
-    fn executed(&self, shard: u16, events: Vec<Event>, replayed: bool) -> Executed {
-        Executed {
-            order: Arc::clone(&self.order),
-            version: self.version,
-            updated_at: self.updated_at,
-            events,
-            replayed,
-            shard,
-            position: self.position,
-        }
-    }
-}
-
-/// Refuses an order that the caller may not see, before anything else is revealed about it. Another
-/// customer's order looks like a missing one; placing it reveals only that the id is taken.
-fn check_visible(order: &Order, command: &Command, context: &Context) -> Result<(), Refusal> {
-    match order.details() {
-        Some(details) if context.by.owns(details) => Ok(()),
-        None if command.creates_order() => Ok(()),
-        _ => Err(command.hidden().into()),
-    }
-}
-
-/// The order after these events. An impossible event must never reach the journal.
-fn evolved(order: &Order, events: &[Event]) -> Result<Order, Refusal> {
-    events.iter().try_fold(order.clone(), evolve).map_err(|impossible| {
-        tracing::error!(%impossible, "decide and evolve disagree; nothing was appended");
-        Refusal::Unavailable("the decision could not be applied".to_owned())
-    })
-}
-
-fn rebuilt(events: Vec<RecordedEvent>) -> Result<Recovered, String> {
-    let mut recovered = Recovered::default();
-    let mut order = Order::Absent;
-    for recorded in events {
-        order = evolve(order, &recorded.event)
-            .map_err(|impossible| format!("version {}: {impossible}", recorded.sequence))?;
-        recovered.version = recorded.sequence;
-        recovered.updated_at = recorded.event.at();
-        recovered.position = recorded.position;
-        if let Some(id) = recorded.metadata.request_id {
-            recovered
-                .requests
-                .insert(id, recorded.metadata.fingerprint.clone().unwrap_or_default());
-        }
-    }
-    recovered.order = Arc::new(order);
-    Ok(recovered)
 }
 
 fn append_failure(order_id: OrderId, error: JournalError) -> Failure {

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use ractor::{Actor as _, ActorCell, ActorId, ActorRef, ActorRuntime};
 use shared_events::contract::OrderId;
@@ -9,7 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::awake_orders::AwakeOrders;
+use super::bounds::Limits;
 use super::mailbox::{Context, Executed, Message, Permit, Refusal, View};
+use super::meter::{self, Stopped};
 use super::order_actor::OrderActor;
 use super::supervisor::Supervisor;
 use crate::clock::Clock;
@@ -19,42 +20,6 @@ use crate::limits;
 
 /// How long orders are read first, in milliseconds, after one that was presumed absent existed.
 const READ_FIRST_FOR: u64 = 1_000;
-
-/// Limits on awake orders and waiting calls. ractor's mailboxes are unbounded, so the registry
-/// counts in front of them.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Orders awake at the same time.
-    pub awake_max: usize,
-    /// Commands waiting for one order.
-    pub waiting_max: usize,
-    /// Calls waiting for all orders together. Customers may use seven eighths of these places, so
-    /// that the engine's own reactions, services and operators always find one.
-    pub calls_max: usize,
-    /// How long an idle order stays awake.
-    pub idle_max: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            awake_max: limits::ORDERS_AWAKE_MAX,
-            waiting_max: limits::COMMANDS_WAITING_MAX,
-            calls_max: limits::CALLS_WAITING_MAX,
-            idle_max: limits::IDLE_MAX,
-        }
-    }
-}
-
-impl Limits {
-    /// The number of waiting calls at which a call of this role is refused.
-    const fn calls_max_of(&self, role: Role) -> usize {
-        match role {
-            Role::Customer => self.calls_max - self.calls_max / 8,
-            Role::Service | Role::Ops | Role::Engine => self.calls_max,
-        }
-    }
-}
 
 /// Finds the actor of an order, or wakes it. Cheap to clone.
 #[derive(Clone)]
@@ -97,15 +62,15 @@ struct Sent {
 
 impl Awake {
     /// Removes the order; its actor stops after its current message.
-    fn stop(&mut self, order_id: OrderId) {
+    fn stop(&mut self, order_id: OrderId, cause: Stopped) {
         let awoken = self.by_id.remove(order_id);
-        self.sleep(awoken);
+        self.sleep(awoken, cause);
     }
 
     /// Puts the idle order that was used least recently to sleep.
     fn make_room(&mut self) -> bool {
         let idle = self.by_id.longest_idle();
-        self.sleep(idle)
+        self.sleep(idle, Stopped::Room)
     }
 
     /// Whether this is the actor of the order.
@@ -113,10 +78,11 @@ impl Awake {
         self.by_id.get(order_id).is_some_and(|awoken| awoken.actor.get_id() == id)
     }
 
-    fn sleep(&mut self, awoken: Option<AwakeActor>) -> bool {
+    fn sleep(&mut self, awoken: Option<AwakeActor>, cause: Stopped) -> bool {
         let slept = awoken.map(|awoken| {
             self.by_actor.remove(&awoken.actor.get_id());
             awoken.actor.stop(None);
+            meter::stopped(cause);
         });
         slept.is_some()
     }
@@ -162,7 +128,7 @@ impl Shared {
     pub(super) fn sleep_if_idle(&self, order_id: OrderId, myself: &ActorRef<Message>) {
         let mut awake = self.awake();
         if awake.has(order_id, myself.get_id()) && awake.by_id.is_idle(order_id) {
-            awake.stop(order_id);
+            awake.stop(order_id, Stopped::Idle);
         }
     }
 
@@ -177,6 +143,7 @@ impl Shared {
         if awake.has(order_id, id) {
             awake.by_id.remove(order_id);
             awake.by_actor.remove(&id);
+            meter::stopped(if stop.is_some() { Stopped::Doubt } else { Stopped::Died });
         }
         drop(awake);
         if let Some(actor) = stop {
@@ -224,6 +191,18 @@ impl Registry {
     /// # Errors
     /// [`Refusal`] says why there is no new version.
     pub async fn execute(
+        &self,
+        order_id: OrderId,
+        command: Command,
+        context: Context,
+    ) -> Result<Executed, Refusal> {
+        let began = meter::Began::of(&command, &context);
+        let outcome = self.executed(order_id, command, context).await;
+        began.ended(&outcome);
+        outcome
+    }
+
+    async fn executed(
         &self,
         order_id: OrderId,
         command: Command,
@@ -304,7 +283,7 @@ impl Registry {
         let Some(since) = Instant::now().checked_sub(self.shared.limits.idle_max) else { return };
         let mut awake = self.shared.awake();
         while let Some(idle) = awake.by_id.idle_since(since) {
-            awake.sleep(Some(idle));
+            awake.sleep(Some(idle), Stopped::Idle);
         }
     }
 
@@ -312,7 +291,7 @@ impl Registry {
     pub fn stop(&self) {
         let mut awake = self.shared.awake();
         for awoken in awake.by_id.take_all() {
-            awake.sleep(Some(awoken));
+            awake.sleep(Some(awoken), Stopped::Drained);
         }
         drop(awake);
         self.shared.supervisor.stop(None);
@@ -337,7 +316,7 @@ impl Registry {
         let known = awake.by_id.get(order_id).map(|awoken| awoken.tenure);
         if known != Some(tenure) {
             // It sleeps, or it is outdated because another node owned the shard meanwhile.
-            awake.stop(order_id);
+            awake.stop(order_id, Stopped::Moved);
             self.wake(&mut awake, order_id, tenure)?;
         }
         let actor = awake.by_id.get(order_id).map(|awoken| awoken.actor.clone());
@@ -347,7 +326,7 @@ impl Registry {
         let (message, kept) = message(permit);
         let undelivered = actor.cast(message);
         if undelivered.is_err() {
-            awake.stop(order_id);
+            awake.stop(order_id, Stopped::Died);
         }
         // Unlocks before an undelivered message is dropped: its permit takes the lock.
         drop(awake);

@@ -1,9 +1,13 @@
 use shared_events::contract::{CustomerId, trace_id};
+use shared_events::traces::{self, Span, TraceContext};
 use tonic::{Request, Status};
 
 use super::parse::Violations;
 use super::{proto, render, status};
 use crate::domain::{By, Rejection, Role};
+
+/// The span of one command of a stream.
+const MESSAGE: &str = "ordinal.orders.v1.OrderService/ExecuteCommands message";
 
 /// The caller, as authenticated by the layer in front of the services.
 pub(super) fn caller<T>(request: &Request<T>) -> Result<By, Status> {
@@ -47,6 +51,19 @@ pub(super) fn forwarded<T>(request: &Request<T>) -> bool {
 fn traceparent<T>(request: &Request<T>) -> Option<String> {
     let text = request.metadata().get("traceparent")?.to_str().ok()?;
     trace_id(text).map(|_| text.to_owned())
+}
+
+/// The span of one command of a stream, which has a trace of its own: that of the stream would have
+/// no end. One that another node forwarded has its trace already.
+pub(super) fn message_span(call: &mut CallContext) -> Span {
+    if !traces::is_on() || call.forwarded {
+        return Span::none();
+    }
+    let span = Span::of_message(MESSAGE, call.traceparent.as_deref());
+    let of_stream = call.traceparent.take().and_then(|stream| stream.parse().ok());
+    let unsampled = || of_stream.map(|stream: TraceContext| stream.unsampled().to_string());
+    call.traceparent = span.traceparent().or_else(unsampled);
+    span
 }
 
 /// The customer filter of a list or stream: customers see only their own orders.

@@ -16,7 +16,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
-use super::caller::{CallContext, seen_by, well_formed};
+use super::caller::{CallContext, message_span, seen_by, well_formed};
 use super::commands::ParseContext;
 use super::parse::Parsed;
 use super::proto::execute_commands_request::Command;
@@ -256,7 +256,10 @@ impl StreamContext {
         let began = Instant::now();
         let deadline = began + DEADLINE_DEFAULT;
         let (order_id, validate_only) = (parsed.order_id, parsed.options.validate_only);
-        let refusal = match self.edge.execute_command(self.call.clone(), parsed, deadline).await {
+        let mut call = self.call.clone();
+        let _span = message_span(&mut call);
+        let traceparent = call.traceparent.clone();
+        let refusal = match self.edge.execute_command(call, parsed, deadline).await {
             Ok(executed) => {
                 let mut outcome = outcome(brief, order_id, &executed, validate_only);
                 seen_by(&self.call.by, outcome.order.as_mut(), &mut outcome.events);
@@ -272,7 +275,7 @@ impl StreamContext {
         {
             // The other node takes its own slot. Holding ours could deadlock two nodes.
             drop(slot);
-            return self.forward(owner, channel, command, deadline).await;
+            return self.forward((owner, channel), command, traceparent.as_deref(), deadline).await;
         }
         if let (Refusal::Rejected(Rejection::NotFound), By::Customer(_)) = (&refusal, &self.call.by)
         {
@@ -285,14 +288,17 @@ impl StreamContext {
     /// Forwards the command to the order's owner, at most one hop.
     async fn forward(
         &self,
-        owner: &str,
-        channel: Channel,
+        (owner, channel): (&str, Channel),
         command: proto::ExecuteCommandsRequest,
+        traceparent: Option<&str>,
         deadline: Instant,
     ) -> proto::ExecuteCommandsResponse {
         let tag = command.tag;
         let mut request = Request::new(tokio_stream::once(command));
         *request.metadata_mut() = self.headers.clone();
+        if let Some(Ok(own)) = traceparent.map(str::parse) {
+            request.metadata_mut().insert("traceparent", own);
+        }
         request.metadata_mut().insert(status::FORWARDED_HEADER, MetadataValue::from_static("1"));
         let answer = async {
             let mut client = OrderServiceClient::new(channel);

@@ -23,37 +23,39 @@ const BEHIND_DELAY: Duration = Duration::from_millis(500);
 /// The status of a refused command.
 #[must_use]
 pub fn refused(refusal: &Refusal) -> Status {
+    let why = refusal.reason();
     match refusal {
         Refusal::Rejected(rejection) => rejected(rejection).say(&rejection.to_string()),
-        Refusal::VersionMismatch { expected, actual } => Refused::new(Reason::VersionMismatch)
+        Refusal::VersionMismatch { expected, actual } => Refused::new(why)
             .with("expected", expected)
             .with("actual", actual)
             .say(&refusal.to_string()),
-        Refusal::RequestIdReused => Refused::new(Reason::IdempotencyKeyReused)
-            .say("this request id was used for another command"),
-        Refusal::Overloaded => Refused::new(Reason::Overloaded)
-            .again_after(OVERLOADED_DELAY)
-            .say("too many calls are waiting"),
-        Refusal::DeadlineExceeded => Refused::new(Reason::DeadlineExceeded)
-            .say("the deadline passed before there was an answer"),
+        Refusal::RequestIdReused => {
+            Refused::new(why).say("this request id was used for another command")
+        }
+        Refusal::Overloaded => {
+            Refused::new(why).again_after(OVERLOADED_DELAY).say("too many calls are waiting")
+        }
+        Refusal::DeadlineExceeded => {
+            Refused::new(why).say("the deadline passed before there was an answer")
+        }
         Refusal::NotOwner { shard, owner } => not_owner(*shard, owner.as_deref()),
-        Refusal::Frozen { shard, reason } => Refused::unavailable(Reason::ShardFrozen)
+        Refusal::Frozen { shard, reason } => Refused::unavailable(why)
             .with("shard", shard)
             .with("reason", reason)
             .say("an operator has frozen this shard; nothing was appended"),
-        Refusal::Unavailable(_) => Refused::unavailable(Reason::JournalUnavailable)
-            .say("the journal is not available; nothing was appended"),
-        Refusal::Doubted(_) => doubted(),
-        Refusal::OutcomeUnknown(_) => Refused::unavailable(Reason::OutcomeUnknown)
-            .say("the outcome is not known yet; retry with the same order id or request id"),
-        Refusal::TooLarge => {
-            Refused::new(Reason::EventTooLarge).say("the order is larger than one event may be")
+        Refusal::Unavailable(_) => {
+            Refused::unavailable(why).say("the journal is not available; nothing was appended")
         }
+        Refusal::Doubted(_) => doubted(),
+        Refusal::OutcomeUnknown(_) => Refused::unavailable(why)
+            .say("the outcome is not known yet; retry with the same order id or request id"),
+        Refusal::TooLarge => Refused::new(why).say("the order is larger than one event may be"),
         Refusal::TooManyEvents => {
-            Refused::new(Reason::TooManyEvents).say("the order has as many events as one may have")
+            Refused::new(why).say("the order has as many events as one may have")
         }
         Refusal::Archived { file } => order_archived(file),
-        Refusal::Quarantined(_) => Refused::new(Reason::OrderQuarantined)
+        Refusal::Quarantined(_) => Refused::new(why)
             .say("the history of this order is broken; operators have been notified"),
     }
 }

@@ -91,6 +91,6 @@ pub(super) async fn send(
     let mut context = Context::new(by, Instant::now() + REACTION_DEADLINE);
     context.request_id = Some(fact.id.as_request_id());
     context.causation = Some(fact.id.to_string());
-    context.traceparent.clone_from(&fact.traceparent);
+    context.traceparent = fact.trace().map(str::to_owned);
     registry.execute(order_id, command, context).await
 }

@@ -2,6 +2,7 @@
 //! its rows. All of it can be discarded and rebuilt.
 //! Never here: decisions, because a read model lags behind the journal.
 
+mod counts; // numbers of orders
 mod deadlines; // the durable list of open deadlines
 mod list; // reads of the order summaries
 mod order_summaries; // orders as lists show them

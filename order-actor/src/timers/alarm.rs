@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, Timestamp};
+use shared_events::metric::table::DEADLINE_LATENESS;
 use shared_events::stream::{Backoff, DatabaseError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -119,6 +120,8 @@ impl Alarm {
                 .buffer_unordered(CONCURRENT_REACTIONS_MAX);
             while let Some((done, due)) = sending.next().await {
                 if done {
+                    let late = self.clock.now().since(due.due);
+                    DEADLINE_LATENESS.took([due.kind.code()], late);
                     self.sent.insert(key(&due));
                     outcome.sent += 1;
                 } else {

@@ -33,6 +33,8 @@ pub struct Fact {
     pub causationid: Option<String>,
     /// W3C trace context of the command that caused it.
     pub traceparent: Option<String>,
+    /// The span in which this process handles it, if that is recorded; it is not part of the fact.
+    pub handled_in: Option<Box<str>>,
     /// The mark of its position in its log; see [`Fact::mark`]. Order facts have it.
     pub mark: Option<Mark>,
     /// Its content: `type` and `data`.
@@ -164,6 +166,7 @@ impl TryFrom<Envelope> for Fact {
             index: read.index,
             causationid: read.causationid,
             traceparent: read.traceparent,
+            handled_in: None,
             mark: read.mark,
             body,
         })
@@ -224,6 +227,7 @@ impl Fact {
             index,
             causationid: None,
             traceparent: None,
+            handled_in: None,
             mark: None,
             body,
         }
@@ -233,6 +237,13 @@ impl Fact {
     #[must_use]
     pub fn caused(self, causationid: Option<String>, traceparent: Option<String>) -> Self {
         Self { causationid, traceparent, ..self }
+    }
+
+    /// The trace of what follows from it: the span in which it is handled, else that of the command
+    /// behind it.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        self.handled_in.as_deref().or(self.traceparent.as_deref())
     }
 
     /// The same fact with the mark of its position in its log.

@@ -1,5 +1,6 @@
 /// The id of the trace in a `traceparent` of W3C Trace Context: version, trace, span and flags, in
-/// lower-case hexadecimal digits. None if it is not one; W3C asks that it is ignored then.
+/// lower-case hexadecimal digits. None if it is not one, also where an id is zero or the version is
+/// `ff`; W3C asks that it is ignored then.
 #[must_use]
 pub fn trace_id(traceparent: &str) -> Option<&str> {
     let hex = |part: &str, length| {
@@ -7,7 +8,9 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
     };
     let mut parts = traceparent.split('-');
     let [version, trace, span, flags] = [(); 4].map(|()| parts.next().unwrap_or_default());
-    let valid = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    let is_zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let hex = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    let valid = hex && version != "ff" && !is_zero(trace) && !is_zero(span);
     (valid && parts.next().is_none()).then_some(trace)
 }
 
@@ -41,6 +44,9 @@ mod tests {
             &format!(" 00-{trace}-{span}-01"),
             &format!("00_{trace}_{span}_01"),
             &format!("00-{}é-{span}-01", &trace[2..]),
+            &format!("ff-{trace}-{span}-01"),
+            &format!("00-{}-{span}-01", "0".repeat(32)),
+            &format!("00-{trace}-{}-01", "0".repeat(16)),
         ] {
             assert_eq!(trace_id(malformed), None, "{malformed}");
         }

@@ -3,7 +3,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Comparison, Cursors, Place};
-use crate::contract::{Fact, Subject};
+use crate::contract::{Fact, Subject, Timestamp};
 
 /// An item at a position of a log: an event of the journal, or a fact. Its JSON is stored in dead
 /// letters.
@@ -19,6 +19,16 @@ pub trait Item: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
     fn subject(&self) -> Subject;
     /// Its versioned type name, for people.
     fn kind(&self) -> &str;
+    /// The trace of the command behind it, if what follows from it belongs to that trace.
+    fn traceparent(&self) -> Option<&str> {
+        None
+    }
+    /// When it happened, if that is known.
+    fn happened_at(&self) -> Option<Timestamp> {
+        None
+    }
+    /// What follows from it belongs to this span from now on.
+    fn continue_trace(&mut self, _traceparent: String) {}
 }
 
 impl Item for Fact {
@@ -40,6 +50,18 @@ impl Item for Fact {
 
     fn kind(&self) -> &str {
         self.body.kind()
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
+    fn happened_at(&self) -> Option<Timestamp> {
+        Some(self.time)
+    }
+
+    fn continue_trace(&mut self, traceparent: String) {
+        self.handled_in = Some(traceparent.into_boxed_str());
     }
 }
 

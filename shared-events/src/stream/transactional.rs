@@ -11,6 +11,7 @@ use super::{
     Batch, Blame, Cursors, Database, DeadLetters, Handler, History, Item, Place, Scope, Tx, cursor,
 };
 use crate::contract::{Subject, Timestamp};
+use crate::metric::table::FACTS;
 
 /// A [`Sink`] over a database: effect, cursor and dead letters commit together.
 pub struct Transactional<H> {
@@ -261,7 +262,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                 if live.is_empty() { Ok(()) } else { self.handler.handle(&mut tx, &live).await };
             match handled {
                 Ok(()) => {
-                    let (now, set_aside) = ((self.now)(), !parked.is_empty());
+                    let (now, set_aside) = ((self.now)(), parked.len());
                     for (at, state) in parked {
                         let error = poison.get(&at).map_or("waits behind an earlier item", |e| e);
                         park(&mut tx, &self.follower, &batch.items[at], state, error, 1, now)
@@ -275,7 +276,9 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                     if let Some(places) = places {
                         self.places = places;
                     }
-                    self.seen.letters |= set_aside;
+                    self.seen.letters |= set_aside > 0;
+                    let set_aside = u64::try_from(set_aside).unwrap_or(u64::MAX);
+                    FACTS.add([&self.follower, "parked"], set_aside);
                     self.at.merge(&batch.through);
                     self.handler.committed();
                     // Logged now, and once: a try that was rolled back set nothing aside.

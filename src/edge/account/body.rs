@@ -36,7 +36,10 @@ impl http_body::Body for Tracked {
         let polled = ready!(Pin::new(&mut this.body).poll_frame(context));
         match &polled {
             Some(Ok(frame)) => match frame.trailers_ref() {
-                Some(trailers) => this.call.end(reason_of(trailers)),
+                Some(trailers) => {
+                    this.call.meter.saw(trailers);
+                    this.call.end(reason_of(trailers));
+                }
                 None if this.body.is_end_stream() => this.call.end(None),
                 None => {}
             },

@@ -8,11 +8,13 @@ use std::task::{Context, Poll};
 use futures::future::{BoxFuture, Either};
 use http::{Request, Response};
 use shared_events::contract::Reason;
+use shared_events::traces::Span;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::body::Tracked;
+use super::meter::Meter;
 use super::{Accounts, Call, Note, TRACEPARENT, Trace};
 
 /// The method of a call that has none.
@@ -77,7 +79,10 @@ where
         let (accounts, method) = (Some(self.calls.accounts.clone()), Arc::clone(&self.calls.none));
         let since = Instant::now();
         // A caller who leaves gets no status; the log has one.
-        let call = Call { accounts, method, since, caller: None, trace, note: None, status: 499 };
+        let meter = Meter::of_http(request.method(), since);
+        let (status, span) = (499, Span::none());
+        let call =
+            Call { accounts, method, since, caller: None, trace, note: None, status, span, meter };
         // Called here and now, so that a refusal is known before the call is spawned.
         let answer = self.inner.call(request);
         Either::Right(Box::pin(async move {
@@ -94,6 +99,7 @@ impl Call {
         }
         self.caller = note.caller.get().cloned();
         self.status = answer.status().as_u16();
+        self.meter.answered(note.route.get(), note.method.get().is_some(), self.status);
         self.trace.write(answer.headers_mut());
         let said = answer.extensions().get::<Reason>().map(|reason| reason.code());
         let reason = said.or_else(|| note.reason.get().copied());

@@ -76,7 +76,7 @@ impl Lines {
 fn write_all(receiver: &Receiver<(Line, u64)>) {
     while let Ok((line, omitted)) = receiver.recv() {
         let Line { method, outcome, http, took, caller, trace } = line;
-        let (role, caller) = caller.map(|caller| shown(&caller)).unwrap_or_default();
+        let principal = caller.and_then(|caller| shown(&caller));
         let http = (http > 0).then_some(http);
         let omitted = (omitted > 0).then_some(omitted);
         // Milliseconds with a fraction, and no arithmetic of floats.
@@ -87,8 +87,7 @@ fn write_all(receiver: &Receiver<(Line, u64)>) {
             status = outcome,
             http,
             duration_ms,
-            role,
-            caller,
+            principal,
             trace_id = trace,
             omitted,
             "call"
@@ -96,12 +95,16 @@ fn write_all(receiver: &Receiver<(Line, u64)>) {
     }
 }
 
-/// The role of a caller, and a hash by which his lines are found without saying who he is.
-fn shown(caller: &Caller) -> (&'static str, Option<String>) {
-    let Caller::Known(role, _) = caller else { return ("", None) };
+/// Who called: the role, and the subject. Of customers a hash, by which one's lines are found without
+/// saying who it is.
+pub(super) fn shown(caller: &Caller) -> Option<String> {
+    let Caller::Known(role, subject) = caller else { return None };
+    if *role != Role::Customer {
+        return Some(format!("{}:{subject}", Role::code(*role)));
+    }
     let mut hash = caller.hash();
     hash.truncate(SHOWN_DIGITS);
-    (Role::code(*role), Some(hash))
+    Some(format!("{}:{hash}", Role::code(*role)))
 }
 
 #[cfg(test)]

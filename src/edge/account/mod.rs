@@ -5,6 +5,8 @@
 mod body; // how an answer that takes its time ends
 mod layer; // calls by HTTP, from outside
 mod lines; // lines of the log
+mod meter; // times of calls
+mod traced; // the span of a call, and what lines of the log belong to
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -13,16 +15,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use shared_events::chance::Chance;
 use shared_events::contract::Reason;
+use shared_events::traces::Span;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
-use web_edge::TraceId;
+use web_edge::{RouteOf, TraceId};
 
 pub(super) use layer::HttpCalls;
 
 use super::shares::Caller;
 use body::Tracked;
 use lines::{Line, Lines};
+use meter::Meter;
 
 /// Names the trace of a call (W3C).
 const TRACEPARENT: &str = "traceparent";
@@ -108,17 +112,28 @@ impl Accounts {
     }
 
     /// Begins to watch a call of gRPC, or one that a call by HTTP became.
-    pub(super) fn begin(&self, request: &Request<Body>, method: Arc<str>, since: Instant) -> Call {
+    pub(super) fn begin(
+        &self,
+        request: &mut Request<Body>,
+        method: Arc<str>,
+        since: Instant,
+    ) -> Call {
         let note = request.extensions().get::<Arc<Note>>().map(Arc::clone);
-        let trace = Trace::of(request);
-        let accounts = Some(self.clone());
-        Call { accounts, method, since, caller: None, trace, note, status: 0 }
+        let (trace, span) = traced::begin(request, &method);
+        if let Some(note) = &note
+            && let Some(route) = request.extensions().get::<RouteOf>()
+        {
+            let _ = note.route.set(route.clone());
+        }
+        let (accounts, meter) = (Some(self.clone()), Meter::of_rpc(&method, since));
+        Call { accounts, method, since, caller: None, trace, note, status: 0, span, meter }
     }
 }
 
 /// What is known of a call by HTTP once it is a gRPC call.
 #[derive(Default)]
 pub(super) struct Note {
+    route: OnceLock<RouteOf>,
     method: OnceLock<Arc<str>>,
     caller: OnceLock<Caller>,
     reason: OnceLock<&'static str>,
@@ -143,10 +158,7 @@ impl Trace {
     /// A new one, where the caller sent none.
     fn made(self) -> Self {
         match self {
-            Self::Own(None) => {
-                let chance = Chance::system();
-                Self::Own(Some(TraceId([chance.bits(), chance.bits() | 1])))
-            }
+            Self::Own(None) => Self::Own(Some(traced::drawn())),
             other => other,
         }
     }
@@ -180,6 +192,9 @@ pub(super) struct Call {
     note: Option<Arc<Note>>,
     /// The status of HTTP; zero for gRPC.
     status: u16,
+    /// Its span, where traces are kept.
+    span: Span,
+    meter: Meter,
 }
 
 impl Call {
@@ -213,11 +228,17 @@ impl Call {
     /// Accounts for an answer of gRPC: now, or when its body has ended.
     pub(super) fn answered(mut self, mut answer: Response<Body>, many: bool) -> Response<Body> {
         self.head(answer.headers_mut());
+        if many {
+            // A stream may last for days: its span is that of its beginning.
+            self.span = Span::none();
+            self.meter.streams();
+        }
         let all = self.accounts.as_ref().is_some_and(|it| it.0.log == AccessLog::All);
         match self.accounts.is_some() && (many || all) {
             true => answer.map(|body| Body::new(Tracked::new(body, self))),
             false => {
                 self.accounts = None;
+                self.meter.ended(false);
                 answer
             }
         }
@@ -225,7 +246,9 @@ impl Call {
 
     /// Accounts for it if its status is among the headers.
     fn head(&mut self, headers: &mut HeaderMap) {
+        self.meter.saw(headers);
         let Some(reason) = reason_of(headers) else { return };
+        traced::refused(&mut self.span, headers, reason);
         if let Some(note) = &self.note {
             let _ = note.reason.set(reason);
             self.accounts = None;
@@ -238,6 +261,7 @@ impl Call {
 
     /// Accounts for it: refused for a reason, or done.
     fn end(&mut self, reason: Option<&'static str>) {
+        self.meter.ended(reason.is_some());
         let Some(accounts) = self.accounts.take() else { return };
         if self.note.is_some() {
             return;

@@ -86,7 +86,7 @@ impl AdminEdge {
         Ok(Response::new(proto::ResumeFollowerResponse {}))
     }
 
-    async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
+    pub(super) async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
         let status = &entry.status;
         let until = Instant::now() + STORES_ANSWER_WITHIN;
         // If its database does not answer: the cursors in memory, with an unknown head.

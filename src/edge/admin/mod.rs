@@ -6,6 +6,7 @@ mod dead_letters; // lists, retries and drops dead letters
 mod followers; // lists, pauses and resumes followers
 mod health; // why this process cannot serve
 mod journal; // the journal's history, and accepting one that was set back
+mod observe; // what operators are told, as metrics
 mod peers; // calls to the admin service of other processes
 mod read_models; // rebuilds read models; lists quarantined orders
 mod shards; // lists, moves and freezes shards

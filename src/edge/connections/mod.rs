@@ -4,6 +4,7 @@
 
 mod bounds; // how many connections there may be
 mod lifetime; // when a connection is drained or closed
+mod metrics; // the door of metrics
 mod plain; // calls that are not gRPC, and those over HTTP/1.1
 mod pool; // counts connections and evicts unused ones
 
@@ -40,6 +41,7 @@ use crate::edge::{
 
 pub use bounds::{Bounds, take_descriptors};
 use lifetime::{Lifetime, Next};
+pub(crate) use metrics::{MakePage, serve_metrics};
 use pool::Pool;
 
 /// Connections are closed after this plus up to as much again, so that clients spread over nodes.

@@ -2,6 +2,9 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, Weak};
 
+use shared_events::metric::Up;
+use shared_events::metric::table::LIVE_CONNECTIONS;
+
 use super::{Bounds, Connection, locked};
 use crate::edge::shares::network;
 
@@ -50,7 +53,8 @@ impl Pool {
             open.clean_up();
         }
         open.unused.push_back(Arc::downgrade(&connection));
-        Some((Permit { pool: Arc::clone(self), address }, connection))
+        let open = LIVE_CONNECTIONS.up(["tcp"]);
+        Some((Permit { pool: Arc::clone(self), address, _open: open }, connection))
     }
 }
 
@@ -96,6 +100,7 @@ impl Open {
 pub(super) struct Permit {
     pool: Arc<Pool>,
     address: IpAddr,
+    _open: Up,
 }
 
 impl Drop for Permit {

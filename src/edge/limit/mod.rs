@@ -15,6 +15,7 @@ use http::HeaderMap;
 use order_actor::clock::Clock;
 use service_edge::Refused;
 use shared_events::contract::{Reason, Timestamp};
+use shared_events::metric::table::RATE_LIMITED;
 use shared_events::stream::redis::{Ask, RateLimit, Redis, Taken};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -271,6 +272,7 @@ fn said(quota: &Quota, rate: Rate, taken: Taken) -> [String; 2] {
 
 fn refused(quota: &Quota, rate: Rate, taken: Taken) -> Status {
     let (name, Rate { per_minute, pace }) = (&quota.name, rate);
+    RATE_LIMITED.one([name]);
     let message =
         format!("more than {per_minute} calls a minute (limit {name}); nothing was begun");
     let refused = Refused::new(Reason::RateLimited).with("limit", name);

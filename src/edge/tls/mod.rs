@@ -2,6 +2,7 @@
 //! at again while the process runs.
 //! Never here: who a caller is, and what is sent.
 
+mod authority; // an authority of one's own
 mod certificate; // what a certificate says
 mod connector; // connections to other processes
 mod files; // certificates, keys and authorities in PEM files
@@ -10,6 +11,7 @@ mod plaintext; // callers that do not speak TLS
 mod server; // handshakes with callers
 mod tally; // events that are counted instead of logged one by one
 
+pub use authority::{Authority, Counts, Pair};
 pub use connector::{ClientFiles, ClientTls, Connector, NotConnected};
 pub use plaintext::TLS_ONLY;
 pub use server::{ServerFiles, ServerTls};

@@ -125,6 +125,11 @@ fn made(
 }
 
 impl ServerTls {
+    /// When the certificate in use ends.
+    pub(crate) fn ends(&self) -> shared_events::contract::Timestamp {
+        self.0.made.get().validity.ends()
+    }
+
     /// With the certificate and key of these files; whether they count is a matter of this clock.
     ///
     /// # Errors

@@ -1,16 +1,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use notification::Notifications;
+use futures::future::BoxFuture;
 use notification::grpc::FILE_DESCRIPTOR_SET;
+use notification::{Notifications, ledger};
 use service_edge::feed;
 use shared_events::contract::Origin;
-use shared_events::stream::{Outbox, Pace};
+use shared_events::metric::{Page, table};
+use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
 use crate::edge::with_caller;
 use crate::engine::building::Building;
+use crate::engine::metrics::Sample;
 use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
 
 /// Messages to customers.
@@ -54,6 +57,25 @@ pub const NOTIFICATIONS: Follower = Follower {
     scope: Runs::Once,
 };
 
+/// How often messages are counted, and how many at most.
+const NUMBERS_EVERY: Duration = Duration::from_secs(15);
+const COUNTED_MAX: u32 = 10_000;
+
+/// How many messages wait.
+fn numbers(database: Database) -> Sample {
+    let look = move || -> BoxFuture<'static, Page> {
+        let database = database.clone();
+        Box::pin(async move {
+            let mut page = Page::default();
+            if let Ok(waiting) = ledger::waiting(&database, COUNTED_MAX).await {
+                table::MESSAGES.is(&mut page, ["queued"], waiting);
+            }
+            page
+        })
+    };
+    Sample { every: NUMBERS_EVERY, look: Box::new(look) }
+}
+
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
     let config = building.settings.notifications.clone();
@@ -62,6 +84,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let notification_facts = notifications.clone();
     let log: feed::Log = Arc::new(move || notification_facts.facts());
     building.publish_once(PUBLISHED, log, &database);
+    building.samples.push(numbers(database));
     building.routes.add_service(InterceptedService::new(notifications.grpc(), with_caller));
     Ok(Box::new(move |building| {
         let follower = notifications.follower();

@@ -1,15 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use order_actor::actor::Registry;
+use order_actor::clock::Clock;
+use order_actor::domain::Status;
 use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
 use order_actor::inbox::StockAnswers;
+use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
 use order_actor::outbox::OrderFacts;
 use order_actor::projections::{self, Deadlines, OrderSummaries};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
 use shared_events::contract::Origin;
+use shared_events::metric::{Page, table};
 use shared_events::stream::Pace;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +23,7 @@ use crate::edge::commands::CommandSlots;
 use crate::engine::building::Building;
 use crate::engine::clock::TrustedClock;
 use crate::engine::followers::SOON;
+use crate::engine::metrics::Sample;
 use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
 use crate::engine::settings::Backend;
 use crate::engine::{Orders, stores};
@@ -85,6 +91,11 @@ pub const STOCK_ANSWERS: Follower = Follower {
     scope: Runs::ByShard,
 };
 
+/// How often orders are counted, and how many of a kind at most.
+const NUMBERS_EVERY: Duration = Duration::from_secs(15);
+const COUNTED_MAX: u32 = 10_000;
+const DUE_COUNTED_MAX: u32 = 1_000;
+
 /// Opens the journal, its actors and their published facts.
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let node = building.settings.node(building.address);
@@ -116,8 +127,51 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.routes.add_service(events);
     let clock = TrustedClock::by(&journal, building.settings.trust_clock).await;
     let summaries = lists.summaries.clone();
+    building.samples.push(numbers(
+        summaries.clone(),
+        lists.deadlines.clone(),
+        &journal,
+        &building.settings.clock,
+    ));
     building.orders = Some(Orders { journal, registry, database, summaries, clock });
     Ok(Box::new(move |building| follow(building, lists)))
+}
+
+/// Numbers of orders and of what they wait for.
+fn numbers(
+    summaries: OrderSummaries,
+    deadlines: Deadlines,
+    journal: &Journal,
+    clock: &Arc<dyn Clock>,
+) -> Sample {
+    let (journal, clock) = (journal.clone(), Arc::clone(clock));
+    let look = move || -> BoxFuture<'static, Page> {
+        let (summaries, deadlines) = (summaries.clone(), deadlines.clone());
+        let (journal, clock) = (journal.clone(), Arc::clone(&clock));
+        Box::pin(async move {
+            let (mut page, now) = (Page::default(), clock.now());
+            for status in Status::all() {
+                if let Ok(orders) = summaries.count(status, COUNTED_MAX).await {
+                    table::ORDERS.is(&mut page, [status.code()], orders);
+                }
+            }
+            if let Ok((returns, oldest)) = summaries.returns_waiting(COUNTED_MAX).await {
+                table::RETURNS_WAITING.is(&mut page, [], returns);
+                let wait = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+                table::RETURN_WAIT.is(&mut page, [], wait);
+            }
+            if let Ok(due) = deadlines.due(now, None, DUE_COUNTED_MAX).await {
+                table::DEADLINES_DUE.is(&mut page, [], due.len());
+                let late = due.first().map_or(Duration::ZERO, |first| now.since(first.due));
+                table::DEADLINE_LATE.is(&mut page, [], late);
+            }
+            if let Ok(quarantined) = journal.quarantined().await {
+                table::QUARANTINED.is(&mut page, [], quarantined.len());
+            }
+            page
+        })
+    };
+    Sample { every: NUMBERS_EVERY, look: Box::new(look) }
 }
 
 /// The read models of orders.

@@ -67,9 +67,8 @@ impl Arena {
         };
         let (servers_clock, environment) = ServersClock::new(&folder)?.unzip();
         if servers_clock.is_none() {
-            tracing::warn!(
-                "libfaketime is not installed: steps of the database's clock move leases"
-            );
+            let what = "libfaketime is not installed: steps of the database's clock move leases";
+            tracing::warn!("{what}");
         }
         let environment = environment.unwrap_or_default();
         let postgres =
@@ -94,6 +93,7 @@ impl Arena {
             postgres: (0..SERVICES.len()).map(of_service).collect(),
             redis: to_redis.iter().map(|proxy| proxy.address).collect(),
             clocks: true,
+            ..Ways::direct(&addresses)
         };
         let leases: &[&str] =
             if args.scenario == Scenario::FrozenOwner { &SHORT_LEASES } else { &[] };

@@ -56,6 +56,11 @@ impl Process {
         self
     }
 
+    /// Adds arguments, for the next start.
+    pub(crate) fn add_arguments(&mut self, more: impl IntoIterator<Item = String>) {
+        self.arguments.extend(more);
+    }
+
     /// Run by this user and group.
     #[must_use]
     pub fn run_by(mut self, user: Option<(u32, u32)>) -> Self {

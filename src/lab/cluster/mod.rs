@@ -3,6 +3,7 @@
 //!
 //! Never here: what the processes do.
 
+mod certificates; // an authority of the cluster, and a certificate for its processes
 mod child; // a process that is started, watched and ended here
 mod servers; // private Postgres and Redis
 
@@ -18,16 +19,20 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub(crate) use certificates::Files;
 pub use child::Process;
 pub use servers::{database_url, postgres, postgres_programs, redis};
 pub(crate) use servers::{execute, postgres_answers, postgres_servers, shard_map};
 
 use crate::client::{self, Output};
+use crate::edge::tls::ClientTls;
 use crate::engine::{self, Service, services};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a process drains.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
+/// Where the metrics of a process are, above its port.
+const METRICS_ABOVE: u16 = 100;
 /// How often processes are checked; one that died is started again then.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -47,6 +52,12 @@ pub enum ClusterVerb {
         /// Spread the journal over this many Postgres servers.
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
         journal_databases: u16,
+        /// Call the processes, and let them call each other, in clear text instead of by TLS.
+        #[arg(long)]
+        without_tls: bool,
+        /// Show the metrics of each process at its port + 100 (docs/metrics.md).
+        #[arg(long)]
+        metrics: bool,
     },
 }
 
@@ -96,13 +107,17 @@ impl Addresses {
 /// # Errors
 /// Where a server is not installed or a process does not start.
 pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
-    let ClusterVerb::Up { dir, port, journal_databases } = verb;
+    let ClusterVerb::Up { dir, port, journal_databases, without_tls, metrics } = verb;
     let addresses = Addresses::above(port, journal_databases);
     let folder = folder(&dir)?;
     let postgres = postgres_servers(&folder, &addresses.postgres, &[]).await?;
     let redis = servers::redis(&folder, addresses.redis).await?;
-    let mut cluster =
-        Cluster::new(&folder, &addresses, postgres, redis, &Ways::direct(&addresses), &[])?;
+    let tls = if without_tls { None } else { Some(Files::fresh(&folder)?) };
+    let ways = Ways { tls, ..Ways::direct(&addresses) };
+    let mut cluster = Cluster::new(&folder, &addresses, postgres, redis, &ways, &[])?;
+    if metrics {
+        cluster.show_metrics()?;
+    }
     cluster.start().await?;
     cluster.show(&dir, out);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -136,14 +151,18 @@ pub(crate) struct Ways {
     pub(crate) redis: Vec<SocketAddr>,
     /// Whether the clocks can be set wrong.
     pub(crate) clocks: bool,
+    /// The certificate of the processes, where they are called by TLS.
+    pub(crate) tls: Option<Files>,
 }
 
 impl Ways {
-    fn direct(addresses: &Addresses) -> Self {
+    /// Without anything between.
+    pub(crate) fn direct(addresses: &Addresses) -> Self {
         Self {
             postgres: vec![addresses.postgres.clone(); addresses.services.len()],
             redis: vec![addresses.redis; addresses.services.len()],
             clocks: false,
+            tls: None,
         }
     }
 }
@@ -154,6 +173,7 @@ pub(crate) struct Cluster {
     pub(crate) redis: Process,
     /// In the order of the services.
     pub(crate) services: Vec<Process>,
+    tls: Option<Files>,
 }
 
 impl Cluster {
@@ -174,7 +194,8 @@ impl Cluster {
             let postgres = ways.postgres.get(nth).unwrap_or(&addresses.postgres);
             let redis = ways.redis.get(nth).copied().unwrap_or(addresses.redis);
             let mut arguments = arguments(service, *address, postgres, redis)?;
-            arguments.extend(peers(service, addresses));
+            arguments.extend(peers(service, addresses, ways.tls.is_some()));
+            arguments.extend(ways.tls.iter().flat_map(Files::flags));
             if service.has_journal {
                 for entry in shard_map(postgres, SHARDS) {
                     arguments.extend(["--journal-database".to_owned(), entry]);
@@ -189,7 +210,18 @@ impl Cluster {
             let log = folder.join("logs").join(format!("{}.log", process.name));
             services.push(Process::new(process.name, *address, &program, arguments, log));
         }
-        Ok(Self { postgres, redis, services })
+        Ok(Self { postgres, redis, services, tls: ways.tls.clone() })
+    }
+
+    /// Lets each process show its metrics, at its port + [`METRICS_ABOVE`].
+    fn show_metrics(&mut self) -> anyhow::Result<()> {
+        for service in &mut self.services {
+            let port = service.address.port().checked_add(METRICS_ABOVE);
+            let port = port.context("--port is too high for --metrics")?;
+            let at = SocketAddr::new(service.address.ip(), port);
+            service.add_arguments(["--metrics-listen".to_owned(), at.to_string()]);
+        }
+        Ok(())
     }
 
     /// Starts the services and waits until each can serve.
@@ -197,8 +229,11 @@ impl Cluster {
         for service in &mut self.services {
             service.start()?;
         }
+        let tls = self.tls.as_ref().map(Files::client).transpose()?;
         for service in &mut self.services {
-            service.until(READY_WITHIN, ready).await?;
+            service
+                .until(READY_WITHIN, async |address| serves(address, tls.as_ref()).await)
+                .await?;
         }
         Ok(())
     }
@@ -233,9 +268,13 @@ impl Cluster {
             let processes: serde_json::Map<String, serde_json::Value> = all()
                 .map(|process| (process.name.clone(), json!(process.address.to_string())))
                 .collect();
-            out.value(&json!({ "ready": processes }));
+            let ca = self.tls.as_ref().map(|files| files.ca.display().to_string());
+            out.value(&json!({ "ready": processes, "ca": ca }));
         } else {
             out.table(&["process", "address"], rows);
+            if let Some(tls) = &self.tls {
+                out.line(format!("call by https:// with --ca {}", tls.ca.display()));
+            }
             out.line(format!("ready; logs in {}; Ctrl-C stops it", dir.join("logs").display()));
         }
     }
@@ -263,10 +302,11 @@ fn arguments(
 }
 
 /// The addresses of the others: order nodes know everyone, everyone knows the order nodes.
-fn peers(service: &Service, addresses: &Addresses) -> Vec<String> {
+fn peers(service: &Service, addresses: &Addresses, tls: bool) -> Vec<String> {
+    let scheme = if tls { "https" } else { "http" };
     let others = services::ALL.iter().filter(|other| other.has_journal != service.has_journal);
     let flags = others.flat_map(|other| {
-        let at = addresses.of(other).map(|address| format!("http://{address}"));
+        let at = addresses.of(other).map(|address| format!("{scheme}://{address}"));
         [format!("--{}-at", other.name), at.collect::<Vec<_>>().join(",")]
     });
     flags.collect()
@@ -274,8 +314,13 @@ fn peers(service: &Service, addresses: &Addresses) -> Vec<String> {
 
 /// Whether a process reports that it can serve.
 pub(crate) async fn ready(address: SocketAddr) -> bool {
-    let url = format!("http://{address}");
-    client::serves((&url, None), "", Duration::from_secs(2)).await.unwrap_or(false)
+    serves(address, None).await
+}
+
+async fn serves(address: SocketAddr, tls: Option<&ClientTls>) -> bool {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
+    client::serves((&url, tls), "", Duration::from_secs(2)).await.unwrap_or(false)
 }
 
 /// The file that sets a service's clock.

@@ -93,6 +93,9 @@ pub enum Verb {
     /// Make keys and sign tokens, for shops without an identity provider.
     #[command(subcommand)]
     Token(crate::verbs::token::TokenVerb),
+    /// Make an authority and sign certificates, for those without one.
+    #[command(subcommand)]
+    Tls(crate::verbs::tls::TlsVerb),
     /// Migrate the tables of a role, before its processes start or while they run.
     Migrate(crate::verbs::migrate::MigrateArgs),
     /// Back up the SQLite files of an engine, also while it runs; see docs/operations.md. Back up

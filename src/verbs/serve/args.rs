@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::actor::Limits;
+use order_actor::clock::Clock;
 use order_actor::domain::Policy;
 use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::projections::SearchBy;
@@ -15,7 +16,9 @@ use crate::client::Failure;
 use crate::edge::access::Access;
 use crate::edge::peers::Identity;
 use crate::edge::{AccessLog, Bounds, Network, Numbers, Proxies, RateRule};
+use crate::engine::spans::Sending;
 use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
+use crate::logs::Process;
 
 /// Flags of `ordinal serve`; each may also be set in the environment; flags win.
 #[derive(Debug, clap::Args)]
@@ -88,6 +91,10 @@ pub struct ServeArgs {
     pub(super) tokens: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Access")]
     issuers: crate::engine::issuers::IssuerArgs,
+    /// Serve gRPC reflection, to everybody, also where callers need tokens. Without tokens it is
+    /// served anyway.
+    #[arg(help_heading = "Access", long, env = "ORDINAL_REFLECTION")]
+    reflection: bool,
     /// Answer by HTTP also under this address, such as https://orders.example/, and to its pages;
     /// may be repeated. Addresses of machines and localhost need no mention.
     #[arg(
@@ -169,10 +176,14 @@ pub struct ServeArgs {
     /// Do not let stock react to orders, to demonstrate missing answers.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_WITHOUT_STOCK")]
     without_stock: bool,
+    #[command(flatten, next_help_heading = "Telemetry")]
+    metrics: super::metrics::MetricsArgs,
     #[command(flatten, next_help_heading = "Facts through Redis")]
     streams: crate::engine::streams::StreamArgs,
     #[command(flatten, next_help_heading = "Messages")]
     messages: crate::engine::messages::MessageArgs,
+    #[command(flatten, next_help_heading = "Logs and traces")]
+    observe: super::observe::ObserveArgs,
 }
 
 /// Limits of callers; docs/limits.md lists all limits.
@@ -292,6 +303,20 @@ impl ServeArgs {
         Ok(databases.map_or_else(|| Backend::Sqlite(self.data.clone()), Backend::Postgres))
     }
 
+    /// Begins to log and to send spans as asked for.
+    ///
+    /// # Errors
+    /// Usage if the collector's URL is none.
+    pub(super) fn observed(
+        &self,
+        process: &Process,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<Sending>, Failure> {
+        self.observe.begin_logs(process);
+        let otlp = self.observe.otlp().map_err(|error| Failure::usage(&error))?;
+        Ok(otlp.map(|otlp| otlp.begin(process, Arc::clone(clock))).transpose()?)
+    }
+
     fn identity(&self) -> anyhow::Result<Identity> {
         let Some(token) = &self.peer_token else { return Ok(Identity::default()) };
         Ok(Identity::with_token(token)?)
@@ -314,9 +339,11 @@ impl ServeArgs {
         let mut settings = Settings::new(self.backend()?);
         settings.role = self.role;
         settings.listen = self.listen;
+        settings.metrics_listen = self.metrics.metrics_listen;
         let public = Hosts::new(self.public_url.iter().map(String::as_str));
         let public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
         let permitted = public.and_pages_of(self.cors_origin.iter().map(String::as_str));
+        settings.reflection = self.reflection;
         settings.public = permitted.map_err(|what| anyhow::anyhow!("--cors-origin: {what}"))?;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
@@ -368,6 +395,8 @@ impl ServeArgs {
         settings.reconcile_every = self.reconcile_every;
         settings.stock_follower = !self.without_stock;
         self.messages.apply(&mut settings.notifications)?;
+        // A URL that is none is found before anything starts.
+        self.observe.otlp()?;
         Ok(settings)
     }
 }

@@ -1,11 +1,14 @@
 //! `ordinal serve`: runs an engine until it is stopped.
 
 mod args; // its flags
+mod metrics; // its flags of metrics
+mod observe; // its flags of logs and traces
 mod tls; // its flags of TLS
 mod tokens; // generates tokens at the first start
 
 pub use args::ServeArgs;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -25,7 +28,8 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
     let tokens = args.backend().and_then(|backend| args.tokens(&backend)).map_err(usage)?;
     let settings = args.settings(tokens.clone()).map_err(usage)?;
     settings.check().map_err(usage)?;
-    let role = settings.role.name();
+    let (role, process) = (settings.role.name(), settings.process());
+    let sending = args.observed(&process, &settings.clock)?;
     let backend = match &settings.backend {
         Backend::Sqlite(directory) => format!("sqlite in {}", directory.display()),
         Backend::Postgres(_) => "postgres".to_owned(),
@@ -38,29 +42,7 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
         // Stopped before it served.
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
     };
-    let address = engine.address().to_string();
-    if json {
-        let tokens = tokens.as_ref().map(|path| path.display().to_string());
-        let started = json!({
-            "listening": address, "backend": backend, "role": role, "tokens": tokens,
-            "tls": args.tls.is_on(),
-        });
-        println!("{started}");
-    } else {
-        let scheme = if args.tls.is_on() { "https" } else { "http" };
-        println!("listening on {scheme}://{address} ({role} on {backend})");
-        match (&args.tokens, &tokens) {
-            (None, Some(path)) => println!(
-                "callers authenticate with tokens: {} and the files beside it",
-                path.display()
-            ),
-            (_, None) => println!(
-                "callers are not authenticated and are operators by default: every user of this \
-                 machine can do everything (see --tokens)"
-            ),
-            (Some(_), Some(_)) => {}
-        }
-    }
+    announce(args, &engine, (role, &backend, tokens.as_deref()), json);
     let superseded = tokio::select! {
         _ = terminate.recv() => false,
         interrupted = tokio::signal::ctrl_c() => { interrupted.context("Ctrl-C")?; false }
@@ -71,6 +53,44 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
             "another engine has taken over the journal, or the lease expired; stopping"
         );
     }
-    engine.stop().await?;
+    let stopped = engine.stop().await;
+    if let Some(sending) = sending {
+        sending.end().await;
+    }
+    stopped?;
     Ok(if superseded { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints where it listens, and by what callers are known.
+fn announce(
+    args: &ServeArgs,
+    engine: &Engine,
+    (role, backend, tokens): (&str, &str, Option<&Path>),
+    json: bool,
+) {
+    let address = engine.address().to_string();
+    if json {
+        let tokens = tokens.map(|path| path.display().to_string());
+        let started = json!({
+            "listening": address, "backend": backend, "role": role, "tokens": tokens,
+            "tls": args.tls.is_on(), "metrics": engine.metrics().map(|at| at.to_string()),
+        });
+        println!("{started}");
+        return;
+    }
+    let scheme = if args.tls.is_on() { "https" } else { "http" };
+    println!("listening on {scheme}://{address} ({role} on {backend})");
+    if let Some(at) = engine.metrics() {
+        println!("metrics at http://{at}/metrics");
+    }
+    match (&args.tokens, tokens) {
+        (None, Some(path)) => {
+            println!("callers authenticate with tokens: {} and the files beside it", path.display())
+        }
+        (_, None) => println!(
+            "callers are not authenticated and are operators by default: every user of this \
+             machine can do everything (see --tokens)"
+        ),
+        (Some(_), Some(_)) => {}
+    }
 }

@@ -18,6 +18,7 @@ use http::header::{
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use shared_events::contract::Reason;
+use shared_events::metric::table::LIVE_CONNECTIONS;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -119,6 +120,7 @@ where
     let OfConnection { age, stop, .. } = &*socket.connection;
     let terms = Terms { headers: callers, watch, age: *age, stop: stop.clone() };
     socket.keep(Box::pin(async move {
+        let _open = LIVE_CONNECTIONS.up(["websocket"]);
         match upgraded.await {
             Ok(upgraded) => session::run(TokioIo::new(upgraded), terms).await,
             Err(error) => tracing::debug!(%error, "a connection became no WebSocket"),

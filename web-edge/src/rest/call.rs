@@ -41,6 +41,19 @@ pub(crate) enum Spelling {
 #[derive(Clone, Copy, Debug)]
 pub struct UnreadBody(pub usize);
 
+/// The template of the route that a call by HTTP came by: an extension of the gRPC call that it
+/// became.
+#[derive(Clone)]
+pub struct RouteOf(Arc<Route>);
+
+impl RouteOf {
+    /// Such as `/v1/orders/{order_id}`.
+    #[must_use]
+    pub fn template(&self) -> &str {
+        self.0.template()
+    }
+}
+
 impl UnreadBody {
     fn of(headers: &HeaderMap, has_body: bool) -> Self {
         let said =
@@ -142,6 +155,9 @@ pub(crate) fn translate(
     *inner.headers_mut() = headers;
     *inner.extensions_mut() = parts.extensions;
     inner.extensions_mut().insert(unread);
+    if spelling == Spelling::Rest {
+        inner.extensions_mut().insert(RouteOf(route));
+    }
     (call, inner)
 }
 

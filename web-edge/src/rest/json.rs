@@ -24,7 +24,7 @@ pub(crate) fn read(message: &MessageDescriptor, json: &[u8]) -> Result<DynamicMe
     match read.and_then(|read| reader.end().map(|()| read)) {
         Ok(read) => Ok(read),
         Err(error) => Err(match serde_json::from_slice::<Value>(json) {
-            Ok(value) => blame(message, &value).unwrap_or_else(|| unfit("", &error.to_string())),
+            Ok(value) => blame(message, &value).unwrap_or_else(|| unfit("", &said(&error, &value))),
             Err(error) => unfit("", &format!("not JSON: {error}")),
         }),
     }
@@ -37,12 +37,21 @@ pub(crate) fn read_value(
 ) -> Result<DynamicMessage, Unfit> {
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     DynamicMessage::deserialize_with_options(message.clone(), value, &options)
-        .map_err(|error| blame(message, value).unwrap_or_else(|| unfit("", &error.to_string())))
+        .map_err(|error| blame(message, value).unwrap_or_else(|| unfit("", &said(&error, value))))
 }
 
 fn unfit(field: &str, what: &str) -> Unfit {
     let field = field.chars().take(SHOWN_MAX).collect();
     Unfit { field, what: what.chars().take(SHOWN_MAX).collect() }
+}
+
+/// What is wrong, without the text that was given: a problem is logged by who knows whom, and the
+/// text may be anything about anybody.
+fn said(error: &serde_json::Error, value: &Value) -> String {
+    let text = error.to_string();
+    let Some(given) = value.as_str().filter(|given| !given.is_empty()) else { return text };
+    let quoted = [format!(" {given:?}"), format!(" '{given}'"), format!(" `{given}`")];
+    quoted.iter().fold(text, |text, quoted| text.replace(quoted.as_str(), ""))
 }
 
 /// The first invalid field of a message.
@@ -62,7 +71,7 @@ fn blame(message: &MessageDescriptor, value: &Value) -> Option<Unfit> {
         };
         let kind = field.kind();
         let inner = kind.as_message().filter(|_| !field.is_map());
-        let Some(inner) = inner else { return Some(unfit(key, &error.to_string())) };
+        let Some(inner) = inner else { return Some(unfit(key, &said(&error, value))) };
         let items: Vec<(String, &Value)> = match value.as_array().filter(|_| field.is_list()) {
             Some(items) => {
                 let named = |(at, item)| (format!("{key}[{at}]"), item);
@@ -74,10 +83,10 @@ fn blame(message: &MessageDescriptor, value: &Value) -> Option<Unfit> {
             let Some(error) = error_of(inner, item) else { continue };
             return Some(match blame(inner, item) {
                 Some(found) => Unfit { field: format!("{place}.{}", found.field), ..found },
-                None => unfit(&place, &error.to_string()),
+                None => unfit(&place, &said(&error, item)),
             });
         }
-        return Some(unfit(key, &error.to_string()));
+        return Some(unfit(key, &said(&error, value)));
     }
     None
 }

@@ -16,7 +16,7 @@ mod rpc; // what is known about a method
 mod stream; // answers of many messages
 mod template; // path templates of google.api.http
 
-pub use call::UnreadBody;
+pub use call::{RouteOf, UnreadBody};
 pub(crate) use call::{Spelling, check_bare, check_form, passed, translate};
 pub(crate) use routes::Matched;
 pub use routes::{Route, Routes, RoutesError};

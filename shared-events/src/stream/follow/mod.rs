@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
 use crate::chance::Chance;
+use crate::metric::{self, table};
+use crate::traces::BatchSpans;
 use agree::{Agreed, agree, agree_again};
 
 /// Items per read: one batch is one transaction, and many share one commit.
@@ -158,7 +160,7 @@ pub async fn follow_paced<T: Item>(
                 } else {
                     tracing::debug!(follower = status.name(), error, ?wait, "follower still waits");
                 }
-                status.write(|inner| inner.error = Some(error));
+                status.waits(error);
                 attempt = attempt.saturating_add(1);
                 // The cursors in memory may be ahead of the committed ones.
                 cursors = None;
@@ -249,7 +251,7 @@ async fn step<T: Item>(
     }
     while sink.retry_parked(cursors.scope()).await? {}
     let began = tokio::time::Instant::now();
-    let batch = source.read_after(cursors, BATCH_MAX).await?;
+    let mut batch = source.read_after(cursors, BATCH_MAX).await?;
     if batch.is_empty() {
         status.moved(cursors);
         tokio::select! {
@@ -260,7 +262,17 @@ async fn step<T: Item>(
         }
         return Ok(());
     }
-    sink.apply(&batch).await?;
+    let mut spans = BatchSpans::begin(status.name(), &mut batch.items);
+    let applying = metric::start();
+    let applied = sink.apply(&batch).await;
+    if applied.is_err() {
+        spans.fail("UNAVAILABLE");
+    }
+    drop(spans);
+    applied?;
+    table::BATCH_DURATION.since([status.name()], applying);
+    let items = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
+    table::FACTS.add([status.name(), "read"], items);
     cursors.merge(&batch.through);
     status.moved(cursors);
     if !batch.more {

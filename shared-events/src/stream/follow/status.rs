@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::metric::table::FACTS;
 use crate::stream::Cursors;
 
 /// What operators see of a follower, written by [`follow`](super::follow) and read by anyone.
@@ -27,6 +28,9 @@ impl FollowStatus {
     /// The status of a follower that has not started yet.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        for outcome in ["read", "parked", "failed"] {
+            FACTS.may_be([name, outcome]);
+        }
         let inner = Inner {
             cursors: Cursors::default(),
             moved: Instant::now(),
@@ -92,6 +96,12 @@ impl FollowStatus {
 
     pub(super) fn write(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A try failed; it is tried again.
+    pub(super) fn waits(&self, error: String) {
+        FACTS.one([&self.name, "failed"]);
+        self.write(|inner| inner.error = Some(error));
     }
 
     pub(super) fn moved(&self, cursors: &Cursors) {

@@ -69,7 +69,7 @@ impl NewFact {
             shard: cause.shard,
             sequence: Some(cause.sequence),
             causationid: Some(cause.id.to_string()),
-            traceparent: cause.traceparent.clone(),
+            traceparent: cause.trace().map(str::to_owned),
             body,
         }
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Redis, RedisError};
 use super::entry::{self, place};
 use crate::contract::{Fact, Origin, Timestamp};
+use crate::metric::table::STREAM_ENTRIES;
 use crate::stream::{Scope, Source};
 
 /// Entries checked per call.
@@ -48,13 +49,19 @@ pub async fn retain(
     while tokio::time::timeout(keep.every, stop.cancelled()).await.is_err() {
         let scope = scope.borrow().clone();
         let Ok(heads) = source.heads().await else { continue };
+        let mut entries = Some(0_u64);
         for (shard, _) in heads.iter().filter(|(shard, _)| scope.includes(*shard)) {
             let stream = Stream { redis: &redis, origin, shard };
-            if let Err(error) = stream.trim(keep, now()).await {
-                tracing::debug!(shard, %error, "a stream was not shortened");
-                break;
+            match stream.trim(keep, now()).await {
+                Ok(left) => entries = entries.map(|entries| entries.saturating_add(left)),
+                Err(error) => {
+                    tracing::debug!(shard, %error, "a stream was not shortened");
+                    entries = None;
+                    break;
+                }
             }
         }
+        STREAM_ENTRIES.set([origin.uri()], entries.filter(|_| !scope.is_nothing()));
     }
 }
 
@@ -86,18 +93,18 @@ impl Stream<'_> {
     }
 
     /// Drops entries that are too many or too old, except those that an active follower still
-    /// needs, unless there are far too many.
-    async fn trim(&self, keep: Keep, now: Timestamp) -> Result<(), RedisError> {
+    /// needs, unless there are far too many. Returns how many there were when it looked last.
+    async fn trim(&self, keep: Keep, now: Timestamp) -> Result<u64, RedisError> {
         loop {
             let length: u64 = self.redis.query(redis::cmd("XLEN").arg(self.key())).await?;
             if length == 0 {
-                return Ok(());
+                return Ok(0);
             }
             // Entries are long. Mostly none has to be dropped, and the first one shows it.
             let surplus = length.saturating_sub(keep.entries.min(keep.at_most));
             let aged = self.oldest(1).await?.iter().any(|entry| too_old(entry, keep, now));
             if surplus == 0 && !aged {
-                return Ok(());
+                return Ok(length);
             }
             let look_at = if aged { PAGE } else { PAGE.min(surplus + 1) };
             let oldest = self.oldest(look_at).await?;
@@ -112,14 +119,16 @@ impl Stream<'_> {
                 (nth < too_many_by_far) || (too_much && !wanted)
             };
             let going = (0..).zip(&oldest).take_while(|entry| goes(*entry)).count();
-            let Some((first_kept, _)) = oldest.get(going).or(oldest.last()) else { return Ok(()) };
+            let Some((first_kept, _)) = oldest.get(going).or(oldest.last()) else {
+                return Ok(length);
+            };
             if going > 0 {
                 let mut trim = redis::cmd("XTRIM");
                 trim.arg(self.key()).arg("MINID").arg(first_kept);
                 self.redis.query::<u64>(&trim).await?;
             }
             if u64::try_from(going).unwrap_or(u64::MAX) < looked || looked < look_at {
-                return Ok(());
+                return Ok(length.saturating_sub(u64::try_from(going).unwrap_or(u64::MAX)));
             }
         }
     }

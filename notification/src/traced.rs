@@ -1,0 +1,38 @@
+use std::borrow::Cow;
+
+use shared_events::traces::{Kind, Span};
+
+use crate::Channel;
+use crate::channel::DeliveryError;
+use crate::ledger::Entry;
+
+/// The span of one try to send a message. Who gets it learns of the span.
+pub(crate) fn sending(entry: &mut Entry) -> Span {
+    let Some(traceparent) = entry.traceparent.take() else { return Span::none() };
+    let name = match entry.channel {
+        Channel::Email => "send mail",
+        Channel::Sms => "send sms",
+        Channel::Webhook => "send webhook",
+    };
+    let (name, since) = (|| Cow::Borrowed(name), Some(entry.asked_at));
+    let mut span = Span::following(name, Kind::Client, &traceparent, since);
+    if span.is_some() {
+        span.set("ordinal.order_id", entry.order_id.to_string());
+        span.set("ordinal.notification_id", entry.id.to_string());
+        span.set("ordinal.attempt", u64::from(entry.attempts));
+    }
+    entry.traceparent = span.traceparent();
+    span
+}
+
+/// Says what became of it.
+pub(crate) fn end(mut span: Span, sent: &Result<(), DeliveryError>) {
+    let why = match sent {
+        Ok(()) => return,
+        Err(DeliveryError::Permanent(_)) => "REFUSED",
+        Err(DeliveryError::Deferred { .. }) => "DEFERRED",
+        Err(DeliveryError::Unavailable(_)) => "UNAVAILABLE",
+        Err(DeliveryError::Unknown(_)) => "OUTCOME_UNKNOWN",
+    };
+    span.fail(why);
+}

@@ -1,0 +1,85 @@
+use std::borrow::Cow;
+
+use shared_events::contract::OrderId;
+use shared_events::traces::{self, Kind, Span, TraceContext, Value};
+
+use super::mailbox::{Context, Executed, Refusal};
+use crate::domain::{By, Command, Component};
+
+/// The trace of a header, if it is recorded and traces are kept.
+pub(super) fn recorded(traceparent: Option<&str>) -> Option<TraceContext> {
+    if !traces::is_on() {
+        return None;
+    }
+    let context: TraceContext = traceparent?.parse().ok()?;
+    context.is_sampled().then_some(context)
+}
+
+/// Whether a command begins a trace of its own, which only belongs to that of the placing: a timer
+/// acts hours later.
+pub(super) fn is_apart(context: &Context) -> bool {
+    traces::is_on() && context.traceparent.is_none() && context.by == By::Engine(Component::TIMER)
+}
+
+/// The span of a command that its order handles. What follows from the command belongs to it.
+pub(super) fn handling(
+    command: &Command,
+    (order_id, shard): (OrderId, u16),
+    placed_in: Option<TraceContext>,
+    context: &mut Context,
+) -> Span {
+    if !traces::is_on() {
+        return Span::none();
+    }
+    let name = || Cow::Owned(format!("order {}", command.name()));
+    let mut span = match is_apart(context) {
+        true => Span::linked(name, Kind::Internal, placed_in),
+        false => Span::named_child(name, Kind::Internal, context.traceparent.as_deref()),
+    };
+    if span.is_some() {
+        span.set("ordinal.order_id", order_id.to_string());
+        span.set("ordinal.shard", shard);
+        context.traceparent = span.traceparent();
+    }
+    span
+}
+
+/// Says what became of the command.
+pub(super) fn end(mut span: Span, outcome: &Result<Executed, Refusal>) {
+    if !span.is_some() {
+        return;
+    }
+    match outcome {
+        Ok(executed) => {
+            let done = if executed.replayed { "REPLAYED" } else { "DONE" };
+            span.set("ordinal.outcome", done);
+            span.set("ordinal.version", executed.version);
+            span.set("ordinal.position", executed.position);
+        }
+        Err(refusal) => {
+            span.set("ordinal.outcome", "REFUSED");
+            let reason = refusal.reason().code();
+            span.set("ordinal.reason", reason);
+            if !matches!(refusal, Refusal::Rejected(_)) {
+                span.fail(reason);
+            }
+        }
+    }
+}
+
+/// The span of an append, from its order's side: it waits for others and is written with them.
+pub(super) fn appending(events: usize, context: &Context) -> Span {
+    let mut span = Span::child("append", Kind::Internal, context.traceparent.as_deref());
+    span.set_with("ordinal.events", || Value::from(u64::try_from(events).unwrap_or(u64::MAX)));
+    span
+}
+
+/// What lines of the log belong to while a command is handled; nothing unless they say so.
+pub(super) fn in_logs(order_id: OrderId, shard: u16, context: &Context) -> tracing::Span {
+    if !traces::named_in_logs() {
+        return tracing::Span::none();
+    }
+    let trace = context.traceparent.as_deref().and_then(|it| it.parse().ok());
+    let trace_id = trace.map(TraceContext::trace_id);
+    tracing::info_span!(target: traces::CONTEXT, "command", %order_id, shard, trace_id)
+}

@@ -1,0 +1,40 @@
+//! Numbers of orders, for whoever watches the process. A table may be large, so only so many are
+//! counted.
+
+use shared_events::contract::Timestamp;
+use shared_events::stream::DatabaseError;
+use sqlx::Row as _;
+
+use super::order_summaries::OrderSummaries;
+use crate::domain::Status;
+
+impl OrderSummaries {
+    /// How many orders have a status; `most` are counted.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn count(&self, status: Status, most: u32) -> Result<u64, DatabaseError> {
+        let sql = "SELECT COUNT(*) FROM
+                       (SELECT 1 AS one FROM order_summaries WHERE status = $1 LIMIT $2) AS counted";
+        let row = sqlx::query(sql).bind(status.code()).bind(i64::from(most));
+        let count: i64 = row.fetch_one(self.database.reader()).await?.try_get(0)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    /// How many orders have a return that waits, and when the longest unchanged of them last
+    /// changed; of `most` of them.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn returns_waiting(
+        &self,
+        most: u32,
+    ) -> Result<(u64, Option<Timestamp>), DatabaseError> {
+        let sql = "SELECT COUNT(*), MIN(updated_at) FROM
+                       (SELECT updated_at FROM order_summaries
+                        WHERE returns_waiting IS NOT NULL LIMIT $1) AS counted";
+        let row = sqlx::query(sql).bind(i64::from(most)).fetch_one(self.database.reader()).await?;
+        let (count, oldest): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        Ok((u64::try_from(count).unwrap_or_default(), oldest.map(Timestamp::from_micros)))
+    }
+}

@@ -1,0 +1,89 @@
+use http::{HeaderMap, HeaderValue, Request};
+use shared_events::chance::Chance;
+use shared_events::traces::{self, Span};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use web_edge::TraceId;
+
+use super::lines::shown;
+use super::{Call, TRACEPARENT, Trace};
+
+/// Methods of ours begin so; probes and reflection have no span.
+const OURS: &str = "ordinal.";
+
+/// A new trace.
+pub(super) fn drawn() -> TraceId {
+    let chance = Chance::system();
+    TraceId([chance.bits(), chance.bits() | 1])
+}
+
+/// The trace of a call, and its span. What the call causes belongs to the span: it takes the place
+/// of the caller's own in the request.
+pub(super) fn begin(request: &mut Request<Body>, method: &str) -> (Trace, Span) {
+    let trace = Trace::of(request);
+    let (traced, named) = (traces::is_on() && method.starts_with(OURS), traces::named_in_logs());
+    if !traced && !named {
+        return (trace, Span::none());
+    }
+    // Lines of the log, the span and what the caller is told have one id.
+    let trace = trace.made();
+    if !traced {
+        return (trace, Span::none());
+    }
+    let mut span = match &trace {
+        Trace::Sent(sent) => Span::call(method, sent.to_str().ok(), None),
+        Trace::Own(own) => Span::call(method, None, own.map(number)),
+    };
+    if let Some(Ok(header)) = span.traceparent().map(|it| HeaderValue::from_str(&it)) {
+        request.headers_mut().insert(TRACEPARENT, header);
+        span.set("rpc.system", "grpc");
+        span.set("rpc.method", method.to_owned());
+    }
+    (trace, span)
+}
+
+fn number(TraceId([high, low]): TraceId) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
+}
+
+/// Says why a call was refused. Only a fault of ours makes its span a failed one.
+pub(super) fn refused(span: &mut Span, headers: &HeaderMap, reason: &'static str) {
+    if !span.is_some() {
+        return;
+    }
+    span.set("ordinal.reason", reason);
+    let code = headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
+    let ours = matches!(
+        code,
+        Some(
+            Code::Unknown
+                | Code::DeadlineExceeded
+                | Code::Unimplemented
+                | Code::Internal
+                | Code::Unavailable
+                | Code::DataLoss
+        )
+    );
+    if ours {
+        span.fail(reason);
+    }
+}
+
+impl Call {
+    /// What lines of the log belong to while the call is answered; nothing unless they say so.
+    pub(in crate::edge) fn in_logs(&self) -> tracing::Span {
+        if !traces::named_in_logs() {
+            return tracing::Span::none();
+        }
+        let of_http = self.note.as_ref().and_then(|note| note.caller.get());
+        let principal = self.caller.as_ref().or(of_http).and_then(shown);
+        let trace_id = self.trace.id();
+        tracing::info_span!(
+            target: traces::CONTEXT,
+            "call",
+            trace_id,
+            rpc_method = &*self.method,
+            principal
+        )
+    }
+}

@@ -1,0 +1,145 @@
+//! An authority of one's own: certificates by the command line, and a cluster that makes its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Engine, PATIENCE, free_port, ordinal, placing, write_private};
+
+/// The exit code, the answer and the error of a verb.
+fn told(arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let output = ordinal(&[&["--json"], arguments].concat());
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default(), error)
+}
+
+/// As docs/security.md says it: an authority, a certificate for the engine and one for a caller.
+#[test]
+fn certificates_are_made_by_the_command_line() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let ca = path("ca.pem");
+    assert_eq!(told(&["tls", "ca", "--out", &ca]).0, Some(0));
+    let issue = |out: &str, more: &[&str]| {
+        told(&[&["tls", "issue", "--authority", &ca, "--out", &path(out)], more].concat())
+    };
+    for (out, names) in [
+        ("server.pem", &["--for", "localhost", "--for", "127.0.0.1"][..]),
+        ("anna.pem", &["--for", "spiffe://shop/anna"]),
+    ] {
+        let (code, answer, error) = issue(out, names);
+        assert_eq!((code, &answer["cert"]), (Some(0), &path(out).into()), "{error}");
+        assert_eq!(answer["key"], format!("{}.key", path(out)));
+    }
+    let callers = path("callers.toml");
+    let anna =
+        "[[certificates]]\nsan = \"spiffe://shop/anna\"\nrole = \"OPS\"\nsubject = \"anna\"\n";
+    write_private(callers.as_ref(), anna);
+    let (cert, key, data) = (path("server.pem"), path("server.pem.key"), path("data"));
+    let engine = Engine::start_with(&[
+        "--tls-cert",
+        &cert,
+        "--tls-key",
+        &key,
+        "--client-ca",
+        &ca,
+        "--tokens",
+        &callers,
+        "--data",
+        &data,
+    ]);
+    let (cert, key) = (path("anna.pem"), path("anna.pem.key"));
+    engine.ask(&["--ca", &ca, "--cert", &cert, "--cert-key", &key, "order", "list"]);
+    let nobody = engine.refused(1, &["--ca", &ca, "order", "list"]);
+    assert_eq!(nobody["reason"], "UNAUTHENTICATED");
+
+    // What exists is somebody's, and stays.
+    let before = std::fs::read(folder.path().join("ca.pem.key")).unwrap();
+    let (code, _, error) = told(&["tls", "ca", "--out", &ca]);
+    assert!(code == Some(2) && error.contains("exists"), "{error}");
+    assert_eq!(std::fs::read(folder.path().join("ca.pem.key")).unwrap(), before);
+    for (more, why) in [
+        (&["--for", "not a host"][..], "is not that of a host"),
+        (&["--for", "spiffe://shöp/x"], "not ASCII"),
+        (&["--for", "localhost", "--valid-for", "1s"], "--valid-for"),
+        (&["--for", ""], "is not that of a host"),
+        (&[], "--for"),
+    ] {
+        let (code, _, error) = issue("x.pem", more);
+        assert!(code == Some(2) && error.contains(why), "{more:?}: {error}");
+        assert!(!folder.path().join("x.pem").exists() && !folder.path().join("x.pem.key").exists());
+    }
+    // One that may sign servers only signs no authority: a leaf is not taken for one.
+    let leaf = path("server.pem");
+    let of_leaf =
+        ["tls", "issue", "--authority", &leaf, "--for", "localhost", "--out", &path("y.pem")];
+    let (code, _, error) = told(&of_leaf);
+    assert!(code == Some(2) && error.contains("not an authority"), "{error}");
+}
+
+/// A port with which those of a cluster are free, too.
+fn base_port() -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let fits = |base: &u16| {
+        *base < 65_000 && [0, 1, 10, 20, 30, 32, 79].into_iter().all(|above| is_free(base + above))
+    };
+    std::iter::repeat_with(free_port).find(fits).unwrap()
+}
+
+/// Every process is called by TLS only, and they call each other by it.
+#[test]
+fn a_cluster_has_certificates_of_its_own() {
+    let folder = TempDir::new().unwrap();
+    let (dir, port) = (folder.path().display().to_string(), base_port().to_string());
+    let ca = folder.path().canonicalize().unwrap().join("tls/ca.pem").display().to_string();
+    let up = || {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+            .args(["--json", "cluster", "up", "--dir", &dir, "--port", &port])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let started: Value = serde_json::from_str(&line).expect("the cluster did not start");
+        assert_eq!(started["ca"], ca);
+        let at = |name: &str| format!("https://{}", started["ready"][name].as_str().unwrap());
+        (
+            Engine { process, address: at("orders-a"), metrics: None },
+            at("orders-b"),
+            at("inventory"),
+        )
+    };
+    let call =
+        |address: &str, verb: &[&str]| told(&[&["--address", address, "--ca", &ca], verb].concat());
+    let (cluster, other, stock) = up();
+    let (code, _, error) = call(&stock, &["stock", "set", "MUG", "5"]);
+    assert_eq!(code, Some(0), "{error}");
+    let mut placed = Vec::new();
+    // Each node owns a half of the shards and forwards the others' calls.
+    for address in [&cluster.address, &other, &cluster.address, &other] {
+        let (code, order, error) = call(address, &placing(&["MUG=1@4.50GBP"]));
+        assert_eq!(code, Some(0), "{error}");
+        placed.push(order["order"]["order_id"].as_str().unwrap().to_owned());
+    }
+    for id in &placed {
+        let since = Instant::now();
+        while call(&other, &["order", "get", id]).1["order"]["status"] != "ORDER_STATUS_CONFIRMED" {
+            assert!(since.elapsed() < PATIENCE, "{:?}", call(&other, &["order", "get", id]));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+    let plain = cluster.address.replace("https", "http");
+    let (code, _, error) = told(&["--address", &plain, "order", "list"]);
+    assert!(code != Some(0) && error.contains("this port speaks TLS only"), "{error}");
+    assert!(cluster.stop().success());
+
+    // Once more: callers that trust the authority go on doing so.
+    let (cluster, other, _) = up();
+    let (_, order, error) = call(&other, &["order", "get", &placed[0]]);
+    assert_eq!(order["order"]["status"], "ORDER_STATUS_CONFIRMED", "{error}");
+    assert!(cluster.stop().success());
+}

@@ -1,0 +1,434 @@
+//! An order is one trace, from the call to the mail, as a collector receives it; and a collector
+//! that hangs or is away harms nothing.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::book::root;
+use crate::collector::{Collector, Seen, drawn};
+use crate::health::logged;
+use crate::http::{Answer, Http};
+use crate::nodes::databases;
+use crate::support::{CUSTOMER, Engine, PATIENCE, RedisServer, free_port};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CALLER: &str = "b7ad6b7169203331";
+const MAIL: &str = "send mail";
+
+/// The header of a caller who records this trace.
+fn traceparent(trace: &str, sampled: bool) -> String {
+    format!("00-{trace}-{CALLER}-0{}", u8::from(sampled))
+}
+
+fn order(order_id: Uuid) -> Value {
+    json!({
+        "order_id": order_id,
+        "customer_id": CUSTOMER,
+        "lines": [{
+            "sku": "MUG", "quantity": 1, "unit_price": { "currency_code": "GBP", "units": "4" },
+        }],
+        "address": {
+            "street": "1 High Street", "city": "London", "postal_code": "EC1A 1BB", "country": "GB",
+        },
+        "contact": { "email": "customer@example.com" },
+    })
+}
+
+/// Places an order by HTTP in this trace, if any; returns its id.
+async fn place(engine: &Engine, trace: Option<&str>) -> String {
+    let order_id = Uuid::now_v7();
+    let placed = call(engine, trace, &order(order_id)).await;
+    assert_eq!(placed.status, 201, "{placed:?}");
+    order_id.to_string()
+}
+
+async fn call(engine: &Engine, trace: Option<&str>, order: &Value) -> Answer {
+    let mut http = Http::connect(&engine.address).await;
+    let headers: Vec<(&str, &str)> = trace.map(|it| ("traceparent", it)).into_iter().collect();
+    http.json("POST /v1/orders", &headers, order).await
+}
+
+fn started(flags: &[&str]) -> (Engine, TempDir) {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let engine = Engine::start_with(&[&["--data", &data], flags].concat());
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    (engine, folder)
+}
+
+/// The spans of a trace whose order was confirmed by mail, once they are all here.
+fn mailed(collector: &Collector, trace: &str) -> Vec<Seen> {
+    let of_trace = |seen: &[Seen]| -> Vec<Seen> {
+        seen.iter().filter(|it| it.trace == trace).cloned().collect()
+    };
+    let is_whole = |seen: &[Seen]| {
+        let seen = of_trace(seen);
+        let is_known = |id: &str| id == CALLER || seen.iter().any(|it| it.span == id);
+        seen.iter().filter(|it| it.name == MAIL).count() == 2
+            && seen.iter().any(|it| it.name == "order Confirm")
+            && seen.iter().all(|it| is_known(&it.parent))
+    };
+    of_trace(&collector.until(is_whole))
+}
+
+/// The only span of this name.
+fn one<'a>(spans: &'a [Seen], name: &str, follower: Option<&str>) -> &'a Seen {
+    let of = |span: &&Seen| {
+        let by = span.attributes.get("ordinal.follower").map(String::as_str);
+        span.name == name && follower.is_none_or(|follower| by == Some(follower))
+    };
+    let found: Vec<&Seen> = spans.iter().filter(of).collect();
+    assert_eq!(found.len(), 1, "{name}:\n{}", drawn(spans));
+    found[0]
+}
+
+/// Checks that each of these was caused by the one before it.
+fn assert_follow(spans: &[Seen], names: &[(&str, Option<&str>)]) {
+    let mut before = one(spans, names[0].0, names[0].1);
+    for (name, follower) in &names[1..] {
+        let caused: Vec<Seen> =
+            spans.iter().filter(|it| it.parent == before.span).cloned().collect();
+        let next = one(&caused, name, *follower).span.clone();
+        let next = spans.iter().find(|it| it.span == next).unwrap();
+        assert!(before.began <= next.began && next.began <= next.ended, "{next:#?}");
+        before = next;
+    }
+}
+
+/// What one order is, from the call to the mail: each was caused by the one before it.
+const PATH: [(&str, Option<&str>); 7] = [
+    ("ordinal.orders.v1.OrderService/PlaceOrder", None),
+    ("order Place", None),
+    ("process order.created.v1", Some("stock")),
+    ("process inventory.reserved.v1", Some("stock-answers")),
+    ("order Confirm", None),
+    ("process order.confirmed.v1", Some("notifications")),
+    ("send mail", None),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_one_trace_from_the_call_to_the_mail() {
+    let collector = Collector::start();
+    let (engine, _folder) = started(&["--otlp-endpoint", &collector.url()]);
+    let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
+    engine.until(&order_id, "CONFIRMED");
+    let spans = mailed(&collector, TRACE);
+    assert_follow(&spans, &PATH);
+    let server = one(&spans, PATH[0].0, None);
+    assert_eq!((server.parent.as_str(), server.service.as_str()), (CALLER, "ordinal"));
+    let placing = one(&spans, "order Place", None);
+    assert_eq!(placing.parent, server.span);
+    let known = ["ordinal.order_id", "ordinal.outcome", "ordinal.version", "ordinal.position"];
+    let told = known.map(|name| placing.attributes[name].as_str());
+    assert_eq!(told, [order_id.as_str(), "DONE", "1", "1"]);
+    // The batch has a trace of its own, which is linked to those who waited for it.
+    let append = spans.iter().find(|it| it.name == "append" && it.parent == placing.span).unwrap();
+    let all = collector.seen();
+    let batch = all.iter().filter(|it| it.name == "append shard");
+    let linked = batch.filter(|it| it.links == [(TRACE.to_owned(), append.span.clone())]);
+    assert!(linked.clone().all(|it| it.trace != TRACE && it.parent.is_empty()));
+    assert_eq!(linked.count(), 1, "{all:#?}");
+    // An event names the span that made it: years later it still leads to its trace.
+    let history = engine.ask(&["order", "history", &order_id]);
+    let made = &history["events"][0]["traceparent"];
+    assert_eq!(made, &json!(format!("00-{TRACE}-{}-01", placing.span)), "{history}");
+    assert!(engine.stop().success());
+}
+
+/// The processes of a shop that are joined by Redis.
+struct Roles {
+    orders: Engine,
+    stock: Engine,
+    mail: Engine,
+}
+
+impl Roles {
+    fn start(urls: [&str; 3], redis: &RedisServer, collector: &Collector, mails: &str) -> Self {
+        let [orders, stock, mail] = [(); 3].map(|()| format!("127.0.0.1:{}", free_port()));
+        let (redis, collector) = (redis.url(), collector.url());
+        let both = ["--redis-url", &redis, "--otlp-endpoint", &collector];
+        let start = |own: &[&str]| Engine::start_with(&[own, &both].concat());
+        Self {
+            orders: start(&[
+                "--role",
+                "orders",
+                "--orders-database-url",
+                urls[0],
+                "--listen",
+                &orders,
+                "--inventory-at",
+                &stock,
+                "--notifications-at",
+                &mail,
+            ]),
+            stock: start(&[
+                "--role",
+                "inventory",
+                "--inventory-database-url",
+                urls[1],
+                "--listen",
+                &stock,
+                "--orders-at",
+                &orders,
+            ]),
+            mail: start(&[
+                "--role",
+                "notifications",
+                "--notifications-database-url",
+                urls[2],
+                "--listen",
+                &mail,
+                "--orders-at",
+                &orders,
+                "--mail-dir",
+                mails,
+            ]),
+        }
+    }
+}
+
+/// The page shows a trace as it arrives here. `ORDINAL_WRITE_GOLDEN=1` writes it anew.
+#[test]
+fn an_order_is_one_trace_over_processes_also_where_redis_is_emptied_in_between() {
+    let (runtime, databases) = databases::<3>();
+    let (mut redis, collector) = (RedisServer::start(), Collector::start());
+    let urls = databases.each_ref().map(|database| database.url());
+    let folder = TempDir::new().unwrap();
+    let mails = folder.path().display().to_string();
+    let shop = Roles::start(urls.each_ref().map(String::as_str), &redis, &collector, &mails);
+    shop.orders.ask(&["stock", "set", "MUG", "1000"]);
+    let header = traceparent(TRACE, true);
+    let first = runtime.block_on(place(&shop.orders, Some(&header)));
+    shop.orders.until(&first, "CONFIRMED");
+    let spans = mailed(&collector, TRACE);
+    assert_follow(&spans, &PATH);
+    let services = |name: &str| one(&spans, name, None).service.clone();
+    assert_eq!(services("order Place"), "ordinal-orders");
+    assert_eq!(services("order Confirm"), "ordinal-orders");
+    let stock = one(&spans, "process order.created.v1", Some("stock"));
+    assert_eq!(stock.service, "ordinal-inventory");
+    assert_on_the_page(&collector);
+    // The fact is gone from Redis before stock and mail read it: they read it from the journal.
+    let trace = TRACE.replace("0af", "1af");
+    for follower in ["stock", "notifications"] {
+        shop.orders.ask(&["follower", "pause", follower, "--reason", "a test"]);
+    }
+    let second = runtime.block_on(place(&shop.orders, Some(&traceparent(&trace, true))));
+    redis.cli(&["FLUSHALL"]);
+    redis.restart();
+    for follower in ["stock", "notifications"] {
+        shop.orders.ask(&["follower", "resume", follower]);
+    }
+    shop.orders.until(&second, "CONFIRMED");
+    assert_follow(&mailed(&collector, &trace), &PATH);
+    let Roles { orders, stock, mail } = shop;
+    assert!(mail.stop().success() && stock.stop().success() && orders.stop().success());
+    for database in databases {
+        runtime.block_on(database.drop());
+    }
+}
+
+/// The last spans arrive after the mail: facts about mails that were sent.
+fn assert_on_the_page(collector: &Collector) {
+    let file = root().join("docs/tracing.md");
+    let page = fs::read_to_string(&file).unwrap();
+    let (begin, end) = ("<!-- trace -->\n\n```\n", "```\n\n<!-- end of trace -->");
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (kept, after) = rest.split_once(end).unwrap();
+    let of_trace = |seen: &[Seen]| -> Vec<Seen> {
+        seen.iter().filter(|it| it.trace == TRACE).cloned().collect()
+    };
+    if std::env::var_os("ORDINAL_WRITE_GOLDEN").is_some() {
+        std::thread::sleep(Duration::from_secs(3));
+        let tree = drawn(&of_trace(&collector.seen()));
+        fs::write(&file, [before, begin, &tree, end, after].concat()).unwrap();
+        return;
+    }
+    collector.until(|seen| drawn(&of_trace(seen)) == kept);
+}
+
+/// T5.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_of_one_append_have_traces_of_their_own_and_the_append_links_to_all() {
+    const ORDERS: usize = 100;
+    let collector = Collector::start();
+    let (engine, _folder) = started(&["--otlp-endpoint", &collector.url()]);
+    let traces: Vec<String> = (1..=ORDERS).map(|nth| format!("{nth:032x}")).collect();
+    let placing = traces.iter().map(|trace| {
+        let header = traceparent(trace, true);
+        let engine = &engine;
+        async move { place(engine, Some(&header)).await }
+    });
+    futures::future::join_all(placing).await;
+    let of_placing = |seen: &[Seen]| -> Vec<Seen> {
+        let placings = seen.iter().filter(|it| it.name == "order Place").collect::<Vec<_>>();
+        let made = |it: &&Seen| placings.iter().any(|placing| placing.span == it.parent);
+        seen.iter().filter(|it| it.name == "append").filter(made).cloned().collect()
+    };
+    let links = |seen: &[Seen]| -> Vec<Vec<(String, String)>> {
+        let batches = seen.iter().filter(|it| it.name == "append shard");
+        batches.map(|batch| batch.links.clone()).collect()
+    };
+    let seen = collector.until(|seen| {
+        let linked = links(seen).concat();
+        let appends = of_placing(seen);
+        let all = appends.iter().all(|it| linked.contains(&(it.trace.clone(), it.span.clone())));
+        appends.len() == ORDERS && all
+    });
+    let mut known: Vec<String> = of_placing(&seen).into_iter().map(|it| it.trace).collect();
+    known.sort();
+    assert_eq!(known, traces);
+    let largest = links(&seen).into_iter().map(|links| links.len()).max().unwrap();
+    assert!((2..=128).contains(&largest), "{largest}");
+    assert!(engine.stop().success());
+}
+
+/// T6: and one that is read a day later is no part of it any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_a_day_later_has_a_trace_of_its_own_with_a_link() {
+    let collector = Collector::start();
+    let clock = TempDir::new().unwrap();
+    let clock = clock.path().join("offset");
+    fs::write(&clock, "0").unwrap();
+    let flags = ["--otlp-endpoint", &collector.url(), "--clock-offset-file"];
+    let (engine, _folder) = started(&[&flags[..], &[clock.to_str().unwrap()]].concat());
+    engine.ask(&["follower", "pause", "notifications", "--reason", "a test"]);
+    let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
+    engine.until(&order_id, "CONFIRMED");
+    fs::write(&clock, (24 * 60 * 60).to_string()).unwrap();
+    engine.ask(&["follower", "resume", "notifications"]);
+    let name = "process order.confirmed.v1";
+    let of_mail =
+        |it: &Seen| it.name == name && it.attributes["ordinal.follower"] == "notifications";
+    let seen = collector.until(|seen| seen.iter().any(of_mail));
+    let late = seen.iter().find(|it| of_mail(it)).unwrap();
+    assert!(late.trace != TRACE && late.parent.is_empty(), "{late:#?}");
+    let confirming = seen.iter().find(|it| it.name == "order Confirm").unwrap();
+    assert_eq!(late.links, [(TRACE.to_owned(), confirming.span.clone())]);
+    assert!(engine.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timer_begins_a_trace_that_links_to_the_placing() {
+    let collector = Collector::start();
+    let flags = ["--without-stock", "--confirm-within", "1s", "--otlp-endpoint", &collector.url()];
+    let (engine, _folder) = started(&flags);
+    let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
+    engine.until(&order_id, "CANCELLED");
+    let seen = collector.until(|seen| seen.iter().any(|it| it.name == "order Lapse"));
+    let kinds = |name: &str| one(&seen, name, None).kind;
+    let server = "ordinal.orders.v1.OrderService/PlaceOrder";
+    assert_eq!((kinds(server), kinds("order Lapse")), (SpanKind::Server, SpanKind::Internal));
+    let (lapse, placing) = (one(&seen, "order Lapse", None), one(&seen, "order Place", None));
+    assert!(lapse.trace != TRACE && lapse.parent.is_empty(), "{lapse:#?}");
+    assert_eq!(lapse.links, [(TRACE.to_owned(), placing.span.clone())]);
+    assert!(engine.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_decide_whether_their_traces_are_recorded_and_the_ratio_about_others() {
+    let collector = Collector::start();
+    let ratio = ["--trace-sample", "0", "--otlp-endpoint", &collector.url()];
+    let (engine, _folder) = started(&ratio);
+    let others = [traceparent(&TRACE.replace("0af", "2af"), false), "00-no-trace-01".to_owned()];
+    let mut unrecorded = vec![place(&engine, None).await];
+    for header in &others {
+        unrecorded.push(place(&engine, Some(header)).await);
+    }
+    let recorded = place(&engine, Some(&traceparent(TRACE, true))).await;
+    for order_id in unrecorded.iter().chain([&recorded]) {
+        engine.until(order_id, "CONFIRMED");
+    }
+    let recorded = mailed(&collector, TRACE);
+    // Whoever refuses to be recorded keeps his own trace in the history, as without spans.
+    let kept = engine.ask(&["order", "history", &unrecorded[1]]);
+    assert_eq!(kept["events"][0]["traceparent"], json!(others[0]), "{kept}");
+    let none = engine.ask(&["order", "history", &unrecorded[0]]);
+    assert!(none["events"][0].get("traceparent").is_none_or(|it| it == ""), "{none}");
+    assert!(engine.stop().success());
+    let of_batches = |it: &&Seen| it.trace != TRACE && it.name != "append shard";
+    let seen = collector.seen();
+    let further: Vec<&Seen> =
+        seen.iter().filter(of_batches).filter(|it| !it.name.starts_with("receive ")).collect();
+    assert!(further.is_empty() && !recorded.is_empty(), "{further:#?}");
+}
+
+/// T2: no span lives as long as a stream does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_span_of_a_stream_ends_while_the_stream_goes_on() {
+    let collector = Collector::start();
+    let (engine, _folder) = started(&["--otlp-endpoint", &collector.url()]);
+    let mut http = Http::connect(&engine.address).await;
+    http.head("GET /v1/orders:watch", &[("accept", "text/event-stream")]).await;
+    assert_eq!(http.answered().await.status, 200);
+    let watch = "ordinal.orders.v1.OrderService/WatchOrders";
+    collector.until(|seen| seen.iter().any(|it| it.name == watch));
+    // The stream goes on.
+    place(&engine, None).await;
+    assert!(http.line().await.len() < 9, "a chunk of the stream");
+    assert!(engine.stop().success());
+}
+
+/// T1: with one worker thread, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_never_answers_holds_nothing_up() {
+    let collector = Collector::frozen();
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let flags = ["--data", &data, "--otlp-endpoint", &collector.url()];
+    let engine = Engine::start_in(&[("TOKIO_WORKER_THREADS", "1")], &flags);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    let mut placed = Vec::new();
+    // Long enough for the first batch to be on its way.
+    let until = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < until {
+        placed.push(place(&engine, None).await);
+    }
+    engine.until(placed.last().unwrap(), "CONFIRMED");
+    let begun = Instant::now();
+    assert!(engine.stop().success());
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+}
+
+/// T3.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_away_is_told_once_and_what_is_lost_is_counted() {
+    let folder = TempDir::new().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let flags = ["--data", data.to_str().unwrap(), "--otlp-endpoint", &url];
+    let engine = logged(&["env", "ORDINAL_LOG_FORMAT=json"], &flags, &log);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    let said = |words: &str| -> Vec<Value> {
+        let text = fs::read_to_string(&log).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let about = lines.filter(|line| line["target"].as_str().unwrap().contains("spans"));
+        about.filter(|line| line["message"].as_str().unwrap().contains(words)).collect()
+    };
+    // As long as a batch is kept.
+    let until = Instant::now() + Duration::from_millis(4_500);
+    while Instant::now() < until {
+        place(&engine, None).await;
+    }
+    let collector = Collector::on(port);
+    let patience = Instant::now() + PATIENCE;
+    while said("takes spans again").is_empty() {
+        assert!(Instant::now() < patience, "{}", fs::read_to_string(&log).unwrap());
+        place(&engine, None).await;
+    }
+    let (away, again) = (said("takes none"), said("takes spans again"));
+    assert_eq!((away.len(), again.len()), (1, 1), "{away:?} {again:?}");
+    assert!(again[0]["dropped"].as_u64().unwrap() > 0, "{again:?}");
+    let seen = collector.until(|seen| !seen.is_empty());
+    // Nothing of its own way is among them: each is of a call, an order, a batch or a fact.
+    let ours = ["ordinal.", "order ", "append", "process ", "receive ", "send "];
+    let known = |it: &&Seen| ours.iter().any(|begin| it.name.starts_with(begin));
+    assert_eq!(seen.iter().filter(known).count(), seen.len());
+    assert!(engine.stop().success());
+}
