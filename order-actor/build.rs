@@ -4,9 +4,10 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: [&str; 3] = [
+const PROTOS: [&str; 4] = [
     "ordinal/orders/v1/orders.proto",
     "ordinal/orders/v1/journal.proto",
+    "ordinal/orders/v1/order_payment.proto",
     // The details of a refusal in a stream, for clients that use reflection.
     "google/rpc/error_details.proto",
 ];

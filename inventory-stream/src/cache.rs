@@ -355,7 +355,8 @@ fn changed(fact: &Fact) -> impl Iterator<Item = &Sku> {
             | InventoryFact::EditRejected { .. },
         )
         | FactBody::Order(_)
-        | FactBody::Notification(_) => &[],
+        | FactBody::Notification(_)
+        | FactBody::Payment(_) => &[],
     };
     lines.iter().map(|line| &line.sku).chain(allocated.iter().map(|units| &units.sku))
 }

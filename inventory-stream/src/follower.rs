@@ -203,9 +203,12 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::HoldReleased { .. }
             | OrderFact::Corrected { .. }
             | OrderFact::ShipmentCorrected { .. }
-            | OrderFact::Delivered { .. } => false,
+            | OrderFact::Delivered { .. }
+            | OrderFact::PaymentRequested { .. }
+            | OrderFact::PaymentLost { .. }
+            | OrderFact::Compensated { .. } => false,
         },
-        FactBody::Inventory(_) | FactBody::Notification(_) => false,
+        FactBody::Inventory(_) | FactBody::Notification(_) | FactBody::Payment(_) => false,
     }
 }
 
@@ -274,7 +277,10 @@ fn apply(
         | OrderFact::HoldReleased { .. }
         | OrderFact::Corrected { .. }
         | OrderFact::ShipmentCorrected { .. }
-        | OrderFact::Delivered { .. } => return Ok(Vec::new()),
+        | OrderFact::Delivered { .. }
+        | OrderFact::PaymentRequested { .. }
+        | OrderFact::PaymentLost { .. }
+        | OrderFact::Compensated { .. } => return Ok(Vec::new()),
     };
     let location = location_of(fact).cloned();
     reservation.step(Step { fact_id: fact.id, kind, lines, location }, stock)

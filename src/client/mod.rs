@@ -11,6 +11,7 @@ pub mod lag; // the followers' lag
 pub(crate) mod order_name; // how the command line names an order
 pub(crate) mod output; // tables for people, JSON for programs
 pub(crate) mod parse; // parses flags into the protos' JSON
+pub(crate) mod payment; // flags of payment plans
 pub(crate) mod progress; // progress bars
 pub(crate) mod returns; // flags of returns
 pub(crate) mod show; // renders messages for people

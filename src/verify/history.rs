@@ -42,10 +42,17 @@ impl History {
         self.orders.last().map_or(&Order::Absent, Arc::as_ref)
     }
 
-    /// The reservation that confirmed it, if it was ever confirmed.
+    /// Its events, each with the order before it.
+    pub fn steps(&self) -> impl Iterator<Item = (&Event, &Order)> {
+        let events = self.events.iter().map(|recorded| recorded.event.as_ref());
+        events.zip(self.orders.iter().map(Arc::as_ref))
+    }
+
+    /// The reservation that confirmed it, or by which its stock was held until its money stands.
     pub fn confirmed_by(&self) -> Option<ReservationId> {
         self.events.iter().find_map(|recorded| match &*recorded.event {
             Event::OrderConfirmed { reservation_id, .. } => Some(*reservation_id),
+            Event::StockHeld(held) => Some(held.reservation_id),
             _ => None,
         })
     }

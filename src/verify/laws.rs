@@ -196,7 +196,7 @@ pub fn answer(
     let answered = found.is_some_and(|found| {
         matches!(found.state, ReservationState::Reserved | ReservationState::Rejected)
     });
-    if all_answers_read && answered && matches!(now, Order::Pending(_)) {
+    if all_answers_read && answered && waits_for_stock(now) {
         let detail = "stock has answered, and the answer has not reached the order";
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
@@ -318,4 +318,10 @@ const fn is_return(fact: &Fact) -> bool {
 
 const fn is_for_operators(fact: &Fact) -> bool {
     matches!(fact.body, FactBody::Order(OrderFact::ReturnOverdue { .. }))
+}
+
+/// Whether an order waits for the answer of stock, as far as it knows.
+fn waits_for_stock(order: &Order) -> bool {
+    let Order::Pending(pending) = order else { return false };
+    pending.details.payment.as_ref().is_none_or(|payment| payment.held.is_none())
 }

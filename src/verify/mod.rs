@@ -12,6 +12,7 @@ mod of_ledger; // laws of the book
 mod of_messages; // laws of the message ledger
 mod of_orders; // laws of the read models
 mod of_stock; // laws of reservations and sums
+mod plans; // money of orders with a payment plan
 mod report; // the laws, and the report of checks and findings
 mod stores; // checks all laws in the databases
 mod streams; // the Redis streams hold the published facts

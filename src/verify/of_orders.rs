@@ -4,15 +4,16 @@ use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
 use order_actor::record::{name_of_key, order_of, unique_names};
 use shared_events::contract::Timestamp;
 
-use super::laws;
 use super::report::{Law, Report};
 use super::stores::{Batch, PAGE, ROWS, Rest, readable};
+use super::{laws, plans};
 use crate::engine::services::orders::{DEADLINES, SERVICE, SUMMARIES};
 
 /// Checks these orders.
 pub(super) async fn of_orders(report: &mut Report, batch: &Batch<'_>) -> anyhow::Result<()> {
     let database = batch.stores.of(&SERVICE)?;
     names(report, batch).await?;
+    batch.orders.iter().for_each(|one| plans::check(report, &one.subject, &one.history));
     let (handled, ids) = batch.handled(&SUMMARIES);
     let mut found = OrderSummaries::new(database.clone()).of_orders(&ids).await?;
     for one in handled {

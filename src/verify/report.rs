@@ -48,6 +48,10 @@ pub enum Law {
     MessagesDue,
     /// Corrected contacts equal those of the orders.
     ContactsAsOrders,
+    /// An order with a payment plan was confirmed with its money secured.
+    ConfirmedIsPaid,
+    /// A cancelled order with a payment plan wants no money, and knows what it has to give back.
+    CancelledIsReleased,
     /// Transfers have positions without a gap, in one hash chain.
     MoneyChain,
     /// Each entry has all its transfers, between accounts of one currency; debits are credits.
@@ -63,7 +67,7 @@ pub enum Law {
 }
 
 impl Law {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 25] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -81,6 +85,8 @@ impl Law {
         Self::NotificationsOnce,
         Self::MessagesDue,
         Self::ContactsAsOrders,
+        Self::ConfirmedIsPaid,
+        Self::CancelledIsReleased,
         Self::MoneyChain,
         Self::EntriesBalanced,
         Self::BalancesAsTransfers,
@@ -109,6 +115,8 @@ impl Law {
             Self::NotificationsOnce => "notifications_once",
             Self::MessagesDue => "messages_due",
             Self::ContactsAsOrders => "contacts_as_orders",
+            Self::ConfirmedIsPaid => "confirmed_is_paid",
+            Self::CancelledIsReleased => "cancelled_is_released",
             Self::MoneyChain => "money_chain",
             Self::EntriesBalanced => "entries_balanced",
             Self::BalancesAsTransfers => "balances_as_transfers",
@@ -137,6 +145,10 @@ impl Law {
             Self::NotificationsOnce => "one message per fact and channel",
             Self::MessagesDue => "exactly the waiting messages are due",
             Self::ContactsAsOrders => "corrected contacts equal those of the orders",
+            Self::ConfirmedIsPaid => "orders with a payment plan were confirmed with their money",
+            Self::CancelledIsReleased => {
+                "cancelled orders want no money, and give back what they held"
+            }
             Self::MoneyChain => "transfers gapless, hash chain unbroken",
             Self::EntriesBalanced => "every entry whole; debits equal credits in each currency",
             Self::BalancesAsTransfers => "sums of accounts equal their transfers",

@@ -61,6 +61,7 @@ mod operations;
 mod order_files;
 mod overload;
 mod own_authority;
+mod payment_plans;
 mod prometheus;
 mod psp;
 mod readme;

@@ -156,13 +156,28 @@ impl Story {
     pub fn cancelled(&mut self) -> Fact {
         let (reason, was_confirmed) = (CancelReason::CustomerRequest, false);
         let (skus, text) = (Vec::new(), String::new());
-        self.fact(|order| OrderFact::Cancelled { order, reason, was_confirmed, skus, text })
+        self.fact(|order| OrderFact::Cancelled {
+            order,
+            reason,
+            was_confirmed,
+            skus,
+            text,
+            refund_id: None,
+            payments: Vec::new(),
+        })
     }
 
     pub fn lines_cancelled(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
         let (lines, reason) = (units(lines), CancelReason::CustomerRequest);
         let text = String::new();
-        self.fact(|order| OrderFact::LinesCancelled { order, lines, reason, text })
+        self.fact(|order| OrderFact::LinesCancelled {
+            order,
+            lines,
+            reason,
+            text,
+            refund_id: None,
+            payments: Vec::new(),
+        })
     }
 
     pub fn shipped(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
@@ -181,6 +196,7 @@ impl Story {
             tracking,
             shipment_reference: String::new(),
             location,
+            payments: Vec::new(),
         })
     }
 

@@ -124,7 +124,10 @@ impl Kind {
             | OrderFact::HoldReleased { .. }
             | OrderFact::Corrected { .. }
             | OrderFact::Delivered { .. }
-            | OrderFact::ShipmentUndone { .. } => return None,
+            | OrderFact::ShipmentUndone { .. }
+            | OrderFact::PaymentRequested { .. }
+            | OrderFact::PaymentLost { .. }
+            | OrderFact::Compensated { .. } => return None,
         };
         Some(kind)
     }

@@ -53,6 +53,8 @@ impl Sample {
             was_confirmed: false,
             skus: (0..self.lines).map(|_| self.sku.clone()).collect(),
             text: self.text.clone(),
+            refund_id: None,
+            payments: Vec::new(),
         };
         let order = self.order.clone();
         let (carrier, tracking) = (self.text.clone(), self.text.clone());
@@ -89,6 +91,7 @@ impl Sample {
                     tracking: tracking.clone(),
                     shipment_reference: String::new(),
                     location: None,
+                    payments: Vec::new(),
                 };
                 let corrected = OrderFact::ShipmentCorrected {
                     order,
@@ -112,6 +115,7 @@ impl Sample {
                     return_until,
                     shipment_reference: String::new(),
                     location: None,
+                    payments: Vec::new(),
                 }]
             }
             Kind::ReturnReceived => {
@@ -154,6 +158,7 @@ impl Sample {
                 return_reference: self.text.clone(),
                 kept: self.kept(),
                 rejected_reason: reason,
+                payments: Vec::new(),
             }],
             Kind::ReturnOverdue => vec![OrderFact::ReturnOverdue { order, return_id }],
         }
@@ -167,6 +172,8 @@ impl Sample {
             lines: self.units(),
             reason,
             text: self.text.clone(),
+            refund_id: None,
+            payments: Vec::new(),
         };
         reasons.map(cancelled).into()
     }

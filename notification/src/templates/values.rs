@@ -223,7 +223,10 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         | OrderFact::HoldReleased { .. }
         | OrderFact::Corrected { .. }
         | OrderFact::Delivered { .. }
-        | OrderFact::ShipmentUndone { .. } => {}
+        | OrderFact::ShipmentUndone { .. }
+        | OrderFact::PaymentRequested { .. }
+        | OrderFact::PaymentLost { .. }
+        | OrderFact::Compensated { .. } => {}
     }
     values
 }

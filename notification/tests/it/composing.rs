@@ -99,6 +99,8 @@ fn each_cancellation_reason_has_its_own_message() {
             was_confirmed: false,
             skus: Vec::new(),
             text: String::new(),
+            refund_id: None,
+            payments: Vec::new(),
         });
         assert_eq!(kinds(&cancelled), [(Channel::Email, kind)]);
     }
@@ -146,6 +148,7 @@ fn refund(return_id: ReturnId, minor: i64) -> Fact {
         return_reference: String::new(),
         kept: Vec::new(),
         rejected_reason: String::new(),
+        payments: Vec::new(),
     });
     Fact { index: 1, ..refund }
 }
@@ -226,6 +229,8 @@ fn a_phone_gets_sms_only_where_sms_can_be_sent() {
         was_confirmed: false,
         skus: vec![mug().0],
         text: String::new(),
+        refund_id: None,
+        payments: Vec::new(),
     });
     let confirmed = fact(2, |order| OrderFact::Confirmed {
         order,
@@ -296,8 +301,15 @@ fn mails_name_lines_totals_and_reasons() {
         let missing = reason == CancelReason::InsufficientStock;
         let skus = if missing { vec![sku.clone()] } else { Vec::new() };
         let (text, was_confirmed) = ("A pallet fell over.".to_owned(), false);
-        let cancelled =
-            fact(1, |order| OrderFact::Cancelled { order, reason, was_confirmed, skus, text });
+        let cancelled = fact(1, |order| OrderFact::Cancelled {
+            order,
+            reason,
+            was_confirmed,
+            skus,
+            text,
+            refund_id: None,
+            payments: Vec::new(),
+        });
         let body = composed(&cancelled).body;
         assert!(body.contains(words) && body.contains(".\n\nA pallet fell over.\n"), "{body}");
     }
@@ -308,7 +320,14 @@ fn mails_name_lines_totals_and_reasons() {
         let title = String::new();
         let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity, title }];
         let text = "One broke.".to_owned();
-        let cancelled = fact(1, |order| OrderFact::LinesCancelled { order, lines, reason, text });
+        let cancelled = fact(1, |order| OrderFact::LinesCancelled {
+            order,
+            lines,
+            reason,
+            text,
+            refund_id: None,
+            payments: Vec::new(),
+        });
         let body = composed(&cancelled).body;
         assert!(body.contains(words) && body.ends_with("2 x MUG\n\nOne broke.\n"), "{body}");
     }

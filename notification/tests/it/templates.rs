@@ -91,6 +91,8 @@ fn a_template_is_chosen_by_kind_channel_and_language_with_fallback() {
         was_confirmed: false,
         skus: Vec::new(),
         text: String::new(),
+        refund_id: None,
+        payments: Vec::new(),
     }));
     let text = mail(&cancelled, &config).body;
     assert!(text.contains("nicht rechtzeitig") && text.ends_with("--\nFußzeile\n"), "{text}");
@@ -244,6 +246,7 @@ fn a_parcel_has_the_link_of_its_carrier() {
             return_until,
             shipment_reference: String::new(),
             location: None,
+            payments: Vec::new(),
         });
         let body = mail(&shipped, &config).body;
         body.split_once(".\n\n").unwrap().1.to_owned()

@@ -37,6 +37,12 @@ pub const PRICE_PARTS_MAX: usize = 10;
 /// The most charges of an order.
 pub const CHARGES_MAX: usize = 20;
 
+/// The most of the shop's fee, in hundredths of a percent: all of it.
+pub const FEE_BPS_MAX: u16 = 10_000;
+
+/// The most sellers of an order with a payment plan: each is a payment of its own.
+pub const SELLERS_MAX: usize = 100;
+
 /// The most tags of an order.
 pub const TAGS_MAX: usize = 50;
 

@@ -73,6 +73,8 @@ impl fmt::Display for Name {
 impl Component {
     /// Passes on the answers of stock.
     pub const STOCK: Self = Self(Cow::Borrowed("stock"));
+    /// Passes on the answers of payments.
+    pub const PAYMENTS: Self = Self(Cow::Borrowed("payments"));
     /// Sends a command when a deadline has passed.
     pub const TIMER: Self = Self(Cow::Borrowed("timer"));
 

@@ -86,6 +86,9 @@ pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &
     if details.standing_holds().next().is_some() {
         return Err("the order is held");
     }
+    if !details.may_ship() {
+        return Err("the money does not stand");
+    }
     if details.waiting_edit().is_some() {
         return Err("an edit waits for stock");
     }

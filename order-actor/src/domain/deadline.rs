@@ -20,6 +20,8 @@ pub enum DeadlineKind {
     Judge,
     /// Stock must answer an edit, or it ends.
     Edit,
+    /// The money must be secured, or the order lapses.
+    Pay,
 }
 
 impl DeadlineKind {
@@ -32,7 +34,8 @@ impl DeadlineKind {
         match self {
             Self::Confirm => Some(Self::Judge),
             Self::Judge => Some(Self::Edit),
-            Self::Edit => None,
+            Self::Edit => Some(Self::Pay),
+            Self::Pay => None,
         }
     }
 
@@ -43,6 +46,7 @@ impl DeadlineKind {
             Self::Confirm => "CONFIRM",
             Self::Judge => "JUDGE",
             Self::Edit => "EDIT",
+            Self::Pay => "PAY",
         }
     }
 
@@ -50,7 +54,7 @@ impl DeadlineKind {
     #[must_use]
     pub const fn command(self) -> Command {
         match self {
-            Self::Confirm => Command::Lapse,
+            Self::Confirm | Self::Pay => Command::Lapse,
             Self::Judge => Command::Escalate,
             Self::Edit => Command::LapseEdit,
         }
@@ -62,7 +66,9 @@ impl DeadlineKind {
 #[must_use]
 pub fn deadline(order: &Order) -> Option<Deadline> {
     if let Order::Pending(order) = order {
-        return Some(Deadline { kind: DeadlineKind::Confirm, due: order.confirm_by });
+        let held = order.details.payment.as_ref().is_some_and(|payment| payment.held.is_some());
+        let kind = if held { DeadlineKind::Pay } else { DeadlineKind::Confirm };
+        return Some(Deadline { kind, due: order.lapses_at() });
     }
     let details = order.details()?;
     // It waits before the first parcel, and returns come after that.

@@ -7,7 +7,7 @@ use shared_events::contract::{
 
 use super::{
     Amount, Charge, Discount, Edit, ExchangeOf, Hold, JudgedReturn, Line, LineQuantity, Note,
-    Person, Return, Shipment, TaxMode, Totals,
+    Payment, Person, Return, Shipment, TaxMode, Totals,
 };
 
 /// The data of an order in every state.
@@ -51,6 +51,8 @@ pub struct Details {
     pub edits: Vec<Arc<Edit>>,
     /// Its lines as they were placed, where an edit changed them since.
     pub placed_lines: Option<Arc<Vec<Line>>>,
+    /// Its money, where it was placed with a payment plan.
+    pub payment: Option<Arc<Payment>>,
     /// How often the customer cancelled some of its units.
     pub customer_cancels: u64,
     /// How often the customer requested a return.

@@ -9,10 +9,11 @@ use shared_events::contract::{
 
 use super::note::is_private;
 use super::{
-    By, Charge, ChargeRefund, Discount, ExchangeOf, HoldReleased, LineQuantity, NoteText,
-    OrderCorrected, OrderEditRefused, OrderEditRequested, OrderEdited, OrderHeld, OutcomeUnits,
-    Person, PlacedLine, Restitution, Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone,
-    TaxMode,
+    By, Charge, ChargeRefund, CompensationCompleted, Discount, ExchangeOf, HoldReleased,
+    LineQuantity, NoteText, OrderCorrected, OrderEditRefused, OrderEditRequested, OrderEdited,
+    OrderHeld, OutcomeUnits, PaymentCaptured, PaymentLost, PaymentPlan, PaymentSecured, Person,
+    PlacedLine, RefundFailed, RefundSettled, Restitution, Role, ShipmentCorrected,
+    ShipmentDelivered, ShipmentUndone, StockHeld, TaxMode,
 };
 
 const fn customer() -> Role {
@@ -61,6 +62,9 @@ pub enum Event {
         /// Names that the client gave it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         names: Option<Box<OrderNames>>,
+        /// How it is paid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payment: Option<Box<PaymentPlan>>,
         /// When the engine accepted it.
         placed_at: Timestamp,
         /// When it was ordered, as reported by the client.
@@ -297,6 +301,20 @@ pub enum Event {
     OrderEdited(OrderEdited),
     /// An edit came to nothing; the order stayed as it was.
     OrderEditRefused(OrderEditRefused),
+    /// Stock holds all units, and the money is waited for.
+    StockHeld(StockHeld),
+    /// The money is reserved or taken.
+    PaymentSecured(PaymentSecured),
+    /// Secured money is gone.
+    PaymentLost(PaymentLost),
+    /// Money was taken, for an order that ships only then.
+    PaymentCaptured(PaymentCaptured),
+    /// A refund was paid.
+    RefundSettled(RefundSettled),
+    /// A refund was not paid, or came back.
+    RefundFailed(RefundFailed),
+    /// What a cancelled order held was given back.
+    CompensationCompleted(CompensationCompleted),
 }
 
 const fn published() -> bool {
@@ -305,73 +323,4 @@ const fn published() -> bool {
 
 const fn is_published(published: &bool) -> bool {
     *published
-}
-
-impl Event {
-    /// The version of a payload's schema that this program writes, by the type name.
-    #[must_use]
-    pub fn version_of(name: &str) -> &'static str {
-        // 2: what a shop's order has beside lines and prices, and one object of personal data.
-        if name == "OrderPlaced" { "2" } else { "1" }
-    }
-
-    /// The type name in the journal.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::OrderPlaced { .. } => "OrderPlaced",
-            Self::OrderConfirmed { .. } => "OrderConfirmed",
-            Self::LinesAllocated { .. } => "LinesAllocated",
-            Self::LinesCancelled { .. } => "LinesCancelled",
-            Self::OrderCancelled { .. } => "OrderCancelled",
-            Self::LinesFulfilled { .. } => "LinesFulfilled",
-            Self::OrderFulfilled { .. } => "OrderFulfilled",
-            Self::ReturnRequested { .. } => "ReturnRequested",
-            Self::ReturnEscalated { .. } => "ReturnEscalated",
-            Self::ReturnAuthorized { .. } => "ReturnAuthorized",
-            Self::ReturnReceived { .. } => "ReturnReceived",
-            Self::ReturnApproved { .. } => "ReturnApproved",
-            Self::ReturnRejected { .. } => "ReturnRejected",
-            Self::OrderHeld(_) => "OrderHeld",
-            Self::HoldReleased(_) => "HoldReleased",
-            Self::OrderCorrected(_) => "OrderCorrected",
-            Self::ShipmentCorrected(_) => "ShipmentCorrected",
-            Self::ShipmentDelivered(_) => "ShipmentDelivered",
-            Self::ShipmentUndone(_) => "ShipmentUndone",
-            Self::OrderEditRequested(_) => "OrderEditRequested",
-            Self::OrderEdited(_) => "OrderEdited",
-            Self::OrderEditRefused(_) => "OrderEditRefused",
-            Self::NoteAdded { .. } => "NoteAdded",
-        }
-    }
-
-    /// When it happened, by the engine's clock.
-    #[must_use]
-    pub const fn at(&self) -> Timestamp {
-        match self {
-            Self::OrderPlaced { placed_at, .. } => *placed_at,
-            Self::OrderConfirmed { at, .. }
-            | Self::LinesAllocated { at, .. }
-            | Self::LinesCancelled { at, .. }
-            | Self::OrderCancelled { at, .. }
-            | Self::LinesFulfilled { at, .. }
-            | Self::OrderFulfilled { at, .. }
-            | Self::ReturnRequested { at, .. }
-            | Self::ReturnEscalated { at, .. }
-            | Self::ReturnAuthorized { at, .. }
-            | Self::ReturnReceived { at, .. }
-            | Self::ReturnApproved { at, .. }
-            | Self::ReturnRejected { at, .. }
-            | Self::NoteAdded { at, .. } => *at,
-            Self::OrderHeld(event) => event.at,
-            Self::HoldReleased(event) => event.at,
-            Self::OrderCorrected(event) => event.at,
-            Self::ShipmentCorrected(event) => event.at,
-            Self::ShipmentDelivered(event) => event.at,
-            Self::ShipmentUndone(event) => event.at,
-            Self::OrderEditRequested(event) => event.at,
-            Self::OrderEdited(event) => event.at,
-            Self::OrderEditRefused(event) => event.at,
-        }
-    }
 }

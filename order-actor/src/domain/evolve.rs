@@ -6,8 +6,8 @@ use super::backorder::{allocate, backorder};
 use super::counts::{self, cancel, fulfill, nothing_open};
 use super::{
     By, Cancelled, Confirmed, Details, Event, Fulfilled, LineQuantity, NewNote, Note, NoteText,
-    Order, OrderPrice, Pending, Role, Shipment, Status, Terms, correction, edit_events, hold,
-    parcel, return_events,
+    Order, OrderPrice, Payment, Pending, Role, Shipment, Status, Terms, correction, edit_events,
+    hold, parcel, payment_events, payment_parts, return_events,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -32,6 +32,7 @@ pub fn evolve(order: Order, event: &Event) -> Result<Order, Impossible> {
     let from = order.status();
     let mut order =
         apply(order, event).map_err(|detail| Impossible { event: event.name(), from, detail })?;
+    payment_parts::account(&mut order, event);
     if let Some(details) = order.details_mut() {
         details.events += 1;
         match event {
@@ -91,6 +92,13 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::OrderEditRequested(event) => edit_events::requested(order, event),
         Event::OrderEdited(event) => edit_events::edited(order, event),
         Event::OrderEditRefused(event) => edit_events::ended(order, event),
+        Event::StockHeld(_)
+        | Event::PaymentSecured(_)
+        | Event::PaymentLost(_)
+        | Event::PaymentCaptured(_)
+        | Event::RefundSettled(_)
+        | Event::RefundFailed(_)
+        | Event::CompensationCompleted(_) => payment_events::apply(order, event),
         Event::NoteAdded { public, note, by, at } => {
             note_added(order, (*public, note.as_ref().clone()), Some(by.clone()), *at)
         }
@@ -151,11 +159,15 @@ fn note_added(
 
 fn confirmed(order: Order, reservation_id: ReservationId, backordered: &[LineQuantity]) -> Evolved {
     let Order::Pending(Pending { mut details, .. }) = order else { return Err(WRONG_STATE) };
+    payment_events::may_confirm(&details, reservation_id)?;
     backorder(&mut details, backordered)?;
     Ok(Order::Confirmed(Confirmed { details, reservation_id, shipped_at: None }))
 }
 
 fn lines_allocated(order: Order, lines: &[LineQuantity]) -> Evolved {
+    if let Order::Pending(_) = order {
+        return payment_events::allocated(order, lines);
+    }
     let Order::Confirmed(mut confirmed) = order else { return Err(WRONG_STATE) };
     allocate(&mut confirmed.details, lines)?;
     Ok(Order::Confirmed(confirmed))
@@ -237,6 +249,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             metadata,
             exchange_of,
             names,
+            payment,
             placed_at,
             ordered_at,
             confirm_by,
@@ -279,6 +292,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             notes: (1_u32..).zip(&person.notes).map(note).collect(),
             edits: Vec::new(),
             placed_lines: None,
+            payment: payment.as_deref().map(|plan| Arc::new(Payment::new(plan.clone()))),
             events: 0,
             customer_cancels: 0,
             customer_returns: 0,

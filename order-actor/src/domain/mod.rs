@@ -22,8 +22,11 @@ mod details; // what every order has, whatever its state
 mod edit; // lines changed before the first parcel
 mod edit_events; // what the events of edits do to an order
 mod event; // the journal's private schema
+mod event_names; // names and times of events
 mod evolve;
 mod exchange; // an order that replaces returned goods
+mod existing; // what an id that is used again belongs to
+mod expected; // sums that a client expects
 mod guards; // checks that several commands share
 mod hold; // an order that is held does not ship
 mod line; // a line, its units and what they cost
@@ -32,6 +35,10 @@ mod note; // what people write on an order; personal data
 mod order; // one variant per state, each with its own data
 mod outcomes; // what becomes of the units of a return
 mod parcel; // what becomes of a parcel after it was shipped
+mod payment; // the money of an order with a payment plan
+mod payment_events; // events about it, and what they do to an order
+mod payment_parts; // whose money it is
+mod payment_plan; // how an order is paid
 mod person; // recipient and payer; personal data
 mod placed_line; // lines as events have them
 mod policy; // the time windows that a shop configures
@@ -58,6 +65,8 @@ pub use edit::{
 pub use event::Event;
 pub use evolve::{Impossible, evolve, replay};
 pub use exchange::ExchangeOf;
+pub use existing::Existing;
+pub use expected::ExpectedTotals;
 pub use hold::{Hold, HoldKind, HoldReleased, OrderHeld};
 pub use line::{Line, LineAmounts, LineTerms};
 pub use note::{NewNote, Note, NoteText};
@@ -69,9 +78,19 @@ pub use parcel::{
     ParcelName, ParcelState, Shipment, ShipmentCorrected, ShipmentDelivered, ShipmentUndone,
     Tracking, UndoCause, Undone,
 };
+pub use payment::{
+    Compensation, Moved, Needs, Payment, PaymentStatus, PlanPart, PlanRefund, RefundState, Saga,
+    Secured,
+};
+pub use payment_events::{
+    CompensationCompleted, PaymentCaptured, PaymentLost, PaymentSecured, RefundFailed,
+    RefundSettled, StockHeld,
+};
+pub use payment_parts::{allot, seller_name};
+pub use payment_plan::{PaymentPlan, SellerFee, ShipWhen};
 pub use person::Person;
 pub use placed_line::{LineQuantity, PlacedLine, Restitution};
 pub use policy::Policy;
-pub use rejection::{Existing, Rejection};
+pub use rejection::Rejection;
 pub use returns::{Approval, ApprovedUnits, JudgedReturn, Judgement, Return};
 pub use tax_rate::{TaxRate, TaxRateError};

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use shared_events::contract::{CancelReason, ReservationId, Sku, Timestamp};
 
-use super::{Details, OrderHeld};
+use super::{Details, OrderHeld, StockHeld};
 
 /// The status of an order, derived from its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -153,6 +153,21 @@ pub struct Cancelled {
     pub skus: Vec<Sku>,
 }
 
+impl Pending {
+    /// When it lapses: unless stock answers in time, and then unless its money is secured in time.
+    #[must_use]
+    pub fn lapses_at(&self) -> Timestamp {
+        let held = self.details.payment.as_ref().and_then(|payment| payment.held.as_ref());
+        held.map_or(self.confirm_by, |held| held.pay_by)
+    }
+
+    /// Its stock, where this reservation holds it and the money is waited for.
+    pub(super) fn held_by(&self, reservation_id: ReservationId) -> Option<&StockHeld> {
+        let held = self.details.payment.as_ref().and_then(|payment| payment.held.as_deref());
+        held.filter(|held| held.reservation_id == reservation_id)
+    }
+}
+
 impl Confirmed {
     /// Whether a parcel was shipped.
     #[must_use]
@@ -248,9 +263,15 @@ impl Order {
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         match self {
-            Self::Fulfilled(order) => order.return_until <= now,
-            _ => self.is_ended(),
+            Self::Fulfilled(order) => order.return_until <= now && self.is_quiet(),
+            _ => self.is_ended() && self.is_quiet(),
         }
+    }
+
+    /// Whether no answer about its money is waited for.
+    fn is_quiet(&self) -> bool {
+        let payment = self.details().and_then(|details| details.payment.as_ref());
+        payment.is_none_or(|payment| payment.is_quiet())
     }
 
     /// The holds that stand, oldest first; an order that has ended has none.

@@ -9,6 +9,8 @@ pub struct Policy {
     pub return_within: Duration,
     /// How long a return may wait for judgement before operators are reminded.
     pub judge_within: Duration,
+    /// How long an order with a payment plan may wait for its money once stock holds its units.
+    pub pay_within: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -16,22 +18,24 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 impl Policy {
     /// The windows by their names, such as `return-within`.
     #[must_use]
-    pub const fn windows(&self) -> [(&'static str, Duration); 3] {
+    pub const fn windows(&self) -> [(&'static str, Duration); 4] {
         [
             ("confirm-within", self.confirm_within),
             ("return-within", self.return_within),
             ("judge-within", self.judge_within),
+            ("pay-within", self.pay_within),
         ]
     }
 }
 
 impl Default for Policy {
-    /// 15 minutes, 30 days, 3 days.
+    /// 15 minutes, 30 days, 3 days, 15 minutes.
     fn default() -> Self {
         Self {
             confirm_within: Duration::from_secs(15 * 60),
             return_within: DAY * 30,
             judge_within: DAY * 3,
+            pay_within: Duration::from_secs(15 * 60),
         }
     }
 }

@@ -2,7 +2,7 @@ use shared_events::contract::{
     CancelReason, ContactError, EditId, Money, NameField, OrderId, Reason,
 };
 
-use super::{AddressError, ParcelState, Role, Status, bounds};
+use super::{AddressError, Existing, ParcelState, PaymentStatus, Role, Status, bounds};
 
 /// Why the domain refuses a command, in the order in which the guards run. A closed list with
 /// stable codes; no text shows personal data.
@@ -226,6 +226,31 @@ pub enum Rejection {
     /// The order was edited as often as it may be.
     #[error("an order is edited at most {max} times", max = bounds::EDITS_MAX)]
     TooManyEdits,
+    /// The payment plan is not one that can be followed.
+    #[error("{at}: {detail}")]
+    InvalidPayment {
+        /// The path of the field, such as `payment.fees[0].fee_bps`.
+        at: String,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// The money that must stand before a parcel leaves does not.
+    #[error("nothing ships before the money stands; it is {}", is.code())]
+    PaymentNotSecured {
+        /// How it stands with the money.
+        is: PaymentStatus,
+    },
+    /// What payments says does not fit what the order asked for.
+    #[error("{detail}")]
+    PaymentMismatch {
+        /// What does not fit.
+        detail: &'static str,
+    },
+    /// What an order with a payment plan costs is not edited.
+    #[error(
+        "the lines of an order with a payment plan are not edited; cancel units of it, or place another order"
+    )]
+    PaymentPlanFixed,
     /// A field is invalid.
     #[error("{at}: {detail}")]
     InvalidField {
@@ -237,71 +262,6 @@ pub enum Rejection {
     /// The order is near the limit of its events; only commands that end it are accepted.
     #[error("the order has too many events; only commands that end it are accepted")]
     TooManyEvents,
-}
-
-/// What an id that is used again belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// An order.
-    Order,
-    /// A parcel of the order.
-    Shipment,
-    /// A return that waits or was approved.
-    Return,
-    /// A rejected return: it cannot be requested again under its id.
-    RejectedReturn,
-    /// The judgement of a return.
-    Judgement,
-    /// The receipt of a return's goods.
-    Receipt,
-    /// A hold that stands.
-    Hold,
-    /// A released hold: the order cannot be held again under its id.
-    ReleasedHold,
-    /// The delivery of a parcel.
-    Delivery,
-    /// The end of a parcel that was lost or came back.
-    UndoneShipment,
-    /// An edit of the order's lines.
-    Edit,
-}
-
-impl Existing {
-    /// The stable name.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Order => "ORDER",
-            Self::Shipment => "SHIPMENT",
-            Self::Return => "RETURN",
-            Self::RejectedReturn => "REJECTED_RETURN",
-            Self::Judgement => "JUDGEMENT",
-            Self::Receipt => "RECEIPT",
-            Self::Hold => "HOLD",
-            Self::ReleasedHold => "RELEASED_HOLD",
-            Self::Delivery => "DELIVERY",
-            Self::UndoneShipment => "UNDONE_SHIPMENT",
-            Self::Edit => "EDIT",
-        }
-    }
-
-    const fn message(self) -> &'static str {
-        match self {
-            Self::Order => "an order with this id exists with other content",
-            Self::Shipment => "a parcel with this id was shipped with other content",
-            Self::Return => "a return with this id was requested with other content",
-            Self::RejectedReturn => {
-                "the return with this id was rejected; request it under another return id"
-            }
-            Self::Judgement => "this return was judged otherwise",
-            Self::Receipt => "this return was received with other content",
-            Self::Hold => "the order is held under this id or name with other content",
-            Self::ReleasedHold => "the hold with this id was released; hold it under another id",
-            Self::Delivery => "this parcel was delivered at another time",
-            Self::UndoneShipment => "this parcel was undone otherwise",
-            Self::Edit => "an edit with this id was asked for with other content",
-        }
-    }
 }
 
 fn standing(holds: &[String]) -> String {
@@ -384,6 +344,10 @@ impl Rejection {
             Self::EditPending { .. } => Reason::EditPending,
             Self::AlreadyShipped => Reason::AlreadyShipped,
             Self::TooManyEdits => Reason::TooManyEdits,
+            Self::InvalidPayment { .. } => Reason::InvalidPayment,
+            Self::PaymentNotSecured { .. } => Reason::PaymentNotSecured,
+            Self::PaymentMismatch { .. } => Reason::PaymentMismatch,
+            Self::PaymentPlanFixed => Reason::PaymentPlanFixed,
         }
     }
 }

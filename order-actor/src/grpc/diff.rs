@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use shared_events::contract::{Money, Timestamp};
 
+use super::diff_payment;
 use super::proto::FieldChange;
 use crate::domain::{
     Address, AddressPart, By, Details, Line, Order, OrderCharge, ParcelState, Role, Shipment,
@@ -36,6 +37,7 @@ fn fields(order: &Order, private: bool) -> Fields {
     set_notes(details, private, &mut |path, value| set(&mut fields, path, value));
     set_holds(order, private, &mut |path, value| set(&mut fields, path, value));
     set_state(order, &mut |path, value| set(&mut fields, path, value));
+    diff_payment::set_payment(order, &mut |path, value| set(&mut fields, path, value));
     for line in &details.lines {
         set_line(line, &mut fields);
     }

@@ -7,6 +7,7 @@ mod changes; // pages of order changes, shared by all watches
 pub mod commands; // OrderService: one file per command, request and response
 mod deadline; // how long a call may wait
 mod diff; // the fields that differ between two versions of an order
+mod diff_payment; // of the money of an order
 mod edge; // OrdersEdge: the state behind both services
 mod execute; // ExecuteCommands: a stream of commands
 mod history; // an order's events, for callers who may see them

@@ -129,7 +129,10 @@ fn rejected(rejection: &Rejection) -> Refused {
         | Rejection::TooManyHolds
         | Rejection::AlreadyShipped
         | Rejection::TooManyEdits
+        | Rejection::PaymentMismatch { .. }
+        | Rejection::PaymentPlanFixed
         | Rejection::NoSuchParcel => refused,
+        Rejection::PaymentNotSecured { is } => refused.with("is", is.code()),
         Rejection::OrderHeld { holds } | Rejection::NoSuchHold { holds } => {
             refused.with("holds", holds.join(","))
         }
@@ -159,7 +162,9 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::ReasonRequired => refused.about("reason"),
         Rejection::TextTooLong { field, .. } => refused.about(*field),
         Rejection::InvalidRefund => refused.about("refund"),
-        Rejection::InvalidAmount { at, .. } => refused.about(at.clone()),
+        Rejection::InvalidAmount { at, .. } | Rejection::InvalidPayment { at, .. } => {
+            refused.about(at.clone())
+        }
         Rejection::TotalsMismatch { field, is } => {
             refused.with("field", field).with("is", is).about(format!("expected.{field}"))
         }

@@ -2,6 +2,7 @@
 
 use shared_events::contract::{KeptUnits, OrderFact, OrderHeader, ReturnId, ReturnedUnits};
 
+use super::payments;
 use super::translate::{title, units};
 use crate::domain::{Details, Event, OutcomeUnits, Restitution};
 
@@ -83,6 +84,7 @@ fn taken_back(order: OrderHeader, details: &Details, event: &Event) -> Vec<Order
             return_reference,
             kept,
             rejected_reason: rejected_reason.clone(),
+            payments: payments::moved(details),
         });
     }
     facts

@@ -3,8 +3,10 @@ use shared_events::contract::{
     ReturnId, Timestamp, TotalsFact,
 };
 
-use super::{edits, returns};
-use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, PlacedLine, Totals};
+use super::{edits, payments, returns};
+use crate::domain::{
+    Compensation, Details, Event, Line, LineQuantity, Order, OrderCharge, PlacedLine, Totals,
+};
 
 /// The units that wait for stock.
 fn waiting(details: &Details) -> Vec<LineUnits> {
@@ -31,13 +33,22 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             let (reservation_id, backordered) = (*reservation_id, units(details, backordered));
             vec![OrderFact::Confirmed { order, reservation_id, backordered }]
         }
+        // Of an order that waits for its money: it tells of all its units when it is confirmed.
+        Event::LinesAllocated { .. } if matches!(after, Order::Pending(_)) => Vec::new(),
         Event::LinesAllocated { lines, .. } => {
             let (lines, backordered) = (units(details, lines), waiting(details));
             vec![OrderFact::LinesAllocated { order, lines, backordered }]
         }
         Event::LinesCancelled { lines, reason, text, .. } => {
             let (lines, text) = (units(details, lines), text.clone());
-            vec![OrderFact::LinesCancelled { order, lines, reason: *reason, text }]
+            vec![OrderFact::LinesCancelled {
+                order,
+                lines,
+                reason: *reason,
+                text,
+                refund_id: payments::refund_id(details),
+                payments: payments::moved(details),
+            }]
         }
         Event::OrderCancelled { reason, text, was_confirmed, skus, at: _ } => {
             vec![OrderFact::Cancelled {
@@ -46,6 +57,8 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
                 was_confirmed: *was_confirmed,
                 skus: skus.clone(),
                 text: text.clone(),
+                refund_id: payments::refund_id(details),
+                payments: payments::moved(details),
             }]
         }
         Event::LinesFulfilled {
@@ -64,6 +77,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             tracking: tracking.clone(),
             shipment_reference: shipment_reference.clone(),
             location: location.clone(),
+            payments: payments::moved(details),
         }],
         Event::OrderFulfilled {
             shipment_id,
@@ -83,6 +97,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             return_until: *return_until,
             shipment_reference: shipment_reference.clone(),
             location: location.clone(),
+            payments: payments::moved(details),
         }],
         Event::ReturnRequested { .. }
         | Event::ReturnEscalated { .. }
@@ -100,6 +115,16 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         }
         Event::OrderEditRequested(_) | Event::OrderEdited(_) | Event::OrderEditRefused(_) => {
             edits::facts(order, details, event)
+        }
+        Event::StockHeld(_)
+        | Event::PaymentSecured(_)
+        | Event::PaymentLost(_)
+        | Event::PaymentCaptured(_)
+        | Event::RefundSettled(_)
+        | Event::RefundFailed(_)
+        | Event::CompensationCompleted(_) => {
+            let compensated = after.compensation() == Compensation::Done;
+            payments::facts(order, details, event, compensated)
         }
     }
 }
@@ -178,6 +203,7 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
                     return_reference: String::new(),
                     kept: Vec::new(),
                     rejected_reason: String::new(),
+                    payments: payments::moved(details),
                 });
             }
             facts

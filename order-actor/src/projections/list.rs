@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::order_summaries::{OrderSummaries, Summary, summary};
 use super::words::Word;
-use crate::domain::Status;
+use crate::domain::{PaymentStatus, Status};
 
 /// Orders that are compared with a number; those of one millisecond, at most.
 const NUMBERED_MAX: usize = 1_000;
@@ -30,6 +30,8 @@ pub struct SummaryFilter {
     pub returns_waiting: bool,
     /// That are held.
     pub held: bool,
+    /// With a payment plan, and with any of these; empty for all.
+    pub payment: Vec<PaymentStatus>,
     /// With all of these words.
     pub words: Vec<Word>,
     /// Among these orders.
@@ -168,6 +170,15 @@ impl OrderSummaries {
                 " AND status IN (SELECT value FROM json_each($n))",
             );
             conditions.push((condition.into(), json(&statuses)?));
+        }
+        let payment: Vec<&str> = filter.payment.iter().map(|status| status.code()).collect();
+        if !payment.is_empty() {
+            let condition = self.database.sql(
+                " AND payment IS NOT NULL
+                  AND payment IN (SELECT json_array_elements_text($n::json))",
+                " AND payment IS NOT NULL AND payment IN (SELECT value FROM json_each($n))",
+            );
+            conditions.push((condition.into(), json(&payment)?));
         }
         if let Some(customer_id) = filter.customer_id {
             conditions.push((" AND customer_id = $n".into(), customer_id.to_string()));

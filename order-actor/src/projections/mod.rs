@@ -8,6 +8,7 @@ mod list; // reads of the order summaries
 mod order_summaries; // orders as lists show them
 mod rebuild; // rebuilds a read model beside the one in use
 mod rows; // row handling that both share
+mod summary_row; // a row of the list
 mod words; // words by which lists find orders
 
 use include_dir::{Dir, include_dir};

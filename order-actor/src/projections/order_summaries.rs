@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use event_journal::Fingerprints;
-use serde::Serialize;
 use shared_events::contract::{
     Currency, CustomerId, Money, OrderId, OrderNames, OrderNumber, Timestamp,
 };
@@ -15,8 +14,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::rebuild::{RebuildError, beside, rebuild};
+use super::summary_row::Row;
 use super::words::{SearchBy, Word};
-use crate::domain::{Event, Order, Status};
+use crate::domain::{Event, Order, PaymentStatus, Status};
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
 use crate::replay::OrderReplay;
@@ -46,6 +46,10 @@ pub struct Summary {
     pub returns_waiting: u64,
     /// Holds that stand; none once the order has ended.
     pub holds: u64,
+    /// How it stands with its money.
+    pub payment: PaymentStatus,
+    /// Whether it has a payment plan.
+    pub has_plan: bool,
     /// When the engine accepted it.
     pub placed_at: Timestamp,
     /// When it was ordered, as reported by the client.
@@ -78,6 +82,8 @@ impl Summary {
             units: details.lines.iter().map(|line| u64::from(line.ordered)).sum(),
             returns_waiting: u64::try_from(details.waiting.len()).unwrap_or(u64::MAX),
             holds: u64::try_from(holds).unwrap_or(u64::MAX),
+            payment: order.payment_status(),
+            has_plan: details.payment.is_some(),
             placed_at: details.placed_at,
             ordered_at: details.ordered_at,
             updated_at,
@@ -194,6 +200,7 @@ pub(super) fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
     let waiting: Option<i64> = row.try_get("returns_waiting")?;
     let held: Option<i64> = row.try_get("held")?;
     let names: Option<String> = row.try_get("names")?;
+    let payment: Option<String> = row.try_get("payment")?;
     Ok(Summary {
         order_id: OrderId::recorded(&text("order_id")?)
             .map_err(|_| DatabaseError::Corrupt("order of a summary"))?,
@@ -210,6 +217,8 @@ pub(super) fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
             .map_err(|_| DatabaseError::Corrupt("number of a summary"))?,
         holds: u64::try_from(held.unwrap_or_default())
             .map_err(|_| DatabaseError::Corrupt("number of a summary"))?,
+        payment: payment_of(payment.as_deref())?,
+        has_plan: payment.is_some(),
         placed_at: Timestamp::from_micros(row.try_get("placed_at")?),
         ordered_at: ordered_at.map(Timestamp::from_micros),
         updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
@@ -218,6 +227,12 @@ pub(super) fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
             .transpose()
             .map_err(|_| DatabaseError::Corrupt("names of a summary"))?,
     })
+}
+
+fn payment_of(code: Option<&str>) -> Result<PaymentStatus, DatabaseError> {
+    let Some(code) = code else { return Ok(PaymentStatus::NotRequired) };
+    let known = PaymentStatus::ALL.into_iter().find(|known| known.code() == code);
+    known.ok_or(DatabaseError::Corrupt("payment of a summary"))
 }
 
 /// Follows the journal for [`OrderSummaries`].
@@ -235,29 +250,31 @@ impl OrderSummariesHandler {
     fn of(model: &OrderSummaries, journal: Journal, table: &str) -> Self {
         let rows = model.database.sql(
             "SELECT order_id, customer_id, status, version, currency, total, refunded, units,
-                    placed_at, ordered_at, updated_at, returns_waiting, names, words, held
+                    placed_at, ordered_at, updated_at, returns_waiting, names, words, held,
+                    payment
              FROM json_to_recordset($1::json)
                  AS row(order_id TEXT, customer_id TEXT, status TEXT, version BIGINT, currency TEXT,
                         total BIGINT, refunded BIGINT, units BIGINT, placed_at BIGINT,
                         ordered_at BIGINT, updated_at BIGINT, returns_waiting BIGINT, names TEXT,
-                        words TEXT, held BIGINT)",
+                        words TEXT, held BIGINT, payment TEXT)",
             "SELECT value ->> 'order_id', value ->> 'customer_id', value ->> 'status',
                     value ->> 'version', value ->> 'currency', value ->> 'total',
                     value ->> 'refunded', value ->> 'units', value ->> 'placed_at',
                     value ->> 'ordered_at', value ->> 'updated_at', value ->> 'returns_waiting',
-                    value ->> 'names', value ->> 'words', value ->> 'held'
+                    value ->> 'names', value ->> 'words', value ->> 'held',
+                    value ->> 'payment'
              FROM json_each($1) WHERE true",
         );
         let upsert = format!(
             "INSERT INTO {table} (order_id, customer_id, status, version, currency, total,
                                   refunded, units, placed_at, ordered_at, updated_at,
-                                  returns_waiting, names, words, held)
+                                  returns_waiting, names, words, held, payment)
              {rows}
              ON CONFLICT (order_id) DO UPDATE
              SET status = excluded.status, version = excluded.version,
                  refunded = excluded.refunded, updated_at = excluded.updated_at,
                  returns_waiting = excluded.returns_waiting, words = excluded.words,
-                 held = excluded.held"
+                 held = excluded.held, payment = excluded.payment"
         );
         let replace = format!(
             "{upsert}, customer_id = excluded.customer_id, currency = excluded.currency,
@@ -275,11 +292,10 @@ impl OrderSummariesHandler {
         };
         let words = Word::all_of(details, &self.model.search_by);
         let words: Vec<_> = words.iter().map(|word| word.stored(&self.model.keys)).collect();
-        Ok(Some(Row {
-            names: summary.names.as_ref().map(super::json).transpose()?,
-            words: (!words.is_empty()).then(|| super::json(&words)).transpose()?,
-            ..Row::of(&summary)
-        }))
+        let mut row = Row::of(&summary);
+        row.names = summary.names.as_ref().map(super::json).transpose()?;
+        row.words = (!words.is_empty()).then(|| super::json(&words)).transpose()?;
+        Ok(Some(row))
     }
 
     fn write(&self, edited: bool) -> &str {
@@ -341,53 +357,5 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             );
         }
         Ok(to.clone())
-    }
-}
-
-/// A summary as a row, by column names.
-#[derive(Serialize)]
-struct Row {
-    order_id: OrderId,
-    customer_id: CustomerId,
-    status: &'static str,
-    version: u64,
-    currency: Currency,
-    total: i64,
-    refunded: i64,
-    units: u64,
-    placed_at: i64,
-    ordered_at: Option<i64>,
-    updated_at: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    returns_waiting: Option<u64>,
-    /// JSON; most clients give none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    names: Option<String>,
-    /// JSON; many orders have none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    words: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    held: Option<u64>,
-}
-
-impl Row {
-    fn of(summary: &Summary) -> Self {
-        Self {
-            order_id: summary.order_id,
-            customer_id: summary.customer_id,
-            status: summary.status.code(),
-            version: summary.version,
-            currency: summary.total.currency,
-            total: summary.total.minor,
-            refunded: summary.refunded.minor,
-            units: summary.units,
-            placed_at: summary.placed_at.micros(),
-            ordered_at: summary.ordered_at.map(Timestamp::micros),
-            updated_at: summary.updated_at.micros(),
-            returns_waiting: Some(summary.returns_waiting).filter(|waiting| *waiting > 0),
-            names: None,
-            words: None,
-            held: Some(summary.holds).filter(|holds| *holds > 0),
-        }
     }
 }

@@ -72,7 +72,7 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
             vec![json!(Uuid::nil()), json!(Uuid::max())]
         }
         "at" | "time" | "placed_at" | "ordered_at" | "confirm_by" | "return_until" | "judge_by"
-        | "delivered_at" | "answer_by" => {
+        | "delivered_at" | "answer_by" | "pay_by" | "valid_until" => {
             vec![json!(Timestamp::MIN), json!(Timestamp::MAX)]
         }
         "sku" | "skus" => vec![json!("0"), json!("z._-".repeat(16))],
@@ -102,6 +102,15 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         "external_id" => text(100),
         // Of a note: as the role is, so is the subject.
         "role" => Vec::new(),
+        "psp" => vec![json!("a"), json!("z_9".repeat(10))],
+        "seller" => vec![json!("x"), json!("𐍈".repeat(60))],
+        "fee_bps" => vec![json!(1), json!(10_000)],
+        "code" => text(500),
+        // What was done at a provider has a cause with an id; why money is gone is a word.
+        "cause" if word.contains('-') => vec![json!(Uuid::nil()), json!(Uuid::max())],
+        "capture" | "policy" | "ship_when" | "cause" | "reverses" => Vec::new(),
+        // False is left out.
+        "stock" | "money" => vec![json!(true)],
         "public" => vec![json!(false), json!(true)],
         other => panic!("the extremes of {other} are not listed here"),
     }

@@ -45,7 +45,7 @@ pub fn options() -> Option<proto::CommandOptions> {
     })
 }
 
-fn place() -> proto::PlaceOrderRequest {
+pub fn place() -> proto::PlaceOrderRequest {
     proto::PlaceOrderRequest {
         order_id: ID.to_owned(),
         customer_id: OTHER_ID.to_owned(),

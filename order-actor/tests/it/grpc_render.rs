@@ -66,6 +66,7 @@ fn placed() -> Event {
         metadata: BTreeMap::new(),
         exchange_of: None,
         names: None,
+        payment: None,
         placed_at: at(1),
         ordered_at: Some(at(-1)),
         confirm_by: at(901),
@@ -262,6 +263,13 @@ fn every_event_has_its_kind_under_the_same_name() {
             Kind::OrderEditRequested(_) => "OrderEditRequested",
             Kind::OrderEdited(_) => "OrderEdited",
             Kind::OrderEditRefused(_) => "OrderEditRefused",
+            Kind::StockHeld(_) => "StockHeld",
+            Kind::PaymentSecured(_) => "PaymentSecured",
+            Kind::PaymentLost(_) => "PaymentLost",
+            Kind::PaymentCaptured(_) => "PaymentCaptured",
+            Kind::RefundSettled(_) => "RefundSettled",
+            Kind::RefundFailed(_) => "RefundFailed",
+            Kind::CompensationCompleted(_) => "CompensationCompleted",
         };
         assert_eq!((kind, shown.name.as_str()), (event.name(), event.name()));
         assert_eq!(shown.occurred_at, Some(render::time(event.at())));

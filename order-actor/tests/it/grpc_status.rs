@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use order_actor::actor::Refusal;
 use order_actor::domain::{
-    AddressError, AddressPart, Existing, ParcelState, Rejection, Role, Status as OrderStatus,
+    AddressError, AddressPart, Existing, ParcelState, PaymentStatus, Rejection, Role,
+    Status as OrderStatus,
 };
 use order_actor::grpc::status::refused;
 use service_edge::DOMAIN;
@@ -95,6 +96,14 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         ),
         (Rejection::AlreadyShipped, FailedPrecondition, None),
         (Rejection::TooManyEdits, FailedPrecondition, None),
+        (
+            Rejection::InvalidPayment { at: "payment.psp".to_owned(), detail: "d" },
+            InvalidArgument,
+            Some("payment.psp"),
+        ),
+        (Rejection::PaymentNotSecured { is: PaymentStatus::Lost }, FailedPrecondition, None),
+        (Rejection::PaymentMismatch { detail: "d" }, FailedPrecondition, None),
+        (Rejection::PaymentPlanFixed, FailedPrecondition, None),
         (Rejection::NoSuchParcel, FailedPrecondition, None),
         (
             Rejection::InvalidParcelState { is: ParcelState::Lost, call: "RecordDelivery" },
@@ -181,6 +190,10 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::EditPending { .. }
             | Rejection::AlreadyShipped
             | Rejection::TooManyEdits
+            | Rejection::InvalidPayment { .. }
+            | Rejection::PaymentNotSecured { .. }
+            | Rejection::PaymentMismatch { .. }
+            | Rejection::PaymentPlanFixed
             | Rejection::NamesNeedOneDatabase => {}
         }
     }

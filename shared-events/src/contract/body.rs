@@ -1,7 +1,9 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{FactError, InventoryFact, NotificationFact, OrderFact, OrderId, Origin, Subject};
+use super::{
+    FactError, InventoryFact, NotificationFact, OrderFact, OrderId, Origin, PaymentFact, Subject,
+};
 
 /// The facts that one service publishes: a table, each row with its versioned type name and the
 /// fields of its JSON data. A new fact is a new row; a published row never changes.
@@ -76,6 +78,8 @@ pub enum FactBody {
     Inventory(InventoryFact),
     /// About a message.
     Notification(NotificationFact),
+    /// About a payment.
+    Payment(PaymentFact),
 }
 
 impl FactBody {
@@ -85,6 +89,7 @@ impl FactBody {
             Origin::Orders => OrderFact::of(kind, data)?.map(Self::Order),
             Origin::Inventory => InventoryFact::of(kind, data)?.map(Self::Inventory),
             Origin::Notifications => NotificationFact::of(kind, data)?.map(Self::Notification),
+            Origin::Payments => PaymentFact::of(kind, data)?.map(Self::Payment),
         };
         body.ok_or_else(|| FactError::UnknownType { origin: source.uri(), kind: kind.to_owned() })
     }
@@ -96,6 +101,7 @@ impl FactBody {
             Self::Order(_) => Origin::Orders,
             Self::Inventory(_) => Origin::Inventory,
             Self::Notification(_) => Origin::Notifications,
+            Self::Payment(_) => Origin::Payments,
         }
     }
 
@@ -106,6 +112,7 @@ impl FactBody {
             Self::Order(fact) => fact.kind(),
             Self::Inventory(fact) => fact.kind(),
             Self::Notification(fact) => fact.kind(),
+            Self::Payment(fact) => fact.kind(),
         }
     }
 
@@ -116,6 +123,7 @@ impl FactBody {
             Self::Order(fact) => Some(fact.order().order_id),
             Self::Inventory(fact) => Some(fact.order_id()),
             Self::Notification(fact) => Some(fact.order_id()),
+            Self::Payment(fact) => Some(fact.order_id()),
         }
     }
 
@@ -126,6 +134,7 @@ impl FactBody {
             Self::Order(fact) => fact.order().order_id.into(),
             Self::Inventory(fact) => fact.order_id().into(),
             Self::Notification(fact) => fact.order_id().into(),
+            Self::Payment(fact) => fact.order_id().into(),
         }
     }
 }

@@ -259,7 +259,9 @@ impl Fact {
     pub fn mark(&self) -> Option<Mark> {
         match self.source {
             Origin::Orders => self.mark,
-            Origin::Inventory | Origin::Notifications => Some(Mark::of(self.id.uuid().as_bytes())),
+            Origin::Inventory | Origin::Notifications | Origin::Payments => {
+                Some(Mark::of(self.id.uuid().as_bytes()))
+            }
         }
     }
 

@@ -18,6 +18,9 @@ pub enum Origin {
     /// The message service.
     #[serde(rename = "/ordinal/notifications")]
     Notifications,
+    /// The payment service.
+    #[serde(rename = "/ordinal/payments")]
+    Payments,
 }
 
 impl Origin {
@@ -28,6 +31,7 @@ impl Origin {
             Self::Orders => "/ordinal/orders",
             Self::Inventory => "/ordinal/inventory",
             Self::Notifications => "/ordinal/notifications",
+            Self::Payments => "/ordinal/payments",
         }
     }
 }

@@ -4,6 +4,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Seller;
+
 /// Why a text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseIdError {
@@ -88,11 +90,33 @@ ids! {
     EditId
     /// A message to a customer, in the ledger of the notification service.
     NotificationId
+    /// A payment: what an order asks for one seller, or for the shop; see [`PaymentId::of`].
+    PaymentId
+    /// One thing that is done at a payment service provider.
+    OperationId
+    /// A refund of an order: the return, or the cancellation, that caused it.
+    RefundId
     /// Identifies a command across its retries.
     RequestId
     /// What a fact or an event is about: an order, or something else. Items of one subject stay in
     /// order.
     Subject
+}
+
+impl PaymentId {
+    /// The payment of an order for a seller: a UUID (version 5 of the order and the seller), so
+    /// that every service knows it without asking.
+    #[must_use]
+    pub fn of(order: OrderId, seller: Option<&Seller>) -> Self {
+        let name = format!("payment/{}", seller.map(Seller::as_str).unwrap_or_default());
+        Self(Uuid::new_v5(&order.0, name.as_bytes()))
+    }
+}
+
+impl From<ReturnId> for RefundId {
+    fn from(cause: ReturnId) -> Self {
+        Self(cause.0)
+    }
 }
 
 impl From<OrderId> for Subject {

@@ -14,9 +14,12 @@ mod mark; // identifies a position of a log by its hash, in eight bytes
 mod money; // minor units and their currency
 mod notification_fact; // facts about messages
 mod order_fact; // facts about orders
+mod order_header; // what every one of them says, and words of theirs
 mod order_lines; // lines, units and sums, as those have them
 mod order_names; // names that a client gives an order
 mod order_number; // the number of an order that its client gave none
+mod payment_fact; // facts about payments
+mod payment_parts; // parts of payments, and the words of a payment plan
 mod printable; // texts by which people and programs find something
 mod quantity; // units, positive by construction
 mod reason; // why a call is refused, with status, meaning and remedy
@@ -31,20 +34,26 @@ pub use country::country_code;
 pub use envelope::{Fact, FactError, SpecVersion};
 pub use fact_id::{FactId, Origin};
 pub use ids::{
-    CustomerId, EditId, HoldId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId,
-    ReturnId, SellerId, ShipmentId, Subject,
+    CustomerId, EditId, HoldId, NotificationId, OperationId, OrderId, ParseIdError, PaymentId,
+    RefundId, RequestId, ReservationId, ReturnId, SellerId, ShipmentId, Subject,
 };
 pub use inventory_fact::{InventoryFact, StockLine};
 pub use location::{LocationName, ParseLocationError};
 pub use mark::{Mark, ParseMarkError};
 pub use money::{Currency, Money, MoneyError};
 pub use notification_fact::NotificationFact;
-pub use order_fact::{CancelReason, Disposition, OrderFact, OrderHeader};
+pub use order_fact::OrderFact;
+pub use order_header::{CancelReason, Disposition, OrderHeader};
 pub use order_lines::{
     ChargeFact, ExchangeFact, KeptUnits, LineUnits, OrderLineFact, ReturnedUnits, TotalsFact,
 };
 pub use order_names::{NameField, OrderNames};
 pub use order_number::{OrderNumber, ParseOrderNumberError};
+pub use payment_fact::PaymentFact;
+pub use payment_parts::{
+    CapturePolicy, LossCause, ParseNameError, PaymentHeader, PaymentPart, PaymentPolicy, PspName,
+    RequestedPayment, Reversed, Seller,
+};
 pub use printable::{PrintableError, printable};
 pub use quantity::{Quantity, QuantityError};
 pub use reason::{Reason, StatusCode};

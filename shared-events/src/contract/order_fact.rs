@@ -1,75 +1,10 @@
-use serde::{Deserialize, Serialize};
-
 use super::body::facts;
 use super::{
-    ChargeFact, Contact, CustomerId, EditId, ExchangeFact, HoldId, KeptUnits, LineUnits,
-    LocationName, Money, OrderId, OrderLineFact, OrderNames, OrderNumber, ReservationId, ReturnId,
-    ReturnedUnits, ShipmentId, Sku, Timestamp, TotalsFact,
+    CancelReason, CapturePolicy, ChargeFact, EditId, ExchangeFact, HoldId, KeptUnits, LineUnits,
+    LocationName, LossCause, Money, OrderHeader, OrderId, OrderLineFact, PaymentPart,
+    PaymentPolicy, PspName, RefundId, RequestedPayment, ReservationId, ReturnId, ReturnedUnits,
+    ShipmentId, Sku, Timestamp, TotalsFact,
 };
-
-/// Why an order, or units of it, were cancelled. A closed list with stable names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum CancelReason {
-    /// The customer asked.
-    CustomerRequest,
-    /// At least one line could not be reserved.
-    InsufficientStock,
-    /// It was not confirmed in time.
-    SlaTimeout,
-    /// The payment was not received.
-    PaymentFailed,
-    /// Operators decided.
-    Ops,
-}
-
-impl CancelReason {
-    /// The stable name, such as `CUSTOMER_REQUEST`.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::CustomerRequest => "CUSTOMER_REQUEST",
-            Self::InsufficientStock => "INSUFFICIENT_STOCK",
-            Self::SlaTimeout => "SLA_TIMEOUT",
-            Self::PaymentFailed => "PAYMENT_FAILED",
-            Self::Ops => "OPS",
-        }
-    }
-}
-
-/// What happens to returned units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Disposition {
-    /// Back on the shelf.
-    Restock,
-    /// Lost or damaged; stock stays as it is.
-    WriteOff,
-}
-
-/// The part that every fact about an order has, so that a reader needs no memory of earlier facts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderHeader {
-    /// The order.
-    pub order_id: OrderId,
-    /// The customer.
-    pub customer_id: CustomerId,
-    /// How the customer is reached; personal data.
-    pub contact: Contact,
-    /// What the customer pays for the order as placed.
-    pub total: Money,
-    /// Names that the client gave it; absent where it gave none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub names: Option<Box<OrderNames>>,
-}
-
-impl OrderHeader {
-    /// The number by which people know the order: the client's, or else the one of its id.
-    #[must_use]
-    pub fn order_number(&self) -> String {
-        OrderNumber::shown(self.names.as_deref(), self.order_id)
-    }
-}
 
 facts! {
     /// Facts about an order. Each variant is one versioned CloudEvents type; its fields are its
@@ -119,6 +54,12 @@ facts! {
             /// The words of whoever cancelled them; mostly empty.
             #[serde(default, skip_serializing_if = "String::is_empty")]
             text: String,
+            /// The refund of what was captured of it; absent for an order without a payment plan.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            refund_id: Option<RefundId>,
+            /// What each payment is no longer wanted for.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            payments: Vec<PaymentPart>,
         }
         /// `order.cancelled.v1`: the rest of the order (all of it) will not be delivered.
         "order.cancelled.v1" => Cancelled {
@@ -132,6 +73,12 @@ facts! {
             /// The words of whoever cancelled it; mostly empty.
             #[serde(default, skip_serializing_if = "String::is_empty")]
             text: String,
+            /// The refund of what was captured of it; absent for an order without a payment plan.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            refund_id: Option<RefundId>,
+            /// What each payment is no longer wanted for.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            payments: Vec<PaymentPart>,
         }
         /// `order.lines.fulfilled.v1`: a parcel was shipped, more are to come.
         "order.lines.fulfilled.v1" => LinesFulfilled {
@@ -147,6 +94,9 @@ facts! {
             /// Where the parcel left from; absent where whoever shipped it named none.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             location: Option<LocationName>,
+            /// What the parcel is worth of each payment.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            payments: Vec<PaymentPart>,
         }
         /// `order.fulfilled.v1`: the last parcel was shipped; `lines` are those of this parcel.
         "order.fulfilled.v1" => Fulfilled {
@@ -163,6 +113,9 @@ facts! {
             /// Where the parcel left from; absent where whoever shipped it named none.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             location: Option<LocationName>,
+            /// What the parcel is worth of each payment.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            payments: Vec<PaymentPart>,
         }
         /// `order.return.requested.v1`: the customer asks to send units back.
         "order.return.requested.v1" => ReturnRequested {
@@ -247,6 +200,9 @@ facts! {
             /// Why some of them are rejected.
             #[serde(default, skip_serializing_if = "String::is_empty")]
             rejected_reason: String,
+            /// What each payment gives back.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            payments: Vec<PaymentPart>,
         }
         /// `order.held.v1`: it does not ship until the hold is released.
         "order.held.v1" => Held {
@@ -357,6 +313,31 @@ facts! {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             skus: Vec<Sku>,
         }
+        /// `payment.requested.v1`: stock is held, and money is to be secured for it.
+        "payment.requested.v1" => PaymentRequested {
+            #[serde(flatten)]
+            order: OrderHeader,
+            psp: PspName,
+            capture: CapturePolicy,
+            policy: PaymentPolicy,
+            pay_by: Timestamp,
+            parts: Vec<RequestedPayment>,
+        }
+        /// `order.payment.lost.v1`: secured money is gone; nothing ships until it is secured anew.
+        "order.payment.lost.v1" => PaymentLost {
+            #[serde(flatten)]
+            order: OrderHeader,
+            cause: LossCause,
+        }
+        /// `order.compensated.v1`: all that a cancelled order held was given back.
+        "order.compensated.v1" => Compensated {
+            #[serde(flatten)]
+            order: OrderHeader,
+            /// Whether stock was.
+            stock: bool,
+            /// Whether money was.
+            money: bool,
+        }
     }
 }
 
@@ -386,7 +367,10 @@ impl OrderFact {
             | Self::ShipmentUndone { order, .. }
             | Self::EditRequested { order, .. }
             | Self::Edited { order, .. }
-            | Self::EditRefused { order, .. } => order,
+            | Self::EditRefused { order, .. }
+            | Self::PaymentRequested { order, .. }
+            | Self::PaymentLost { order, .. }
+            | Self::Compensated { order, .. } => order,
         }
     }
 }

@@ -14,6 +14,7 @@ use shared_events::stream::{Batch, Cursors};
 use crate::contract::{
     bodies, fact, of_a_shop, of_edits, of_locations, of_returns, of_titled_lines,
 };
+use crate::payments::{of_paid_orders, of_payments};
 use crate::redis_streams::{Log, Server};
 
 fn document() -> Value {
@@ -52,6 +53,7 @@ async fn every_stream_entry_is_as_documented() {
         (Origin::Orders, "orders"),
         (Origin::Inventory, "inventory"),
         (Origin::Notifications, "notifications"),
+        (Origin::Payments, "payments"),
     ] {
         let facts: Vec<Fact> = bodies()
             .into_iter()
@@ -60,6 +62,8 @@ async fn every_stream_entry_is_as_documented() {
             .chain(of_edits())
             .chain(of_titled_lines())
             .chain(of_locations())
+            .chain(of_payments())
+            .chain(of_paid_orders())
             .filter(|body| body.source() == origin)
             .zip(1_u64..)
             .map(|(body, position)| Fact { position, shard: 3, index: 0, ..fact(body) })

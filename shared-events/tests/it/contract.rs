@@ -10,6 +10,8 @@ use shared_events::contract::{
     TotalsFact,
 };
 
+use crate::payments::of_payments;
+
 const OTHER: &str = "0190a0b0-0000-7000-8000-0000000000ff";
 const ID: &str = "0190a0b0-0000-7000-8000-000000000001";
 
@@ -219,6 +221,8 @@ pub fn bodies() -> Vec<FactBody> {
             lines: units(),
             reason: CancelReason::CustomerRequest,
             text: String::new(),
+            refund_id: None,
+            payments: Vec::new(),
         }),
         FactBody::Order(OrderFact::Cancelled {
             order: order.clone(),
@@ -226,6 +230,8 @@ pub fn bodies() -> Vec<FactBody> {
             was_confirmed: false,
             skus: vec!["85123A".parse().unwrap()],
             text: String::new(),
+            refund_id: None,
+            payments: Vec::new(),
         }),
         FactBody::Order(OrderFact::LinesFulfilled {
             order: order.clone(),
@@ -235,6 +241,7 @@ pub fn bodies() -> Vec<FactBody> {
             tracking: tracking.clone(),
             shipment_reference: String::new(),
             location: None,
+            payments: Vec::new(),
         }),
         FactBody::Order(OrderFact::Fulfilled {
             order: order.clone(),
@@ -245,6 +252,7 @@ pub fn bodies() -> Vec<FactBody> {
             return_until: at("2010-12-31T08:26:00Z"),
             shipment_reference: String::new(),
             location: None,
+            payments: Vec::new(),
         }),
         FactBody::Order(OrderFact::ReturnRequested {
             order: order.clone(),
@@ -283,6 +291,7 @@ pub fn bodies() -> Vec<FactBody> {
             return_reference: String::new(),
             kept: Vec::new(),
             rejected_reason: String::new(),
+            payments: Vec::new(),
         }),
         FactBody::Inventory(InventoryFact::Reserved {
             order_id,
@@ -545,7 +554,8 @@ fn every_fact_has_golden_files_and_no_other_exists() {
             .collect();
         // They came after the first envelope.
         let mut since = vec!["order.return.approved.v1.json".to_owned()];
-        since.extend(of_edits().iter().map(|body| format!("{}.json", body.kind())));
+        let later = of_edits().into_iter().chain(of_payments());
+        since.extend(later.map(|body| format!("{}.json", body.kind())));
         files.retain(|file| envelope == ENVELOPES[0] || !since.contains(file));
         files.sort();
         assert_eq!(files, kinds);

@@ -17,6 +17,7 @@ mod installation;
 mod limit;
 mod names;
 mod outbox;
+mod payments;
 mod redis_streams;
 mod set_back;
 mod subjects; // dead letters from before there were subjects

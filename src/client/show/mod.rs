@@ -1,9 +1,12 @@
 //! Renders messages for people, from JSON with the protos' field names.
 
 mod edits; // edits of orders
+mod kinds; // events as the API names them
 mod ledger; // accounts, entries, holds of money
+mod notes; // notes on orders
 mod operations; // dead letters, quarantine, operators' actions
 mod orders; // orders and their history
+mod payments; // money of orders with a payment plan
 mod stock; // products and messages
 
 pub use ledger::{account, accounts, entries, entry, hold};

@@ -1,7 +1,9 @@
 use serde_json::Value;
 use shared_events::contract::OrderNumber;
 
-use super::{amount, code, edits, items, next_page, place, short_time, status, text};
+use super::{
+    amount, code, edits, items, kinds, next_page, notes, payments, place, short_time, status, text,
+};
 use crate::client::Output;
 
 /// One order.
@@ -38,6 +40,10 @@ pub fn order(out: &Output, order: &Value) {
         ("parcels", text(order, "shipment_ids")),
         ("held", names(&order["holds"])),
         ("edited", edits::last(order)),
+        ("payment", payments::status(order)),
+        ("pay by", short_time(&order["payment"], "pay_by")),
+        ("secured", text(&order["payment"], "secured")),
+        ("given back", payments::given_back(order)),
         ("tags", text(order, "tags")),
         ("replaces", exchange_of(order)),
         ("return", text(pending, "return_id")),
@@ -60,7 +66,8 @@ pub fn order(out: &Output, order: &Value) {
             }),
         );
     }
-    notes(out, order);
+    payments::parts(out, order);
+    notes::notes(out, order);
 }
 
 /// The lines of an order, which is `plain` where they are all that it costs.
@@ -102,28 +109,6 @@ fn given_number(order: &Value) -> String {
     let number = text(order, "order_number");
     let of_id = text(order, "order_id").parse().map(|id| OrderNumber::of(id).to_string());
     if of_id.as_ref() == Ok(&number) { String::new() } else { number }
-}
-
-/// Notes of an order, in a table of their own.
-fn notes(out: &Output, order: &Value) {
-    if items(&order["notes"]).next().is_none() {
-        return;
-    }
-    out.table(
-        &["note", "for", "written at", "by", "text"],
-        items(&order["notes"]).map(|note| {
-            let role = text(note, "role").to_lowercase();
-            let by = [role, text(note, "subject")].join(":");
-            let readers = if note["public"] == true { "everybody" } else { "staff" };
-            vec![
-                text(note, "note"),
-                readers.to_owned(),
-                short_time(note, "written_at"),
-                by.trim_matches(':').to_owned(),
-                text(note, "text"),
-            ]
-        }),
-    );
 }
 
 /// The names of holds. Customers see only how many there are.
@@ -315,36 +300,10 @@ fn by(recorded: &Value) -> String {
     if subject.is_empty() { role } else { format!("{role}:{subject}") }
 }
 
-/// Events as the API names them.
-const KINDS: [&str; 23] = [
-    "order_placed",
-    "order_confirmed",
-    "lines_allocated",
-    "lines_cancelled",
-    "order_cancelled",
-    "lines_fulfilled",
-    "order_fulfilled",
-    "return_requested",
-    "return_escalated",
-    "return_authorized",
-    "return_received",
-    "return_approved",
-    "return_rejected",
-    "order_held",
-    "hold_released",
-    "order_corrected",
-    "shipment_corrected",
-    "shipment_delivered",
-    "shipment_undone",
-    "note_added",
-    "order_edit_requested",
-    "order_edited",
-    "order_edit_refused",
-];
-
 /// A summary of an event, without personal data.
 pub fn what(event: &Value) -> String {
-    let Some(kind) = KINDS.iter().map(|kind| &event[*kind]).find(|kind| kind.is_object()) else {
+    let Some(kind) = kinds::KINDS.iter().map(|kind| &event[*kind]).find(|kind| kind.is_object())
+    else {
         return String::new();
     };
     let lines: Vec<String> = items(&kind["lines"])
@@ -364,7 +323,7 @@ pub fn what(event: &Value) -> String {
         code(kind, "kind", "HOLD_KIND_"),
         text(kind, "label"),
         text(kind, "fields"),
-        code(kind, "cause", "UNDO_CAUSE_"),
+        code(kind, "cause", "UNDO_CAUSE_").trim_start_matches("LOSS_CAUSE_").to_owned(),
         code(kind, "outcome", "UNDO_OUTCOME_"),
         code(kind, "reason", "CANCEL_REASON_"),
         text(kind, "text"),
@@ -380,6 +339,7 @@ pub fn what(event: &Value) -> String {
         text(kind, "shipment_reference"),
         text(kind, "location"),
         short_time(kind, "delivered_at"),
+        payments::of_event(kind),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }

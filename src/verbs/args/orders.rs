@@ -7,6 +7,7 @@ use crate::client::order_name::OrderName;
 use crate::client::parse::{
     Amount, Id, KeyValue, LineDisposition, LineUnits, OrderLine, Place, instant,
 };
+use crate::client::payment::Plan;
 use crate::client::returns::{LineOutcome, ReturnOf};
 
 /// Options of all commands to orders.
@@ -196,6 +197,9 @@ pub struct ListedBy {
     /// That are held.
     #[arg(long)]
     pub held: bool,
+    /// With a payment plan and this state of its money, such as AWAITED; may be repeated.
+    #[arg(long, value_name = "STATE")]
+    pub payment: Vec<String>,
 }
 
 /// Flags of `ordinal order place`.
@@ -247,6 +251,10 @@ pub struct PlaceFlags {
     /// The return whose goods it replaces.
     #[arg(long, value_name = "ORDER/RETURN")]
     pub exchange_of: Option<ReturnOf>,
+    /// How it is paid: PROVIDER[,capture=ON_FULFIL|ON_CONFIRM][,policy=ALL_OR_NONE|PER_SELLER]
+    /// [,ship=AUTHORIZED|CAPTURED][,fee=BPS][,SELLER=BPS ...]; see docs/lifecycle.md.
+    #[arg(long, value_name = "PLAN")]
+    pub payment: Option<Plan>,
     /// When it was ordered according to the shop (RFC 3339); informational.
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub ordered_at: Option<String>,

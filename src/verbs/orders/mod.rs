@@ -59,7 +59,13 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
                 .iter()
                 .map(|status| client.enum_value("orders.v1.OrderStatus", status))
                 .collect::<Result<_, _>>()?;
+            let payment: Vec<String> = named
+                .payment
+                .iter()
+                .map(|state| client.enum_value("orders.v1.PaymentStatus", state))
+                .collect::<Result<_, _>>()?;
             let mut filter = listed_by(named);
+            filter["payment"] = json!(payment);
             filter["statuses"] = json!(statuses);
             filter["customer_id"] = json!(id(customer));
             filter["placed_from"] = json!(placed_from);
@@ -216,7 +222,7 @@ async fn command(
 
 /// The part of an `OrderFilter` that names orders.
 fn listed_by(named: ListedBy) -> Value {
-    let ListedBy { number, external_id, shop, tag, sku, email, metadata, held } = named;
+    let ListedBy { number, external_id, shop, tag, sku, email, metadata, held, payment: _ } = named;
     let (key, value) = metadata.map(|KeyValue { key, value }| (key, value)).unwrap_or_default();
     json!({
         "order_number": number, "external_id": external_id, "shop": shop, "tag": tag, "sku": sku,
@@ -243,6 +249,7 @@ fn place(args: PlaceArgs) -> Result<Value, Failure> {
         "order_number": order.number,
         "external_id": order.external_id,
         "shop": order.shop,
+        "payment": order.payment.map(|plan| plan.to_json()),
         "notes": notes(order.public_note, true).chain(notes(order.note, false)).collect::<Vec<_>>(),
         "options": command_options(&options),
     }))

@@ -126,6 +126,10 @@ pub struct ServeArgs {
     /// Remind operators of returns that are not judged within this time.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_JUDGE_WITHIN", default_value = "3days", value_parser = window)]
     judge_within: Duration,
+    /// Cancel orders with a payment plan whose money is not secured within this time after stock was
+    /// held; at least 1s.
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_PAY_WITHIN", default_value = "15m", value_parser = confirm_window)]
+    pay_within: Duration,
     /// Let lists of orders be searched by the products of their lines (sku) or by the e-mail address
     /// of their customer (email); may be repeated. Orders from before are found once the list was
     /// rebuilt.
@@ -369,6 +373,7 @@ impl ServeArgs {
             confirm_within: self.confirm_within,
             return_within: self.return_within,
             judge_within: self.judge_within,
+            pay_within: self.pay_within,
         };
         settings.search_by.clone_from(&self.search_by);
         if matches!(settings.backend, Backend::Postgres(_)) {

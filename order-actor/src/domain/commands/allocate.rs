@@ -31,11 +31,16 @@ impl Decide for Allocate {
         details: &Details,
         context: &DecisionContext<'_>,
     ) -> Decision {
-        match order {
-            Order::Confirmed(confirmed) if confirmed.reservation_id == self.reservation_id => {}
+        let lines = match order {
+            Order::Confirmed(confirmed) if confirmed.reservation_id == self.reservation_id => {
+                still_waiting(details, &self.lines)
+            }
+            Order::Pending(pending) => match pending.held_by(self.reservation_id) {
+                Some(held) => held.still_waiting(&self.lines),
+                None => return Err(invalid_transition(order, "Allocate")),
+            },
             _ => return Err(invalid_transition(order, "Allocate")),
-        }
-        let lines = still_waiting(details, &self.lines);
+        };
         if lines.is_empty() {
             return NOTHING_HAPPENS;
         }

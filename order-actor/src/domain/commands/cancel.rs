@@ -7,7 +7,7 @@ use crate::domain::guards::{
     open_units, text_fits, units, within_customer_limit,
 };
 use crate::domain::{
-    By, CommandKind, Confirmed, Details, Event, LineQuantity, Order, Rejection, Role,
+    By, CommandKind, Confirmed, Details, Event, LineQuantity, Order, Rejection, Role, payment,
 };
 
 /// Cancel an order, or some of its open units.
@@ -65,7 +65,9 @@ impl Decide for Cancel {
             None
         };
         let (reason, text) = (self.reason, self.text.clone());
-        Ok(vec![Event::LinesCancelled { lines, reason, text, return_until, at: context.now }])
+        let at = context.now;
+        let event = Event::LinesCancelled { lines, reason, text, return_until, at };
+        payment::confirmed_with(order, vec![event])
     }
 }
 

@@ -4,7 +4,7 @@ use shared_events::contract::ReservationId;
 use super::{Decide, DecisionContext};
 use crate::domain::backorder::still_backordered;
 use crate::domain::guards::{Decision, NOTHING_HAPPENS, invalid_transition};
-use crate::domain::{By, CommandKind, Details, Event, LineQuantity, Order, Role};
+use crate::domain::{By, CommandKind, Details, Event, LineQuantity, Order, Role, StockHeld};
 
 /// Stock holds all units of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,12 +36,29 @@ impl Decide for Confirm {
             Order::Confirmed(confirmed) if confirmed.reservation_id == self.reservation_id => {
                 NOTHING_HAPPENS
             }
+            Order::Pending(_) if !details.money_stands() => self.hold(order, details, context),
             Order::Pending(_) => Ok(vec![Event::OrderConfirmed {
                 reservation_id: self.reservation_id,
                 backordered: still_backordered(details, &self.backordered),
                 at: context.now,
             }]),
             _ => Err(invalid_transition(order, "Confirm")),
+        }
+    }
+}
+
+impl Confirm {
+    /// Stock stands, and the money is asked for.
+    fn hold(&self, order: &Order, details: &Details, context: &DecisionContext<'_>) -> Decision {
+        match details.payment.as_ref().and_then(|payment| payment.held.as_ref()) {
+            Some(held) if held.reservation_id == self.reservation_id => NOTHING_HAPPENS,
+            Some(_) => Err(invalid_transition(order, "Confirm")),
+            None => Ok(vec![Event::StockHeld(StockHeld {
+                reservation_id: self.reservation_id,
+                backordered: self.backordered.clone(),
+                pay_by: context.now.plus(context.policy.pay_within),
+                at: context.now,
+            })]),
         }
     }
 }

@@ -1,14 +1,15 @@
 use serde::Serialize;
 use shared_events::contract::{EditId, Quantity};
 
-use super::{Decide, DecisionContext, ExpectedTotals, NewLine};
+use super::{Decide, DecisionContext, NewLine};
 use crate::domain::guards::{
     Decision, Differs, NOTHING_HAPPENS, invalid_transition, leaves_room_to_end, no_edit_waits,
     reason_given, same_or_exists,
 };
 use crate::domain::{
-    By, ChangedLine, CommandKind, Details, Discount, Edit, EditedLines, Event, Existing, Line,
-    LineTerms, Order, OrderEditRequested, OrderEdited, Rejection, Role, Tax, Totals, bounds,
+    By, ChangedLine, CommandKind, Details, Discount, Edit, EditedLines, Event, Existing,
+    ExpectedTotals, Line, LineTerms, Order, OrderEditRequested, OrderEdited, Rejection, Role, Tax,
+    Totals, bounds, payment,
 };
 
 /// Change the lines of an order before its first parcel: units up and down, lines in addition. What
@@ -62,6 +63,7 @@ impl Decide for EditOrder {
         let Order::Confirmed(_) = order else {
             return Err(invalid_transition(order, "EditOrder"));
         };
+        payment::no_plan(details)?;
         if !details.shipments.is_empty() {
             return Err(Rejection::AlreadyShipped);
         }

@@ -8,7 +8,7 @@ use crate::domain::guards::{
     no_edit_waits, not_held, open_units, reference_fits, same_or_exists, same_units, units,
 };
 use crate::domain::{
-    By, CommandKind, Details, Event, Existing, LineQuantity, Order, Role, Shipment,
+    By, CommandKind, Details, Event, Existing, LineQuantity, Order, Role, Shipment, payment,
 };
 
 /// Ship a parcel.
@@ -57,6 +57,7 @@ impl Decide for Fulfill {
             return Err(invalid_transition(order, "FulfillOrder"));
         };
         not_held(details)?;
+        payment::money_ready(order, details)?;
         no_edit_waits(details)?;
         let lines = open_units(details, &self.lines)?;
         no_backordered(details, &lines)?;

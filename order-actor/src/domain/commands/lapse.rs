@@ -22,7 +22,7 @@ impl Decide for Lapse {
 
     fn on_existing(&self, order: &Order, _: &Details, context: &DecisionContext<'_>) -> Decision {
         match order {
-            Order::Pending(pending) if context.now >= pending.confirm_by => {
+            Order::Pending(pending) if context.now >= pending.lapses_at() => {
                 Ok(vec![Event::OrderCancelled {
                     reason: CancelReason::SlaTimeout,
                     text: String::new(),

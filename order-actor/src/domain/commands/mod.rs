@@ -7,20 +7,26 @@ mod allocate; // stock came for units that waited
 mod answer_edit; // stock holds the units of an edit, or lacks some
 mod approve_return; // take the units back
 mod cancel; // cancel the order, or some of its units
+mod compensated; // what a cancelled order held is back
 mod confirm; // stock holds all units
 mod correct; // contact and addresses
 mod edit; // change its lines
 mod escalate; // a return was not judged in time
+mod fail_payment; // the money is not to be had
 mod fulfill; // ship a parcel
 mod hold; // do not ship it
 mod lapse; // the order was not confirmed in time
 mod lapse_edit; // stock did not answer an edit in time
+mod lose_payment; // secured money is gone
+mod note_capture; // money was taken
 mod place; // create the order
 mod receive_return; // the goods of an approved return came back
 mod record_delivery; // a parcel was delivered
 mod reject_return; // leave the units with the customer
 mod release_hold; // ship it after all
 mod request_return; // ask to return units
+mod secure_payment; // the money stands
+mod settle_refund; // a refund was paid, or was not
 mod undo_shipment; // a parcel was lost, or came back
 mod update_shipment; // the tracking of a parcel
 
@@ -32,20 +38,26 @@ pub use allocate::Allocate;
 pub use answer_edit::AnswerEdit;
 pub use approve_return::{ApproveReturn, ReturnLineDisposition};
 pub use cancel::Cancel;
+pub use compensated::Compensated;
 pub use confirm::Confirm;
 pub use correct::Correct;
 pub use edit::{EditOrder, LineChange};
 use escalate::Escalate;
+pub use fail_payment::FailPayment;
 pub use fulfill::Fulfill;
 pub use hold::HoldOrder;
 use lapse::Lapse;
 use lapse_edit::LapseEdit;
-pub use place::{ExpectedTotals, NewCharge, NewLine, Place};
+pub use lose_payment::LosePayment;
+pub use note_capture::NoteCapture;
+pub use place::{NewCharge, NewLine, Place};
 pub use receive_return::ReceiveReturn;
 pub use record_delivery::RecordDelivery;
 pub use reject_return::RejectReturn;
 pub use release_hold::{HoldName, ReleaseHold};
 pub use request_return::RequestReturn;
+pub use secure_payment::SecurePayment;
+pub use settle_refund::{RefundOutcome, SettleRefund};
 pub use undo_shipment::UndoShipment;
 pub use update_shipment::UpdateShipment;
 
@@ -97,6 +109,18 @@ pub enum Command {
     AnswerEdit(AnswerEdit),
     /// The time for stock to answer an edit may have passed.
     LapseEdit,
+    /// The money stands.
+    SecurePayment(SecurePayment),
+    /// The money is not to be had.
+    FailPayment(FailPayment),
+    /// Secured money is gone.
+    LosePayment(LosePayment),
+    /// Money was taken.
+    NoteCapture(NoteCapture),
+    /// A refund was paid, or was not.
+    SettleRefund(SettleRefund),
+    /// What a cancelled order held is back.
+    Compensated(Compensated),
 }
 
 impl From<Place> for Command {
@@ -150,6 +174,18 @@ pub enum CommandKind {
     AnswerEdit,
     /// See [`Command::LapseEdit`].
     LapseEdit,
+    /// See [`Command::SecurePayment`].
+    SecurePayment,
+    /// See [`Command::FailPayment`].
+    FailPayment,
+    /// See [`Command::LosePayment`].
+    LosePayment,
+    /// See [`Command::NoteCapture`].
+    NoteCapture,
+    /// See [`Command::SettleRefund`].
+    SettleRefund,
+    /// See [`Command::Compensated`].
+    Compensated,
 }
 
 impl CommandKind {
@@ -178,6 +214,12 @@ impl CommandKind {
             Self::EditOrder => "EditOrder",
             Self::AnswerEdit => "AnswerEdit",
             Self::LapseEdit => "LapseEdit",
+            Self::SecurePayment => "SecurePayment",
+            Self::FailPayment => "FailPayment",
+            Self::LosePayment => "LosePayment",
+            Self::NoteCapture => "NoteCapture",
+            Self::SettleRefund => "SettleRefund",
+            Self::Compensated => "Compensated",
         }
     }
 
@@ -208,7 +250,13 @@ impl CommandKind {
             Self::AddNote => Some(Self::EditOrder),
             Self::EditOrder => Some(Self::AnswerEdit),
             Self::AnswerEdit => Some(Self::LapseEdit),
-            Self::LapseEdit => None,
+            Self::LapseEdit => Some(Self::SecurePayment),
+            Self::SecurePayment => Some(Self::FailPayment),
+            Self::FailPayment => Some(Self::LosePayment),
+            Self::LosePayment => Some(Self::NoteCapture),
+            Self::NoteCapture => Some(Self::SettleRefund),
+            Self::SettleRefund => Some(Self::Compensated),
+            Self::Compensated => None,
         }
     }
 }
@@ -238,6 +286,12 @@ impl Command {
             Self::EditOrder(edit) => edit.as_ref(),
             Self::AnswerEdit(answer) => answer,
             Self::LapseEdit => &LapseEdit,
+            Self::SecurePayment(secure) => secure,
+            Self::FailPayment(fail) => fail,
+            Self::LosePayment(lose) => lose,
+            Self::NoteCapture(note) => note,
+            Self::SettleRefund(settle) => settle,
+            Self::Compensated(compensated) => compensated,
         }
     }
 

@@ -10,8 +10,8 @@ use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
     Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, ExchangeOf, Existing,
-    Line, LinePrice, LineTerms, NewNote, Order, OrderPrice, Person, PlacedLine, Rejection, Tax,
-    TaxMode, Totals, bounds, names, price,
+    ExpectedTotals, Line, LinePrice, LineTerms, NewNote, Order, OrderPrice, PaymentPlan, Person,
+    PlacedLine, Rejection, Tax, TaxMode, Totals, bounds, names, price,
 };
 
 /// Place an order.
@@ -59,45 +59,12 @@ pub struct Place {
     /// Notes on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<NewNote>,
+    /// How it is paid; elsewhere, or not at all, where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Box<PaymentPlan>>,
     /// The sums as the client has them; they must be the computed ones.
     #[serde(skip_serializing_if = "ExpectedTotals::is_empty")]
     pub expected: ExpectedTotals,
-}
-
-/// Sums that the client expects; one that is absent may be anything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ExpectedTotals {
-    /// See [`Totals::goods`].
-    pub goods: Option<Money>,
-    /// See [`Totals::discounts`].
-    pub discounts: Option<Money>,
-    /// See [`Totals::charges`].
-    pub charges: Option<Money>,
-    /// See [`Totals::tax`].
-    pub tax: Option<Money>,
-    /// See [`Totals::total`].
-    pub total: Option<Money>,
-}
-
-impl ExpectedTotals {
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// The first sum that is not as expected, and what it is.
-    pub(super) fn differs(&self, totals: &Totals) -> Option<(&'static str, Money)> {
-        let sums = [
-            ("goods", self.goods, totals.goods),
-            ("discounts", self.discounts, totals.discounts),
-            ("charges", self.charges, totals.charges),
-            ("tax", self.tax, totals.tax),
-            ("total", self.total, totals.total),
-        ];
-        let wrong = |(field, expected, is): (_, Option<Money>, Money)| {
-            expected.filter(|expected| *expected != is).map(|_| (field, is))
-        };
-        sums.into_iter().find_map(wrong)
-    }
 }
 
 /// A charge to be made.
@@ -202,6 +169,7 @@ impl Decide for Place {
             By::Customer(_) => {
                 by.owns_orders_of(self.customer_id)
                     && names::are_of_a_customer(&self.names, &self.notes)
+                    && self.payment.is_none()
             }
             By::Service(_) | By::Ops(_) => true,
             By::ReturnsDesk(_) | By::Engine(_) => false,
@@ -237,6 +205,7 @@ impl Decide for Place {
             metadata: self.metadata.clone(),
             exchange_of: self.exchange_of,
             names: (!self.names.is_empty()).then(|| Box::new(self.names.clone())),
+            payment: self.payment.clone(),
             placed_at: context.now,
             ordered_at: self.ordered_at,
             confirm_by: context.now.plus(context.policy.confirm_within),
@@ -277,6 +246,7 @@ impl Place {
             exchange_of: None,
             names: OrderNames::default(),
             notes: Vec::new(),
+            payment: None,
             expected: ExpectedTotals::default(),
         }
     }
@@ -293,6 +263,9 @@ impl Place {
         }
         self.contact.check().map_err(Rejection::InvalidContact)?;
         names::check(&self.names, &self.notes)?;
+        if let Some(plan) = &self.payment {
+            plan.check(&self.lines.iter().map(|line| line.seller_id).collect())?;
+        }
         Ok(totals)
     }
 
@@ -338,7 +311,7 @@ impl Place {
     }
 
     /// Compares the fields of an existing order with this command.
-    fn compare(&self, details: &Details) -> [Differs; 16] {
+    fn compare(&self, details: &Details) -> [Differs; 17] {
         let Self {
             order_id: _,
             customer_id,
@@ -355,6 +328,7 @@ impl Place {
             exchange_of,
             names,
             notes,
+            payment,
             // An order is what it is, whatever was expected of it.
             expected: _,
         } = self;
@@ -381,6 +355,7 @@ impl Place {
             ("tags", terms.tags != *tags),
             ("metadata", terms.metadata != *metadata),
             ("exchange_of", terms.exchange_of != *exchange_of),
+            ("payment", details.payment.as_ref().map(|known| &known.plan) != payment.as_deref()),
             number,
             external_id,
             shop,

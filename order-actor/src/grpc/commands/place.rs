@@ -38,6 +38,7 @@ impl CommandRequest for PlaceOrderRequest {
         let exchange_of = form.exchange_of(self.exchange_of.as_ref());
         let names = form.names(&self.order_number, &self.external_id, &self.shop, context.by);
         let notes = form.notes(self.notes, context.by);
+        let payment = form.payment(self.payment.as_ref());
         let expected = form.expected(self.expected.as_ref());
         let contact = form.contact(&self.contact.unwrap_or_default());
         let ordered_at = form.time("ordered_at", self.ordered_at);
@@ -61,6 +62,7 @@ impl CommandRequest for PlaceOrderRequest {
                 exchange_of: exchange_of?,
                 names: names?,
                 notes: notes?,
+                payment: payment?,
                 expected: expected?,
             }))
         })

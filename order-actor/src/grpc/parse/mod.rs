@@ -9,6 +9,7 @@ mod form; // fields that many requests share
 mod lines; // lines, units and money
 mod names; // names of an order, and notes
 mod parcels; // parcels by their ids
+mod payments; // payment plans, and states of money
 mod people; // addresses and contacts
 mod places; // journal positions and page sizes
 mod reads; // read requests

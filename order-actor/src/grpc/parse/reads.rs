@@ -119,6 +119,7 @@ pub fn list_orders(
     };
     let token = request.page_token;
     let (returns_waiting, held) = (filter.returns_waiting, filter.held);
+    let payment = form.payment_statuses(&filter.payment);
     form.all(|| {
         let (words, sort) = (words?, sort?);
         let filter = SummaryFilter {
@@ -128,6 +129,7 @@ pub fn list_orders(
             placed_until,
             returns_waiting,
             held,
+            payment,
             words,
             sort,
             order_ids: None,

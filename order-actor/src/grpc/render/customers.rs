@@ -2,6 +2,7 @@
 //! of cancellations, of returns, and of why units were not taken back are for them; all other reasons
 //! are for staff. An event of a new kind does not compile until it is decided here.
 
+use super::payments::without_fees;
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
 
@@ -21,6 +22,7 @@ pub fn for_customer(order: Option<&mut proto::Order>, events: &mut [proto::Event
         }
         // What was changed and when, and not what the shop says of it.
         order.edits.iter_mut().for_each(|edit| edit.reason.clear());
+        without_fees(order.payment.as_mut().and_then(|payment| payment.plan.as_mut()));
     }
     events.iter_mut().for_each(for_customers);
 }
@@ -28,7 +30,10 @@ pub fn for_customer(order: Option<&mut proto::Order>, events: &mut [proto::Event
 /// Leaves of an event what its customer may see.
 pub fn for_customers(event: &mut proto::Event) {
     match &mut event.kind {
-        Some(Kind::OrderPlaced(placed)) => placed.notes.retain(|note| note.public),
+        Some(Kind::OrderPlaced(placed)) => {
+            placed.notes.retain(|note| note.public);
+            without_fees(placed.payment.as_mut());
+        }
         Some(Kind::NoteAdded(added)) => {
             hide_staff(&added.role, &mut added.subject);
             if !added.public {
@@ -59,7 +64,14 @@ pub fn for_customers(event: &mut proto::Event) {
             | Kind::ShipmentDelivered(_)
             | Kind::ReturnReceived(_)
             | Kind::LinesAllocated(_)
-            | Kind::OrderEditRefused(_),
+            | Kind::OrderEditRefused(_)
+            | Kind::StockHeld(_)
+            | Kind::PaymentSecured(_)
+            | Kind::PaymentLost(_)
+            | Kind::PaymentCaptured(_)
+            | Kind::RefundSettled(_)
+            | Kind::RefundFailed(_)
+            | Kind::CompensationCompleted(_),
         )
         | None => {}
     }

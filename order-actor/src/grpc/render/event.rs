@@ -2,7 +2,9 @@ use shared_events::contract::{CancelReason, Sku, Timestamp};
 
 use super::amounts::{discounts, placed_charge, tax_mode, taxes};
 use super::notes::{name, new_note, note_added};
-use super::{address, cancel_reason, contact, edits, money, parcels, returns, texts, time, units};
+use super::{
+    address, cancel_reason, contact, edits, money, parcels, payments, returns, texts, time, units,
+};
 use crate::domain::{Event, LineQuantity, PlacedLine};
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
@@ -18,6 +20,7 @@ pub fn event(event: &Event, version: u64) -> proto::Event {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each event")]
 fn kind(event: &Event) -> Option<Kind> {
     Some(match event {
         Event::OrderPlaced { .. } => return order_placed(event),
@@ -77,6 +80,13 @@ fn kind(event: &Event) -> Option<Kind> {
             return edits::kind(event);
         }
         Event::NoteAdded { public, note, by, at: _ } => note_added(*public, note, by),
+        Event::StockHeld(_)
+        | Event::PaymentSecured(_)
+        | Event::PaymentLost(_)
+        | Event::PaymentCaptured(_)
+        | Event::RefundSettled(_)
+        | Event::RefundFailed(_)
+        | Event::CompensationCompleted(_) => return payments::kind(event),
     })
 }
 
@@ -94,6 +104,7 @@ fn order_placed(event: &Event) -> Option<Kind> {
         metadata,
         exchange_of,
         names,
+        payment,
         placed_at: _,
         ordered_at,
         confirm_by,
@@ -120,6 +131,7 @@ fn order_placed(event: &Event) -> Option<Kind> {
         external_id: name(names, |names| &names.external_id),
         shop: name(names, |names| &names.shop),
         notes: person.notes.iter().map(new_note).collect(),
+        payment: payment.as_deref().map(payments::plan),
     }))
 }
 

@@ -6,6 +6,7 @@ mod edits; // edits of lines
 mod event; // order events
 mod notes; // names and notes
 mod parcels; // holds, corrections and parcels
+mod payments; // money of orders with a payment plan
 mod returns; // returns and their events
 
 use amounts::{discounts, order_charge, tax_mode, taxes, totals};
@@ -206,6 +207,7 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
     shown.etag = version.to_string();
     shown.updated_at = Some(time(updated_at));
     shown.holds = order.standing_holds().map(parcels::hold).collect();
+    shown.payment = payments::of_order(order);
     let fulfilled = match order {
         Order::Fulfilled(fulfilled) => Some(fulfilled),
         Order::ReturnRequested(requested) => Some(&requested.fulfilled),
@@ -294,6 +296,7 @@ pub fn summary(summary: &Summary) -> proto::OrderSummary {
         order_number: summary.order_number(),
         external_id: names.map(|names| names.external_id.clone()).unwrap_or_default(),
         held: summary.holds > 0,
+        payment: payments::status(summary.payment).into(),
     }
 }
 

@@ -128,6 +128,7 @@ pub fn samples() -> Vec<(&'static str, Event)> {
     .into_iter()
     .chain(of_returns())
     .chain(of_locations())
+    .chain(super::payments::samples())
     .collect()
 }
 
@@ -300,7 +301,7 @@ fn every_event_has_the_bytes_it_was_published_with() {
         files.insert(format!("{file}.json"));
     }
     files.extend(["OrderPlaced.v1.json", "OrderPlaced.v1.bare.json"].map(str::to_owned));
-    assert_eq!(names.len(), 23, "every kind of event has a golden file");
+    assert_eq!(names.len(), 30, "every kind of event has a golden file");
     let present: BTreeSet<String> = fs::read_dir(folder().join("golden"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -15,7 +15,7 @@ use proptest::test_runner::TestRunner;
 use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity, Timestamp};
 
 use super::support::*;
-use super::{amounts, later};
+use super::{amounts, later, payments};
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -233,6 +233,12 @@ fn of_kind(kind: CommandKind) -> (u32, BoxedStrategy<Command>) {
         CommandKind::EditOrder => (2, later::an_edit().boxed()),
         CommandKind::AnswerEdit => (2, later::an_answer().boxed()),
         CommandKind::LapseEdit => (1, Just(Command::LapseEdit).boxed()),
+        CommandKind::SecurePayment => (2, payments::a_securing().boxed()),
+        CommandKind::FailPayment => (1, payments::a_failure().boxed()),
+        CommandKind::LosePayment => (1, payments::a_loss().boxed()),
+        CommandKind::NoteCapture => (1, payments::a_capture().boxed()),
+        CommandKind::SettleRefund => (1, payments::a_settling().boxed()),
+        CommandKind::Compensated => (1, payments::a_compensation().boxed()),
     }
 }
 
@@ -256,9 +262,16 @@ fn a_step() -> impl Strategy<Value = Step> {
 /// The usual caller of a command.
 fn usual_caller(command: &Command) -> By {
     match command {
+        Command::Place(place) if place.payment.is_some() => by_service(),
         Command::Place(_) | Command::RequestReturn(_) | Command::Correct(_) => by_owner(),
         Command::HoldOrder(_) | Command::ReleaseHold(_) | Command::EditOrder(_) => by_ops(),
         Command::AnswerEdit(_) | Command::LapseEdit => by_engine(),
+        Command::SecurePayment(_)
+        | Command::FailPayment(_)
+        | Command::LosePayment(_)
+        | Command::NoteCapture(_)
+        | Command::SettleRefund(_)
+        | Command::Compensated(_) => by_engine(),
         Command::UpdateShipment(_) | Command::RecordDelivery(_) | Command::UndoShipment(_) => {
             by_service()
         }
@@ -282,6 +295,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Vec::new()),
         8 => a_placing().prop_map(|placing| vec![placing, confirm(1)]),
         1 => a_placing().prop_map(|placing| vec![placing, confirm_with(1, &[(1, 1)])]),
+        1 => payments::a_paid_placing().prop_map(|placing| vec![placing, confirm(1)]),
+        1 => Just(payments::a_refunded_life()),
+        1 => payments::a_paid_placing()
+            .prop_map(|placing| vec![placing, confirm_with(1, &[(1, 1)])]),
+        1 => Just(vec![
+            place(),
+            confirm(1),
+            fulfill(1, &[]),
+            request_return(1, &[(1, 1)]),
+            approve_later(1),
+        ]),
+        3 => payments::a_paid_placing()
+            .prop_map(|placing| vec![placing, confirm(1), payments::secure(3_500, DAY)]),
     ]
     .prop_map(|commands| {
         let step =
@@ -327,6 +353,7 @@ fn check_sums(details: &Details) -> Result<(), TestCaseError> {
     prop_assert_eq!(taxes, i128::from(totals.tax.minor));
     prop_assert_eq!(details.refunded.currency, totals.total.currency);
     prop_assert!((0..=totals.total.minor).contains(&details.refunded.minor));
+    payments::check(details)?;
     check_returns(details)
 }
 
@@ -418,7 +445,14 @@ proptest! {
             now = now.plus(step.pause);
             let decision = decide(&order, &step.command, &step.by, now, &Policy::default());
             let Ok(events) = decision else { continue };
-            let noted = matches!(events[..], [Event::NoteAdded { .. }]);
+            let noted = matches!(
+                events[..],
+                [Event::NoteAdded { .. }
+                    | Event::RefundSettled(_)
+                    | Event::RefundFailed(_)
+                    | Event::PaymentCaptured(_)
+                    | Event::CompensationCompleted(_)]
+            );
             prop_assert!(!order.is_ended() || events.is_empty() || noted);
             for event in &events {
                 prop_assert_eq!(event.at(), now);
@@ -434,8 +468,8 @@ proptest! {
         }
     }
 
-    /// Cancelling and allocating units by number and writing a note are the only commands without an
-    /// id of their own: their retries are recognised by the request id in the journal.
+    /// Cancelling and allocating units by number, writing a note, noting that money was taken and
+    /// failing one of several payments are the only commands without an id of their own: their retries are recognised by the request id in the journal.
     #[test]
     fn a_repeated_command_appends_nothing(steps in steps()) {
         let (mut order, mut now) = (Order::Absent, after(0));
@@ -450,7 +484,8 @@ proptest! {
             order = events.iter().try_fold(order, evolve).unwrap();
             let has_no_id = match &step.command {
                 Command::Cancel(it) => !it.lines.is_empty(),
-                Command::Allocate(_) | Command::AddNote(_) => true,
+                Command::Allocate(_) | Command::AddNote(_) | Command::NoteCapture(_) => true,
+                Command::FailPayment(_) => true,
                 _ => false,
             };
             if !has_no_id {
@@ -511,7 +546,12 @@ proptest! {
         window in prop_oneof![Just(Duration::ZERO), Just(Duration::MAX)],
     ) {
         let policy =
-            Policy { confirm_within: window, return_within: window, judge_within: window };
+            Policy {
+                confirm_within: window,
+                return_within: window,
+                judge_within: window,
+                pay_within: window,
+            };
         let mut order = Order::Absent;
         for (step, micros) in steps.iter().zip(micros) {
             let now = Timestamp::from_micros(micros);
@@ -544,7 +584,7 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         }
     }
     assert_eq!(states.len(), 6, "{states:?}");
-    assert_eq!(events.len(), 23, "{events:?}");
+    assert_eq!(events.len(), 30, "{events:?}");
     let expected = [
         "ALREADY_EXISTS",
         "AMOUNT_OVERFLOW",
@@ -565,6 +605,9 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         "NO_SUCH_HOLD",
         "NO_SUCH_PARCEL",
         "ORDER_HELD",
+        "PAYMENT_MISMATCH",
+        "PAYMENT_NOT_SECURED",
+        "PAYMENT_PLAN_FIXED",
         "REASON_REQUIRED",
         "REFUND_TOO_LARGE",
         "RETURN_ID_REQUIRED",

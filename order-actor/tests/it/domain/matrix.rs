@@ -8,7 +8,7 @@ use order_actor::domain::{
     By, Command, CommandKind, Event, HoldKind, Order, Place, Policy, Rejection, UndoCause,
     deadline, decide, evolve, replay,
 };
-use shared_events::contract::CancelReason;
+use shared_events::contract::{CancelReason, LossCause};
 
 use super::correct::correct;
 use super::edit::{answer as answer_edit, edit, edit_waits};
@@ -17,6 +17,7 @@ use super::hold::{held, hold, release};
 use super::parcels::{
     deliver, open_again, parcel_delivered, undo, undo_to_ship_again, undone, update,
 };
+use super::payments::{compensated, fail, lose, note_capture, refund_fails, secure, settle};
 use super::support::*;
 
 fn states() -> Vec<(&'static str, Vec<Event>)> {
@@ -77,6 +78,9 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
         ("returned", extended(waiting(ALL), vec![return_approved(1, ALL, 3_500, 30)])),
         ("cancelled", vec![placed(), order_cancelled(CancelReason::CustomerRequest, false, 5)]),
     ]
+    .into_iter()
+    .chain(super::payments::states())
+    .collect()
 }
 
 /// Label, command, caller, and seconds after the order was placed.
@@ -173,6 +177,26 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
         CommandKind::LapseEdit => vec![
             ("LapseEdit early", Command::LapseEdit, by_engine(), early),
             ("LapseEdit late", Command::LapseEdit, by_engine(), 20 * MINUTE),
+        ],
+        CommandKind::SecurePayment => vec![
+            ("SecurePayment of all", secure(3_500, DAY), by_engine(), early),
+            ("SecurePayment of less", secure(2_000, DAY), by_engine(), early),
+        ],
+        CommandKind::FailPayment => vec![
+            ("FailPayment", fail(None), by_engine(), early),
+            ("FailPayment of one seller", fail(Some(1)), by_engine(), early),
+        ],
+        CommandKind::LosePayment => {
+            vec![("LosePayment", lose(LossCause::Expired), by_engine(), early)]
+        }
+        CommandKind::NoteCapture => vec![("NoteCapture", note_capture(3_500), by_engine(), early)],
+        CommandKind::SettleRefund => vec![
+            ("SettleRefund, paid", settle(1, 1_000), by_engine(), early),
+            ("SettleRefund, failed", refund_fails(1, 1_000), by_engine(), early),
+        ],
+        CommandKind::Compensated => vec![
+            ("Compensated, stock", compensated(true, false), by_engine(), early),
+            ("Compensated, money", compensated(false, true), by_engine(), early),
         ],
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of the domain: one file per command, then the laws of all commands.
 
-mod support; // given, when, then
+pub mod support; // given, when, then
 
 mod add_note;
 mod amounts; // what an order costs
@@ -16,6 +16,7 @@ mod hold;
 mod lapse;
 mod names; // names and notes that an order is placed with
 mod parcels; // what becomes of them
+pub mod payments; // the money of orders with a payment plan
 mod place;
 mod reject_return;
 mod request_return;

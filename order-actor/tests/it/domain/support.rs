@@ -256,6 +256,7 @@ pub fn placed() -> Event {
         metadata: BTreeMap::new(),
         exchange_of: None,
         names: None,
+        payment: None,
         placed_at: after(0),
         ordered_at: None,
         confirm_by: after(15 * MINUTE),

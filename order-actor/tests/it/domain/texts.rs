@@ -211,7 +211,7 @@ fn names_are_distinct_and_windows_are_those_documented() {
     let codes = kinds.map(ChargeKind::code);
     assert_eq!(codes, ["SHIPPING", "HANDLING", "GIFT_WRAP", "OTHER"]);
     let deadlines: Vec<&str> = DeadlineKind::all().map(DeadlineKind::code).collect();
-    assert_eq!(deadlines, ["CONFIRM", "JUDGE", "EDIT"]);
+    assert_eq!(deadlines, ["CONFIRM", "JUDGE", "EDIT", "PAY"]);
     let statuses: Vec<&str> = Status::all().map(Status::code).collect();
     assert_eq!(
         statuses,
@@ -220,7 +220,12 @@ fn names_are_distinct_and_windows_are_those_documented() {
     let windows = Policy::default().windows().map(|(name, window)| (name, window.as_secs() / 60));
     assert_eq!(
         windows,
-        [("confirm-within", 15), ("return-within", 30 * 24 * 60), ("judge-within", 3 * 24 * 60)]
+        [
+            ("confirm-within", 15),
+            ("return-within", 30 * 24 * 60),
+            ("judge-within", 3 * 24 * 60),
+            ("pay-within", 15),
+        ]
     );
     assert_eq!((Order::Absent.status(), Order::Absent.details()), (None, None));
     let error = PriceError::Amount { at: "charges[0].amount".to_owned(), detail: "not below zero" };

@@ -122,6 +122,10 @@ reasons! {
          call. A parcel that was delivered, was lost or came back stays as it is.",
         "Read the order again: `parcels` has their states. Units that were delivered come back by \
          a return.";
+    "INVALID_PAYMENT" => InvalidPayment [InvalidArgument]
+        "The payment plan cannot be followed: the provider's name, a policy or a fee is not one, or \
+         a fee is of nobody who sells a line. The violation names the field.",
+        "Correct that field.";
     "INVALID_REFUND" => InvalidRefund [InvalidArgument]
         "The refund is below zero or in another currency than the order.",
         "0 or more, in the order's currency.";
@@ -250,6 +254,18 @@ reasons! {
         "Too many calls are in progress, by this caller or by all; nothing was begun. `bound` \
          names the limit.",
         "Try again after RetryInfo, with fewer at a time. [limits.md](limits.md) has the numbers.";
+    "PAYMENT_MISMATCH" => PaymentMismatch [FailedPrecondition]
+        "What payments says of an order's money does not fit what the order asked for. Nobody but \
+         the engine sends that.",
+        "Operators: the dead letter names the order; compare it with its payments.";
+    "PAYMENT_NOT_SECURED" => PaymentNotSecured [FailedPrecondition]
+        "The order has a payment plan, and its money does not stand as the plan says: it was lost, \
+         or was not taken yet. `is` is the state of its money.",
+        "Ship it once its money is SECURED, or CAPTURED where the plan says so: `payment` of the \
+         order has its state.";
+    "PAYMENT_PLAN_FIXED" => PaymentPlanFixed [FailedPrecondition]
+        "The order has a payment plan: what it costs was asked for, and is not edited.",
+        "Cancel units (CancelOrder), and place another order for what comes in addition.";
     "RATE_LIMITED" => RateLimited [ResourceExhausted]
         "The caller has made more calls than its limit allows; nothing was begun. `limit` names the \
          limit and `per_minute` is its number.",

@@ -1,0 +1,64 @@
+use serde::Serialize;
+use shared_events::contract::{Money, Timestamp};
+
+use super::{Decide, DecisionContext};
+use crate::domain::guards::{Decision, NOTHING_HAPPENS, invalid_transition, leaves_room_to_end};
+use crate::domain::payment::confirmed_with;
+use crate::domain::{
+    By, CommandKind, Details, Event, Order, PaymentSecured, PlanPart, Rejection, Role, Secured,
+};
+
+/// The money of an order is reserved or taken. Where stock stands already, it confirms the order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SecurePayment {
+    /// How much. At least what is still wanted; at most what was asked for, where units were
+    /// cancelled that payments did not know of yet.
+    pub amount: Money,
+    /// Until when all of it stands.
+    pub valid_until: Timestamp,
+}
+
+impl Decide for SecurePayment {
+    fn kind(&self) -> CommandKind {
+        CommandKind::SecurePayment
+    }
+
+    fn allows(&self, by: &By) -> bool {
+        by.role() == Role::Engine
+    }
+
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
+        let (Order::Pending(_) | Order::Confirmed(_)) = order else {
+            return Err(invalid_transition(order, "SecurePayment"));
+        };
+        let Some(payment) = &details.payment else {
+            return Err(Rejection::PaymentMismatch { detail: "the order has no payment plan" });
+        };
+        let (amount, valid_until) = (self.amount, self.valid_until);
+        if payment.lost.is_none() && payment.secured == Some(Secured { amount, valid_until }) {
+            return NOTHING_HAPPENS;
+        }
+        let (open, asked) = if payment.parts.is_empty() {
+            let parts = details.payment_parts();
+            let asked =
+                parts.iter().fold(0, |sum: i64, part: &PlanPart| sum.saturating_add(part.asked));
+            (asked, asked)
+        } else {
+            (payment.open(), payment.asked())
+        };
+        let fits = (open..=asked).contains(&amount.minor);
+        if !fits || amount.currency != details.totals.total.currency {
+            return Err(Rejection::PaymentMismatch {
+                detail: "the money secured is not what the order asked for",
+            });
+        }
+        leaves_room_to_end(details)?;
+        let event = PaymentSecured { amount, valid_until, at: context.now };
+        confirmed_with(order, vec![Event::PaymentSecured(event)])
+    }
+}

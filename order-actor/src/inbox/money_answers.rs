@@ -1,0 +1,97 @@
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use shared_events::contract::{CapturePolicy, Fact, FactBody, PaymentFact};
+use shared_events::stream::{Blame, Handler, Tx};
+
+use super::answers::{Missing, by_order, send};
+use crate::actor::Registry;
+use crate::domain::{
+    By, Command, Compensated, Component, FailPayment, LosePayment, NoteCapture, RefundOutcome,
+    SecurePayment, SettleRefund,
+};
+use crate::limits::CONCURRENT_REACTIONS_MAX;
+
+/// Confirms or cancels orders as payments answer, and notes what became of their money. The effect
+/// is a command whose request id is the fact's id, so repeating a batch after a crash changes
+/// nothing.
+pub struct MoneyAnswers {
+    registry: Registry,
+    missing: Missing,
+}
+
+impl MoneyAnswers {
+    /// Sends answers to the orders of this registry.
+    #[must_use]
+    pub fn new(registry: Registry) -> Self {
+        Self { registry, missing: Missing::default() }
+    }
+}
+
+fn command_of(fact: &Fact) -> Option<Command> {
+    let FactBody::Payment(fact) = &fact.body else { return None };
+    Some(match fact {
+        PaymentFact::Secured { amount, valid_until, .. } => {
+            let (amount, valid_until) = (*amount, *valid_until);
+            Command::SecurePayment(SecurePayment { amount, valid_until })
+        }
+        PaymentFact::Failed { payment_id, reason, .. } => {
+            let (payment_id, code) = (*payment_id, reason.clone());
+            Command::FailPayment(FailPayment { payment_id, code })
+        }
+        PaymentFact::Lost { cause, .. } => Command::LosePayment(LosePayment { cause: *cause }),
+        // An order that ships when its money is taken has it taken when it is confirmed.
+        PaymentFact::Captured { payment, capture: CapturePolicy::OnConfirm, .. } => {
+            let (payment_id, amount) = (payment.payment_id, payment.amount);
+            Command::NoteCapture(NoteCapture { payment_id, amount })
+        }
+        PaymentFact::RefundSettled { refund_id, amount, .. } => {
+            let (refund_id, amount, outcome) = (*refund_id, *amount, RefundOutcome::Settled);
+            Command::SettleRefund(SettleRefund { refund_id, amount, outcome })
+        }
+        PaymentFact::RefundFailed { refund_id, amount, code, .. } => {
+            let outcome = RefundOutcome::Failed { code: code.clone() };
+            let (refund_id, amount) = (*refund_id, *amount);
+            Command::SettleRefund(SettleRefund { refund_id, amount, outcome })
+        }
+        PaymentFact::Released { .. } => {
+            Command::Compensated(Compensated { stock: false, money: true })
+        }
+        PaymentFact::Captured { .. }
+        | PaymentFact::Authorized { .. }
+        | PaymentFact::Voided { .. }
+        | PaymentFact::Expired { .. }
+        | PaymentFact::Refunded { .. }
+        | PaymentFact::Reversed { .. } => return None,
+    })
+}
+
+#[async_trait]
+impl Handler<Fact> for MoneyAnswers {
+    /// The answers about one order are executed in their order, those about different orders at the
+    /// same time.
+    async fn handle(&mut self, _tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        let registry = self.registry.clone();
+        let registry = &registry;
+        let mut answers = futures::stream::iter(by_order(facts, command_of))
+            .map(|(order_id, commands)| async move {
+                let mut outcomes = Vec::with_capacity(commands.len());
+                for (index, command) in commands {
+                    let by = By::Engine(Component::PAYMENTS);
+                    let outcome = send(registry, by, order_id, command, &facts[index]).await;
+                    outcomes.push((index, outcome));
+                }
+                outcomes
+            })
+            .buffer_unordered(CONCURRENT_REACTIONS_MAX);
+        while let Some(outcomes) = answers.next().await {
+            for (index, outcome) in outcomes {
+                if let Err(refusal) = outcome {
+                    let fact = &facts[index];
+                    self.missing.judge((registry, "payments"), (index, fact), refusal).await?;
+                }
+            }
+        }
+        self.missing.is_over();
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+use super::body::facts;
+use super::{
+    CapturePolicy, LossCause, Money, OrderId, PaymentHeader, PaymentId, PaymentPart, RefundId,
+    Reversed, Seller, Timestamp,
+};
+
+facts! {
+    /// Facts about payments: some about the money of one payment, by which the ledger keeps its
+    /// accounts, some about all payments of an order, which the order waits for.
+    PaymentFact {
+        /// `payment.authorized.v1`: money is reserved.
+        "payment.authorized.v1" => Authorized {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+            valid_until: Timestamp,
+        }
+        /// `payment.captured.v1`: reserved money was taken.
+        "payment.captured.v1" => Captured {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+            /// The shop's fee of it: what the fee of all that is captured and not refunded grew by.
+            fee: Money,
+            capture: CapturePolicy,
+        }
+        /// `payment.voided.v1`: reserved money was given back.
+        "payment.voided.v1" => Voided {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+        }
+        /// `payment.expired.v1`: the reservation of money ended by itself.
+        "payment.expired.v1" => Expired {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+        }
+        /// `payment.refunded.v1`: taken money was paid back.
+        "payment.refunded.v1" => Refunded {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+            /// The shop's fee that is given back with it.
+            fee: Money,
+        }
+        /// `payment.reversed.v1`: the provider took back what it had said is done.
+        "payment.reversed.v1" => Reversed {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+            reverses: Reversed,
+            /// The shop's fee that the reversed step had.
+            fee: Money,
+        }
+        /// `payment.secured.v1`: all the money that an order asked for is reserved or taken.
+        "payment.secured.v1" => Secured {
+            order_id: OrderId,
+            amount: Money,
+            /// Until when all of it stands.
+            valid_until: Timestamp,
+            payments: Vec<PaymentPart>,
+        }
+        /// `payment.failed.v1`: the money is not to be had.
+        "payment.failed.v1" => Failed {
+            order_id: OrderId,
+            /// Which payment, under `PER_SELLER`; absent where the whole order fails.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            payment_id: Option<PaymentId>,
+            /// Its seller; absent as well where the shop itself is.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            seller: Option<Seller>,
+            /// Why, such as `insufficient_funds`.
+            reason: String,
+        }
+        /// `payment.lost.v1`: money that was secured is gone.
+        "payment.lost.v1" => Lost {
+            order_id: OrderId,
+            cause: LossCause,
+        }
+        /// `payment.released.v1`: all the money of a cancelled order is back.
+        "payment.released.v1" => Released {
+            order_id: OrderId,
+        }
+        /// `refund.settled.v1`: a refund of an order was paid.
+        "refund.settled.v1" => RefundSettled {
+            order_id: OrderId,
+            refund_id: RefundId,
+            amount: Money,
+        }
+        /// `refund.failed.v1`: a refund of an order was not paid, or came back.
+        "refund.failed.v1" => RefundFailed {
+            order_id: OrderId,
+            refund_id: RefundId,
+            amount: Money,
+            /// Why, such as `account_closed`.
+            code: String,
+        }
+    }
+}
+
+impl PaymentFact {
+    /// The order it is about.
+    #[must_use]
+    pub const fn order_id(&self) -> OrderId {
+        match self {
+            Self::Authorized { payment, .. }
+            | Self::Captured { payment, .. }
+            | Self::Voided { payment }
+            | Self::Expired { payment }
+            | Self::Refunded { payment, .. }
+            | Self::Reversed { payment, .. } => payment.order_id,
+            Self::Secured { order_id, .. }
+            | Self::Failed { order_id, .. }
+            | Self::Lost { order_id, .. }
+            | Self::Released { order_id }
+            | Self::RefundSettled { order_id, .. }
+            | Self::RefundFailed { order_id, .. } => *order_id,
+        }
+    }
+}
