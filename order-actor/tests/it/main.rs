@@ -23,4 +23,5 @@ mod grpc_render;
 mod grpc_status;
 mod postgres;
 mod stock_answers;
+mod traced;
 mod upcast;
