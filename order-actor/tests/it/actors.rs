@@ -74,8 +74,12 @@ pub fn ops() -> Context {
 }
 
 pub async fn placed(registry: &Registry) -> (OrderId, Executed) {
+    placed_as(registry, ops()).await
+}
+
+pub async fn placed_as(registry: &Registry, context: Context) -> (OrderId, Executed) {
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
-    let executed = registry.execute(order_id, place(order_id, customer_id), ops()).await.unwrap();
+    let executed = registry.execute(order_id, place(order_id, customer_id), context).await.unwrap();
     (order_id, executed)
 }
 

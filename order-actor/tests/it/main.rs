@@ -25,4 +25,5 @@ mod grpc_status;
 mod money_answers;
 mod postgres;
 mod stock_answers;
+mod traced;
 mod upcast;

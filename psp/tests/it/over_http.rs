@@ -215,4 +215,7 @@ fn nothing_is_delivered_without_a_secret() {
         secrets,
     };
     assert!(Delivery::new(target("http://127.0.0.1:1/hooks", Vec::new())).is_err());
+    for (url, fits) in [("http://shop.example/hooks", true), ("ftp://a", false), ("here", false)] {
+        assert_eq!(Delivery::new(target(url, secrets(Dialect::Stripe))).is_ok(), fits, "{url}");
+    }
 }

@@ -43,6 +43,9 @@ pub enum DeliveryError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The URL is none that can be called.
+    #[error("it is neither http:// nor https://")]
+    Url,
+    /// There is no HTTP client.
     #[error(transparent)]
     Http(#[from] HttpError),
 }
@@ -55,6 +58,10 @@ impl Delivery {
     pub fn new(target: WebhookTarget) -> Result<Self, DeliveryError> {
         if target.secrets.is_empty() {
             return Err(SecretError::Missing.into());
+        }
+        let url = reqwest::Url::parse(&target.url).map_err(|_| DeliveryError::Url)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(DeliveryError::Url);
         }
         let (url, timeout) = (target.url.clone(), Duration::from_secs(10));
         let http = client(&Endpoint { url, authorities: Vec::new(), timeout })?;
