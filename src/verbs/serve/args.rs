@@ -9,12 +9,8 @@ use order_actor::domain::Policy;
 use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::projections::SearchBy;
 use shared_events::stream::POSTGRES_CONNECTIONS;
-use web_edge::Hosts;
 
-use super::tokens;
 use crate::client::Failure;
-use crate::edge::access::Access;
-use crate::edge::peers::Identity;
 use crate::edge::{AccessLog, Bounds, Network, Numbers, Proxies, RateRule};
 use crate::engine::spans::Sending;
 use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
@@ -80,21 +76,21 @@ pub struct ServeArgs {
         env = "ORDINAL_PEER_TOKEN",
         hide_env_values = true
     )]
-    peer_token: Option<String>,
+    pub(super) peer_token: Option<String>,
     /// Listen on this address or name, such as localhost; port 0 takes a free one.
     #[arg(help_heading = "Access", long, value_name = "HOST:PORT", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400", value_parser = crate::flags::listen)]
-    listen: SocketAddr,
+    pub(super) listen: SocketAddr,
     /// Authenticate callers by the bearer tokens in this file (TOML, see docs/security.md). Without
     /// it, callers on loopback are not authenticated; on other addresses an engine on SQLite
     /// generates tokens at its first start, in its directory.
     #[arg(help_heading = "Access", long, value_name = "FILE", env = "ORDINAL_TOKENS")]
     pub(super) tokens: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Access")]
-    issuers: crate::engine::issuers::IssuerArgs,
+    pub(super) issuers: crate::engine::issuers::IssuerArgs,
     /// Serve gRPC reflection, to everybody, also where callers need tokens. Without tokens it is
     /// served anyway.
     #[arg(help_heading = "Access", long, env = "ORDINAL_REFLECTION")]
-    reflection: bool,
+    pub(super) reflection: bool,
     /// Answer by HTTP also under this address, such as https://orders.example/, and to its pages;
     /// may be repeated. Addresses of machines and localhost need no mention.
     #[arg(
@@ -104,7 +100,7 @@ pub struct ServeArgs {
         env = "ORDINAL_PUBLIC_URL",
         value_delimiter = ','
     )]
-    public_url: Vec<String>,
+    pub(super) public_url: Vec<String>,
     #[command(flatten, next_help_heading = "Access")]
     pub(super) tls: super::tls::TlsArgs,
     /// Let web pages of this origin call by HTTP (CORS), such as https://shop.example; may be
@@ -116,7 +112,7 @@ pub struct ServeArgs {
         env = "ORDINAL_CORS_ORIGIN",
         value_delimiter = ','
     )]
-    cors_origin: Vec<String>,
+    pub(super) cors_origin: Vec<String>,
     /// Cancel orders that are not confirmed within this time; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
@@ -319,34 +315,12 @@ impl ServeArgs {
         Ok(otlp.map(|otlp| otlp.begin(process, Arc::clone(clock))).transpose()?)
     }
 
-    fn identity(&self) -> anyhow::Result<Identity> {
-        let Some(token) = &self.peer_token else { return Ok(Identity::default()) };
-        Ok(Identity::with_token(token)?)
-    }
-
-    /// The token file: the given one, or the one in the data directory.
-    pub(super) fn tokens(&self, backend: &Backend) -> anyhow::Result<Option<PathBuf>> {
-        match (&self.tokens, backend) {
-            (Some(path), _) => Ok(Some(path.clone())),
-            (None, Backend::Sqlite(data))
-                if !self.listen.ip().is_loopback() && !self.issuers.is_set() =>
-            {
-                tokens::in_directory(data).map(Some)
-            }
-            (None, _) => Ok(None),
-        }
-    }
-
     pub(super) fn settings(&self, tokens: Option<PathBuf>) -> anyhow::Result<Settings> {
         let mut settings = Settings::new(self.backend()?);
         settings.role = self.role;
         settings.listen = self.listen;
         settings.metrics_listen = self.metrics.metrics_listen;
-        let public = Hosts::new(self.public_url.iter().map(String::as_str));
-        let public = public.map_err(|what| anyhow::anyhow!("--public-url: {what}"))?;
-        let permitted = public.and_pages_of(self.cors_origin.iter().map(String::as_str));
-        settings.reflection = self.reflection;
-        settings.public = permitted.map_err(|what| anyhow::anyhow!("--cors-origin: {what}"))?;
+        self.believe(&mut settings, tokens)?;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
         settings.peers =
@@ -378,13 +352,6 @@ impl ServeArgs {
         settings.search_by.clone_from(&self.search_by);
         if matches!(settings.backend, Backend::Postgres(_)) {
             settings.shards = self.shards;
-        }
-        if let Some(path) = tokens {
-            settings.access = Access::from_file(&path)?;
-        }
-        if let Some(issuers) = self.issuers.issuers()? {
-            settings.access = settings.access.and_issuers(issuers);
-            settings.own_tokens = self.issuers.own_tokens()?.map(Arc::new);
         }
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));

@@ -1,6 +1,7 @@
 //! `ordinal serve`: runs an engine until it is stopped.
 
 mod args; // its flags
+mod callers; // who may call
 mod metrics; // its flags of metrics
 mod observe; // its flags of logs and traces
 mod tls; // its flags of TLS
