@@ -256,6 +256,8 @@ const HOMES: &[(&str, &[&str])] = &[
             "ledger/src/store/",
             "notification/src/ledger/",
             "notification/src/service.rs",
+            "payment/src/service.rs",
+            "payment/src/store/",
             "src/engine/service.rs",
             "src/lab/chaos/witness.rs",
             "src/lab/cluster/servers.rs",
@@ -292,7 +294,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];
 
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "shared-events/src",
     "edge-auth/src",
     "event-journal/src",
@@ -302,6 +304,7 @@ const CRATES: [&str; 11] = [
     "inventory-stream/src",
     "ledger/src",
     "notification/src",
+    "payment/src",
     "web-openapi/src",
     "src",
 ];
@@ -316,7 +319,12 @@ fn libraries_are_used_only_where_they_may_be() {
             let at_home = homes.iter().any(|home| file.starts_with(home));
             assert!(!named || at_home, "{file} names {library}");
         }
-        let pure = ["order-actor/src/domain/", "ledger/src/domain/", "shared-events/src/contract/"];
+        let pure = [
+            "order-actor/src/domain/",
+            "ledger/src/domain/",
+            "payment/src/domain/",
+            "shared-events/src/contract/",
+        ];
         if pure.iter().any(|folder| file.starts_with(folder)) {
             for impure in ["tokio::", "tracing::", "std::time::Instant", "SystemTime", "async fn"] {
                 assert!(!code.contains(impure), "{file} is to be pure and names {impure}");
@@ -353,7 +361,8 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().unwrap().clone()
 }
 
-const SERVICES: [&str; 4] = ["order-actor", "inventory-stream", "notification", "ledger"];
+const SERVICES: [&str; 5] =
+    ["order-actor", "inventory-stream", "notification", "ledger", "payment"];
 
 #[test]
 fn services_never_depend_on_each_other() {
