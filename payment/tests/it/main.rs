@@ -10,4 +10,10 @@
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"
 )]
 
+mod crashes;
+mod damage;
 mod domain;
+mod follower;
+mod runner;
+mod scripted; // a provider that does what a script says
+mod support;
