@@ -5,6 +5,8 @@ use async_trait::async_trait;
 use shared_events::contract::{Money, Timestamp};
 use uuid::Uuid;
 
+use crate::Kind;
+
 /// The idempotency key of a call: an operation and how often its request was repaired. A provider
 /// carries a key out once, and repeats its answer while it remembers the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -201,6 +203,17 @@ pub enum Found {
     },
 }
 
+/// What is looked up at a provider. Some find an operation only beside what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The operation of ours.
+    pub operation: OurReference,
+    /// What it does.
+    pub kind: Kind,
+    /// The authorisation that it captures or voids, or the capture that it refunds.
+    pub about: Option<PspReference>,
+}
+
 /// What a provider can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
@@ -242,4 +255,10 @@ pub trait Psp: Send + Sync {
 
     /// What became of an operation of ours.
     async fn fetch(&self, of: OurReference) -> Found;
+
+    /// What became of an operation of ours, of which we know what it is about. Who knows that asks
+    /// so: it is answered sooner and more surely than [`Psp::fetch`].
+    async fn find(&self, of: &Lookup) -> Found {
+        self.fetch(of.operation).await
+    }
 }

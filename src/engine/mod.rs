@@ -11,6 +11,7 @@ mod health; // periodic checks of everything a process depends on
 pub(crate) mod issuers; // flags of the issuers of tokens
 pub(crate) mod messages; // flags of message delivery
 mod peers; // flags of the other processes
+pub(crate) mod psps; // payment service providers
 mod reconcile; // checks stock's sums periodically
 mod service; // the type of a service's row
 pub(crate) mod services; // the services, a file each

@@ -113,6 +113,8 @@ pub struct Settings {
     pub tls: Option<ServerTls>,
     /// Our own issuer of tokens, if there is one.
     pub own_tokens: Option<Arc<OwnTokens>>,
+    /// Payment service providers, by their names.
+    pub psps: super::psps::Psps,
     /// The limits of callers.
     pub shares: Numbers,
     /// How often callers may call, besides the default limits.
@@ -187,6 +189,7 @@ impl Settings {
             public: Hosts::default(),
             tls: None,
             own_tokens: None,
+            psps: super::psps::Psps::default(),
             shares: Numbers::default(),
             rate_limits: Vec::new(),
             access_log: AccessLog::default(),

@@ -40,8 +40,9 @@ struct Endpoint {
 pub fn from_file(path: &Path) -> anyhow::Result<Vec<Webhook>> {
     let wrong = |text: String| anyhow::anyhow!("webhooks {}: {text}", path.display());
     let text = crate::flags::secrets::read("webhooks", path)?;
-    let file: File =
-        Figment::from(Toml::string(&text)).extract().map_err(|error| wrong(unreadable(&error)))?;
+    let file: File = Figment::from(Toml::string(&text))
+        .extract()
+        .map_err(|error| wrong(unreadable(&error, "webhook")))?;
     if file.webhook.len() > ENDPOINTS_MAX {
         return Err(wrong(format!("more than {ENDPOINTS_MAX} endpoints")));
     }
@@ -111,7 +112,7 @@ pub fn authorities(what: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// What is wrong with the file, without its values: they may hold secrets.
-fn unreadable(error: &figment::Error) -> String {
+pub(super) fn unreadable(error: &figment::Error, tables: &str) -> String {
     let place = error.path.join(".");
     match &error.kind {
         Kind::UnknownField(field, known) => {
@@ -126,7 +127,7 @@ fn unreadable(error: &figment::Error) -> String {
             let first = text.lines().next().unwrap_or_default();
             match first.strip_prefix("TOML parse error ") {
                 Some(place) => format!("{place}: not valid TOML"),
-                None => "not a list of [[webhook]] tables".to_owned(),
+                None => format!("not a list of [[{tables}]] tables"),
             }
         }
     }

@@ -287,9 +287,10 @@ fn settings_in(path: &Path, serve: &Command) -> Result<Vec<(String, Vec<String>)
         Figment::from(Toml::string(&text)).extract().map_err(|error| wrong(toml_error(&error)))?;
     let mut found = Vec::new();
     for (key, value) in settings {
-        // The issuers are read from this file by their own parser.
-        if key == "issuer" && is_tables(&value) {
-            found.push(("issuers".to_owned(), vec![path.display().to_string()]));
+        // These tables are read from this file by parsers of their own.
+        let tables = [("issuer", "issuers"), ("psps", "psps")];
+        if let Some((_, flag)) = tables.iter().find(|(name, _)| *name == key && is_tables(&value)) {
+            found.push(((*flag).to_owned(), vec![path.display().to_string()]));
             continue;
         }
         if matches!(value, Value::Dict(..)) {

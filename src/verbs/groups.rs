@@ -27,17 +27,18 @@ const GROUPS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("Running an engine", &["serve", "token", "migrate", "backup", "load"]),
-    ("Trying it", &["demo", "cluster", "chaos"]),
+    ("Trying it", &["demo", "psp", "cluster", "chaos"]),
     ("This program", &["completions", "version"]),
 ];
 
 /// Verbs that call no engine, by the beginning of their path.
-const CALL_NO_ENGINE: [&[&str]; 12] = [
+const CALL_NO_ENGINE: [&[&str]; 13] = [
     &["serve"],
     &["token"],
     &["migrate"],
     &["backup"],
     &["demo"],
+    &["psp"],
     &["cluster"],
     &["chaos"],
     &["completions"],

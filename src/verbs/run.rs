@@ -57,6 +57,7 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
         Verb::Chaos(args) => return Ok(crate::lab::chaos::run(&args, out).await?),
         Verb::Load(args) => return crate::lab::load::run(args, &connection, out).await,
         Verb::Verify(args) => return crate::verify::run(args, &connection, out).await,
+        Verb::Psp(args) => return super::psp::run(args, out).await,
         Verb::Demo => return Ok(crate::lab::demo::run(out).await?),
         Verb::Completions { shell } => {
             let mut completions = Vec::new();

@@ -278,15 +278,32 @@ const HOMES: &[(&str, &[&str])] = &[
             "notification/src/sms.rs",
             "notification/src/webhook.rs",
             "edge-auth/src/fetch.rs",
+            "psp/src/http.rs",
+            "psp/src/razorpay.rs",
+            "psp/src/simulator/http/deliver.rs",
+            "psp/src/stripe/",
         ],
     ),
     ("celes", &["src/lab/load/files/countries.rs"]),
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),
-    ("hyper", &["src/edge/connections/", "src/edge/forward.rs", "web-edge/src/live/mod.rs"]),
+    (
+        "hyper",
+        &[
+            "psp/src/simulator/http/server.rs",
+            "src/edge/connections/",
+            "src/edge/forward.rs",
+            "web-edge/src/live/mod.rs",
+        ],
+    ),
     (
         "hyper_util",
-        &["src/edge/connections/", "src/edge/tls/connector.rs", "web-edge/src/live/mod.rs"],
+        &[
+            "psp/src/simulator/http/server.rs",
+            "src/edge/connections/",
+            "src/edge/tls/connector.rs",
+            "web-edge/src/live/mod.rs",
+        ],
     ),
     ("tokio_rustls", &["src/edge/tls/"]),
     ("tokio_tungstenite", &["web-edge/src/live/"]),
@@ -294,7 +311,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];
 
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "shared-events/src",
     "edge-auth/src",
     "event-journal/src",
@@ -305,6 +322,7 @@ const CRATES: [&str; 12] = [
     "ledger/src",
     "notification/src",
     "payment/src",
+    "psp/src",
     "web-openapi/src",
     "src",
 ];
@@ -338,8 +356,15 @@ fn libraries_are_used_only_where_they_may_be() {
 fn bans_of_a_crate_include_those_of_the_workspace() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let all = read("clippy.toml");
-    let others =
-        ["event-journal", "shared-events", "service-edge", "edge-auth", "web-edge", "web-openapi"];
+    let others = [
+        "event-journal",
+        "shared-events",
+        "service-edge",
+        "edge-auth",
+        "web-edge",
+        "web-openapi",
+        "psp",
+    ];
     for member in SERVICES.iter().chain(&others) {
         let own = read(&format!("{member}/clippy.toml"));
         for banned in all.split("path = \"").skip(1).filter_map(|rest| rest.split('"').next()) {

@@ -57,6 +57,7 @@ mod openapi;
 mod operations;
 mod order_files;
 mod overload;
+mod psp;
 mod readme;
 mod reasons;
 mod rebuild;

@@ -113,6 +113,9 @@ pub enum Verb {
     Load(crate::lab::load::LoadArgs),
     /// Replay the journal and check all data derived from it.
     Verify(crate::verify::VerifyArgs),
+    /// Simulate payment providers, in the dialects of Stripe and Razorpay, with faults. It moves no
+    /// money.
+    Psp(crate::verbs::psp::PspVerb),
     /// Take orders through every outcome on a temporary engine.
     Demo,
     /// Show an overview: whether the engine serves, lag, dead letters. Exit code 3 if it does not

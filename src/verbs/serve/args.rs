@@ -167,6 +167,8 @@ pub struct ServeArgs {
     without_stock: bool,
     #[command(flatten, next_help_heading = "Facts through Redis")]
     streams: crate::engine::streams::StreamArgs,
+    #[command(flatten, next_help_heading = "Payments")]
+    psps: crate::engine::psps::PspArgs,
     #[command(flatten, next_help_heading = "Messages")]
     messages: crate::engine::messages::MessageArgs,
 }
@@ -362,6 +364,7 @@ impl ServeArgs {
         settings.database_connections = self.database_connections;
         settings.reconcile_every = self.reconcile_every;
         settings.stock_follower = !self.without_stock;
+        settings.psps = self.psps.psps(&settings.clock)?;
         self.messages.apply(&mut settings.notifications)?;
         Ok(settings)
     }

@@ -1,0 +1,162 @@
+//! Webhooks as each dialect writes them.
+
+use serde_json::{Value, json};
+use shared_events::contract::Money;
+
+use super::{razorpay, stripe};
+use crate::simulator::{Outgoing, Payment, Simulator};
+use crate::{Dialect, What};
+
+/// The body of a webhook; none if the simulator has forgotten what it is about.
+pub(super) fn body(dialect: Dialect, simulator: &Simulator, outgoing: &Outgoing) -> Option<String> {
+    let payment = outgoing.event.payment.as_ref().and_then(|payment| simulator.payment(payment));
+    let body = match dialect {
+        Dialect::Simulator => own(outgoing),
+        Dialect::Stripe => of_stripe(simulator, payment?, outgoing)?,
+        Dialect::Razorpay => of_razorpay(simulator, payment?, outgoing)?,
+    };
+    Some(body.to_string())
+}
+
+fn amount(what: &What) -> Option<Money> {
+    match what {
+        What::Authorized { amount }
+        | What::Captured { amount }
+        | What::Refunded { amount }
+        | What::DisputeOpened { amount }
+        | What::DisputeWon { amount }
+        | What::DisputeLost { amount } => Some(*amount),
+        _ => None,
+    }
+}
+
+fn own(outgoing: &Outgoing) -> Value {
+    let event = &outgoing.event;
+    let (kind, code) = match &event.what {
+        What::Authorized { .. } => ("authorized", None),
+        What::ActionRequired => ("action_required", None),
+        What::Declined { code } => ("declined", Some(code)),
+        What::Captured { .. } => ("captured", None),
+        What::CaptureFailed { code } => ("capture_failed", Some(code)),
+        What::Voided => ("voided", None),
+        What::Expired => ("expired", None),
+        What::Reversed => ("reversed", None),
+        What::Refunded { .. } => ("refunded", None),
+        What::RefundFailed { code } => ("refund_failed", Some(code)),
+        What::DisputeOpened { .. } => ("dispute_opened", None),
+        What::DisputeWon { .. } => ("dispute_won", None),
+        What::DisputeLost { .. } => ("dispute_lost", None),
+        What::Other { kind } => (kind.as_str(), None),
+    };
+    let amount = amount(&event.what);
+    json!({
+        "id": event.id,
+        "type": kind,
+        "created": outgoing.at.to_string(),
+        "data": {
+            "reference": event.reference.as_ref().map(|reference| reference.as_str()),
+            "payment": event.payment.as_ref().map(|payment| payment.as_str()),
+            "our_reference": event.our_reference.map(|our| our.0.to_string()),
+            "amount": amount.map(|amount| amount.minor),
+            "currency": amount.map(|amount| amount.currency.code().to_owned()),
+            "code": code,
+        },
+    })
+}
+
+fn of_stripe(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) -> Option<Value> {
+    let event = &outgoing.event;
+    let about = event.reference.as_ref().map(|reference| reference.as_str());
+    let intent = || stripe::intent(simulator, payment);
+    let refund = || {
+        let mut refunds = simulator.operations(payment);
+        let found = refunds.find(|op| Some(&op.reference) == event.reference.as_ref())?;
+        Some(stripe::refund_object(payment, found))
+    };
+    let dispute = |status: &str| {
+        let amount = amount(&event.what)?;
+        let units = Dialect::Stripe.amount(amount).ok()?;
+        let currency = amount.currency.code().to_ascii_lowercase();
+        Some(json!({
+            "id": format!("dp_{}", event.id), "object": "dispute", "amount": units,
+            "currency": currency, "status": status, "charge": about,
+            "payment_intent": payment.reference.as_str(),
+        }))
+    };
+    let (kind, object) = match &event.what {
+        What::Authorized { amount } => {
+            let mut intent = intent();
+            intent["amount_capturable"] = Dialect::Stripe.amount(*amount).ok()?.into();
+            ("payment_intent.amount_capturable_updated", intent)
+        }
+        What::ActionRequired => ("payment_intent.requires_action", intent()),
+        What::Declined { .. } => ("payment_intent.payment_failed", intent()),
+        What::Captured { .. } => ("payment_intent.succeeded", intent()),
+        What::CaptureFailed { code } => {
+            let charge = json!({
+                "id": about, "object": "charge", "captured": true, "failure_code": code,
+                "payment_intent": payment.reference.as_str(),
+            });
+            ("charge.failed", charge)
+        }
+        What::Voided | What::Expired | What::Reversed => ("payment_intent.canceled", intent()),
+        What::Refunded { .. } => ("refund.updated", refund()?),
+        What::RefundFailed { .. } => ("refund.failed", refund()?),
+        What::DisputeOpened { .. } => ("charge.dispute.created", dispute("needs_response")?),
+        What::DisputeWon { .. } => ("charge.dispute.closed", dispute("won")?),
+        What::DisputeLost { .. } => ("charge.dispute.closed", dispute("lost")?),
+        What::Other { .. } => return None,
+    };
+    Some(json!({
+        "id": event.id, "object": "event", "type": kind, "created": stripe::unix(outgoing.at),
+        "data": { "object": object },
+    }))
+}
+
+fn of_razorpay(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) -> Option<Value> {
+    let event = &outgoing.event;
+    let entity = || {
+        json!({ "payment": {
+        "entity": razorpay::payment_object(simulator, payment),
+    } })
+    };
+    let refund = || {
+        let mut refunds = simulator.operations(payment);
+        let found = refunds.find(|op| Some(&op.reference) == event.reference.as_ref())?;
+        Some(json!({ "refund": { "entity": razorpay::refund_object(payment, found) } }))
+    };
+    let dispute = || {
+        let amount = amount(&event.what)?;
+        Some(json!({ "dispute": { "entity": {
+            "id": format!("disp_{}", event.id), "amount": Dialect::Razorpay.amount(amount).ok()?,
+            "currency": amount.currency.code(),
+            "payment_id": payment.reference.as_str().replacen("pi_", "pay_", 1),
+        } } }))
+    };
+    let (kind, payload) = match &event.what {
+        What::Authorized { .. } => ("payment.authorized", entity()),
+        What::Captured { .. } => ("payment.captured", entity()),
+        What::Declined { .. } | What::CaptureFailed { .. } => ("payment.failed", entity()),
+        // What was reserved goes back as a refund that nobody asked for.
+        What::Voided | What::Expired | What::Reversed => {
+            let mut of = entity();
+            let back = of.get("payment").and_then(|payment| payment.get("entity"))?.clone();
+            of["refund"] = json!({ "entity": {
+                "id": format!("rfnd_{}", event.id), "amount": back.get("amount")?,
+                "currency": back.get("currency")?, "payment_id": back.get("id")?,
+                "status": "processed", "notes": [],
+            } });
+            ("refund.processed", of)
+        }
+        What::Refunded { .. } => ("refund.processed", refund()?),
+        What::RefundFailed { .. } => ("refund.failed", refund()?),
+        What::DisputeOpened { .. } => ("payment.dispute.created", dispute()?),
+        What::DisputeWon { .. } => ("payment.dispute.won", dispute()?),
+        What::DisputeLost { .. } => ("payment.dispute.lost", dispute()?),
+        What::ActionRequired | What::Other { .. } => return None,
+    };
+    Some(json!({
+        "entity": "event", "event": kind, "created_at": stripe::unix(outgoing.at),
+        "payload": payload,
+    }))
+}

@@ -1,0 +1,168 @@
+//! What Stripe's answers mean.
+
+use reqwest::StatusCode;
+use serde_json::Value;
+use shared_events::contract::{Currency, Money};
+
+use crate::webhook::code;
+use crate::{Answer, Dialect, OurReference, PspReference};
+
+pub(super) fn refused(code: &str) -> Answer {
+    Answer::Refused { code: code.to_owned(), repairable: false }
+}
+
+fn unclear() -> Answer {
+    Answer::Unknown { why: "the answer is not what it must be".to_owned() }
+}
+
+/// What an answer that is no success means.
+pub(super) fn of_error(status: StatusCode, body: &Value) -> Answer {
+    let error = body.get("error");
+    let of = |field: &str| error.and_then(|error| error.get(field)).and_then(Value::as_str);
+    let why = || code(of("code").or_else(|| of("type")).unwrap_or("refused"));
+    match status.as_u16() {
+        402 => {
+            let why = of("decline_code").or_else(|| of("code")).unwrap_or("card_declined");
+            Answer::Declined { code: code(why) }
+        }
+        // The same key is being worked on, or it is not known by whom: it may be done already.
+        409 => Answer::Unknown { why: "it answered 409".to_owned() },
+        429 => Answer::Refused { code: "rate_limited".to_owned(), repairable: true },
+        // A wrong key of ours is mended by an operator.
+        401 | 403 => Answer::Refused { code: "not_authenticated".to_owned(), repairable: true },
+        400..=499 => Answer::Refused { code: why(), repairable: false },
+        other => Answer::Unknown { why: format!("it answered {other}") },
+    }
+}
+
+/// A payment intent.
+pub(super) struct Intent(Value, PspReference, Currency);
+
+impl Intent {
+    pub(super) fn read(body: &Value) -> Result<Self, Answer> {
+        let text = |field: &str| body.get(field).and_then(Value::as_str).ok_or_else(unclear);
+        let reference = text("id")?.parse().map_err(|_| unclear())?;
+        let currency = text("currency")?.to_ascii_uppercase();
+        let currency = Currency::recorded(&currency).map_err(|_| unclear())?;
+        text("status")?;
+        Ok(Self(body.clone(), reference, currency))
+    }
+
+    fn text(&self, field: &str) -> Option<&str> {
+        self.0.get(field).and_then(Value::as_str)
+    }
+
+    fn metadata(&self, field: &str) -> Option<&str> {
+        self.0.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str)
+    }
+
+    fn money(&self, amount: i64) -> Option<Money> {
+        Dialect::Stripe.money(amount, self.2).ok()
+    }
+
+    fn pending(&self) -> Answer {
+        Answer::Pending { reference: self.1.clone() }
+    }
+
+    fn failure(&self) -> Answer {
+        let error = self.0.get("last_payment_error");
+        let of = |field: &str| error.and_then(|error| error.get(field)).and_then(Value::as_str);
+        let why = of("decline_code").or_else(|| of("code")).unwrap_or("card_declined");
+        Answer::Declined { code: code(why) }
+    }
+
+    pub(super) fn is_canceled(&self) -> bool {
+        self.text("status") == Some("canceled")
+    }
+
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.metadata(field).is_some()
+    }
+
+    /// As the answer to an authorisation.
+    pub(super) fn authorized(&self) -> Answer {
+        match self.text("status") {
+            Some("requires_capture" | "succeeded") => {
+                // What stands, or stood before it was captured.
+                let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);
+                let amount = match sum("amount_received") {
+                    0 => sum("amount_capturable"),
+                    _ => sum("amount"),
+                };
+                match self.money(amount) {
+                    Some(amount) => {
+                        let reference = self.1.clone();
+                        Answer::Done { reference, amount, valid_until: None }
+                    }
+                    None => unclear(),
+                }
+            }
+            Some("processing") => self.pending(),
+            Some("requires_action") => {
+                let redirect = self.0.pointer("/next_action/redirect_to_url/url");
+                match redirect.and_then(Value::as_str) {
+                    Some(url) => {
+                        Answer::ActionRequired { reference: self.1.clone(), url: url.to_owned() }
+                    }
+                    None => self.pending(),
+                }
+            }
+            Some("canceled") => Answer::Declined { code: "canceled".to_owned() },
+            _ => self.failure(),
+        }
+    }
+
+    /// As the answer to a capture, whose amount is in this field of the metadata.
+    pub(super) fn captured(&self, field: &str) -> Answer {
+        let amount = self.metadata(field).and_then(|amount| amount.parse().ok());
+        let amount = amount.and_then(|amount| self.money(amount));
+        let charge = self.text("latest_charge").and_then(|charge| charge.parse().ok());
+        match (self.text("status"), amount, charge) {
+            (Some("processing"), ..) => self.pending(),
+            (Some("succeeded" | "requires_capture"), Some(amount), Some(reference)) => {
+                Answer::Done { reference, amount, valid_until: None }
+            }
+            (Some("requires_payment_method"), ..) => self.failure(),
+            _ => unclear(),
+        }
+    }
+
+    /// As the answer to a void.
+    pub(super) fn voided(&self) -> Answer {
+        let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);
+        match self.money(sum("amount").saturating_sub(sum("amount_received"))) {
+            Some(amount) if self.is_canceled() => {
+                Answer::Done { reference: self.1.clone(), amount, valid_until: None }
+            }
+            _ => unclear(),
+        }
+    }
+
+    /// As the answer to an operation of ours: the authorisation, or a capture.
+    pub(super) fn of(&self, our: OurReference, field: &str) -> Answer {
+        let made = self.metadata("ordinal") == Some(our.0.to_string().as_str());
+        if made { self.authorized() } else { self.captured(field) }
+    }
+}
+
+/// What a refund means.
+pub(super) fn of_refund(body: &Value) -> Answer {
+    let text = |field: &str| body.get(field).and_then(Value::as_str);
+    let reference: Option<PspReference> = text("id").and_then(|id| id.parse().ok());
+    let currency = text("currency").map(str::to_ascii_uppercase);
+    let currency = currency.and_then(|currency| Currency::recorded(&currency).ok());
+    let amount = body.get("amount").and_then(Value::as_i64);
+    let amount = amount
+        .zip(currency)
+        .and_then(|(amount, currency)| Dialect::Stripe.money(amount, currency).ok());
+    match (text("status"), reference, amount) {
+        (Some("succeeded"), Some(reference), Some(amount)) => {
+            Answer::Done { reference, amount, valid_until: None }
+        }
+        (Some("pending" | "requires_action"), Some(reference), _) => Answer::Pending { reference },
+        (Some("failed" | "canceled"), ..) => {
+            Answer::Declined { code: code(text("failure_reason").unwrap_or("refund_failed")) }
+        }
+        _ => unclear(),
+    }
+}

@@ -1,0 +1,308 @@
+//! Payment service providers from a file, each called through the adapter of its dialect.
+//! Never here: a secret in an error, or what a provider is called for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use order_actor::clock::Clock;
+use psp::simulator::{Odds, SimulatedPsp};
+use psp::webhook::{Secret, Verifier};
+use psp::{ApiKey, Dialect, Endpoint, Psp, Razorpay, Stripe};
+use serde::Deserialize;
+use shared_events::chance::Chance;
+
+/// Providers of one engine.
+const PSPS_MAX: usize = 16;
+/// How long a call to a provider may take, unless its settings say otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that they may say: an operation waits for it.
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// Flags of payment service providers.
+#[derive(Debug, clap::Args)]
+pub struct PspArgs {
+    /// A TOML file with payment service providers, each as [[psps]] (docs/providers.md); the
+    /// settings file may hold them itself.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_PSPS")]
+    psps: Option<PathBuf>,
+}
+
+/// A provider that can be called.
+#[derive(Clone)]
+pub struct Provider {
+    /// The provider.
+    pub psp: Arc<dyn Psp>,
+    /// What verifies its webhooks; without a secret there is none.
+    pub verifier: Option<Verifier>,
+}
+
+/// The providers of an engine, by their names.
+#[derive(Clone, Default)]
+pub struct Psps(BTreeMap<String, Provider>);
+
+impl Psps {
+    /// The providers themselves.
+    #[must_use]
+    pub fn psps(&self) -> BTreeMap<String, Arc<dyn Psp>> {
+        self.0.iter().map(|(name, one)| (name.clone(), Arc::clone(&one.psp))).collect()
+    }
+
+    /// What verifies the webhooks of those that send any.
+    #[must_use]
+    pub fn verifiers(&self) -> BTreeMap<String, Verifier> {
+        let verifier =
+            |(name, one): (&String, &Provider)| Some((name.clone(), one.verifier.clone()?));
+        self.0.iter().filter_map(verifier).collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct File {
+    psps: Vec<Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Table {
+    name: String,
+    dialect: String,
+    url: Option<String>,
+    secret_file: Option<PathBuf>,
+    #[serde(default)]
+    webhook_secret_files: Vec<PathBuf>,
+    ca: Option<PathBuf>,
+    timeout: Option<String>,
+    /// Stripe: whether the account may capture in parts.
+    #[serde(default)]
+    multi_capture: bool,
+    /// The simulator: begins its faults.
+    seed: Option<u64>,
+    /// The simulator: how often which fault happens.
+    odds: Option<String>,
+    /// The simulator: how long an answer takes.
+    latency: Option<String>,
+}
+
+impl PspArgs {
+    /// The providers that the flags name; none if they name none.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or with a file that it names.
+    pub fn psps(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Psps> {
+        match &self.psps {
+            Some(path) => from_file(path, clock),
+            None => Ok(Psps::default()),
+        }
+    }
+}
+
+/// The providers in a file. Paths in it are relative to its directory.
+fn from_file(path: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Psps> {
+    let wrong = |text: String| anyhow::anyhow!("psps {}: {text}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let file: File = Figment::from(Toml::string(&text))
+        .extract()
+        .map_err(|error| wrong(super::webhooks::unreadable(&error, "psps")))?;
+    if file.psps.len() > PSPS_MAX {
+        return Err(wrong(format!("more than {PSPS_MAX} providers")));
+    }
+    let directory = path.parent().unwrap_or_else(|| Path::new(""));
+    let mut psps = BTreeMap::new();
+    for table in file.psps {
+        let name = table.name.clone();
+        let fits = (1..=30).contains(&name.len())
+            && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if !fits {
+            let what = "a name has 1 to 30 lower-case letters, digits and _";
+            return Err(wrong(format!("{name:?}: {what}")));
+        }
+        if psps.contains_key(&name) {
+            return Err(wrong(format!("{name}: two providers have this name")));
+        }
+        let provider = table.provider(directory, clock);
+        psps.insert(name.clone(), provider.map_err(|error| wrong(format!("{name}: {error}")))?);
+    }
+    Ok(Psps(psps))
+}
+
+impl Table {
+    fn provider(&self, directory: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Provider> {
+        let dialect: Dialect =
+            self.dialect.parse().map_err(|error| anyhow::anyhow!("dialect: {error}"))?;
+        let psp = match dialect {
+            Dialect::Simulator => self.simulator(clock)?,
+            Dialect::Stripe | Dialect::Razorpay => self.adapter(dialect, directory)?,
+        };
+        let secrets: anyhow::Result<Vec<Secret>> = self
+            .webhook_secret_files
+            .iter()
+            .map(|file| {
+                let text = secret("webhook secret", &directory.join(file))?;
+                Secret::new(dialect, &text)
+                    .map_err(|error| anyhow::anyhow!("webhook secret {}: {error}", file.display()))
+            })
+            .collect();
+        let secrets = secrets?;
+        let verifier = match secrets.is_empty() {
+            true => None,
+            false => Some(Verifier::new(dialect, secrets)?),
+        };
+        Ok(Provider { psp, verifier })
+    }
+
+    /// The simulator in this process.
+    fn simulator(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Psp>> {
+        if self.url.is_some() || self.secret_file.is_some() || self.ca.is_some() {
+            let how = "the simulator in this process has no url, secret-file or ca; \
+                       `ordinal psp` is reached by the dialect stripe or razorpay";
+            anyhow::bail!("{how}");
+        }
+        anyhow::ensure!(!self.multi_capture, "multi-capture: the simulator can do that anyway");
+        let mut settings = psp::simulator::Settings {
+            name: self.name.clone(),
+            // Without one, references differ from those of an earlier process.
+            seed: self.seed.unwrap_or_else(|| Chance::system().bits()),
+            ..psp::simulator::Settings::default()
+        };
+        if let Some(odds) = &self.odds {
+            settings.odds =
+                odds.parse::<Odds>().map_err(|error| anyhow::anyhow!("odds: {error}"))?;
+        }
+        if let Some(latency) = &self.latency {
+            settings.latency = duration("latency", latency)?;
+        }
+        tracing::warn!(
+            "payments by {} go to a simulator in this process: no money moves, and its book ends \
+             with the process",
+            self.name
+        );
+        let clock = Arc::clone(clock);
+        let chance = self.seed.map_or_else(Chance::system, Chance::seeded);
+        let now = Arc::new(move || clock.now());
+        Ok(Arc::new(SimulatedPsp::new(settings, now, chance)))
+    }
+
+    fn adapter(&self, dialect: Dialect, directory: &Path) -> anyhow::Result<Arc<dyn Psp>> {
+        let of_simulator = self.seed.is_some() || self.odds.is_some() || self.latency.is_some();
+        anyhow::ensure!(!of_simulator, "seed, odds and latency are settings of the simulator");
+        let file = self.secret_file.as_ref();
+        let file = file.ok_or_else(|| anyhow::anyhow!("missing key secret-file"))?;
+        let text = secret("secret", &directory.join(file))?;
+        let unfit = || anyhow::anyhow!("secret {}: not what {dialect} has", file.display());
+        let url = match (&self.url, dialect) {
+            (Some(url), _) => url.as_str(),
+            (None, Dialect::Razorpay) => "https://api.razorpay.com",
+            (None, _) => "https://api.stripe.com",
+        };
+        let authorities = match &self.ca {
+            Some(ca) => super::webhooks::authorities("psps", &directory.join(ca))?,
+            None => Vec::new(),
+        };
+        let timeout = match &self.timeout {
+            Some(timeout) => duration("timeout", timeout)?,
+            None => TIMEOUT,
+        };
+        let endpoint = Endpoint { url: url.to_owned(), authorities, timeout };
+        let psp: Arc<dyn Psp> = match dialect {
+            Dialect::Razorpay => {
+                anyhow::ensure!(!self.multi_capture, "multi-capture: Razorpay captures at once");
+                let (id, secret) = text.split_once(':').ok_or_else(unfit)?;
+                let key = ApiKey::new(secret).filter(|_| !id.is_empty()).ok_or_else(unfit)?;
+                Arc::new(Razorpay::new(&self.name, &endpoint, id, key)?)
+            }
+            _ => {
+                let key = ApiKey::new(&text).ok_or_else(unfit)?;
+                Arc::new(Stripe::new(&self.name, &endpoint, key, self.multi_capture)?)
+            }
+        };
+        Ok(psp)
+    }
+}
+
+/// The first line of a file with a secret.
+fn secret(what: &str, path: &Path) -> anyhow::Result<String> {
+    let text = crate::flags::secrets::read(what, path)?;
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    let line = line.ok_or_else(|| anyhow::anyhow!("{what} {}: it is empty", path.display()))?;
+    Ok(line.to_owned())
+}
+
+fn duration(what: &str, text: &str) -> anyhow::Result<Duration> {
+    let parsed = crate::flags::duration(text);
+    let parsed = parsed.map_err(|error| anyhow::anyhow!("{what}: {error}"))?;
+    anyhow::ensure!(parsed <= TIMEOUT_MAX, "{what}: is at most {}s", TIMEOUT_MAX.as_secs());
+    Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use order_actor::clock::SystemClock;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Psps, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("stripe.key", "sk_test_1\n");
+        write("razorpay.key", "rzp_test_1:secret1\n");
+        write("empty", "\n");
+        write("new", "whsec_0123456789");
+        write("old", "whsec_9876543210");
+        let file = folder.path().join("psps.toml");
+        std::fs::write(&file, text).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let prefix = format!("psps {}: ", file.display());
+        from_file(&file, &clock).map_err(|error| error.to_string().replace(&prefix, ""))
+    }
+
+    const CARDS: &str = "[[psps]]\nname = \"cards\"\ndialect = \"stripe\"\n\
+        secret-file = \"stripe.key\"\nwebhook-secret-files = [\"new\", \"old\"]\n\
+        multi-capture = true\n\
+        [[psps]]\nname = \"upi\"\ndialect = \"razorpay\"\nsecret-file = \"razorpay.key\"\n\
+        timeout = \"5s\"\n\
+        [[psps]]\nname = \"play\"\ndialect = \"simulator\"\nseed = 7\nodds = \"slow=10\"\n\
+        latency = \"20ms\"\n";
+
+    #[test]
+    fn providers_are_read_with_their_secrets() {
+        let psps = read(CARDS).unwrap();
+        let names: Vec<String> = psps.psps().into_keys().collect();
+        assert_eq!(names, ["cards", "play", "upi"]);
+        for (name, psp) in psps.psps() {
+            assert_eq!(psp.name(), name);
+            assert_eq!(psp.capabilities().multi_capture, name != "upi", "{name}");
+        }
+        let verified: Vec<String> = psps.verifiers().into_keys().collect();
+        assert_eq!(verified, ["cards"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_provider_is_named_without_its_secret() {
+        for (change, with, expected) in [
+            ("\"stripe\"", "\"paypal\"", "cards: dialect: not simulator, stripe or razorpay"),
+            ("\"cards\"", "\"Cards\"", "lower-case letters"),
+            ("\"upi\"", "\"cards\"", "two providers have this name"),
+            ("multi-capture = true", "multi-captures = true", "unknown key multi-captures"),
+            ("secret-file = \"stripe.key\"", "", "cards: missing key secret-file"),
+            ("\"stripe.key\"", "\"nowhere\"", "nowhere"),
+            ("\"stripe.key\"", "\"empty\"", "it is empty"),
+            ("\"razorpay.key\"", "\"stripe.key\"", "not what razorpay has"),
+            ("[\"new\", \"old\"]", "[\"new\", \"old\", \"new\"]", "at most two webhook secrets"),
+            ("timeout = \"5s\"", "timeout = \"90s\"", "timeout: is at most 60s"),
+            ("timeout = \"5s\"", "seed = 1", "settings of the simulator"),
+            ("odds = \"slow=10\"", "odds = \"slow\"", "play: odds: "),
+            ("odds = \"slow=10\"", "url = \"http://127.0.0.1:1\"", "has no url"),
+            ("timeout = \"5s\"", "url = \"http://pay.example\"", "the URL must be https://"),
+            ("[[psps]]\nname = \"cards\"", "[psps\nname = \"cards\"", "not valid TOML"),
+        ] {
+            let error = read(&CARDS.replacen(change, with, 1)).err().unwrap_or_default();
+            assert!(error.contains(expected), "{change}: {error}");
+            assert!(!error.contains("sk_test_1") && !error.contains("secret1"), "{error}");
+        }
+    }
+}
