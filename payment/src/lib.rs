@@ -6,6 +6,7 @@
 mod audit; // whether the history is as its laws say
 pub mod domain;
 mod follower; // what orders say
+pub mod grpc;
 mod psps; // the providers of this process
 mod runner; // calls and questions
 mod service; // the parts put together

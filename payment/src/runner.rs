@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use psp::{
-    Answer, Authorize, CallKey, Capture, Found, OurReference, Psp, PspReference, Refund, Void,
+    Answer, Authorize, CallKey, Capture, Found, Lookup, OurReference, Psp, PspReference, Refund,
+    Void,
 };
 use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, PspName, Timestamp};
@@ -32,6 +33,9 @@ const POLL: Duration = Duration::from_millis(500);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long an operation waits whose provider this process does not know.
 const NOT_HERE: Duration = Duration::from_secs(60);
+
+/// How long a token is kept at most, in microseconds: a day, as long as providers remember keys.
+const TOKENS_LAST: i64 = 24 * 3_600 * 1_000_000;
 
 const _: () = assert!(ANSWER_WITHIN.as_secs() < CALL_MAX.as_secs());
 
@@ -61,6 +65,8 @@ pub struct Runner {
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) chance: Chance,
     pub(crate) breakers: Arc<Mutex<BTreeMap<PspName, Breaker>>>,
+    /// When old tokens were last forgotten.
+    pub(crate) forgot_at: Arc<Mutex<Option<Timestamp>>>,
     pub(crate) ends: Ends,
 }
 
@@ -73,12 +79,6 @@ pub enum RunnerError {
     /// The case refuses what it hears.
     #[error("{0}")]
     Rejected(#[from] Rejection),
-}
-
-impl From<sqlx::Error> for RunnerError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error.into())
-    }
 }
 
 /// What is sent to a provider.
@@ -126,6 +126,7 @@ impl Runner {
     /// [`RunnerError`]; what was done until then stays.
     pub async fn turn(&self) -> Result<usize, RunnerError> {
         let now = (self.now)();
+        self.forget(now).await?;
         let mut done = 0;
         for order in store::cases_due(&self.database, now, READ_MAX).await? {
             self.tick(order).await?;
@@ -143,6 +144,22 @@ impl Runner {
             }
         }
         failed.map_or(Ok(done), Err)
+    }
+
+    /// Once a minute, tokens of attempts that no call can be made for any more are deleted.
+    async fn forget(&self, now: Timestamp) -> Result<(), RunnerError> {
+        let old = |micros: i64| Timestamp::from_micros(now.micros().saturating_sub(micros));
+        {
+            let mut last = self.forgot_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_some_and(|at| at > old(60_000_000)) {
+                return Ok(());
+            }
+            *last = Some(now);
+        }
+        let mut tx = self.database.begin().await?;
+        store::forget_old_tokens(&mut tx, old(TOKENS_LAST)).await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
+        Ok(())
     }
 
     /// Time passed for an order.
@@ -172,7 +189,7 @@ impl Runner {
     }
 
     async fn commit(&self, tx: Tx) -> Result<(), RunnerError> {
-        tx.commit().await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
         self.outbox.committed();
         self.due.notify_one();
         Ok(())
@@ -216,7 +233,7 @@ impl Runner {
         let held = Schedule { note: note.to_owned(), ..row.schedule.held_back(until) };
         let mut tx = self.database.begin().await?;
         store::claim(&mut tx, row, &held).await?;
-        tx.commit().await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
         Ok(false)
     }
 
@@ -233,7 +250,7 @@ impl Runner {
         if !store::claim(&mut tx, row, &calling).await? {
             return Ok(false);
         }
-        tx.commit().await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
         if (self.ends)(Point::Calling, row.kind) {
             return Ok(false);
         }
@@ -279,6 +296,22 @@ impl Runner {
         }))
     }
 
+    /// What is looked up, with what it is about as far as we know that.
+    async fn lookup(&self, row: &OperationRow) -> Result<Lookup, DatabaseError> {
+        let case = store::case(&self.database, row.order_id).await?;
+        let about = case.as_ref().and_then(|case| {
+            let (payment, operation) = case.operation(row.id)?;
+            payment.operation(operation.of?)?.reference.as_deref()?.parse().ok()
+        });
+        let kind = match row.kind {
+            OperationKind::Authorize => psp::Kind::Authorize,
+            OperationKind::Capture => psp::Kind::Capture,
+            OperationKind::Void => psp::Kind::Void,
+            OperationKind::Refund => psp::Kind::Refund,
+        };
+        Ok(Lookup { operation: OurReference(row.id.uuid()), kind, about })
+    }
+
     /// Asks the provider what became of an operation.
     async fn ask(&self, psp: &dyn Psp, row: &OperationRow) -> Result<bool, RunnerError> {
         let now = (self.now)();
@@ -286,11 +319,12 @@ impl Runner {
         let asking = Schedule { due_at: now.plus(CALL_MAX), ..row.schedule.clone() };
         let mut tx = self.database.begin().await?;
         let claimed = store::claim(&mut tx, row, &asking).await?;
-        tx.commit().await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
         if !claimed || (self.ends)(Point::Calling, row.kind) {
             return Ok(false);
         }
-        let found = psp.fetch(OurReference(row.id.uuid()));
+        let of = self.lookup(row).await?;
+        let found = psp.find(&of);
         let found = tokio::time::timeout(ANSWER_WITHIN, found).await;
         let found = found.unwrap_or_else(|_| Found::Unknown { why: "timeout".to_owned() });
         let (known, now) = (!matches!(found, Found::Unknown { .. }), (self.now)());

@@ -5,13 +5,15 @@ use include_dir::{Dir, include_dir};
 use psp::Token;
 use shared_events::chance::Chance;
 use shared_events::contract::{OperationId, OrderId, Timestamp};
-use shared_events::stream::{Database, DatabaseError, Dialect, Outbox, migrations};
+use shared_events::stream::{Database, DatabaseError, Dialect, OperatorAction, Outbox, migrations};
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::OrderFollower;
 use crate::domain::{Case, Context, Input, Observation, Rejection};
+use crate::grpc::PaymentEdge;
+use crate::grpc::proto::payment_service_server::PaymentServiceServer;
 use crate::psps::Psps;
 use crate::runner::Runner;
 use crate::store::{self, Origins};
@@ -55,6 +57,14 @@ impl From<sqlx::Error> for PaymentError {
     }
 }
 
+/// What comes with something that payments hear.
+struct Heard<'a> {
+    /// The attempt and its token.
+    pays_with: Option<(Uuid, &'a Token)>,
+    /// What an operator did.
+    action: Option<OperatorAction>,
+}
+
 impl Payments {
     /// Over a database with its tables; `now` dates what happens.
     #[must_use]
@@ -71,6 +81,23 @@ impl Payments {
     #[must_use]
     pub const fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
+    /// The handler of its calls.
+    #[must_use]
+    pub fn edge(&self) -> PaymentEdge {
+        PaymentEdge::new(self.clone())
+    }
+
+    /// Its gRPC service.
+    #[must_use]
+    pub fn grpc(&self) -> PaymentServiceServer<PaymentEdge> {
+        PaymentServiceServer::new(self.edge()).max_decoding_message_size(64 * 1024)
     }
 
     /// The follower of order facts.
@@ -96,6 +123,7 @@ impl Payments {
             now: Arc::clone(&self.now),
             chance,
             breakers: Arc::default(),
+            forgot_at: Arc::default(),
             ends: Arc::new(|_, _| false),
         }
     }
@@ -117,7 +145,8 @@ impl Payments {
         attempt_id: Uuid,
         token: &Token,
     ) -> Result<Case, PaymentError> {
-        self.hear(order, Input::Attempt { attempt_id }, Some((attempt_id, token))).await
+        let heard = Heard { pays_with: Some((attempt_id, token)), action: None };
+        self.hear(order, Input::Attempt { attempt_id }, heard).await
     }
 
     /// A person found out what became of an operation that is stuck.
@@ -129,15 +158,17 @@ impl Payments {
         order: OrderId,
         operation_id: OperationId,
         seen: Observation,
+        action: Option<OperatorAction>,
     ) -> Result<Case, PaymentError> {
-        self.hear(order, Input::Observed { operation_id, seen }, None).await
+        let heard = Heard { pays_with: None, action };
+        self.hear(order, Input::Observed { operation_id, seen }, heard).await
     }
 
     async fn hear(
         &self,
         order: OrderId,
         input: Input,
-        pays_with: Option<(Uuid, &Token)>,
+        Heard { pays_with, action }: Heard<'_>,
     ) -> Result<Case, PaymentError> {
         let mut tx = self.database.begin().await?;
         let orders = BTreeSet::from([order]);
@@ -153,7 +184,10 @@ impl Payments {
         // A repeated attempt brings nothing: the first has its token, for as long as it lasts.
         let new = pays_with.filter(|(attempt_id, _)| !open.case.attempts.contains(attempt_id));
         if let Some((attempt_id, token)) = new {
-            store::keep_token(&mut tx, (order, attempt_id), token).await?;
+            store::keep_token(&mut tx, (order, attempt_id), token, now).await?;
+        }
+        if let Some(action) = action {
+            action.write(&mut tx).await?;
         }
         open.hear(input, &context, &Origins::default())?;
         let case = open.case.clone();

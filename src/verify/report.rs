@@ -48,7 +48,7 @@ pub enum Law {
     MessagesDue,
     /// Corrected contacts equal those of the orders.
     ContactsAsOrders,
-    /// Transfers have positions without a gap, in one hash chain.
+    /// Transfers, and events of payments, have positions without a gap, in hash chains.
     MoneyChain,
     /// Each entry has all its transfers, between accounts of one currency; debits are credits.
     EntriesBalanced,
@@ -58,12 +58,18 @@ pub enum Law {
     LimitsHeld,
     /// Each hold of money is as the transfers say that made and ended it.
     HoldsAsTransfers,
+    /// Each order's payments are what their events make of them, and their sums are in order.
+    PaymentsAsPlanned,
+    /// Each open operation at a provider has one row that says what is next.
+    OperationsDue,
+    /// No operation was done twice at a provider, as far as our history says.
+    OnceAtPsp,
     /// The Redis streams hold the published facts without gaps.
     StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 26] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -86,6 +92,9 @@ impl Law {
         Self::BalancesAsTransfers,
         Self::LimitsHeld,
         Self::HoldsAsTransfers,
+        Self::PaymentsAsPlanned,
+        Self::OperationsDue,
+        Self::OnceAtPsp,
         Self::StreamsAsFacts,
     ];
 
@@ -114,6 +123,9 @@ impl Law {
             Self::BalancesAsTransfers => "balances_as_transfers",
             Self::LimitsHeld => "limits_held",
             Self::HoldsAsTransfers => "holds_as_transfers",
+            Self::PaymentsAsPlanned => "payments_as_planned",
+            Self::OperationsDue => "operations_due",
+            Self::OnceAtPsp => "once_at_psp",
             Self::StreamsAsFacts => "streams_as_facts",
         }
     }
@@ -137,11 +149,14 @@ impl Law {
             Self::NotificationsOnce => "one message per fact and channel",
             Self::MessagesDue => "exactly the waiting messages are due",
             Self::ContactsAsOrders => "corrected contacts equal those of the orders",
-            Self::MoneyChain => "transfers gapless, hash chain unbroken",
+            Self::MoneyChain => "transfers, payments gapless, hash chains unbroken",
             Self::EntriesBalanced => "every entry whole; debits equal credits in each currency",
             Self::BalancesAsTransfers => "sums of accounts equal their transfers",
             Self::LimitsHeld => "no account beyond its limit, at any position",
             Self::HoldsAsTransfers => "holds of money equal their transfers",
+            Self::PaymentsAsPlanned => "payments equal their events, sums in order",
+            Self::OperationsDue => "exactly the open operations are due",
+            Self::OnceAtPsp => "no operation was done twice",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }
     }

@@ -232,6 +232,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "inventory-stream/src/grpc",
             "ledger/src/grpc/",
             "notification/src/grpc",
+            "payment/src/grpc/",
             "src/client/",
             "web-edge/src/",
             "src/edge/",

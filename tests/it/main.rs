@@ -57,6 +57,7 @@ mod openapi;
 mod operations;
 mod order_files;
 mod overload;
+mod payments;
 mod psp;
 mod readme;
 mod reasons;

@@ -72,8 +72,10 @@ CREATE TABLE tokens (
     order_id   TEXT NOT NULL,
     attempt_id TEXT NOT NULL,
     token      TEXT   NOT NULL,
+    kept_at    BIGINT NOT NULL,
     PRIMARY KEY (order_id, attempt_id)
 );
+CREATE INDEX tokens_by_age ON tokens (kept_at);
 
 -- What is published, without a gap; written with what it is about.
 CREATE TABLE outbox (

@@ -52,6 +52,10 @@ pub struct PaymentFilter {
     pub after: Option<PaymentId>,
 }
 
+const SUMMARY: &str = "SELECT payment_id, order_id, customer_id, seller, psp, currency, status,
+                              requested, wanted, authorized, captured, refunded, updated_at
+                       FROM payments";
+
 /// Payments by id, at most `limit`.
 ///
 /// # Errors
@@ -61,10 +65,7 @@ pub async fn payments(
     filter: &PaymentFilter,
     limit: u32,
 ) -> Result<Vec<PaymentSummary>, DatabaseError> {
-    let mut sql = "SELECT payment_id, order_id, customer_id, seller, psp, currency, status,
-                          requested, wanted, authorized, captured, refunded, updated_at
-                   FROM payments WHERE payment_id > $1"
-        .to_owned();
+    let mut sql = format!("{SUMMARY} WHERE payment_id > $1");
     let mut values = vec![filter.after.map(|id| id.to_string()).unwrap_or_default()];
     let mut only = |column: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -81,6 +82,19 @@ pub async fn payments(
         query = query.bind(value);
     }
     query.fetch_all(database.reader()).await?.iter().map(summary).collect()
+}
+
+/// The payment with this id.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn payment(
+    database: &Database,
+    id: PaymentId,
+) -> Result<Option<PaymentSummary>, DatabaseError> {
+    let sql = format!("{SUMMARY} WHERE payment_id = $1");
+    let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database.reader()).await?;
+    row.as_ref().map(summary).transpose()
 }
 
 fn summary(row: &AnyRow) -> Result<PaymentSummary, DatabaseError> {

@@ -1,5 +1,5 @@
 use psp::Token;
-use shared_events::contract::OrderId;
+use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{DatabaseError, Tx};
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -12,11 +12,12 @@ pub(crate) async fn keep_token(
     tx: &mut Tx,
     (order, attempt): (OrderId, Uuid),
     token: &Token,
+    now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let sql = "INSERT INTO tokens (order_id, attempt_id, token) VALUES ($1, $2, $3)
+    let sql = "INSERT INTO tokens (order_id, attempt_id, token, kept_at) VALUES ($1, $2, $3, $4)
                ON CONFLICT (order_id, attempt_id) DO NOTHING";
     let query = sqlx::query(sql).bind(order.to_string()).bind(attempt.to_string());
-    query.bind(token.expose()).execute(&mut **tx).await?;
+    query.bind(token.expose()).bind(now.micros()).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -31,6 +32,13 @@ pub(crate) async fn token(
     let Some(row) = query.fetch_optional(&mut **tx).await? else { return Ok(None) };
     let text: String = row.try_get(0)?;
     text.parse().map(Some).map_err(|_| DatabaseError::Corrupt("token"))
+}
+
+/// Deletes tokens that were kept since before an instant: no provider remembers a key for so long.
+pub(crate) async fn forget_old_tokens(tx: &mut Tx, before: Timestamp) -> Result<(), DatabaseError> {
+    let sql = "DELETE FROM tokens WHERE kept_at < $1";
+    sqlx::query(sql).bind(before.micros()).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Deletes what attempts of an order were made with that are over.

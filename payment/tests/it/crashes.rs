@@ -146,8 +146,8 @@ async fn whoever_is_second_finds_it_done(dialect: Dialect) {
     let capture = bench.operation(OperationKind::Capture).await;
     let seen =
         Observation::Done { reference: "psp_1".to_owned(), amount: gbp(5_000), valid_until: None };
-    bench.payments.resolve(story.order_id, capture.id, seen.clone()).await.unwrap();
-    bench.payments.resolve(story.order_id, capture.id, seen).await.unwrap();
+    bench.payments.resolve(story.order_id, capture.id, seen.clone(), None).await.unwrap();
+    bench.payments.resolve(story.order_id, capture.id, seen, None).await.unwrap();
     bench.settle().await;
     assert_eq!(bench.published().await.len(), 3);
     assert_ne!(row.id, capture.id);

@@ -84,7 +84,7 @@ async fn what_nobody_knows_is_stuck_and_a_person_resolves_it(dialect: Dialect) {
     assert_ne!(case.payments[0].status(), Status::Declined, "never a guess");
     bench.laws_hold().await;
     let seen = Observation::Declined { code: "not_received".to_owned() };
-    bench.payments.resolve(story.order_id, row.id, seen).await.unwrap();
+    bench.payments.resolve(story.order_id, row.id, seen, None).await.unwrap();
     assert_eq!(bench.operation(AUTHORIZE).await.schedule.stage, Stage::Done);
     bench.laws_hold().await;
 }

@@ -4,11 +4,13 @@ mod edits; // edits of orders
 mod ledger; // accounts, entries, holds of money
 mod operations; // dead letters, quarantine, operators' actions
 mod orders; // orders and their history
+mod payments; // payments, operations at providers
 mod stock; // products and messages
 
 pub use ledger::{account, accounts, entries, entry, hold};
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
 pub use orders::{command, history, order, orders, parcels, recorded, waiting_returns, what};
+pub use payments::{attempt, payment, payment_operation, payment_operations, payments};
 pub use stock::{
     holders, locations, losers, movements, notification, notifications, reservation, stock,
 };
