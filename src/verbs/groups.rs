@@ -11,7 +11,10 @@ use crate::client::output::wrapped;
 
 /// The verbs as `ordinal --help` shows them.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Orders, stock, messages and money", &["order", "return", "stock", "notification", "ledger"]),
+    (
+        "Orders, stock, messages and money",
+        &["order", "return", "stock", "notification", "ledger", "payment"],
+    ),
     ("The journal", &["events", "verify", "journal", "read-model", "quarantined"]),
     (
         "Operating an engine",

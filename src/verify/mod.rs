@@ -11,6 +11,7 @@ mod noted; // the journal continues from recorded heads
 mod of_ledger; // laws of the book
 mod of_messages; // laws of the message ledger
 mod of_orders; // laws of the read models
+mod of_payments; // laws of payments
 mod of_stock; // laws of reservations and sums
 mod plans; // money of orders with a payment plan
 mod report; // the laws, and the report of checks and findings

@@ -52,7 +52,7 @@ pub enum Law {
     ConfirmedIsPaid,
     /// A cancelled order with a payment plan wants no money, and knows what it has to give back.
     CancelledIsReleased,
-    /// Transfers have positions without a gap, in one hash chain.
+    /// Transfers, and events of payments, have positions without a gap, in hash chains.
     MoneyChain,
     /// Each entry has all its transfers, between accounts of one currency; debits are credits.
     EntriesBalanced,
@@ -62,12 +62,18 @@ pub enum Law {
     LimitsHeld,
     /// Each hold of money is as the transfers say that made and ended it.
     HoldsAsTransfers,
+    /// Each order's payments are what their events make of them, and their sums are in order.
+    PaymentsAsPlanned,
+    /// Each open operation at a provider has one row that says what is next.
+    OperationsDue,
+    /// No operation was done twice at a provider, as far as our history says.
+    OnceAtPsp,
     /// The Redis streams hold the published facts without gaps.
     StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 28] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -92,6 +98,9 @@ impl Law {
         Self::BalancesAsTransfers,
         Self::LimitsHeld,
         Self::HoldsAsTransfers,
+        Self::PaymentsAsPlanned,
+        Self::OperationsDue,
+        Self::OnceAtPsp,
         Self::StreamsAsFacts,
     ];
 
@@ -122,6 +131,9 @@ impl Law {
             Self::BalancesAsTransfers => "balances_as_transfers",
             Self::LimitsHeld => "limits_held",
             Self::HoldsAsTransfers => "holds_as_transfers",
+            Self::PaymentsAsPlanned => "payments_as_planned",
+            Self::OperationsDue => "operations_due",
+            Self::OnceAtPsp => "once_at_psp",
             Self::StreamsAsFacts => "streams_as_facts",
         }
     }
@@ -149,11 +161,14 @@ impl Law {
             Self::CancelledIsReleased => {
                 "cancelled orders want no money, and give back what they held"
             }
-            Self::MoneyChain => "transfers gapless, hash chain unbroken",
+            Self::MoneyChain => "transfers, payments gapless, hash chains unbroken",
             Self::EntriesBalanced => "every entry whole; debits equal credits in each currency",
             Self::BalancesAsTransfers => "sums of accounts equal their transfers",
             Self::LimitsHeld => "no account beyond its limit, at any position",
             Self::HoldsAsTransfers => "holds of money equal their transfers",
+            Self::PaymentsAsPlanned => "payments equal their events, sums in order",
+            Self::OperationsDue => "exactly the open operations are due",
+            Self::OnceAtPsp => "no operation was done twice",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }
     }

@@ -12,7 +12,7 @@ use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters};
 
 use super::history::{History, ReadPart};
 use super::report::{Law, Report};
-use super::{of_ledger, of_messages, of_orders, of_stock};
+use super::{of_ledger, of_messages, of_orders, of_payments, of_stock};
 use crate::engine::{Follower, Log, Published, Stores, services};
 
 pub(super) const PAGE: u32 = 500;
@@ -330,7 +330,7 @@ struct Laws {
     of_rows: for<'a> fn(&'a mut Report, &'a Rest<'a>) -> BoxFuture<'a, anyhow::Result<()>>,
 }
 
-static LAWS: [Laws; 4] = [
+static LAWS: [Laws; 5] = [
     Laws {
         service: services::orders::SERVICE.name,
         of_orders: |report, batch| Box::pin(of_orders::of_orders(report, batch)),
@@ -351,6 +351,12 @@ static LAWS: [Laws; 4] = [
         // None of its laws is about one order.
         of_orders: |_, _| Box::pin(std::future::ready(Ok(()))),
         of_rows: |report, rest| Box::pin(of_ledger::of_rows(report, rest)),
+    },
+    Laws {
+        service: services::payments::SERVICE.name,
+        // None of its laws is about one order.
+        of_orders: |_, _| Box::pin(std::future::ready(Ok(()))),
+        of_rows: |report, rest| Box::pin(of_payments::of_rows(report, rest)),
     },
 ];
 

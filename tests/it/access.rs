@@ -133,7 +133,14 @@ fn request(method: &str, order_id: &str) -> Value {
     let about = json!({ "order_id": order_id });
     let of_order = !["PlaceOrder", "ListOrders", "WatchOrders", "ExecuteCommands"].contains(&name);
     if !(service == "orders.v1.OrderService" && of_order) {
-        let others = ["GetReservation", "ListNotifications", "ListOrderEvents", "DiffOrder"];
+        let others = [
+            "GetReservation",
+            "ListNotifications",
+            "ListOrderEvents",
+            "DiffOrder",
+            "ListPayments",
+            "Attempt",
+        ];
         return if others.contains(&name) { about } else { json!({}) };
     }
     let mut request = about;

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use crate::health::{does_not_start, ends_at_once, until_health};
 use crate::support::{Engine, ordinal};
 
-const FILES: [&str; 5] =
-    ["inventory.db", "journal.db", "ledger.db", "notifications.db", "orders.db"];
+const FILES: [&str; 6] =
+    ["inventory.db", "journal.db", "ledger.db", "notifications.db", "orders.db", "payments.db"];
 
 /// A directory in which an order was placed and confirmed, after a clean stop; and the order's id.
 fn used() -> (TempDir, String) {
@@ -186,9 +186,10 @@ fn files_that_never_held_data_are_created_again() {
 #[test]
 fn a_directory_of_an_older_version_is_accepted_if_it_is_complete() {
     let (directory, order) = used();
-    // That version had no ledger.
-    remove(directory.path(), "ledger.db");
-    let older = FILES.into_iter().filter(|file| *file != "ledger.db");
+    // That version had no ledger and no payments.
+    let later = ["ledger.db", "payments.db"];
+    later.iter().for_each(|file| remove(directory.path(), file));
+    let older = FILES.into_iter().filter(|file| !later.contains(file));
     for file in older.clone() {
         let version = if file == "journal.db" { 2 } else { 5 };
         let before = format!(

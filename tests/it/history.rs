@@ -54,7 +54,7 @@ fn verify_clean(data: &Path) {
     assert!(verified.status.success(), "{printed}");
 }
 
-const ALL: [&str; 5] = ["journal", "orders", "inventory", "notifications", "ledger"];
+const ALL: [&str; 6] = ["journal", "orders", "inventory", "notifications", "ledger", "payments"];
 
 /// The last position of the journal, in the form in which clients return it.
 fn last_place(engine: &Engine) -> String {

@@ -233,6 +233,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "inventory-stream/src/grpc",
             "ledger/src/grpc/",
             "notification/src/grpc",
+            "payment/src/grpc/",
             "src/client/",
             "web-edge/src/",
             "src/edge/",
@@ -257,6 +258,8 @@ const HOMES: &[(&str, &[&str])] = &[
             "ledger/src/store/",
             "notification/src/ledger/",
             "notification/src/service.rs",
+            "payment/src/service.rs",
+            "payment/src/store/",
             "src/engine/service.rs",
             "src/lab/chaos/witness.rs",
             "src/lab/cluster/servers.rs",
@@ -316,7 +319,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];
 
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "shared-events/src",
     "edge-auth/src",
     "event-journal/src",
@@ -326,6 +329,7 @@ const CRATES: [&str; 12] = [
     "inventory-stream/src",
     "ledger/src",
     "notification/src",
+    "payment/src",
     "psp/src",
     "web-openapi/src",
     "src",
@@ -341,7 +345,12 @@ fn libraries_are_used_only_where_they_may_be() {
             let at_home = homes.iter().any(|home| file.starts_with(home));
             assert!(!named || at_home, "{file} names {library}");
         }
-        let pure = ["order-actor/src/domain/", "ledger/src/domain/", "shared-events/src/contract/"];
+        let pure = [
+            "order-actor/src/domain/",
+            "ledger/src/domain/",
+            "payment/src/domain/",
+            "shared-events/src/contract/",
+        ];
         if pure.iter().any(|folder| file.starts_with(folder)) {
             for impure in ["tokio::", "tracing::", "std::time::Instant", "SystemTime", "async fn"] {
                 assert!(!code.contains(impure), "{file} is to be pure and names {impure}");
@@ -385,7 +394,8 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().unwrap().clone()
 }
 
-const SERVICES: [&str; 4] = ["order-actor", "inventory-stream", "notification", "ledger"];
+const SERVICES: [&str; 5] =
+    ["order-actor", "inventory-stream", "notification", "ledger", "payment"];
 
 #[test]
 fn services_never_depend_on_each_other() {

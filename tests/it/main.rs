@@ -62,6 +62,7 @@ mod order_files;
 mod overload;
 mod own_authority;
 mod payment_plans;
+mod payments;
 mod prometheus;
 mod psp;
 mod readme;

@@ -350,6 +350,8 @@ async fn a_page_size_above_the_limit_is_reduced_to_it() {
         ("notifications.v1.NotificationService/ListNotifications", json!({})),
         ("ledger.v1.LedgerService/ListAccounts", json!({})),
         ("ledger.v1.LedgerService/ListEntries", json!({})),
+        ("payments.v1.PaymentService/ListPayments", json!({})),
+        ("payments.v1.PaymentService/ListStuckOperations", json!({})),
         ("admin.v1.AdminService/ListDeadLetters", json!({})),
         ("admin.v1.AdminService/ListOperatorActions", json!({})),
     ];

@@ -84,6 +84,12 @@ orders.v1.OrderService/RequestReturn                        customer ops service
 orders.v1.OrderService/UndoShipment                         customer ops service
 orders.v1.OrderService/UpdateShipment                       customer ops service
 orders.v1.OrderService/WatchOrders                          customer ops service
+payments.v1.PaymentService/Attempt                          customer ops service
+payments.v1.PaymentService/GetOperation                     ops service
+payments.v1.PaymentService/GetPayment                       ops service
+payments.v1.PaymentService/ListPayments                     customer ops service
+payments.v1.PaymentService/ListStuckOperations              ops service
+payments.v1.PaymentService/ResolveOperation                 ops
 ";
 
 /// What a token of scope `returns` may call; of a stream of commands, receiving alone.

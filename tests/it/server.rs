@@ -195,7 +195,7 @@ fn tables_of_a_newer_program_are_refused_in_every_schema() {
     let server = PostgresServer::start();
     let url = server.url();
     assert!(Engine::start_with(&["--database-url", &url]).stop().success());
-    for schema in ["orders_journal", "orders", "inventory", "notifications", "ledger"] {
+    for schema in ["orders_journal", "orders", "inventory", "notifications", "ledger", "payments"] {
         let table = format!("{schema}._sqlx_migrations");
         server.sql(&format!(
             "INSERT INTO {table} VALUES (999999, 'of tomorrow', now(), true, '\\x00', 0)"

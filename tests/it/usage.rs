@@ -445,7 +445,7 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
         (&["serve", "--listen", "nowhere"], "is not an address to listen on"),
         (
             &["serve", "--role", "stock"],
-            "is not one of all, orders, inventory, notifications, ledger",
+            "is not one of all, orders, inventory, notifications, ledger, payments",
         ),
         (&["serve", "--confirm-within", "0s"], "at least 1s"),
         (&["serve", "--return-within", "10000years"], "at most 36500 days"),

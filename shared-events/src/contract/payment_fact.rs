@@ -44,7 +44,7 @@ facts! {
             #[serde(flatten)]
             payment: PaymentHeader,
             reverses: Reversed,
-            /// The shop's fee that the reversed step had.
+            /// What the shop's fee changes by: less for a capture, more again for a refund.
             fee: Money,
         }
         /// `payment.secured.v1`: all the money that an order asked for is reserved or taken.

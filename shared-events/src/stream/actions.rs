@@ -85,6 +85,8 @@ pub enum Verb {
     OpenAccount,
     /// An entry is booked.
     PostEntry,
+    /// What became of an operation at a payment service provider is said.
+    ResolveOperation,
 }
 
 impl Verb {
@@ -111,6 +113,7 @@ impl Verb {
             Self::ReplayWebhooks => "REPLAY_WEBHOOKS",
             Self::OpenAccount => "OPEN_ACCOUNT",
             Self::PostEntry => "POST_ENTRY",
+            Self::ResolveOperation => "RESOLVE_OPERATION",
         }
     }
 
@@ -130,12 +133,13 @@ impl Verb {
             Self::ResendNotification => "NOTIFICATION",
             Self::ReplayWebhooks => "WEBHOOK",
             Self::OpenAccount | Self::PostEntry => "LEDGER",
+            Self::ResolveOperation => "PAYMENT",
         }
     }
 }
 
 /// The kinds of targets.
-pub const TARGET_KINDS: [&str; 9] = [
+pub const TARGET_KINDS: [&str; 10] = [
     "FOLLOWER",
     "DEAD_LETTER",
     "READ_MODEL",
@@ -145,6 +149,7 @@ pub const TARGET_KINDS: [&str; 9] = [
     "STOCK",
     "NOTIFICATION",
     "LEDGER",
+    "PAYMENT",
 ];
 
 /// The most characters of each text.

@@ -5,13 +5,15 @@ mod kinds; // events as the API names them
 mod ledger; // accounts, entries, holds of money
 mod notes; // notes on orders
 mod operations; // dead letters, quarantine, operators' actions
+mod order_payment; // money of orders with a payment plan
 mod orders; // orders and their history
-mod payments; // money of orders with a payment plan
+mod payments; // payments, operations at providers
 mod stock; // products and messages
 
 pub use ledger::{account, accounts, entries, entry, hold};
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
 pub use orders::{command, history, order, orders, parcels, recorded, waiting_returns, what};
+pub use payments::{attempt, payment, payment_operation, payment_operations, payments};
 pub use stock::{
     holders, locations, losers, movements, notification, notifications, reservation, stock,
 };

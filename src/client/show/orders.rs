@@ -2,7 +2,8 @@ use serde_json::Value;
 use shared_events::contract::OrderNumber;
 
 use super::{
-    amount, code, edits, items, kinds, next_page, notes, payments, place, short_time, status, text,
+    amount, code, edits, items, kinds, next_page, notes, order_payment, place, short_time, status,
+    text,
 };
 use crate::client::Output;
 
@@ -40,10 +41,10 @@ pub fn order(out: &Output, order: &Value) {
         ("parcels", text(order, "shipment_ids")),
         ("held", names(&order["holds"])),
         ("edited", edits::last(order)),
-        ("payment", payments::status(order)),
+        ("payment", order_payment::status(order)),
         ("pay by", short_time(&order["payment"], "pay_by")),
         ("secured", text(&order["payment"], "secured")),
-        ("given back", payments::given_back(order)),
+        ("given back", order_payment::given_back(order)),
         ("tags", text(order, "tags")),
         ("replaces", exchange_of(order)),
         ("return", text(pending, "return_id")),
@@ -66,7 +67,7 @@ pub fn order(out: &Output, order: &Value) {
             }),
         );
     }
-    payments::parts(out, order);
+    order_payment::parts(out, order);
     notes::notes(out, order);
 }
 
@@ -339,7 +340,7 @@ pub fn what(event: &Value) -> String {
         text(kind, "shipment_reference"),
         text(kind, "location"),
         short_time(kind, "delivered_at"),
-        payments::of_event(kind),
+        order_payment::of_event(kind),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -1,69 +1,96 @@
 use serde_json::Value;
 
-use super::{code, items, short_time, text};
+use super::{code, items, next_page, short_time, text};
 use crate::client::Output;
 
-/// How it stands with the money of an order; empty without a payment plan.
-pub(super) fn status(order: &Value) -> String {
-    let payment = &order["payment"];
-    let status = code(payment, "status", "PAYMENT_STATUS_");
-    let (psp, cause) = (text(&payment["plan"], "psp"), code(payment, "loss_cause", "LOSS_CAUSE_"));
-    [status, cause, psp].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+/// What an attempt led to.
+pub fn attempt(out: &Output, answer: &Value) {
+    if answer["waits"] == true {
+        out.line("the attempt waits: the order has not asked for money yet");
+        return;
+    }
+    listed(out, items(&answer["payments"]));
 }
 
-/// How far a cancelled order is with giving back what it held.
-pub(super) fn given_back(order: &Value) -> String {
-    let payment = &order["payment"];
-    match code(payment, "compensation", "COMPENSATION_").as_str() {
-        "DONE" => "all of it".to_owned(),
-        "RUNNING" => {
-            let held = |field: &str, what| (payment[field] == true).then_some(what);
-            let open = [held("stock_is_held", "stock"), held("money_is_held", "money")];
-            let open: Vec<&str> = open.into_iter().flatten().collect();
-            format!("waits for {}", open.join(" and "))
-        }
-        _ => String::new(),
-    }
+/// A payment and its operations.
+pub fn payment(out: &Output, answer: &Value) {
+    listed(out, [&answer["payment"]]);
+    operations(out, items(&answer["operations"]), "nothing was done at the provider");
 }
 
-/// What is wanted for whom, and refunds.
-pub(super) fn parts(out: &Output, order: &Value) {
-    let payment = &order["payment"];
-    if items(&payment["parts"]).next().is_some() {
-        out.table(
-            &["payment", "seller", "requested", "cancelled", "delivered", "refunded"],
-            items(&payment["parts"]).map(|part| {
-                let seller = match text(part, "seller_id") {
-                    none if none.is_empty() => "the shop".to_owned(),
-                    seller => seller,
-                };
-                let amounts = ["requested", "cancelled", "delivered", "refunded"];
-                let amounts = amounts.map(|field| text(part, field));
-                [text(part, "payment_id"), seller].into_iter().chain(amounts).collect()
-            }),
-        );
-    }
-    if items(&payment["refunds"]).next().is_some() {
-        out.table(
-            &["refund", "amount", "state", "why"],
-            items(&payment["refunds"]).map(|refund| {
-                let state = code(refund, "state", "REFUND_STATE_");
-                vec![text(refund, "refund_id"), text(refund, "amount"), state, text(refund, "code")]
-            }),
-        );
-    }
+/// Payments.
+pub fn payments(out: &Output, answer: &Value) {
+    listed(out, items(&answer["payments"]));
+    next_page(out, answer);
 }
 
-/// What an event says of money.
-pub(super) fn of_event(kind: &Value) -> String {
-    let given_back = [("stock", kind["stock"] == true), ("money", kind["money"] == true)];
-    let given_back = given_back.iter().filter(|(_, is)| *is).map(|(what, _)| *what);
-    let parts = [
-        text(kind, "amount"),
-        text(kind, "code"),
-        short_time(kind, "pay_by"),
-        short_time(kind, "valid_until"),
-        given_back.collect::<Vec<_>>().join(" and "),
+/// One operation.
+pub fn payment_operation(out: &Output, answer: &Value) {
+    operations(out, [&answer["operation"]], "no operation");
+}
+
+/// Operations that a person must look at.
+pub fn payment_operations(out: &Output, answer: &Value) {
+    operations(out, items(&answer["operations"]), "no operation is stuck");
+    next_page(out, answer);
+}
+
+fn listed<'a>(out: &Output, payments: impl IntoIterator<Item = &'a Value>) {
+    let rows = payments.into_iter().map(|one| {
+        vec![
+            text(one, "payment_id"),
+            text(one, "order_id"),
+            text(one, "seller"),
+            text(one, "psp"),
+            code(one, "status", "PAYMENT_STATUS_"),
+            text(one, "wanted"),
+            text(one, "authorized"),
+            text(one, "captured"),
+            text(one, "refunded"),
+            short_time(one, "update_time"),
+        ]
+    });
+    let head = [
+        "payment",
+        "order",
+        "seller",
+        "provider",
+        "status",
+        "wanted",
+        "authorized",
+        "captured",
+        "refunded",
+        "at",
     ];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    out.list(&head, rows, "no payments");
+}
+
+fn operations<'a>(out: &Output, all: impl IntoIterator<Item = &'a Value>, none: &str) {
+    let rows = all.into_iter().map(|one| {
+        vec![
+            text(one, "operation_id"),
+            code(one, "kind", "OPERATION_KIND_"),
+            code(one, "state", "OPERATION_STATE_"),
+            text(one, "amount"),
+            text(one, "stage"),
+            short_time(one, "due_time"),
+            text(one, "calls"),
+            text(one, "psp_reference"),
+            text(one, "code"),
+            text(one, "note"),
+        ]
+    });
+    let head = [
+        "operation",
+        "kind",
+        "state",
+        "amount",
+        "next",
+        "due",
+        "calls",
+        "reference",
+        "code",
+        "note",
+    ];
+    out.list(&head, rows, none);
 }

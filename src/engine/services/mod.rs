@@ -5,6 +5,7 @@ pub(crate) mod inventory; // stock
 pub(crate) mod ledger; // money
 pub(crate) mod notifications; // messages
 pub(crate) mod orders; // the journal, its actors and timers, the read models
+pub(crate) mod payments; // payments of orders
 
 use std::sync::Arc;
 
@@ -18,8 +19,13 @@ use service_edge::feed;
 pub type Services = &'static [&'static Service];
 
 /// All services, in the order of documentation.
-pub const ALL: Services =
-    &[&orders::SERVICE, &inventory::SERVICE, &notifications::SERVICE, &ledger::SERVICE];
+pub const ALL: Services = &[
+    &orders::SERVICE,
+    &inventory::SERVICE,
+    &notifications::SERVICE,
+    &ledger::SERVICE,
+    &payments::SERVICE,
+];
 
 /// The service of this name.
 pub(crate) fn named(services: Services, name: &str) -> Option<&'static Service> {
@@ -112,7 +118,7 @@ mod tests {
     #[test]
     fn a_follower_is_copied_before_what_it_follows() {
         let names: Vec<&str> = followers_first(ALL).iter().map(|service| service.name).collect();
-        assert_eq!(names, ["ledger", "notifications", "orders", "inventory"]);
+        assert_eq!(names, ["payments", "ledger", "notifications", "orders", "inventory"]);
     }
 
     /// Each service has a hand-written manifest and a process in compose.

@@ -6,6 +6,7 @@ mod events; // the log of events
 mod ledger; // accounts, entries, holds
 mod operations; // followers, dead letters, read models, shards, timers
 mod orders; // orders, returns, events
+mod payment; // attempts, payments, operations
 mod stock; // stock and messages
 
 pub use corrections::{CorrectArgs, CorrectedFields, HoldArgs, ParcelVerb, ReleaseArgs};
@@ -18,6 +19,7 @@ pub use operations::{
 pub use orders::{
     CommandOptions, ListedBy, OrderVerb, Outcomes, PlaceArgs, ReturnName, ReturnVerb,
 };
+pub use payment::PaymentVerb;
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
 
 use clap::{Args, Parser, Subcommand};
@@ -59,6 +61,9 @@ pub enum Verb {
     /// Show and book money: accounts, entries, holds.
     #[command(subcommand)]
     Ledger(LedgerVerb),
+    /// Pay orders; show payments and what is done at providers.
+    #[command(subcommand)]
+    Payment(PaymentVerb),
     /// Read the journal of all orders.
     #[command(subcommand)]
     Events(EventsVerb),

@@ -25,6 +25,9 @@ reasons! {
         "A customer has cancelled units of the order, asked for returns, corrected it or added notes \
          as often as customers may.",
         "Let an operator or a service do it.";
+    "ATTEMPTS_SPENT" => AttemptsSpent [FailedPrecondition]
+        "Each payment of the order has had its five attempts, or five wait for the order.",
+        "The order fails, or is waiting: read its payments (`ListPayments`).";
     "BACKORDERED" => Backordered [FailedPrecondition]
         "Units of the parcel are not on hand: they were promised beyond the stock and wait for it. \
          `lines` has the numbers of their lines.",
@@ -187,6 +190,9 @@ reasons! {
     "NODE_UNKNOWN" => NodeUnknown [FailedPrecondition]
         "No order node has this name.",
         "The message names the existing ones.";
+    "NOTHING_TO_PAY" => NothingToPay [FailedPrecondition]
+        "All that the order asks for is paid, or an attempt for it is under way.",
+        "Read the payments (`ListPayments`); pay again once an attempt was declined.";
     "NOTIFICATIONS_UNAVAILABLE" => NotificationsUnavailable [Unavailable]
         "The database of notifications does not answer.",
         "Try again after RetryInfo.";
@@ -226,6 +232,9 @@ reasons! {
         "Another quantity is on hand than expected: it changed in between. `expected` and \
          `actual` are the two.",
         "Read the stock again and decide again.";
+    "OPERATION_NOT_STUCK" => OperationNotStuck [FailedPrecondition]
+        "What became of the operation is known, or still asked for. `state` says which.",
+        "Read the operation (`GetOperation`). Only one that is STUCK is resolved by people.";
     "ORDER_ARCHIVED" => OrderArchived [FailedPrecondition]
         "The order is finished and archived, and this node does not read the archive. `file` names \
          the file.",
@@ -266,6 +275,12 @@ reasons! {
     "PAYMENT_PLAN_FIXED" => PaymentPlanFixed [FailedPrecondition]
         "The order has a payment plan: what it costs was asked for, and is not edited.",
         "Cancel units (CancelOrder), and place another order for what comes in addition.";
+    "PAYMENTS_UNAVAILABLE" => PaymentsUnavailable [Unavailable]
+        "The database of payments does not answer, or nobody knows whether it committed.",
+        "Send the same again after RetryInfo: an attempt is made once.";
+    "PAYMENT_NOT_WANTED" => PaymentNotWanted [FailedPrecondition]
+        "The order was cancelled, or its payment has failed for good.",
+        "Place the order anew.";
     "RATE_LIMITED" => RateLimited [ResourceExhausted]
         "The caller has made more calls than its limit allows; nothing was begun. `limit` names the \
          limit and `per_minute` is its number.",

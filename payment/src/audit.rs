@@ -1,0 +1,220 @@
+//! Whether payments are as their laws say: the history from the first event on, and every row
+//! compared with what it makes.
+//! Never here: repair, or a write.
+
+use std::collections::BTreeMap;
+
+use shared_events::contract::OperationId;
+use shared_events::stream::{Database, DatabaseError};
+
+use crate::domain::{Case, Event, Operation, OperationState, Payment, Stage};
+use crate::store::{self, EVENT_SHARDS, OperationRow, PaymentFilter};
+
+/// Findings that are kept at most.
+pub const FINDINGS_MAX: usize = 1_000;
+const PAGE: u32 = 1_000;
+
+/// A law of payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PaymentLaw {
+    /// Events have positions without a gap, in one hash chain per shard that ends where it says.
+    Chain,
+    /// Each order's payments are what its events make of them, and their sums are in order.
+    AsPlanned,
+    /// Each open operation has one row that says what is next, and no other row does.
+    OperationsDue,
+    /// No operation was done twice.
+    Once,
+}
+
+/// A difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentFinding {
+    /// The law that it breaks.
+    pub law: PaymentLaw,
+    /// What it is about, such as `order/` and its id.
+    pub subject: String,
+    /// The difference.
+    pub detail: String,
+}
+
+/// What was checked, and what differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaymentAudit {
+    /// Events read.
+    pub events: u64,
+    /// Payments compared.
+    pub payments: u64,
+    /// Operations compared.
+    pub operations: u64,
+    /// Differences, the first [`FINDINGS_MAX`].
+    pub findings: Vec<PaymentFinding>,
+}
+
+/// Checks all payments.
+///
+/// # Errors
+/// [`DatabaseError`] where they cannot be read; a difference is a finding, not an error.
+pub async fn audit(database: &Database) -> Result<PaymentAudit, DatabaseError> {
+    let mut all = PaymentAudit::default();
+    let heads = store::event_heads(database).await?;
+    let heads: BTreeMap<u16, _> =
+        heads.into_iter().map(|(shard, at, hash)| (shard, (at, hash))).collect();
+    for shard in 0..EVENT_SHARDS {
+        let mut end = (0, <_>::default());
+        loop {
+            let page = store::events_after(database, (shard, end.0), PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            for one in page {
+                all.events += 1;
+                let subject = format!("payment_events/{shard}/{}", one.position);
+                if one.position != end.0 + 1 {
+                    all.find(PaymentLaw::Chain, &subject, format!("follows {}", end.0));
+                }
+                if one.chained(&end.1) != one.hash {
+                    all.find(PaymentLaw::Chain, &subject, "its hash is another".to_owned());
+                }
+                end = (one.position, one.hash);
+            }
+        }
+        if heads.get(&shard).copied().unwrap_or_default() != end {
+            let subject = format!("payment_events/{shard}");
+            all.find(PaymentLaw::Chain, &subject, format!("its end is not at {}", end.0));
+        }
+    }
+    let mut expected = 0;
+    let mut after = String::new();
+    loop {
+        let page = store::cases_after(database, &after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.order_id.to_string();
+        for case in page {
+            expected += all.case(database, &case).await?;
+        }
+    }
+    all.rows(database, expected).await?;
+    Ok(all)
+}
+
+impl PaymentAudit {
+    fn find(&mut self, law: PaymentLaw, subject: &str, detail: String) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(PaymentFinding { law, subject: subject.to_owned(), detail });
+        }
+    }
+
+    /// One order; returns how many operations it has.
+    async fn case(&mut self, database: &Database, case: &Case) -> Result<u64, DatabaseError> {
+        let subject = format!("order/{}", case.order_id);
+        let mut made = Case::new(case.order_id);
+        let mut done: BTreeMap<OperationId, u32> = BTreeMap::new();
+        for stored in store::events_of(database, case.order_id).await? {
+            if stored.version != made.version + 1 {
+                self.find(
+                    PaymentLaw::AsPlanned,
+                    &subject,
+                    format!("no event {}", made.version + 1),
+                );
+            }
+            let event = stored.parsed()?;
+            if let Event::Succeeded { operation_id, .. } = &event {
+                *done.entry(*operation_id).or_default() += 1;
+            }
+            match made.clone().evolve(&event) {
+                Ok(after) => made = after,
+                Err(error) => {
+                    self.find(PaymentLaw::AsPlanned, &subject, error.to_string());
+                    break;
+                }
+            }
+        }
+        if made != *case {
+            let detail = "its payments are not what its events make of them";
+            self.find(PaymentLaw::AsPlanned, &subject, detail.to_owned());
+        }
+        for (id, times) in done.into_iter().filter(|(_, times)| *times > 1) {
+            let detail = format!("operation {id} was done {times} times");
+            self.find(PaymentLaw::Once, &subject, detail);
+        }
+        let filter = PaymentFilter { order: Some(case.order_id), ..PaymentFilter::default() };
+        let rows = store::payments(database, &filter, PAGE).await?;
+        let mut count = 0;
+        for payment in &case.payments {
+            self.payments += 1;
+            let row = rows.iter().find(|row| row.id == payment.id);
+            let sums = row.map(|row| (row.status, row.captured, row.refunded, row.wanted));
+            let made = (payment.status(), payment.captured(), payment.refunded(), payment.wanted());
+            if sums != Some(made) {
+                let detail = format!("payment {} is listed otherwise", payment.id);
+                self.find(PaymentLaw::AsPlanned, &subject, detail);
+            }
+            self.sums(&subject, payment);
+            for operation in &payment.operations {
+                count += 1;
+                self.operation(database, &subject, operation).await?;
+            }
+        }
+        Ok(count)
+    }
+
+    fn sums(&mut self, subject: &str, one: &Payment) {
+        let back = one.refunded().saturating_add(one.refund_pending());
+        let reversed = one.operations.iter().any(|one| one.state == OperationState::Reversed);
+        // What a provider takes back afterwards may leave more paid back than taken.
+        let wrong = match () {
+            () if back > one.captured() && !reversed => Some("more is paid back than was taken"),
+            () if one.captured() > one.authorized() && !reversed => {
+                Some("more was taken than was reserved")
+            }
+            () if one.wanted() < 0 || one.unwanted < 0 => Some("less than nothing is wanted"),
+            () => None,
+        };
+        if let Some(wrong) = wrong {
+            self.find(PaymentLaw::AsPlanned, subject, format!("payment {}: {wrong}", one.id));
+        }
+    }
+
+    async fn operation(
+        &mut self,
+        database: &Database,
+        subject: &str,
+        operation: &Operation,
+    ) -> Result<(), DatabaseError> {
+        self.operations += 1;
+        let row = store::operation(database, operation.id).await?;
+        let fits = |row: &OperationRow| match operation.state {
+            OperationState::Stuck => row.schedule.stage == Stage::Stuck,
+            OperationState::Open | OperationState::Pending => {
+                !matches!(row.schedule.stage, Stage::Done | Stage::Stuck)
+            }
+            _ => row.schedule.stage == Stage::Done,
+        };
+        if !row.as_ref().is_some_and(fits) {
+            let stage = row.map_or("nothing", |row| row.schedule.stage.code());
+            let detail = format!(
+                "operation {} is {}, and what is next is {stage}",
+                operation.id, operation.state
+            );
+            self.find(PaymentLaw::OperationsDue, subject, detail);
+        }
+        Ok(())
+    }
+
+    /// There is no row of an operation that no order has.
+    async fn rows(&mut self, database: &Database, expected: u64) -> Result<(), DatabaseError> {
+        let (mut count, mut after) = (0, String::new());
+        loop {
+            let page = store::operations_after(database, &after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id.to_string();
+            count += u64::try_from(page.len()).unwrap_or_default();
+        }
+        if count != expected {
+            let detail = format!("{count} rows, and the orders have {expected} operations");
+            self.find(PaymentLaw::OperationsDue, "operations", detail);
+        }
+        Ok(())
+    }
+}

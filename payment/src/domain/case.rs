@@ -1,0 +1,143 @@
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{
+    CapturePolicy, CustomerId, OperationId, OrderId, PaymentId, PaymentPolicy, PspName, RefundId,
+    Timestamp,
+};
+use uuid::Uuid;
+
+use super::{Operation, Payment};
+
+/// How an order wants to be paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Who pays.
+    pub customer_id: CustomerId,
+    /// The provider.
+    pub psp: PspName,
+    /// When money is taken.
+    pub capture: CapturePolicy,
+    /// What happens where the money for one seller is not secured.
+    pub policy: PaymentPolicy,
+    /// Until when the customer may pay.
+    pub pay_by: Timestamp,
+}
+
+/// A refund that the order asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundOfOrder {
+    /// Its id.
+    pub id: RefundId,
+    /// How much of each payment, in minor units.
+    pub parts: Vec<(PaymentId, i64)>,
+    /// What the order was told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<RefundTold>,
+}
+
+/// What an order was told of a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefundTold {
+    /// All of it was paid.
+    Settled,
+    /// Part of it was not paid, or came back.
+    Failed,
+}
+
+/// The payments of one order. It is the unit that is decided and stored: whether an order is
+/// secured depends on all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// The order.
+    pub order_id: OrderId,
+    /// How many events made it.
+    pub version: u64,
+    /// How it is to be paid; absent until the order asked for money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// The payments, in the order's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payments: Vec<Payment>,
+    /// Attempts of the customer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Uuid>,
+    /// Refunds that the order asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refunds: Vec<RefundOfOrder>,
+    /// Facts that changed what is wanted: each counts once.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub causes: BTreeSet<Uuid>,
+    /// The fact of the order's cancellation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<Uuid>,
+    /// Whether the order was told that its money is secured, and that stands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secured: bool,
+    /// Whether the order was told that it fails as a whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+    /// Whether the order was told that all its money is back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
+    /// The operations whose loss the order was told.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost: BTreeSet<OperationId>,
+}
+
+impl Case {
+    /// Of an order of which nothing is known yet.
+    #[must_use]
+    pub const fn new(order_id: OrderId) -> Self {
+        Self {
+            order_id,
+            version: 0,
+            plan: None,
+            payments: Vec::new(),
+            attempts: Vec::new(),
+            refunds: Vec::new(),
+            causes: BTreeSet::new(),
+            cancelled: None,
+            secured: false,
+            failed: false,
+            released: false,
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// The payment with this id.
+    #[must_use]
+    pub fn payment(&self, id: PaymentId) -> Option<&Payment> {
+        self.payments.iter().find(|one| one.id == id)
+    }
+
+    /// An operation with its payment.
+    #[must_use]
+    pub fn operation(&self, id: OperationId) -> Option<(&Payment, &Operation)> {
+        let of = |payment| Payment::operation(payment, id).map(|operation| (payment, operation));
+        self.payments.iter().find_map(of)
+    }
+
+    /// Whether money is still wanted at all.
+    #[must_use]
+    pub const fn is_wanted(&self) -> bool {
+        self.cancelled.is_none() && !self.failed
+    }
+
+    /// When something happens without anybody asking: the time to pay ends, or an authorisation
+    /// does.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        let plan = self.plan.as_ref()?;
+        let waits = |one: &Payment| one.failed.is_empty() && one.standing().is_none();
+        let pays = self.is_wanted()
+            && !self.secured
+            && self.lost.is_empty()
+            && self.payments.iter().any(|one| one.is_short() && waits(one));
+        let ends = self.payments.iter().flat_map(|payment| {
+            let stands = payment.operations.iter().filter(|one| payment.left_of(one) > 0);
+            stands.filter_map(|one| one.valid_until)
+        });
+        ends.chain(pays.then_some(plan.pay_by)).min()
+    }
+}

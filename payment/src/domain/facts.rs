@@ -1,0 +1,151 @@
+use shared_events::contract::{
+    Money, OperationId, PaymentFact, PaymentHeader, RefundId, Reversed, Timestamp,
+};
+
+use super::{Case, Event, Operation, OperationKind, Payment};
+
+/// The facts of an event: `before` and `after` are the case around it. Private events and public
+/// facts are separate types, and this is the only bridge between them.
+#[must_use]
+pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
+    let order_id = after.order_id;
+    match event {
+        Event::Succeeded { operation_id, at, .. } => succeeded(before, after, *operation_id, *at),
+        Event::Reversed { operation_id, at, .. } => {
+            reversed(before, *operation_id, *at).into_iter().collect()
+        }
+        Event::Expired { operation_id, at } => {
+            let ended = before.operation(*operation_id);
+            let told = ended.and_then(|(payment, operation)| {
+                let left = payment.left_of(operation);
+                let payment = header(before, payment, operation, left, *at)?;
+                Some(PaymentFact::Expired { payment })
+            });
+            told.into_iter().collect()
+        }
+        Event::Secured { parts, valid_until } => {
+            let sum = parts
+                .iter()
+                .map(|part| part.amount)
+                .reduce(|sum, next| Money { minor: sum.minor.saturating_add(next.minor), ..sum });
+            let told = |amount| PaymentFact::Secured {
+                order_id,
+                amount,
+                valid_until: *valid_until,
+                payments: parts.clone(),
+            };
+            sum.map(told).into_iter().collect()
+        }
+        Event::GivenUp { payment_id, code, whole } => {
+            let alone = after.payment(*payment_id).filter(|_| !whole);
+            vec![PaymentFact::Failed {
+                order_id,
+                payment_id: alone.map(|one| one.id),
+                seller: alone.and_then(|one| one.seller.clone()),
+                reason: code.clone(),
+            }]
+        }
+        Event::Lost { cause, .. } => vec![PaymentFact::Lost { order_id, cause: *cause }],
+        Event::Released => vec![PaymentFact::Released { order_id }],
+        Event::RefundSettled { refund_id } | Event::RefundFailed { refund_id, .. } => {
+            refund_told(after, event, *refund_id).into_iter().collect()
+        }
+        Event::Requested { .. }
+        | Event::Attempted { .. }
+        | Event::Unwanted { .. }
+        | Event::Due { .. }
+        | Event::RefundDue { .. }
+        | Event::Opened { .. }
+        | Event::Waits { .. }
+        | Event::Declined { .. } => Vec::new(),
+    }
+}
+
+fn header(
+    case: &Case,
+    payment: &Payment,
+    operation: &Operation,
+    minor: i64,
+    at: Timestamp,
+) -> Option<PaymentHeader> {
+    let plan = case.plan.as_ref()?;
+    let currency = operation.amount.currency;
+    Some(PaymentHeader {
+        order_id: case.order_id,
+        payment_id: payment.id,
+        seller: payment.seller.clone(),
+        psp: plan.psp.clone(),
+        amount: Money::new(minor, currency),
+        operation_id: operation.id,
+        cause: operation.cause,
+        at,
+    })
+}
+
+fn succeeded(
+    before: &Case,
+    after: &Case,
+    operation_id: OperationId,
+    at: Timestamp,
+) -> Vec<PaymentFact> {
+    let told = || {
+        let (payment, operation) = after.operation(operation_id)?;
+        let minor = operation.amount.minor;
+        let earlier = before.payment(payment.id)?;
+        let whole = header(after, payment, operation, minor, at)?;
+        let voided = |minor: i64| {
+            let authorization = payment.operation(operation.of?)?;
+            let ended = header(after, payment, authorization, minor, at)?;
+            let payment = PaymentHeader { cause: operation.cause, ..ended };
+            Some(PaymentFact::Voided { payment })
+        };
+        Some(match operation.kind {
+            OperationKind::Authorize => {
+                let valid_until = operation.valid_until.unwrap_or(at);
+                vec![PaymentFact::Authorized { payment: whole, valid_until }]
+            }
+            OperationKind::Capture => {
+                let capture = after.plan.as_ref()?.capture;
+                let fee = payment.money(earlier.fee_step(minor));
+                let released = payment.released().saturating_sub(earlier.released());
+                let rest = (released > 0).then(|| voided(released)).flatten();
+                let captured = PaymentFact::Captured { payment: whole, fee, capture };
+                [Some(captured), rest].into_iter().flatten().collect()
+            }
+            OperationKind::Void => voided(minor).into_iter().collect(),
+            OperationKind::Refund => {
+                let fee = payment.money(-earlier.fee_step(-minor));
+                vec![PaymentFact::Refunded { payment: whole, fee }]
+            }
+        })
+    };
+    told().unwrap_or_default()
+}
+
+fn reversed(before: &Case, operation_id: OperationId, at: Timestamp) -> Option<PaymentFact> {
+    let (payment, operation) = before.operation(operation_id)?;
+    let minor = operation.amount.minor;
+    let (reverses, minor, fee) = match operation.kind {
+        OperationKind::Authorize => (Reversed::Authorization, payment.left_of(operation), 0),
+        OperationKind::Capture => (Reversed::Capture, minor, -payment.fee_step(-minor)),
+        OperationKind::Refund => (Reversed::Refund, minor, payment.fee_step(minor)),
+        // What was given back is not taken again.
+        OperationKind::Void => return None,
+    };
+    let fee = payment.money(fee);
+    let payment = header(before, payment, operation, minor, at)?;
+    Some(PaymentFact::Reversed { payment, reverses, fee })
+}
+
+fn refund_told(case: &Case, event: &Event, refund_id: RefundId) -> Option<PaymentFact> {
+    let refund = case.refunds.iter().find(|one| one.id == refund_id)?;
+    let sum = refund.parts.iter().map(|(_, minor)| *minor).fold(0, i64::saturating_add);
+    let (first, _) = refund.parts.first()?;
+    let (amount, order_id) = (case.payment(*first)?.money(sum), case.order_id);
+    Some(match event {
+        Event::RefundFailed { code, .. } => {
+            PaymentFact::RefundFailed { order_id, refund_id, amount, code: code.clone() }
+        }
+        _ => PaymentFact::RefundSettled { order_id, refund_id, amount },
+    })
+}

@@ -1,0 +1,26 @@
+//! The payments of an order, as pure values: what they hear becomes events ([`decide`]), events
+//! become the case ([`Case::evolve`]), and some of them facts ([`facts`]).
+//! Never here: IO, clocks, randomness.
+
+mod case; // the payments of one order
+mod decide; // what they hear
+mod event; // what happened
+mod evolve; // what events make of the case
+mod facts; // which facts events are published as
+mod fee; // fees and shares that add up
+mod operation; // one thing done at the provider
+mod payment; // one payment, its sums and its word
+mod react; // what follows
+mod schedule; // when the provider is called and asked
+mod words; // closed lists
+
+pub use case::{Case, Plan, RefundOfOrder, RefundTold};
+pub use decide::{Context, Decision, Input, Observation, Rejection, decide};
+pub use event::Event;
+pub use evolve::Impossible;
+pub use facts::facts;
+pub use fee::{fee, share};
+pub use operation::Operation;
+pub use payment::{ATTEMPTS_MAX, Demand, Payment};
+pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
+pub use words::{OperationKind, OperationState, Stage, Status};

@@ -1,0 +1,86 @@
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{Money, OperationId, PaymentId, RefundId, Timestamp};
+use uuid::Uuid;
+
+use super::{OperationKind, OperationState};
+
+/// One thing that is done at the provider. Its id is made of its payment and its cause before the
+/// provider is called, so that nothing is done twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Its id.
+    pub id: OperationId,
+    /// What it does.
+    pub kind: OperationKind,
+    /// An attempt, a parcel, a refund, or a fact of an order.
+    pub cause: Uuid,
+    /// How much: as asked for at first, and as the provider said once it was done.
+    pub amount: Money,
+    /// How much was asked for, where the provider did another amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Money>,
+    /// The authorisation that it captures or voids, or the capture that it refunds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<OperationId>,
+    /// The refund of the order that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund_id: Option<RefundId>,
+    /// Whether more captures of the same authorisation are to follow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more_follows: bool,
+    /// What became of it.
+    pub state: OperationState,
+    /// Why it was declined, or why a person must look.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    /// The provider's name of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Of an authorisation: until when it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+    /// Of an authorisation: what was given back of it, or ended, in minor units.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub released: i64,
+    /// Whether an authorisation ended by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(minor: &i64) -> bool {
+    *minor == 0
+}
+
+impl Operation {
+    /// The id of the operation of a payment with this kind and cause.
+    #[must_use]
+    pub fn id_of(payment: PaymentId, kind: OperationKind, cause: &str) -> OperationId {
+        let name = format!("{}/{cause}", kind.code().to_ascii_lowercase());
+        OperationId::from_uuid(Uuid::new_v5(&payment.uuid(), name.as_bytes()))
+    }
+
+    /// Whether its outcome is still to come.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !self.state.is_over()
+    }
+
+    /// Whether it was done and stands.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.state == OperationState::Succeeded
+    }
+
+    /// Whether it counts as used: it was done, or may have been.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.is_open() || self.stands()
+    }
+
+    /// Whether the provider did another amount than it was asked for.
+    #[must_use]
+    pub const fn is_mismatch(&self) -> bool {
+        self.asked.is_some()
+    }
+}

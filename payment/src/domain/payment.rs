@@ -1,0 +1,213 @@
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{Currency, Money, OperationId, PaymentId, Seller};
+use uuid::Uuid;
+
+use super::{Operation, OperationKind, OperationState, Status, fee};
+
+/// Attempts of one payment; each is one authorisation.
+pub const ATTEMPTS_MAX: usize = 5;
+
+/// A parcel, or the confirmation of an order: this much is to be captured because of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// The parcel, or the fact of the confirmation.
+    pub cause: Uuid,
+    /// Minor units.
+    pub amount: i64,
+}
+
+/// What an order asks for one seller, and what became of it. All amounts are minor units of one
+/// currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// Its id.
+    pub id: PaymentId,
+    /// Who gets it; absent where the shop itself does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller: Option<Seller>,
+    /// Its currency.
+    pub currency: Currency,
+    /// Asked for at first.
+    pub requested: i64,
+    /// No longer wanted since.
+    pub unwanted: i64,
+    /// The shop's fee, in hundredths of a percent.
+    pub fee_bps: u16,
+    /// What is to be captured, in order.
+    pub demands: Vec<Demand>,
+    /// Everything done at the provider, in order.
+    pub operations: Vec<Operation>,
+    /// Why it was given up, if it was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub failed: String,
+}
+
+impl Payment {
+    /// Asked for and still wanted.
+    #[must_use]
+    pub const fn wanted(&self) -> i64 {
+        self.requested.saturating_sub(self.unwanted)
+    }
+
+    /// This much of its currency.
+    #[must_use]
+    pub const fn money(&self, minor: i64) -> Money {
+        Money::new(minor, self.currency)
+    }
+
+    /// The operation with this id.
+    #[must_use]
+    pub fn operation(&self, id: OperationId) -> Option<&Operation> {
+        self.operations.iter().find(|one| one.id == id)
+    }
+
+    /// The operations of a kind, in order.
+    pub fn of_kind(&self, kind: OperationKind) -> impl Iterator<Item = &Operation> {
+        self.operations.iter().filter(move |one| one.kind == kind)
+    }
+
+    fn sum(&self, kind: OperationKind, counts: impl Fn(&Operation) -> bool) -> i64 {
+        let amounts = self.of_kind(kind).filter(|one| counts(one)).map(|one| one.amount.minor);
+        amounts.fold(0, i64::saturating_add)
+    }
+
+    /// Reserved in all, whatever became of it.
+    #[must_use]
+    pub fn authorized(&self) -> i64 {
+        self.sum(OperationKind::Authorize, Operation::stands)
+    }
+
+    /// Taken.
+    #[must_use]
+    pub fn captured(&self) -> i64 {
+        self.sum(OperationKind::Capture, Operation::stands)
+    }
+
+    /// Being taken.
+    #[must_use]
+    pub fn capture_pending(&self) -> i64 {
+        self.sum(OperationKind::Capture, Operation::is_open)
+    }
+
+    /// Paid back.
+    #[must_use]
+    pub fn refunded(&self) -> i64 {
+        self.sum(OperationKind::Refund, Operation::stands)
+    }
+
+    /// Being paid back.
+    #[must_use]
+    pub fn refund_pending(&self) -> i64 {
+        self.sum(OperationKind::Refund, Operation::is_open)
+    }
+
+    /// Given back, or ended, of what was reserved.
+    #[must_use]
+    pub fn released(&self) -> i64 {
+        let standing = self.of_kind(OperationKind::Authorize).filter(|one| one.stands());
+        standing.map(|one| one.released).fold(0, i64::saturating_add)
+    }
+
+    /// The shop's fee of what is taken and not paid back.
+    #[must_use]
+    pub fn fee(&self) -> i64 {
+        fee(self.captured().saturating_sub(self.refunded()), self.fee_bps)
+    }
+
+    /// What the fee grows by where this much more is taken (or, where negative, paid back).
+    #[must_use]
+    pub fn fee_step(&self, minor: i64) -> i64 {
+        let before = self.captured().saturating_sub(self.refunded());
+        fee(before.saturating_add(minor), self.fee_bps) - fee(before, self.fee_bps)
+    }
+
+    /// What is left of an authorisation: neither taken, nor being taken, nor given back.
+    #[must_use]
+    pub fn left_of(&self, authorization: &Operation) -> i64 {
+        if !authorization.stands() {
+            return 0;
+        }
+        let of_it = |one: &Operation| one.of == Some(authorization.id) && one.is_used();
+        let captured = self.sum(OperationKind::Capture, of_it);
+        authorization.amount.minor.saturating_sub(captured).saturating_sub(authorization.released)
+    }
+
+    /// What can be refunded of a capture: pending refunds count as used.
+    #[must_use]
+    pub fn refundable_of(&self, capture: &Operation) -> i64 {
+        if !capture.stands() {
+            return 0;
+        }
+        let of_it = |one: &Operation| one.of == Some(capture.id) && one.is_used();
+        capture.amount.minor.saturating_sub(self.sum(OperationKind::Refund, of_it))
+    }
+
+    /// The authorisation that counts: the first that was done as asked, has not ended, is not being
+    /// given back, and of which no capture failed.
+    #[must_use]
+    pub fn standing(&self) -> Option<&Operation> {
+        self.of_kind(OperationKind::Authorize).find(|one| {
+            let broken = self.operations.iter().any(|other| {
+                other.of == Some(one.id)
+                    && match other.kind {
+                        OperationKind::Void => true,
+                        OperationKind::Capture => !other.is_used(),
+                        _ => false,
+                    }
+            });
+            one.stands() && !one.is_mismatch() && !one.expired && !broken
+        })
+    }
+
+    /// Whether an operation of a kind is open.
+    #[must_use]
+    pub fn has_open(&self, kind: OperationKind) -> bool {
+        self.of_kind(kind).any(Operation::is_open)
+    }
+
+    /// Whether money is to be secured and is not: more is wanted than is taken or being taken.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.wanted() > self.captured().saturating_add(self.capture_pending())
+    }
+
+    /// Whether nothing of it is reserved, under way, or taken and not paid back.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        let left = self.of_kind(OperationKind::Authorize).any(|one| self.left_of(one) > 0);
+        let open = self.operations.iter().any(Operation::is_open);
+        !left && !open && self.captured() == self.refunded()
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (captured, refunded) = (self.captured(), self.refunded());
+        if captured > 0 {
+            return match () {
+                () if refunded >= captured => Status::Refunded,
+                () if refunded > 0 => Status::PartiallyRefunded,
+                () if captured < self.wanted() => Status::PartiallyCaptured,
+                () => Status::Captured,
+            };
+        }
+        if self.standing().is_some() {
+            return Status::Authorized;
+        }
+        let open = self.of_kind(OperationKind::Authorize).filter(|one| one.is_open()).last();
+        if let Some(open) = open {
+            let pending = open.state == OperationState::Pending;
+            return if pending { Status::ActionRequired } else { Status::Authorizing };
+        }
+        if !self.failed.is_empty() {
+            return Status::Failed;
+        }
+        match self.of_kind(OperationKind::Authorize).last() {
+            None => Status::Requested,
+            Some(one) if one.expired => Status::Expired,
+            Some(one) if one.state == OperationState::Reversed => Status::Reversed,
+            Some(one) if one.state == OperationState::Declined => Status::Declined,
+            Some(_) => Status::Voided,
+        }
+    }
+}

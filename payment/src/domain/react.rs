@@ -1,0 +1,281 @@
+//! What follows from a case, one event at a time, until nothing does.
+
+use shared_events::contract::{LossCause, Money, PaymentPart, PaymentPolicy, Timestamp};
+use uuid::Uuid;
+
+use super::decide::{Context, may_pay};
+use super::payment::ATTEMPTS_MAX;
+use super::{
+    Case, Event, Operation, OperationKind, OperationState, Payment, RefundOfOrder, RefundTold,
+};
+
+/// The next thing that follows from the case, if anything does. Each is opened or told once.
+pub(super) fn react(case: &Case, context: &Context) -> Option<Event> {
+    let plan = case.plan.as_ref();
+    if plan.is_none() {
+        let over = case.cancelled.is_some() && !case.released;
+        return over.then_some(Event::Released);
+    }
+    authorize(case)
+        .or_else(|| case.payments.iter().find_map(|one| void(case, one)))
+        .or_else(|| case.payments.iter().find_map(|one| capture(case, one, context)))
+        .or_else(|| case.refunds.iter().find_map(|one| refund(case, one)))
+        .or_else(|| case.refunds.iter().find_map(|one| refund_told(case, one)))
+        .or_else(|| lost(case))
+        .or_else(|| secured(case))
+        .or_else(|| given_up(case, context))
+        .or_else(|| released(case))
+}
+
+fn operation(
+    payment: &Payment,
+    kind: OperationKind,
+    key: &str,
+    cause: Uuid,
+    minor: i64,
+) -> Operation {
+    Operation {
+        id: Operation::id_of(payment.id, kind, key),
+        kind,
+        cause,
+        amount: payment.money(minor),
+        asked: None,
+        of: None,
+        refund_id: None,
+        more_follows: false,
+        state: OperationState::Open,
+        code: String::new(),
+        reference: None,
+        valid_until: None,
+        released: 0,
+        expired: false,
+    }
+}
+
+fn opened(payment: &Payment, operation: Operation) -> Option<Event> {
+    let known = payment.operation(operation.id).is_some();
+    (!known).then_some(Event::Opened { payment_id: payment.id, operation })
+}
+
+/// The newest attempt pays what is not paid.
+fn authorize(case: &Case) -> Option<Event> {
+    let attempt = case.attempts.last().filter(|_| case.is_wanted())?;
+    let payable = case.payments.iter().filter(|one| may_pay(one));
+    payable.filter(|one| one.of_kind(OperationKind::Authorize).count() < ATTEMPTS_MAX).find_map(
+        |payment| {
+            let minor = payment.wanted() - payment.captured() - payment.capture_pending();
+            let (kind, key) = (OperationKind::Authorize, attempt.to_string());
+            opened(payment, operation(payment, kind, &key, *attempt, minor))
+        },
+    )
+}
+
+/// Gives back what is reserved and no longer of use: of a payment that is not wanted, of a second
+/// authorisation or one of another amount, and what is left once all is taken.
+fn void(case: &Case, payment: &Payment) -> Option<Event> {
+    let standing = payment.standing().map(|one| one.id);
+    let is_idle = |one: &&Operation| {
+        let capturing = payment.of_kind(OperationKind::Capture);
+        let mut capturing = capturing.filter(|other| other.of == Some(one.id) && other.is_open());
+        payment.left_of(one) > 0 && capturing.next().is_none()
+    };
+    payment.of_kind(OperationKind::Authorize).filter(is_idle).find_map(|one| {
+        let useless = standing != Some(one.id)
+            || !case.is_wanted()
+            || !payment.failed.is_empty()
+            || payment.wanted() <= payment.captured();
+        // With a parcel on its way after a cancellation what it is worth is still taken.
+        let due = case.failed || undemanded(payment) <= 0;
+        if !useless || (!due && standing == Some(one.id)) {
+            return None;
+        }
+        let kind = OperationKind::Void;
+        let cause = case.cancelled.unwrap_or(one.cause);
+        let minor = payment.left_of(one);
+        let made = Operation {
+            of: Some(one.id),
+            amount: Money::new(minor, one.amount.currency),
+            ..operation(payment, kind, &one.id.to_string(), cause, minor)
+        };
+        opened(payment, made)
+    })
+}
+
+/// What is demanded and neither taken nor being taken.
+fn undemanded(payment: &Payment) -> i64 {
+    let demanded = payment.demands.iter().map(|one| one.amount).fold(0, i64::saturating_add);
+    let taken = payment.captured().saturating_add(payment.capture_pending());
+    demanded.min(payment.wanted()).saturating_sub(taken)
+}
+
+/// Takes what parcels, or the confirmation, are worth. At a provider that takes one part only the
+/// first parcel takes all.
+fn capture(case: &Case, payment: &Payment, context: &Context) -> Option<Event> {
+    let authorization = payment.standing().filter(|_| !case.failed)?;
+    let left = payment.left_of(authorization);
+    let taken = payment.captured().saturating_add(payment.capture_pending());
+    if left <= 0 {
+        return None;
+    }
+    let once = !context.capabilities.multi_capture;
+    let mut through: i64 = 0;
+    payment.demands.iter().find_map(|demand| {
+        through = through.saturating_add(demand.amount);
+        let short = through.min(payment.wanted()).saturating_sub(taken);
+        let minor = if once { payment.wanted().saturating_sub(taken) } else { short };
+        let minor = minor.min(left);
+        if short <= 0 || minor <= 0 {
+            return None;
+        }
+        let key = format!("{}/{}", demand.cause, authorization.id);
+        let made = Operation {
+            of: Some(authorization.id),
+            more_follows: !once && taken.saturating_add(minor) < payment.wanted(),
+            ..operation(payment, OperationKind::Capture, &key, demand.cause, minor)
+        };
+        opened(payment, made)
+    })
+}
+
+/// What is missing of a part of a refund, in minor units, and whether an operation of it failed.
+fn missing<'a>(case: &'a Case, refund: &RefundOfOrder, part: usize) -> Option<(&'a Payment, i64)> {
+    let (payment_id, amount) = refund.parts.get(part)?;
+    let payment = case.payment(*payment_id)?;
+    let of_it =
+        payment.of_kind(OperationKind::Refund).filter(|one| one.refund_id == Some(refund.id));
+    let used = of_it.filter(|one| one.is_used()).map(|one| one.amount.minor);
+    Some((payment, amount.saturating_sub(used.fold(0, i64::saturating_add))))
+}
+
+/// An operation of a refund that was declined, or came back.
+fn failed_of<'a>(case: &'a Case, refund: &RefundOfOrder) -> Option<&'a Operation> {
+    let mut all = case.payments.iter().flat_map(|one| one.of_kind(OperationKind::Refund));
+    all.find(|one| one.refund_id == Some(refund.id) && !one.is_used())
+}
+
+/// Pays back of the captures, the oldest first. Money that is still being taken is waited for.
+fn refund(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
+    if refund.told.is_some() || failed_of(case, refund).is_some() {
+        return None;
+    }
+    (0..refund.parts.len()).find_map(|part| {
+        let (payment, missing) = missing(case, refund, part)?;
+        if missing <= 0 {
+            return None;
+        }
+        let mut captures = payment.of_kind(OperationKind::Capture);
+        captures.find_map(|capture| {
+            let minor = payment.refundable_of(capture).min(missing);
+            if minor <= 0 {
+                return None;
+            }
+            let key = format!("{}/{}", refund.id, capture.id);
+            let made = Operation {
+                of: Some(capture.id),
+                refund_id: Some(refund.id),
+                ..operation(payment, OperationKind::Refund, &key, refund.id.uuid(), minor)
+            };
+            opened(payment, made)
+        })
+    })
+}
+
+/// Tells the order what became of a refund.
+fn refund_told(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
+    let refund_id = refund.id;
+    if let Some(failed) = failed_of(case, refund) {
+        let new = refund.told != Some(RefundTold::Failed);
+        return new.then(|| Event::RefundFailed { refund_id, code: failed.code.clone() });
+    }
+    if refund.told == Some(RefundTold::Settled) {
+        return None;
+    }
+    let mut paid = true;
+    for part in 0..refund.parts.len() {
+        let (payment, missing) = missing(case, refund, part)?;
+        let mut open = payment.of_kind(OperationKind::Refund).filter(|one| one.is_open());
+        paid &= missing <= 0 && !open.any(|one| one.refund_id == Some(refund_id));
+        if missing > 0 && refund.told.is_none() && !payment.has_open(OperationKind::Capture) {
+            // Nothing is left that could be paid back.
+            return Some(Event::RefundFailed { refund_id, code: "refund_too_large".to_owned() });
+        }
+    }
+    paid.then_some(Event::RefundSettled { refund_id })
+}
+
+/// Secured money that is gone.
+fn lost(case: &Case) -> Option<Event> {
+    if !case.secured || !case.is_wanted() {
+        return None;
+    }
+    case.payments.iter().filter(|one| one.is_short() && one.standing().is_none()).find_map(
+        |payment| {
+            let ended = payment.operations.iter().rev().find_map(|one| match one.kind {
+                OperationKind::Authorize if one.expired => Some((one.id, LossCause::Expired)),
+                OperationKind::Authorize if one.state == OperationState::Reversed => {
+                    Some((one.id, LossCause::Reversed))
+                }
+                OperationKind::Capture if !one.is_used() => {
+                    Some((one.id, LossCause::CaptureFailed))
+                }
+                _ => None,
+            });
+            let (operation_id, cause) = ended?;
+            let new = !case.lost.contains(&operation_id);
+            new.then_some(Event::Lost { operation_id, cause })
+        },
+    )
+}
+
+/// Tells the order once all that it wants is reserved or taken.
+fn secured(case: &Case) -> Option<Event> {
+    if case.secured || !case.is_wanted() {
+        return None;
+    }
+    let wanted: Vec<&Payment> =
+        case.payments.iter().filter(|one| one.failed.is_empty() && one.wanted() > 0).collect();
+    let mut valid_until = Timestamp::MAX;
+    for payment in &wanted {
+        match payment.standing() {
+            Some(one) => valid_until = valid_until.min(one.valid_until.unwrap_or(valid_until)),
+            None if payment.is_short() => return None,
+            None => {}
+        }
+    }
+    let part = |one: &&Payment| PaymentPart { payment_id: one.id, amount: one.money(one.wanted()) };
+    let parts: Vec<PaymentPart> = wanted.iter().map(part).collect();
+    (!parts.is_empty()).then_some(Event::Secured { parts, valid_until })
+}
+
+/// Gives a payment up once its attempts are spent, or the time to pay is over.
+fn given_up(case: &Case, context: &Context) -> Option<Event> {
+    // Where money was secured and lost, the order waits for a new attempt.
+    let waits_for_more = !case.secured && case.is_wanted() && case.lost.is_empty();
+    let plan = case.plan.as_ref().filter(|_| waits_for_more)?;
+    let late = context.now >= plan.pay_by;
+    let waits =
+        |one: &&Payment| one.is_short() && one.failed.is_empty() && one.standing().is_none();
+    case.payments.iter().filter(waits).find_map(|payment| {
+        let spent = payment.of_kind(OperationKind::Authorize).count() >= ATTEMPTS_MAX
+            && !payment.has_open(OperationKind::Authorize);
+        let code = match payment.of_kind(OperationKind::Authorize).last() {
+            _ if !spent && !late => return None,
+            Some(last) if !last.code.is_empty() && !last.is_open() => last.code.clone(),
+            _ => "not_paid_in_time".to_owned(),
+        };
+        // A payment of one seller fails alone only while another one can still be paid.
+        let others = case
+            .payments
+            .iter()
+            .any(|one| one.id != payment.id && one.wanted() > 0 && one.failed.is_empty());
+        let whole = plan.policy == PaymentPolicy::AllOrNone || !others;
+        Some(Event::GivenUp { payment_id: payment.id, code, whole })
+    })
+}
+
+/// Tells the order once all the money of a cancelled order is back.
+fn released(case: &Case) -> Option<Event> {
+    let over = case.cancelled.is_some() && !case.released;
+    let all = over && case.payments.iter().all(Payment::is_released);
+    all.then_some(Event::Released)
+}

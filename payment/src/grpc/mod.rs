@@ -1,0 +1,175 @@
+//! The edge of payments: the only place that knows its proto.
+//! Never here: rules of payments, or a token in an answer.
+
+mod parse; // requests → values, or every field at fault
+mod refusal; // refusals and errors → statuses
+mod render; // payments and operations → messages
+
+use service_edge::page::{Tokens, cut};
+use shared_events::contract::{OperationId, OrderId, PaymentId};
+use shared_events::stream::{AskedBy, OperatorAction, Verb};
+use tonic::{Request, Response, Status};
+
+use crate::Payments;
+use crate::domain::OperationState;
+use crate::store::{self, OperationRow, PaymentFilter};
+
+use parse::{attempted, filtered, page_size, parsed, resolved};
+use refusal::{not_found, not_stuck, refused, unavailable};
+use render::{rendered_operation, rendered_payment};
+
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/tree.rs"));
+}
+
+/// Messages and services of `ordinal.payments.v1`, client and server.
+pub mod proto {
+    pub use super::generated::google::r#type::Money;
+    pub use super::generated::ordinal::payments::v1::*;
+}
+
+use proto::payment_service_server::PaymentService;
+
+/// The descriptors of `ordinal.payments.v1`, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+const NO_PAYMENT: &str = "no order asked for a payment with this id";
+const NO_OPERATION: &str = "no operation has this id";
+
+/// The gRPC service.
+pub struct PaymentEdge {
+    payments: Payments,
+}
+
+impl PaymentEdge {
+    pub(crate) const fn new(payments: Payments) -> Self {
+        Self { payments }
+    }
+
+    async fn of_order(&self, order: OrderId) -> Result<Vec<proto::Payment>, Status> {
+        let filter = PaymentFilter { order: Some(order), ..PaymentFilter::default() };
+        let found = store::payments(self.payments.database(), &filter, u32::MAX).await;
+        Ok(found.map_err(|error| unavailable(&error))?.iter().map(rendered_payment).collect())
+    }
+
+    async fn row(&self, id: OperationId) -> Result<OperationRow, Status> {
+        let found = store::operation(self.payments.database(), id).await;
+        found.map_err(|error| unavailable(&error))?.ok_or_else(|| not_found(NO_OPERATION))
+    }
+
+    async fn operation(&self, row: &OperationRow) -> Result<proto::Operation, Status> {
+        let case = store::case(self.payments.database(), row.order_id).await;
+        let case = case.map_err(|error| unavailable(&error))?;
+        let known = case.as_ref().and_then(|case| case.operation(row.id));
+        let (_, operation) = known.ok_or_else(|| not_found(NO_OPERATION))?;
+        Ok(rendered_operation(operation, row))
+    }
+}
+
+#[tonic::async_trait]
+impl PaymentService for PaymentEdge {
+    async fn attempt(
+        &self,
+        request: Request<proto::AttemptRequest>,
+    ) -> Result<Response<proto::AttemptResponse>, Status> {
+        let (order, attempt_id, token) = attempted(&request.into_inner())?;
+        let case = self.payments.attempt(order, attempt_id, &token).await.map_err(refused)?;
+        let (payments, waits) = (self.of_order(order).await?, case.plan.is_none());
+        Ok(Response::new(proto::AttemptResponse { payments, waits }))
+    }
+
+    async fn get_payment(
+        &self,
+        request: Request<proto::GetPaymentRequest>,
+    ) -> Result<Response<proto::GetPaymentResponse>, Status> {
+        let id: PaymentId = parsed("payment_id", &request.into_inner().payment_id)?;
+        let database = self.payments.database();
+        let found = store::payment(database, id).await.map_err(|error| unavailable(&error))?;
+        let found = found.ok_or_else(|| not_found(NO_PAYMENT))?;
+        let case = store::case(database, found.order_id).await;
+        let case = case.map_err(|error| unavailable(&error))?;
+        let mut operations = Vec::new();
+        for operation in
+            case.iter().filter_map(|case| case.payment(id)).flat_map(|one| &one.operations)
+        {
+            operations.push(rendered_operation(operation, &self.row(operation.id).await?));
+        }
+        let payment = Some(rendered_payment(&found));
+        Ok(Response::new(proto::GetPaymentResponse { payment, operations }))
+    }
+
+    async fn list_payments(
+        &self,
+        request: Request<proto::ListPaymentsRequest>,
+    ) -> Result<Response<proto::ListPaymentsResponse>, Status> {
+        let request = request.into_inner();
+        let (filter, size) = filtered(&request)?;
+        let tokens =
+            Tokens::of(format!("{}/{}/{}", request.order_id, request.customer_id, request.status));
+        let after = tokens.place(&request.page_token, |place| place.parse().ok())?;
+        let filter = PaymentFilter { after, ..filter };
+        let found = store::payments(self.payments.database(), &filter, size + 1).await;
+        let mut found = found.map_err(|error| unavailable(&error))?;
+        let more = cut(&mut found, size);
+        let last = found.last().filter(|_| more);
+        let next_page_token = last.map(|last| tokens.after(last.id)).unwrap_or_default();
+        let payments = found.iter().map(rendered_payment).collect();
+        Ok(Response::new(proto::ListPaymentsResponse { payments, next_page_token }))
+    }
+
+    async fn list_stuck_operations(
+        &self,
+        request: Request<proto::ListStuckOperationsRequest>,
+    ) -> Result<Response<proto::ListStuckOperationsResponse>, Status> {
+        let request = request.into_inner();
+        let size = page_size(request.page_size)?;
+        let tokens = Tokens::of("stuck");
+        let after: Option<OperationId> =
+            tokens.place(&request.page_token, |place| place.parse().ok())?;
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let found = store::stuck(self.payments.database(), &after, size + 1).await;
+        let mut found = found.map_err(|error| unavailable(&error))?;
+        let more = cut(&mut found, size);
+        let last = found.last().filter(|_| more);
+        let next_page_token = last.map(|last| tokens.after(last.id)).unwrap_or_default();
+        let mut operations = Vec::new();
+        for row in &found {
+            operations.push(self.operation(row).await?);
+        }
+        Ok(Response::new(proto::ListStuckOperationsResponse { operations, next_page_token }))
+    }
+
+    async fn get_operation(
+        &self,
+        request: Request<proto::GetOperationRequest>,
+    ) -> Result<Response<proto::GetOperationResponse>, Status> {
+        let id = parsed("operation_id", &request.into_inner().operation_id)?;
+        let operation = Some(self.operation(&self.row(id).await?).await?);
+        Ok(Response::new(proto::GetOperationResponse { operation }))
+    }
+
+    async fn resolve_operation(
+        &self,
+        request: Request<proto::ResolveOperationRequest>,
+    ) -> Result<Response<proto::ResolveOperationResponse>, Status> {
+        let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
+        let (id, found, reason) = resolved(&request.into_inner())?;
+        let row = self.row(id).await?;
+        let case = store::case(self.payments.database(), row.order_id).await;
+        let case = case.map_err(|error| unavailable(&error))?;
+        let known = case.as_ref().and_then(|case| case.operation(id));
+        let (_, operation) = known.ok_or_else(|| not_found(NO_OPERATION))?;
+        if operation.state != OperationState::Stuck {
+            return Err(not_stuck(operation.state));
+        }
+        let seen = found.observation(operation.amount);
+        let target = id.to_string();
+        let action =
+            OperatorAction::new(&by, Verb::ResolveOperation, &target, &reason, self.payments.now());
+        let action = action.changing(operation.state.code(), found.state().code());
+        self.payments.resolve(row.order_id, id, seen, Some(action)).await.map_err(refused)?;
+        let operation = Some(self.operation(&self.row(id).await?).await?);
+        Ok(Response::new(proto::ResolveOperationResponse { operation }))
+    }
+}

@@ -1,0 +1,133 @@
+use psp::{PspReference, Token};
+use service_edge::Violations;
+use service_edge::page::PageSize;
+use shared_events::contract::{Money, OperationId, OrderId, RequestId, TextRule};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::proto;
+use crate::domain::{Observation, OperationState, Status as Word};
+use crate::store::PaymentFilter;
+
+/// The most characters of a code of a person.
+const CODE_MAX: usize = 60;
+
+/// The order, the attempt and the token.
+pub(super) fn attempted(
+    request: &proto::AttemptRequest,
+) -> Result<(OrderId, Uuid, Token), Violations> {
+    let mut violations = Violations::default();
+    let order = violations.parsed("order_id", &request.order_id);
+    let attempt: Option<RequestId> = violations.parsed("attempt_id", &request.attempt_id);
+    // The violation says what is expected, and never what was sent.
+    let token = violations.parsed("psp_token", &request.psp_token);
+    match (order, attempt, token) {
+        (Some(order), Some(attempt), Some(token)) if violations.is_empty() => {
+            Ok((order, attempt.uuid(), token))
+        }
+        _ => Err(violations),
+    }
+}
+
+/// Which payments, and how many.
+pub(super) fn filtered(
+    request: &proto::ListPaymentsRequest,
+) -> Result<(PaymentFilter, u32), Violations> {
+    let mut violations = Violations::default();
+    let mut filter = PaymentFilter::default();
+    if !request.order_id.is_empty() {
+        filter.order = violations.parsed("order_id", &request.order_id);
+    }
+    if !request.customer_id.is_empty() {
+        filter.customer = violations.parsed("customer_id", &request.customer_id);
+    }
+    match proto::PaymentStatus::try_from(request.status) {
+        Ok(proto::PaymentStatus::Unspecified) => {}
+        Ok(status) => {
+            let name = status.as_str_name().trim_start_matches("PAYMENT_STATUS_");
+            filter.status = Word::of_code(name);
+        }
+        Err(_) => violations.wrong("status", "a status of payments"),
+    }
+    let size = PageSize::LIST.read(request.page_size, &mut violations);
+    match size {
+        Some(size) if violations.is_empty() => Ok((filter, size)),
+        _ => Err(violations),
+    }
+}
+
+/// What a person found out about an operation.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The money moved.
+    Succeeded(PspReference),
+    /// It did not.
+    Declined(String),
+}
+
+impl Outcome {
+    pub(super) fn observation(&self, amount: Money) -> Observation {
+        match self {
+            Self::Succeeded(reference) => {
+                let reference = reference.as_str().to_owned();
+                Observation::Done { reference, amount, valid_until: None }
+            }
+            Self::Declined(code) => Observation::Declined { code: code.clone() },
+        }
+    }
+
+    pub(super) const fn state(&self) -> OperationState {
+        match self {
+            Self::Succeeded(_) => OperationState::Succeeded,
+            Self::Declined(_) => OperationState::Declined,
+        }
+    }
+}
+
+/// The operation, what became of it, and how that is known.
+pub(super) fn resolved(
+    request: &proto::ResolveOperationRequest,
+) -> Result<(OperationId, Outcome, String), Violations> {
+    let mut violations = Violations::default();
+    let id = violations.parsed("operation_id", &request.operation_id);
+    if request.succeeded && !request.code.is_empty() {
+        violations.wrong("code", "only where the money did not move");
+    }
+    if !request.succeeded && !request.psp_reference.is_empty() {
+        violations.wrong("psp_reference", "only where the money moved");
+    }
+    let outcome = if request.succeeded {
+        violations.parsed("psp_reference", &request.psp_reference).map(Outcome::Succeeded)
+    } else {
+        let code = request.code.as_str();
+        let fits = (1..=CODE_MAX).contains(&code.len())
+            && code.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
+        if !fits {
+            violations.wrong("code", "1 to 60 lower-case letters, digits and _");
+        }
+        fits.then(|| Outcome::Declined(code.to_owned()))
+    };
+    let reason = request.reason.trim();
+    if reason.is_empty() {
+        violations.wrong("reason", "how you know what became of it");
+    } else if let Err(error) = TextRule::reason().check(reason) {
+        violations.wrong("reason", error);
+    }
+    match (id, outcome) {
+        (Some(id), Some(outcome)) if violations.is_empty() => Ok((id, outcome, reason.to_owned())),
+        _ => Err(violations),
+    }
+}
+
+pub(super) fn page_size(asked: i32) -> Result<u32, Status> {
+    let mut violations = Violations::default();
+    PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
+}
+
+pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    field: &str,
+    text: &str,
+) -> Result<T, Status> {
+    let mut violations = Violations::default();
+    violations.parsed(field, text).ok_or_else(|| violations.into())
+}

@@ -1,0 +1,19 @@
+//! Payments of orders: what is done at a payment service provider, once, and never guessed.
+//!
+//! [`domain`] is pure; [`OrderFollower`] hears what orders say, [`Runner`] talks to providers, and
+//! [`store`] has what happened.
+
+mod audit; // whether the history is as its laws say
+pub mod domain;
+mod follower; // what orders say
+pub mod grpc;
+mod psps; // the providers of this process
+mod runner; // calls and questions
+mod service; // the parts put together
+pub mod store;
+
+pub use audit::{FINDINGS_MAX, PaymentAudit, PaymentFinding, PaymentLaw, audit};
+pub use follower::OrderFollower;
+pub use psps::Psps;
+pub use runner::{Ends, Point, Runner, RunnerError};
+pub use service::{PaymentError, Payments, migrator};

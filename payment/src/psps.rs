@@ -1,0 +1,44 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use psp::{Capabilities, Psp};
+use shared_events::contract::PspName;
+
+/// The providers that this process can call, by name.
+#[derive(Clone, Default)]
+pub struct Psps(BTreeMap<PspName, Arc<dyn Psp>>);
+
+/// What a provider is taken for that this process does not know. Its operations wait.
+const ASSUMED: Capabilities = Capabilities {
+    multi_capture: true,
+    partial_refund: true,
+    release_remainder: false,
+    authorization_seconds: 7 * 24 * 3_600,
+    key_seconds: 24 * 3_600,
+    grace_seconds: 60,
+};
+
+impl Psps {
+    /// These; one whose name is not that of a provider is left out.
+    #[must_use]
+    pub fn new(psps: impl IntoIterator<Item = Arc<dyn Psp>>) -> Self {
+        let named = psps.into_iter().filter_map(|psp| Some((psp.name().parse().ok()?, psp)));
+        Self(named.collect())
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn get(&self, name: &PspName) -> Option<&Arc<dyn Psp>> {
+        self.0.get(name)
+    }
+
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &PspName> {
+        self.0.keys()
+    }
+
+    pub(crate) fn capabilities(&self, name: Option<&PspName>) -> Capabilities {
+        let known = name.and_then(|name| self.get(name));
+        known.map_or(ASSUMED, |psp| psp.capabilities())
+    }
+}

@@ -1,0 +1,378 @@
+//! The only place that talks to providers. What it is about to do is committed before it does it,
+//! and no transaction is open while it waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use psp::{
+    Answer, Authorize, CallKey, Capture, Found, Lookup, OurReference, Psp, PspReference, Refund,
+    Void,
+};
+use shared_events::chance::Chance;
+use shared_events::contract::{OrderId, PspName, Timestamp};
+use shared_events::stream::{Backoff, Database, DatabaseError, Outbox, Tx};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{
+    Breaker, CALL_MAX, Case, Context, Input, Operation, OperationKind, Rejection, Schedule, Stage,
+    Step,
+};
+use crate::psps::Psps;
+use crate::store::{self, OpenCase, OperationRow, Origins};
+
+/// Operations that are called or asked at the same time.
+const IN_FLIGHT_MAX: usize = 16;
+/// Operations, and cases, read at a time.
+const READ_MAX: u32 = 64;
+/// The longest pause between two looks.
+const POLL: Duration = Duration::from_millis(500);
+/// How long a provider may take. Less than [`CALL_MAX`], so that nobody else takes it for dead.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long an operation waits whose provider this process does not know.
+const NOT_HERE: Duration = Duration::from_secs(60);
+
+/// How long a token is kept at most, in microseconds: a day, as long as providers remember keys.
+const TOKENS_LAST: i64 = 24 * 3_600 * 1_000_000;
+
+const _: () = assert!(ANSWER_WITHIN.as_secs() < CALL_MAX.as_secs());
+
+/// A point between two durable writes, at which a process may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// The operation is due, and was read.
+    Read,
+    /// That it is called is committed; the request has not left.
+    Calling,
+    /// The answer was read; it is not committed.
+    Answered,
+    /// The answer is committed.
+    Committed,
+}
+
+/// Whether this process ends at a point: always no, but in tests.
+pub type Ends = Arc<dyn Fn(Point, OperationKind) -> bool + Send + Sync>;
+
+/// Calls and asks providers.
+#[derive(Clone)]
+pub struct Runner {
+    pub(crate) database: Database,
+    pub(crate) outbox: Outbox,
+    pub(crate) psps: Psps,
+    pub(crate) due: Arc<Notify>,
+    pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    pub(crate) chance: Chance,
+    pub(crate) breakers: Arc<Mutex<BTreeMap<PspName, Breaker>>>,
+    /// When old tokens were last forgotten.
+    pub(crate) forgot_at: Arc<Mutex<Option<Timestamp>>>,
+    pub(crate) ends: Ends,
+}
+
+/// Why a turn came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The case refuses what it hears.
+    #[error("{0}")]
+    Rejected(#[from] Rejection),
+}
+
+/// What is sent to a provider.
+enum Call {
+    Authorize(Authorize),
+    Capture(Capture),
+    Void(Void),
+    Refund(Refund),
+}
+
+impl Runner {
+    /// The same runner, which ends at points of a test's choice.
+    #[must_use]
+    pub fn ending(self, ends: Ends) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// Works until stopped. Calls that are under way are waited for: their answers would be lost.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let pause = match self.turn().await {
+                Ok(0) => POLL,
+                Ok(_) => {
+                    failures = 0;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "payments");
+                    failures += 1;
+                    Backoff::FOLLOWER.wait(failures, self.chance.number())
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.due.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Does what is due now, once; returns how much that was.
+    ///
+    /// # Errors
+    /// [`RunnerError`]; what was done until then stays.
+    pub async fn turn(&self) -> Result<usize, RunnerError> {
+        let now = (self.now)();
+        self.forget(now).await?;
+        let mut done = 0;
+        for order in store::cases_due(&self.database, now, READ_MAX).await? {
+            self.tick(order).await?;
+            done += 1;
+        }
+        let rows = store::operations_due(&self.database, now, READ_MAX).await?;
+        let mut worked = futures::stream::iter(rows.into_iter().map(|row| self.work(row)))
+            .buffer_unordered(IN_FLIGHT_MAX);
+        let mut failed = None;
+        while let Some(worked) = worked.next().await {
+            match worked {
+                Ok(worked) => done += usize::from(worked),
+                // The others go on; what failed is due again.
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(done), Err)
+    }
+
+    /// Once a minute, tokens of attempts that no call can be made for any more are deleted.
+    async fn forget(&self, now: Timestamp) -> Result<(), RunnerError> {
+        let old = |micros: i64| Timestamp::from_micros(now.micros().saturating_sub(micros));
+        {
+            let mut last = self.forgot_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_some_and(|at| at > old(60_000_000)) {
+                return Ok(());
+            }
+            *last = Some(now);
+        }
+        let mut tx = self.database.begin().await?;
+        store::forget_old_tokens(&mut tx, old(TOKENS_LAST)).await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
+        Ok(())
+    }
+
+    /// Time passed for an order.
+    async fn tick(&self, order: OrderId) -> Result<(), RunnerError> {
+        let mut tx = self.database.begin().await?;
+        if let Some(mut open) = self.locked(&mut tx, order).await? {
+            let context = self.context(&open.case);
+            open.hear(Input::Tick, &context, &Origins::default())?;
+            self.write(&mut tx, open).await?;
+        }
+        self.commit(tx).await
+    }
+
+    async fn locked(&self, tx: &mut Tx, order: OrderId) -> Result<Option<OpenCase>, DatabaseError> {
+        let orders = BTreeSet::from([order]);
+        Ok(store::lock(&self.database, tx, &orders, &BTreeSet::new()).await?.remove(&order))
+    }
+
+    fn context(&self, case: &Case) -> Context {
+        let psp = case.plan.as_ref().map(|plan| &plan.psp);
+        Context { capabilities: self.psps.capabilities(psp), now: (self.now)() }
+    }
+
+    async fn write(&self, tx: &mut Tx, open: OpenCase) -> Result<(), DatabaseError> {
+        let (stores, now) = ((&self.database, &self.outbox), (self.now)());
+        store::write(stores, tx, vec![open], now).await
+    }
+
+    async fn commit(&self, tx: Tx) -> Result<(), RunnerError> {
+        tx.commit().await.map_err(DatabaseError::from)?;
+        self.outbox.committed();
+        self.due.notify_one();
+        Ok(())
+    }
+
+    /// Takes one operation a step further; returns whether there was one to take.
+    async fn work(&self, row: OperationRow) -> Result<bool, RunnerError> {
+        if (self.ends)(Point::Read, row.kind) {
+            return Ok(false);
+        }
+        let now = (self.now)();
+        let Some(psp) = self.psps.get(&row.psp) else {
+            return self
+                .hold_back(&row, now.plus(NOT_HERE), "this provider is not configured")
+                .await;
+        };
+        if let Some(until) = self.breaker(&row.psp, |breaker| breaker.holds_back(now)) {
+            return self.hold_back(&row, until, "the provider does not answer").await;
+        }
+        match row.schedule.stage {
+            Stage::Due => self.call(psp.as_ref(), &row).await,
+            Stage::Calling => {
+                let schedule = row.schedule.interrupted(now);
+                self.ask(psp.as_ref(), &OperationRow { schedule, ..row }).await
+            }
+            _ => self.ask(psp.as_ref(), &row).await,
+        }
+    }
+
+    fn breaker<T>(&self, psp: &PspName, with: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        with(breakers.entry(psp.clone()).or_default())
+    }
+
+    async fn hold_back(
+        &self,
+        row: &OperationRow,
+        until: Timestamp,
+        note: &str,
+    ) -> Result<bool, RunnerError> {
+        let held = Schedule { note: note.to_owned(), ..row.schedule.held_back(until) };
+        let mut tx = self.database.begin().await?;
+        store::claim(&mut tx, row, &held).await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
+        Ok(false)
+    }
+
+    async fn call(&self, psp: &dyn Psp, row: &OperationRow) -> Result<bool, RunnerError> {
+        let now = (self.now)();
+        let calling = row.schedule.calling(now);
+        let mut tx = self.database.begin().await?;
+        let Some(open) = self.locked(&mut tx, row.order_id).await? else { return Ok(false) };
+        let Some((_, operation)) = open.case.operation(row.id).filter(|(_, one)| one.is_open())
+        else {
+            return Ok(false);
+        };
+        let call = self.request(&mut tx, &open.case, operation, row.schedule.generation).await?;
+        if !store::claim(&mut tx, row, &calling).await? {
+            return Ok(false);
+        }
+        tx.commit().await.map_err(DatabaseError::from)?;
+        if (self.ends)(Point::Calling, row.kind) {
+            return Ok(false);
+        }
+        let answered = match call {
+            Ok(call) => tokio::time::timeout(ANSWER_WITHIN, send(psp, call)).await,
+            Err(code) => Ok(Answer::Refused { code: code.to_owned(), repairable: false }),
+        };
+        let answer = answered.unwrap_or_else(|_| Answer::Unknown { why: "timeout".to_owned() });
+        let (known, now) = (!matches!(answer, Answer::Unknown { .. }), (self.now)());
+        self.breaker(&row.psp, |breaker| breaker.record(known, now));
+        let step = calling.answered(answer, row.kind, (now, self.chance.number()));
+        self.record(row, row.claim.saturating_add(1), step).await
+    }
+
+    /// What is sent; or why it cannot be, in which case nothing was ever sent.
+    async fn request(
+        &self,
+        tx: &mut Tx,
+        case: &Case,
+        operation: &Operation,
+        generation: u32,
+    ) -> Result<Result<Call, &'static str>, DatabaseError> {
+        let key = CallKey { operation: operation.id.uuid(), generation };
+        let amount = operation.amount;
+        if operation.kind == OperationKind::Authorize {
+            let token = store::token(tx, case.order_id, operation.cause).await?;
+            let action_until = case.plan.as_ref().map_or((self.now)(), |plan| plan.pay_by);
+            let call = |token| Call::Authorize(Authorize { key, amount, token, action_until });
+            return Ok(token.map(call).ok_or("token_gone"));
+        }
+        let of = operation.of.and_then(|id| case.operation(id));
+        let reference = of.and_then(|(_, one)| one.reference.as_deref());
+        let Some(reference) = reference.and_then(|text| text.parse::<PspReference>().ok()) else {
+            return Ok(Err("reference_unknown"));
+        };
+        let more_follows = operation.more_follows;
+        Ok(Ok(match operation.kind {
+            OperationKind::Capture => {
+                Call::Capture(Capture { key, authorization: reference, amount, more_follows })
+            }
+            OperationKind::Void => Call::Void(Void { key, authorization: reference }),
+            _ => Call::Refund(Refund { key, capture: reference, amount }),
+        }))
+    }
+
+    /// What is looked up, with what it is about as far as we know that.
+    async fn lookup(&self, row: &OperationRow) -> Result<Lookup, DatabaseError> {
+        let case = store::case(&self.database, row.order_id).await?;
+        let about = case.as_ref().and_then(|case| {
+            let (payment, operation) = case.operation(row.id)?;
+            payment.operation(operation.of?)?.reference.as_deref()?.parse().ok()
+        });
+        let kind = match row.kind {
+            OperationKind::Authorize => psp::Kind::Authorize,
+            OperationKind::Capture => psp::Kind::Capture,
+            OperationKind::Void => psp::Kind::Void,
+            OperationKind::Refund => psp::Kind::Refund,
+        };
+        Ok(Lookup { operation: OurReference(row.id.uuid()), kind, about })
+    }
+
+    /// Asks the provider what became of an operation.
+    async fn ask(&self, psp: &dyn Psp, row: &OperationRow) -> Result<bool, RunnerError> {
+        let now = (self.now)();
+        // Whoever takes it up next does so once this question is presumed lost.
+        let asking = Schedule { due_at: now.plus(CALL_MAX), ..row.schedule.clone() };
+        let mut tx = self.database.begin().await?;
+        let claimed = store::claim(&mut tx, row, &asking).await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
+        if !claimed || (self.ends)(Point::Calling, row.kind) {
+            return Ok(false);
+        }
+        let of = self.lookup(row).await?;
+        let found = psp.find(&of);
+        let found = tokio::time::timeout(ANSWER_WITHIN, found).await;
+        let found = found.unwrap_or_else(|_| Found::Unknown { why: "timeout".to_owned() });
+        let (known, now) = (!matches!(found, Found::Unknown { .. }), (self.now)());
+        self.breaker(&row.psp, |breaker| breaker.record(known, now));
+        let (capabilities, random) = (psp.capabilities(), self.chance.number());
+        let step = row.schedule.found(found, row.kind, &capabilities, (now, random));
+        self.record(row, row.claim.saturating_add(1), step).await
+    }
+
+    /// Commits what is known now, with what follows from it. Where another process took the
+    /// operation up meanwhile, only what is definite counts.
+    async fn record(
+        &self,
+        row: &OperationRow,
+        claim: i64,
+        step: Step,
+    ) -> Result<bool, RunnerError> {
+        if (self.ends)(Point::Answered, row.kind) {
+            return Ok(false);
+        }
+        let mut tx = self.database.begin().await?;
+        let Some(mut open) = self.locked(&mut tx, row.order_id).await? else { return Ok(false) };
+        if step.schedule.stage == Stage::Stuck {
+            let (id, why) = (row.id, &step.schedule.note);
+            tracing::error!(order = %row.order_id, operation = %id, %why, "payment is stuck");
+        }
+        if let Some(seen) = step.seen {
+            let context = self.context(&open.case);
+            let origins = Origins { causationid: Some(row.id.to_string()), traceparent: None };
+            open.hear(Input::Observed { operation_id: row.id, seen }, &context, &origins)?;
+        }
+        let is_open = open.case.operation(row.id).is_some_and(|(_, one)| one.is_open());
+        self.write(&mut tx, open).await?;
+        if is_open {
+            let mine = OperationRow { claim, ..row.clone() };
+            store::claim(&mut tx, &mine, &step.schedule).await?;
+        }
+        self.commit(tx).await?;
+        (self.ends)(Point::Committed, row.kind);
+        Ok(true)
+    }
+}
+
+async fn send(psp: &dyn Psp, call: Call) -> Answer {
+    match call {
+        Call::Authorize(call) => psp.authorize(call).await,
+        Call::Capture(call) => psp.capture(call).await,
+        Call::Void(call) => psp.void(call).await,
+        Call::Refund(call) => psp.refund(call).await,
+    }
+}

@@ -1,0 +1,201 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use include_dir::{Dir, include_dir};
+use psp::Token;
+use shared_events::chance::Chance;
+use shared_events::contract::{OperationId, OrderId, Timestamp};
+use shared_events::stream::{Database, DatabaseError, Dialect, OperatorAction, Outbox, migrations};
+use sqlx::migrate::Migrator;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::OrderFollower;
+use crate::domain::{Case, Context, Input, Observation, Rejection};
+use crate::grpc::PaymentEdge;
+use crate::grpc::proto::payment_service_server::PaymentServiceServer;
+use crate::psps::Psps;
+use crate::runner::Runner;
+use crate::store::{self, Origins};
+
+static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
+static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
+
+/// The tables of the payment service.
+#[must_use]
+pub fn migrator(dialect: Dialect) -> Migrator {
+    migrations(match dialect {
+        Dialect::Postgres => &POSTGRES,
+        Dialect::Sqlite => &SQLITE,
+    })
+}
+
+/// The payment service over its own database.
+#[derive(Clone)]
+pub struct Payments {
+    database: Database,
+    outbox: Outbox,
+    psps: Psps,
+    due: Arc<Notify>,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// Why a call of the payment service came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PaymentError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// It is refused, and nothing happened.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+}
+
+impl From<sqlx::Error> for PaymentError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// What comes with something that payments hear.
+struct Heard<'a> {
+    /// The attempt and its token.
+    pays_with: Option<(Uuid, &'a Token)>,
+    /// What an operator did.
+    action: Option<OperatorAction>,
+}
+
+impl Payments {
+    /// Over a database with its tables; `now` dates what happens.
+    #[must_use]
+    pub fn new(
+        database: Database,
+        psps: Psps,
+        now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Self {
+        let outbox = Outbox::new(database.clone());
+        Self { database, outbox, psps, due: Arc::default(), now }
+    }
+
+    /// Its database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
+    /// The handler of its calls.
+    #[must_use]
+    pub fn edge(&self) -> PaymentEdge {
+        PaymentEdge::new(self.clone())
+    }
+
+    /// Its gRPC service.
+    #[must_use]
+    pub fn grpc(&self) -> PaymentServiceServer<PaymentEdge> {
+        PaymentServiceServer::new(self.edge()).max_decoding_message_size(64 * 1024)
+    }
+
+    /// The follower of order facts.
+    #[must_use]
+    pub fn follower(&self) -> OrderFollower {
+        OrderFollower {
+            database: self.database.clone(),
+            outbox: self.outbox.clone(),
+            psps: self.psps.clone(),
+            due: Arc::clone(&self.due),
+            now: Arc::clone(&self.now),
+        }
+    }
+
+    /// What calls and asks providers.
+    #[must_use]
+    pub fn runner(&self, chance: Chance) -> Runner {
+        Runner {
+            database: self.database.clone(),
+            outbox: self.outbox.clone(),
+            psps: self.psps.clone(),
+            due: Arc::clone(&self.due),
+            now: Arc::clone(&self.now),
+            chance,
+            breakers: Arc::default(),
+            forgot_at: Arc::default(),
+            ends: Arc::new(|_, _| false),
+        }
+    }
+
+    /// The facts that it publishes.
+    #[must_use]
+    pub fn facts(&self) -> Arc<Outbox> {
+        Arc::new(self.outbox.clone())
+    }
+
+    /// The customer of an order pays with a token of the provider. The same attempt again does
+    /// nothing. It may come before the order asks for money, and waits for that.
+    ///
+    /// # Errors
+    /// [`PaymentError`]
+    pub async fn attempt(
+        &self,
+        order: OrderId,
+        attempt_id: Uuid,
+        token: &Token,
+    ) -> Result<Case, PaymentError> {
+        let heard = Heard { pays_with: Some((attempt_id, token)), action: None };
+        self.hear(order, Input::Attempt { attempt_id }, heard).await
+    }
+
+    /// A person found out what became of an operation that is stuck.
+    ///
+    /// # Errors
+    /// [`PaymentError`]
+    pub async fn resolve(
+        &self,
+        order: OrderId,
+        operation_id: OperationId,
+        seen: Observation,
+        action: Option<OperatorAction>,
+    ) -> Result<Case, PaymentError> {
+        let heard = Heard { pays_with: None, action };
+        self.hear(order, Input::Observed { operation_id, seen }, heard).await
+    }
+
+    async fn hear(
+        &self,
+        order: OrderId,
+        input: Input,
+        Heard { pays_with, action }: Heard<'_>,
+    ) -> Result<Case, PaymentError> {
+        let mut tx = self.database.begin().await?;
+        let orders = BTreeSet::from([order]);
+        // An attempt may be the first that is known of an order.
+        let created = if pays_with.is_some() { orders.clone() } else { BTreeSet::new() };
+        let mut cases = store::lock(&self.database, &mut tx, &orders, &created).await?;
+        let Some(mut open) = cases.remove(&order) else {
+            return Err(Rejection::OperationUnknown.into());
+        };
+        let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
+        let now = (self.now)();
+        let context = Context { capabilities: self.psps.capabilities(psp), now };
+        // A repeated attempt brings nothing: the first has its token, for as long as it lasts.
+        let new = pays_with.filter(|(attempt_id, _)| !open.case.attempts.contains(attempt_id));
+        if let Some((attempt_id, token)) = new {
+            store::keep_token(&mut tx, (order, attempt_id), token, now).await?;
+        }
+        if let Some(action) = action {
+            action.write(&mut tx).await?;
+        }
+        open.hear(input, &context, &Origins::default())?;
+        let case = open.case.clone();
+        let stores = (&self.database, &self.outbox);
+        store::write(stores, &mut tx, vec![open], now).await?;
+        tx.commit().await?;
+        self.outbox.committed();
+        self.due.notify_one();
+        Ok(case)
+    }
+}

@@ -1,0 +1,369 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use shared_events::contract::{
+    FactBody, FactId, OrderId, Origin, PaymentFact, PspName, Subject, Timestamp,
+};
+use shared_events::stream::{Database, DatabaseError, Dialect, NewFact, Outbox, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::chain::{self, StoredEvent, shard_of};
+use super::operations::{self, OperationRow};
+use super::{json, number, tokens};
+use crate::domain::{Case, Context, Event, Input, Rejection, Schedule, Stage, decide, facts};
+
+/// How long a case that has nothing to do at its time waits to be looked at again.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The cause of what is written, for those who follow it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origins {
+    /// The fact, or the operation, that caused it.
+    pub(crate) causationid: Option<String>,
+    /// The trace of the command behind it.
+    pub(crate) traceparent: Option<String>,
+}
+
+/// A locked case with what happened to it in this transaction.
+pub(crate) struct OpenCase {
+    pub(crate) case: Case,
+    /// The shard of the order's facts.
+    pub(crate) shard: Option<u16>,
+    is_new: bool,
+    looked: bool,
+    happened: Vec<(Event, Vec<PaymentFact>, Origins)>,
+}
+
+impl OpenCase {
+    /// Hears something.
+    pub(crate) fn hear(
+        &mut self,
+        input: Input,
+        context: &Context,
+        origins: &Origins,
+    ) -> Result<(), Rejection> {
+        self.looked |= input == Input::Tick;
+        let decision = decide(&self.case, input, context)?;
+        let mut before = self.case.clone();
+        for event in decision.events {
+            let after = before.clone().evolve(&event)?;
+            let told = facts(&before, &event, &after);
+            self.happened.push((event, told, origins.clone()));
+            before = after;
+        }
+        self.case = before;
+        Ok(())
+    }
+
+    /// Whether anything is to be written.
+    fn is_changed(&self) -> bool {
+        self.is_new || self.looked || !self.happened.is_empty()
+    }
+}
+
+#[derive(Serialize)]
+struct CaseRow {
+    order_id: OrderId,
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<i64>,
+    body: String,
+}
+
+#[derive(Serialize)]
+struct PaymentRow {
+    payment_id: String,
+    order_id: OrderId,
+    customer_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seller: Option<String>,
+    psp: String,
+    currency: String,
+    status: &'static str,
+    requested: i64,
+    wanted: i64,
+    authorized: i64,
+    captured: i64,
+    refunded: i64,
+    updated_at: i64,
+}
+
+/// The cases of these orders, locked until the transaction ends; those of `created` are made where
+/// they are not there.
+pub(crate) async fn lock(
+    database: &Database,
+    tx: &mut Tx,
+    orders: &BTreeSet<OrderId>,
+    created: &BTreeSet<OrderId>,
+) -> Result<BTreeMap<OrderId, OpenCase>, DatabaseError> {
+    if !created.is_empty() {
+        let row = |order_id: &OrderId| {
+            let body = json(&Case::new(*order_id))?;
+            Ok(CaseRow { order_id: *order_id, version: 0, shard: None, due_at: None, body })
+        };
+        let rows = created.iter().map(row).collect::<Result<Vec<_>, DatabaseError>>()?;
+        let sql = format!("{} DO NOTHING", upsert_sql(database));
+        sqlx::query(&sql).bind(json(&rows)?).execute(&mut **tx).await?;
+    }
+    let locks = if database.dialect() == Dialect::Postgres { "FOR UPDATE" } else { "" };
+    let sql = format!(
+        "SELECT body, shard, version FROM cases WHERE order_id {} ORDER BY order_id {locks}",
+        database.one_of()
+    );
+    let rows = sqlx::query(&sql).bind(json(orders)?).fetch_all(&mut **tx).await?;
+    let open = |row: &AnyRow| {
+        let (case, shard) = case_of(row)?;
+        let is_new = number::<u64>(row, 2, "version of a case")? == 0 && shard.is_none();
+        let case = OpenCase { case, shard, is_new, looked: false, happened: Vec::new() };
+        Ok((case.case.order_id, case))
+    };
+    rows.iter().map(open).collect()
+}
+
+/// body, shard.
+fn case_of(row: &AnyRow) -> Result<(Case, Option<u16>), DatabaseError> {
+    let (body, shard): (String, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    let case = serde_json::from_str(&body).map_err(|_| DatabaseError::Corrupt("body of a case"))?;
+    let shard = shard.map(u16::try_from).transpose();
+    Ok((case, shard.map_err(|_| DatabaseError::Corrupt("shard of a case"))?))
+}
+
+const fn upsert_sql(database: &Database) -> &'static str {
+    database.sql(
+        "INSERT INTO cases (order_id, version, shard, due_at, body)
+         SELECT order_id, version, shard, due_at, body
+         FROM json_to_recordset($1::json) AS row(order_id TEXT, version BIGINT, shard BIGINT,
+             due_at BIGINT, body TEXT) ORDER BY order_id
+         ON CONFLICT (order_id)",
+        "INSERT INTO cases (order_id, version, shard, due_at, body)
+         SELECT value ->> 'order_id', value ->> 'version', value ->> 'shard', value ->> 'due_at',
+                value ->> 'body' FROM json_each($1) WHERE true
+         ON CONFLICT (order_id)",
+    )
+}
+
+/// Writes what happened to these cases: the rows, the history, what is to be done, and the facts.
+pub(crate) async fn write(
+    (database, outbox): (&Database, &Outbox),
+    tx: &mut Tx,
+    cases: Vec<OpenCase>,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let changed: Vec<OpenCase> = cases.into_iter().filter(OpenCase::is_changed).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    write_rows(database, tx, &changed, now).await?;
+    let stored = chain::append(database, tx, history(&changed, now)?).await?;
+    let mut told = Vec::new();
+    let mut places = stored.iter();
+    for open in &changed {
+        for (event, facts, origins) in &open.happened {
+            let stored = places.next().ok_or(DatabaseError::Corrupt("place of an event"))?;
+            todo(tx, open, event, now).await?;
+            told.extend(published(open, stored, facts, origins, now));
+        }
+    }
+    for open in &changed {
+        if !open.case.attempts.is_empty() && !open.happened.is_empty() {
+            tokens::forget_tokens(database, tx, &open.case).await?;
+        }
+    }
+    outbox.write(tx, told, now).await?;
+    Ok(())
+}
+
+/// The facts of one event.
+fn published(
+    open: &OpenCase,
+    stored: &StoredEvent,
+    facts: &[PaymentFact],
+    origins: &Origins,
+    now: Timestamp,
+) -> Vec<NewFact> {
+    let subject = Subject::from(open.case.order_id);
+    let (version, place) = ((subject, stored.version), (stored.shard, stored.position));
+    let fact = |(index, fact): (u16, &PaymentFact)| NewFact {
+        id: FactId::of_event(Origin::Payments, version, place, now, index),
+        shard: open.shard.unwrap_or_default(),
+        sequence: None,
+        causationid: origins.causationid.clone(),
+        traceparent: origins.traceparent.clone(),
+        body: FactBody::Payment(fact.clone()),
+    };
+    (0..).zip(facts).map(fact).collect()
+}
+
+fn history(changed: &[OpenCase], now: Timestamp) -> Result<Vec<StoredEvent>, DatabaseError> {
+    let mut events = Vec::new();
+    for open in changed {
+        let count = u64::try_from(open.happened.len()).unwrap_or_default();
+        let first = open.case.version.saturating_sub(count).saturating_add(1);
+        for (version, (event, _, _)) in (first..).zip(&open.happened) {
+            events.push(StoredEvent {
+                shard: shard_of(open.case.order_id),
+                position: 0,
+                order_id: open.case.order_id,
+                version,
+                at: now,
+                event: json(event)?,
+                hash: <_>::default(),
+            });
+        }
+    }
+    Ok(events)
+}
+
+/// What an event means for the runner.
+async fn todo(
+    tx: &mut Tx,
+    open: &OpenCase,
+    event: &Event,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let psp = || open.case.plan.as_ref().map(|plan| plan.psp.clone());
+    match event {
+        Event::Opened { payment_id, operation } => {
+            let psp: PspName = psp().ok_or(DatabaseError::Corrupt("case without a plan"))?;
+            let row = OperationRow {
+                id: operation.id,
+                order_id: open.case.order_id,
+                payment_id: *payment_id,
+                psp,
+                kind: operation.kind,
+                schedule: Schedule::due(now),
+                claim: 0,
+            };
+            operations::add(tx, &row).await
+        }
+        Event::Succeeded { operation_id, .. }
+        | Event::Declined { operation_id, .. }
+        | Event::Reversed { operation_id, .. } => {
+            operations::stage(tx, *operation_id, Stage::Done, now).await
+        }
+        Event::Waits { operation_id, stuck, .. } => {
+            let stage = if stuck.is_some() { Stage::Stuck } else { Stage::Looking };
+            operations::stage(tx, *operation_id, stage, now.plus(LOOK_AGAIN)).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn write_rows(
+    database: &Database,
+    tx: &mut Tx,
+    changed: &[OpenCase],
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let row = |open: &OpenCase| {
+        let due_at = open.case.due_at();
+        // Due and nothing to do yet: an authorisation that ends while it is captured.
+        let due_at = due_at.map(|at| if at <= now { now.plus(LOOK_AGAIN) } else { at });
+        Ok(CaseRow {
+            order_id: open.case.order_id,
+            version: open.case.version,
+            shard: open.shard,
+            due_at: due_at.map(Timestamp::micros),
+            body: json(&open.case)?,
+        })
+    };
+    let rows = changed.iter().map(row).collect::<Result<Vec<_>, DatabaseError>>()?;
+    let sql = format!(
+        "{} DO UPDATE SET version = excluded.version, shard = excluded.shard,
+             due_at = excluded.due_at, body = excluded.body",
+        upsert_sql(database)
+    );
+    sqlx::query(&sql).bind(json(&rows)?).execute(&mut **tx).await?;
+    let rows: Vec<PaymentRow> = changed.iter().flat_map(|open| payments(&open.case, now)).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "{} ON CONFLICT (payment_id) DO UPDATE SET status = excluded.status,
+             wanted = excluded.wanted, authorized = excluded.authorized,
+             captured = excluded.captured, refunded = excluded.refunded,
+             updated_at = excluded.updated_at",
+        database.sql(PAYMENTS.0, PAYMENTS.1)
+    );
+    sqlx::query(&sql).bind(json(&rows)?).execute(&mut **tx).await?;
+    Ok(())
+}
+
+const PAYMENTS: (&str, &str) = (
+    "INSERT INTO payments
+     SELECT payment_id, order_id, customer_id, seller, psp, currency, status, requested, wanted,
+            authorized, captured, refunded, updated_at
+     FROM json_to_recordset($1::json) AS row(payment_id TEXT, order_id TEXT, customer_id TEXT,
+         seller TEXT, psp TEXT, currency TEXT, status TEXT, requested BIGINT, wanted BIGINT,
+         authorized BIGINT, captured BIGINT, refunded BIGINT, updated_at BIGINT)",
+    "INSERT INTO payments
+     SELECT value ->> 'payment_id', value ->> 'order_id', value ->> 'customer_id',
+            value ->> 'seller', value ->> 'psp', value ->> 'currency', value ->> 'status',
+            value ->> 'requested', value ->> 'wanted', value ->> 'authorized',
+            value ->> 'captured', value ->> 'refunded', value ->> 'updated_at'
+     FROM json_each($1) WHERE true",
+);
+
+fn payments(case: &Case, now: Timestamp) -> impl Iterator<Item = PaymentRow> {
+    let rows = case.plan.iter().flat_map(|plan| {
+        case.payments.iter().map(move |one| PaymentRow {
+            payment_id: one.id.to_string(),
+            order_id: case.order_id,
+            customer_id: plan.customer_id.to_string(),
+            seller: one.seller.as_ref().map(ToString::to_string),
+            psp: plan.psp.to_string(),
+            currency: one.currency.to_string(),
+            status: one.status().code(),
+            requested: one.requested,
+            wanted: one.wanted(),
+            authorized: one.authorized(),
+            captured: one.captured(),
+            refunded: one.refunded(),
+            updated_at: now.micros(),
+        })
+    });
+    rows.collect::<Vec<_>>().into_iter()
+}
+
+/// The payments of an order, if anything is known of them.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn case(database: &Database, order: OrderId) -> Result<Option<Case>, DatabaseError> {
+    let sql = "SELECT body, shard FROM cases WHERE order_id = $1";
+    let row = sqlx::query(sql).bind(order.to_string()).fetch_optional(database.reader()).await?;
+    Ok(row.as_ref().map(case_of).transpose()?.map(|(case, _)| case))
+}
+
+/// The payments of orders, by order id after one of them.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn cases_after(
+    database: &Database,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Case>, DatabaseError> {
+    let sql = "SELECT body, shard FROM cases WHERE order_id > $1 ORDER BY order_id LIMIT $2";
+    let query = sqlx::query(sql).bind(after.to_owned()).bind(i64::from(limit));
+    let rows = query.fetch_all(database.reader()).await?;
+    rows.iter().map(|row| case_of(row).map(|(case, _)| case)).collect()
+}
+
+/// Orders for which something happens by now without anybody asking, the longest due first.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn cases_due(
+    database: &Database,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<OrderId>, DatabaseError> {
+    let sql = "SELECT order_id FROM cases WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
+    let query = sqlx::query(sql).bind(now.micros()).bind(i64::from(limit));
+    let rows = query.fetch_all(database.reader()).await?;
+    rows.iter().map(|row| super::word(row, 0, "order of a case")).collect()
+}

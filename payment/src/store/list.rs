@@ -1,0 +1,120 @@
+use shared_events::contract::{
+    Currency, CustomerId, OrderId, PaymentId, PspName, Seller, Timestamp,
+};
+use shared_events::stream::{Database, DatabaseError};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::{instant, word};
+use crate::domain::Status;
+
+/// A payment as lists have it. Sums are minor units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentSummary {
+    /// Its id.
+    pub id: PaymentId,
+    /// The order.
+    pub order_id: OrderId,
+    /// Who pays.
+    pub customer_id: CustomerId,
+    /// Who gets it; absent where the shop itself does.
+    pub seller: Option<Seller>,
+    /// The provider.
+    pub psp: PspName,
+    /// The currency of all sums.
+    pub currency: Currency,
+    /// The word for it.
+    pub status: Status,
+    /// Asked for at first.
+    pub requested: i64,
+    /// Still wanted.
+    pub wanted: i64,
+    /// Reserved in all.
+    pub authorized: i64,
+    /// Taken.
+    pub captured: i64,
+    /// Paid back.
+    pub refunded: i64,
+    /// When something last happened.
+    pub updated_at: Timestamp,
+}
+
+/// Which payments. What is absent is not asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaymentFilter {
+    /// Of this order.
+    pub order: Option<OrderId>,
+    /// Of this customer.
+    pub customer: Option<CustomerId>,
+    /// With this word.
+    pub status: Option<Status>,
+    /// After this one, by id.
+    pub after: Option<PaymentId>,
+}
+
+const SUMMARY: &str = "SELECT payment_id, order_id, customer_id, seller, psp, currency, status,
+                              requested, wanted, authorized, captured, refunded, updated_at
+                       FROM payments";
+
+/// Payments by id, at most `limit`.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn payments(
+    database: &Database,
+    filter: &PaymentFilter,
+    limit: u32,
+) -> Result<Vec<PaymentSummary>, DatabaseError> {
+    let mut sql = format!("{SUMMARY} WHERE payment_id > $1");
+    let mut values = vec![filter.after.map(|id| id.to_string()).unwrap_or_default()];
+    let mut only = |column: &str, value: Option<String>| {
+        if let Some(value) = value {
+            values.push(value);
+            sql.push_str(&format!(" AND {column} = ${}", values.len()));
+        }
+    };
+    only("order_id", filter.order.map(|id| id.to_string()));
+    only("customer_id", filter.customer.map(|id| id.to_string()));
+    only("status", filter.status.map(|status| status.code().to_owned()));
+    sql.push_str(&format!(" ORDER BY payment_id LIMIT {limit}"));
+    let mut query = sqlx::query(&sql);
+    for value in values {
+        query = query.bind(value);
+    }
+    query.fetch_all(database.reader()).await?.iter().map(summary).collect()
+}
+
+/// The payment with this id.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn payment(
+    database: &Database,
+    id: PaymentId,
+) -> Result<Option<PaymentSummary>, DatabaseError> {
+    let sql = format!("{SUMMARY} WHERE payment_id = $1");
+    let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database.reader()).await?;
+    row.as_ref().map(summary).transpose()
+}
+
+fn summary(row: &AnyRow) -> Result<PaymentSummary, DatabaseError> {
+    let (seller, status): (Option<String>, String) = (row.try_get(3)?, row.try_get(6)?);
+    let currency: String = row.try_get(5)?;
+    let seller = seller.map(|text| text.parse()).transpose();
+    Ok(PaymentSummary {
+        id: word(row, 0, "id of a payment")?,
+        order_id: word(row, 1, "order of a payment")?,
+        customer_id: word(row, 2, "customer of a payment")?,
+        seller: seller.map_err(|_| DatabaseError::Corrupt("seller of a payment"))?,
+        psp: word(row, 4, "provider of a payment")?,
+        currency: Currency::recorded(&currency)
+            .map_err(|_| DatabaseError::Corrupt("currency of a payment"))?,
+        status: Status::of_code(&status).ok_or(DatabaseError::Corrupt("status of a payment"))?,
+        requested: row.try_get(7)?,
+        wanted: row.try_get(8)?,
+        authorized: row.try_get(9)?,
+        captured: row.try_get(10)?,
+        refunded: row.try_get(11)?,
+        updated_at: instant(row, 12)?,
+    })
+}

@@ -1,0 +1,153 @@
+use shared_events::contract::{OperationId, OrderId, PaymentId, PspName, Timestamp};
+use shared_events::stream::{Database, DatabaseError, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::{instant, number, optional_instant, word};
+use crate::domain::{OperationKind, Schedule, Stage};
+
+/// What is to be done at a provider, and what was done so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRow {
+    /// Its id, our reference at the provider.
+    pub id: OperationId,
+    /// The order.
+    pub order_id: OrderId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The provider.
+    pub psp: PspName,
+    /// What it does.
+    pub kind: OperationKind,
+    /// What is next.
+    pub schedule: Schedule,
+    /// How often somebody took it up to call or ask.
+    pub claim: i64,
+}
+
+const ROW: &str = "SELECT operation_id, order_id, payment_id, psp, kind, stage, due_at, generation,
+                          calls, questions, first_call, last_call, note, claim FROM operations";
+
+fn row_of(row: &AnyRow) -> Result<OperationRow, DatabaseError> {
+    let (kind, stage): (String, String) = (row.try_get(4)?, row.try_get(5)?);
+    Ok(OperationRow {
+        id: word(row, 0, "id of an operation")?,
+        order_id: word(row, 1, "order of an operation")?,
+        payment_id: word(row, 2, "payment of an operation")?,
+        psp: word(row, 3, "provider of an operation")?,
+        kind: OperationKind::of_code(&kind)
+            .ok_or(DatabaseError::Corrupt("kind of an operation"))?,
+        schedule: Schedule {
+            stage: Stage::of_code(&stage).ok_or(DatabaseError::Corrupt("stage of an operation"))?,
+            due_at: instant(row, 6)?,
+            generation: number(row, 7, "generation of an operation")?,
+            calls: number(row, 8, "calls of an operation")?,
+            questions: number(row, 9, "questions of an operation")?,
+            first_call: optional_instant(row, 10)?,
+            last_call: optional_instant(row, 11)?,
+            note: row.try_get(12)?,
+        },
+        claim: row.try_get(13)?,
+    })
+}
+
+/// The operation with this id.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn operation(
+    database: &Database,
+    id: OperationId,
+) -> Result<Option<OperationRow>, DatabaseError> {
+    let sql = format!("{ROW} WHERE operation_id = $1");
+    let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database.reader()).await?;
+    row.as_ref().map(row_of).transpose()
+}
+
+/// Operations for which something is to be done by now, the longest due first.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn operations_due(
+    database: &Database,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<OperationRow>, DatabaseError> {
+    let sql = format!(
+        "{ROW} WHERE stage IN ('DUE', 'CALLING', 'UNKNOWN', 'LOOKING') AND due_at <= $1
+         ORDER BY due_at LIMIT $2"
+    );
+    let query = sqlx::query(&sql).bind(now.micros()).bind(i64::from(limit));
+    query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
+}
+
+/// Operations that a person must look at, by id after one of them.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn stuck(
+    database: &Database,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<OperationRow>, DatabaseError> {
+    let sql =
+        format!("{ROW} WHERE stage = 'STUCK' AND operation_id > $1 ORDER BY operation_id LIMIT $2");
+    let query = sqlx::query(&sql).bind(after.to_owned()).bind(i64::from(limit));
+    query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
+}
+
+/// All operations, by id after one of them.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn operations_after(
+    database: &Database,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<OperationRow>, DatabaseError> {
+    let sql = format!("{ROW} WHERE operation_id > $1 ORDER BY operation_id LIMIT $2");
+    let query = sqlx::query(&sql).bind(after.to_owned()).bind(i64::from(limit));
+    query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
+}
+
+/// Adds an operation that was opened.
+pub(super) async fn add(tx: &mut Tx, row: &OperationRow) -> Result<(), DatabaseError> {
+    let sql = "INSERT INTO operations VALUES
+               ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, '', 0)";
+    let query = sqlx::query(sql).bind(row.id.to_string()).bind(row.order_id.to_string());
+    let query = query.bind(row.payment_id.to_string()).bind(row.psp.as_str().to_owned());
+    let query = query.bind(row.kind.code()).bind(row.schedule.stage.code());
+    query.bind(row.schedule.due_at.micros()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Takes an operation up as it was read, to call or to ask; or not, where somebody else has.
+pub(crate) async fn claim(
+    tx: &mut Tx,
+    read: &OperationRow,
+    next: &Schedule,
+) -> Result<bool, DatabaseError> {
+    let sql = "UPDATE operations SET stage = $2, due_at = $3, generation = $4, calls = $5,
+                      questions = $6, first_call = $7, last_call = $8, note = $9, claim = $10
+               WHERE operation_id = $1 AND claim = $11";
+    let query = sqlx::query(sql).bind(read.id.to_string()).bind(next.stage.code());
+    let query = query.bind(next.due_at.micros()).bind(i64::from(next.generation));
+    let query = query.bind(i64::from(next.calls)).bind(i64::from(next.questions));
+    let query = query.bind(next.first_call.map(Timestamp::micros));
+    let query = query.bind(next.last_call.map(Timestamp::micros));
+    let query = query.bind(next.note.clone()).bind(read.claim.saturating_add(1)).bind(read.claim);
+    Ok(query.execute(&mut **tx).await?.rows_affected() == 1)
+}
+
+/// Nothing more is to be done about an operation, or a person must look, or it is only watched.
+pub(super) async fn stage(
+    tx: &mut Tx,
+    id: OperationId,
+    stage: Stage,
+    due_at: Timestamp,
+) -> Result<(), DatabaseError> {
+    let sql = "UPDATE operations SET stage = $2, due_at = $3 WHERE operation_id = $1";
+    let query = sqlx::query(sql).bind(id.to_string()).bind(stage.code());
+    query.bind(due_at.micros()).execute(&mut **tx).await?;
+    Ok(())
+}

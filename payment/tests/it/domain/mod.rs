@@ -1,0 +1,7 @@
+//! The rules of payments, without a database.
+
+mod laws; // whatever comes in whatever order
+mod partitions; // sums of parts
+mod schedule; // calls and questions
+mod stories; // one order from end to end
+pub mod support;

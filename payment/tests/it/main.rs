@@ -1,0 +1,19 @@
+//! Payments: pure, and on both databases with a provider that follows a script.
+#![allow(clippy::too_many_lines, reason = "a scenario is one function")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking, and bring time, chance and tasks of their own"
+)]
+
+mod crashes;
+mod damage;
+mod domain;
+mod follower;
+mod runner;
+mod scripted; // a provider that does what a script says
+mod support;

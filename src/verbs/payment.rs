@@ -1,0 +1,67 @@
+//! `payment`: attempts, payments, operations at providers.
+
+use serde_json::{Value, json};
+use shared_events::chance::Chance;
+
+use super::args::PaymentVerb;
+use super::orders::pages;
+use crate::client::parse::Id;
+use crate::client::{Client, Failure, Output, show};
+
+const SERVICE: &str = "payments.v1.PaymentService";
+
+/// `ordinal payment …`
+pub async fn payment(client: &Client, out: &Output, verb: PaymentVerb) -> Result<(), Failure> {
+    let ask = async |method: &str, request: Value| {
+        client.call(&format!("{SERVICE}/{method}"), request).await
+    };
+    match verb {
+        PaymentVerb::Attempt { order_id, psp_token_file, id } => {
+            let text = crate::flags::secrets::read("provider's token", &psp_token_file);
+            let text = text.map_err(|error| Failure::usage(&error))?;
+            let token = text.lines().next().unwrap_or_default().trim();
+            let made = id.is_none().then(|| Id(Chance::system().uuid()));
+            let attempt = id.as_ref().or(made.as_ref());
+            let request =
+                json!({ "order_id": order_id, "attempt_id": attempt, "psp_token": token });
+            let answer = ask("Attempt", request).await.map_err(|failure| match &made {
+                Some(id) => {
+                    failure.unless_decided(&format!("to ask for the same again: --id {}", id.0))
+                }
+                None => failure,
+            })?;
+            out.answer(&answer, show::attempt);
+        }
+        PaymentVerb::Show { payment_id } => {
+            let answer = ask("GetPayment", json!({ "payment_id": payment_id })).await?;
+            out.answer(&answer, show::payment);
+        }
+        PaymentVerb::List { order, customer, status, page } => {
+            let mut request = json!({ "order_id": order, "customer_id": customer });
+            if let Some(status) = status {
+                request["status"] = json!(client.enum_value("payments.v1.PaymentStatus", &status)?);
+            }
+            let method = format!("{SERVICE}/ListPayments");
+            pages(client, out, &method, request, &page, show::payments).await?;
+        }
+        PaymentVerb::Stuck { page } => {
+            let method = format!("{SERVICE}/ListStuckOperations");
+            pages(client, out, &method, json!({}), &page, show::payment_operations).await?;
+        }
+        PaymentVerb::Operation { operation_id } => {
+            let answer = ask("GetOperation", json!({ "operation_id": operation_id })).await?;
+            out.answer(&answer, show::payment_operation);
+        }
+        PaymentVerb::Resolve { operation_id, succeeded, declined, why } => {
+            let request = json!({
+                "operation_id": operation_id,
+                "succeeded": succeeded.is_some(),
+                "psp_reference": succeeded.unwrap_or_default(),
+                "code": declined.unwrap_or_default(),
+                "reason": why.reason,
+            });
+            out.answer(&ask("ResolveOperation", request).await?, show::payment_operation);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Payments, from end to end: attempts, lists and operations by gRPC, REST and the command line.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use payment::{Payments, Psps, migrator};
+use serde_json::{Value, json};
+use shared_events::contract::{
+    CapturePolicy, Contact, CustomerId, Fact, FactBody, FactId, Money, OrderFact, OrderHeader,
+    OrderId, Origin, PaymentId, PaymentPolicy, RequestedPayment, Timestamp,
+};
+use shared_events::stream::{Database, Dialect, Handler as _};
+use uuid::Uuid;
+
+use crate::http::Http;
+use crate::shop::{Shop, on_both};
+use crate::support::{Engine, ordinal, write_private};
+
+const SERVICE: &str = "payments.v1.PaymentService";
+
+on_both!(
+    an_attempt_waits_for_an_order_that_asks_for_no_money_yet,
+    every_malformed_field_of_payments_is_named,
+    what_is_not_there_is_not_found,
+);
+
+async fn refused(client: &ordinal::client::Client, method: &str, request: Value) -> String {
+    let method = format!("{SERVICE}/{method}");
+    client.call(&method, request).await.unwrap_err().to_string()
+}
+
+async fn an_attempt_waits_for_an_order_that_asks_for_no_money_yet(shop: Shop) {
+    let order_id = shop.place(&[("MUG", 1)]).await;
+    let attempt =
+        json!({ "order_id": order_id, "attempt_id": Uuid::now_v7(), "psp_token": "tok_1" });
+    for _ in 0..2 {
+        let answer = shop.service.call(&format!("{SERVICE}/Attempt"), attempt.clone()).await;
+        let answer = answer.unwrap();
+        assert_eq!(
+            (&answer["waits"], answer["payments"].as_array()),
+            (&true.into(), Some(&vec![]))
+        );
+    }
+    // A customer sees payments of own orders only.
+    let stranger = shop.as_caller("CUSTOMER", &Uuid::now_v7().to_string()).await;
+    let not_theirs = refused(&stranger, "Attempt", attempt).await;
+    assert!(not_theirs.contains("NOT_FOUND"), "{not_theirs}");
+    let (list, of_it) = (format!("{SERVICE}/ListPayments"), json!({ "order_id": order_id }));
+    let own = shop.buyer.call(&list, of_it).await.unwrap();
+    assert_eq!(own["payments"], json!([]));
+    let all = refused(&shop.buyer, "ListPayments", json!({})).await;
+    assert!(all.contains("customers name one of their own orders"), "{all}");
+    let mut http = Http::connect(&shop.address).await;
+    let answer = http.call(&format!("GET /v1/payments?order_id={order_id}"), &[]).await;
+    assert_eq!((answer.status, answer.json()["payments"].clone()), (200, json!([])));
+    shop.close().await;
+}
+
+async fn every_malformed_field_of_payments_is_named(shop: Shop) {
+    let id = Uuid::now_v7().to_string();
+    let attempt = |field: &str, value: &str| {
+        let mut request = json!({ "order_id": id, "attempt_id": id, "psp_token": "tok_1" });
+        request[field] = json!(value);
+        request
+    };
+    let secret = "tok with blanks";
+    for (method, request, field) in [
+        ("Attempt", attempt("order_id", "x"), "order_id"),
+        ("Attempt", attempt("attempt_id", ""), "attempt_id"),
+        ("Attempt", attempt("psp_token", ""), "psp_token"),
+        ("Attempt", attempt("psp_token", secret), "psp_token"),
+        ("Attempt", attempt("psp_token", &"x".repeat(201)), "psp_token"),
+        ("GetPayment", json!({ "payment_id": "x" }), "payment_id"),
+        ("ListPayments", json!({ "order_id": "x" }), "order_id"),
+        ("ListPayments", json!({ "customer_id": "x" }), "customer_id"),
+        ("ListPayments", json!({ "status": 99 }), "status"),
+        ("ListPayments", json!({ "page_size": -1 }), "page_size"),
+        ("ListStuckOperations", json!({ "page_size": -1 }), "page_size"),
+        ("GetOperation", json!({ "operation_id": "" }), "operation_id"),
+        ("ResolveOperation", json!({ "operation_id": "x", "reason": "r" }), "operation_id"),
+        ("ResolveOperation", json!({ "operation_id": id, "reason": "r" }), "code"),
+        (
+            "ResolveOperation",
+            json!({ "operation_id": id, "reason": "r", "succeeded": true }),
+            "psp_reference",
+        ),
+        ("ResolveOperation", json!({ "operation_id": id, "code": "lost" }), "reason"),
+    ] {
+        let said = refused(&shop.ops, method, request).await;
+        assert!(said.contains("INVALID_FIELD") && said.contains(field), "{method}: {said}");
+        assert!(!said.contains(secret), "{said}");
+    }
+    shop.close().await;
+}
+
+async fn what_is_not_there_is_not_found(shop: Shop) {
+    let id = Uuid::now_v7();
+    for (method, request) in [
+        ("GetPayment", json!({ "payment_id": id })),
+        ("GetOperation", json!({ "operation_id": id })),
+        ("ResolveOperation", json!({ "operation_id": id, "code": "lost", "reason": "asked" })),
+    ] {
+        let said = refused(&shop.ops, method, request).await;
+        assert!(said.contains("NOT_FOUND"), "{method}: {said}");
+    }
+    shop.close().await;
+}
+
+/// What an order with a payment plan will say, into the database of a stopped engine.
+async fn asks_for_money(data: &Path, order: &str) {
+    let file = data.join("payments.db");
+    let database = Database::sqlite(&file, &migrator(Dialect::Sqlite)).await.unwrap();
+    let payments = Payments::new(database.clone(), Psps::default(), Arc::new(Timestamp::default));
+    let order_id: OrderId = order.parse().unwrap();
+    let amount = Money::new(1_000, "GBP".parse().unwrap());
+    let requested = OrderFact::PaymentRequested {
+        order: OrderHeader {
+            order_id,
+            customer_id: CustomerId::mint(),
+            contact: Contact::default(),
+            total: amount,
+            names: None,
+        },
+        psp: "play".parse().unwrap(),
+        capture: CapturePolicy::OnFulfil,
+        policy: PaymentPolicy::AllOrNone,
+        pay_by: Timestamp::MAX,
+        parts: vec![RequestedPayment {
+            seller: None,
+            payment_id: PaymentId::of(order_id, None),
+            amount,
+            fee_bps: 0,
+        }],
+    };
+    let id = FactId::at(Origin::Orders, 0, 1_000_000, 0);
+    let body = FactBody::Order(requested);
+    let fact = Fact::new(id, (0, 1_000_000, 0), 1, Timestamp::default(), body);
+    let mut tx = database.begin().await.unwrap();
+    payments.follower().handle(&mut tx, &[fact]).await.unwrap();
+    tx.commit().await.unwrap();
+    database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_paid_at_the_simulator() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let data = directory.path().join("data");
+    let (psps, token) = (directory.path().join("psps.toml"), directory.path().join("token"));
+    std::fs::write(&psps, "[[psps]]\nname = \"play\"\ndialect = \"simulator\"\nseed = 7\n")
+        .unwrap();
+    write_private(&token, "tok_visa\n");
+    let flags = ["--data", data.to_str().unwrap(), "--psps", psps.to_str().unwrap()];
+    let engine = Engine::start_with(&flags);
+    engine.ask(&["stock", "set", "MUG", "5"]);
+    let order = engine.place(&["MUG=1@10.00GBP"])["order"]["order_id"].as_str().unwrap().to_owned();
+    let attempt =
+        ["payment", "attempt", order.as_str(), "--psp-token-file", token.to_str().unwrap()];
+    let id = Uuid::now_v7().to_string();
+    let waits = engine.ask(&[&attempt[..], &["--id", &id]].concat());
+    assert_eq!(waits["waits"], true);
+    assert!(engine.stop().success());
+    asks_for_money(&data, &order).await;
+    let engine = Engine::start_with(&flags);
+    let list = ["payment", "list", "--order", order.as_str()];
+    let payment = loop {
+        let listed = engine.ask(&list);
+        let one = listed["payments"][0].clone();
+        if one["status"] == "PAYMENT_STATUS_AUTHORIZED" {
+            break one;
+        }
+        assert!(
+            ["PAYMENT_STATUS_AUTHORIZING", "PAYMENT_STATUS_REQUESTED"]
+                .contains(&one["status"].as_str().unwrap()),
+            "{listed}"
+        );
+    };
+    let payment_id = payment["payment_id"].as_str().unwrap();
+    let shown = engine.ask(&["payment", "show", payment_id]);
+    let operation = shown["operations"][0].clone();
+    assert_eq!(operation["state"], "OPERATION_STATE_SUCCEEDED");
+    let operation_id = operation["operation_id"].as_str().unwrap();
+    let alone = engine.ask(&["payment", "operation", operation_id]);
+    assert_eq!(alone["operation"], operation);
+    let resolve =
+        ["payment", "resolve", operation_id, "--declined", "lost", "--reason", "asked them"];
+    assert_eq!(engine.refused(1, &resolve)["reason"], "OPERATION_NOT_STUCK");
+    assert_eq!(engine.refused(1, &attempt)["reason"], "NOTHING_TO_PAY");
+    assert_eq!(engine.ask(&["payment", "stuck"])["operations"], json!([]));
+    let other = engine.ask(&["payment", "list", "--status", "captured"]);
+    assert_eq!(other["payments"], json!([]));
+    assert!(engine.stop().success());
+    let verified = ordinal(&["--json", "verify", "--data", flags[1]]);
+    let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert!(verified.status.success(), "{report}");
+    let checked = |law: &str| report["checked"][law].as_u64().unwrap();
+    assert_eq!((checked("payments_as_planned"), checked("operations_due")), (1, 1), "{report}");
+    assert!(checked("money_chain") >= 4, "{report}");
+}
