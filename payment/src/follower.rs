@@ -11,8 +11,7 @@ use crate::psps::Psps;
 use crate::store::{self, Origins};
 
 /// Follows order facts: what an order asks for, delivers, cancels and refunds. Orders without a
-/// payment plan say nothing of payments, and nothing is read or written for them but one look for
-/// those that were confirmed.
+/// payment plan say nothing of payments, and nothing is read or written for them.
 pub struct OrderFollower {
     pub(crate) database: Database,
     pub(crate) outbox: Outbox,
@@ -102,7 +101,9 @@ fn input(fact: &Fact, order: &OrderFact) -> Option<Input> {
             };
             Input::Request { plan, parts: parts.clone() }
         }
-        OrderFact::Confirmed { .. } => Input::Confirmed { cause },
+        OrderFact::Confirmed { payments, .. } => {
+            paid(payments).map(|_| Input::Confirmed { cause })?
+        }
         OrderFact::LinesFulfilled { shipment_id, payments, .. }
         | OrderFact::Fulfilled { shipment_id, payments, .. } => {
             Input::Fulfilled { cause: shipment_id.uuid(), parts: paid(payments)? }
@@ -116,8 +117,7 @@ fn input(fact: &Fact, order: &OrderFact) -> Option<Input> {
         OrderFact::Cancelled { refund_id, payments, .. } => Input::Cancelled {
             cause,
             refund_id: refund_id.unwrap_or(RefundId::from_uuid(cause)),
-            // An order that nobody asked to pay may be waiting for it all the same.
-            parts: payments.clone(),
+            parts: paid(payments)?,
             whole: true,
         },
         OrderFact::RefundRequested { return_id, payments, .. } => {

@@ -214,6 +214,15 @@ impl Building {
         })
     }
 
+    /// Whether the facts of this origin come from a process that is known here.
+    pub(crate) fn publishes(&self, source: Origin) -> bool {
+        let elsewhere = || {
+            let publisher = publisher(self.settings.services, source);
+            publisher.is_some_and(|service| self.channels.to(service).is_some())
+        };
+        self.logs.contains_key(source.uri()) || elsewhere()
+    }
+
     /// Follows the events of the journal according to a follower's row; returns the follower's
     /// scope.
     ///

@@ -235,8 +235,12 @@ impl Settings {
         for follower in here().flat_map(|service| service.followers) {
             let Log::Facts(source) = follower.follows else { continue };
             let Some(followed) = publisher(self.services, source) else { continue };
+            // What came later than others is missing where nobody has set it up.
+            let may_be_missing = followed.store.added_later;
             anyhow::ensure!(
-                self.role.runs(followed) || !self.peers.at(followed.name).is_empty(),
+                may_be_missing
+                    || self.role.runs(followed)
+                    || !self.peers.at(followed.name).is_empty(),
                 "without {} in this process, --{}-at must say where it is",
                 followed.keeps,
                 followed.name

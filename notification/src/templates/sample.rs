@@ -68,6 +68,7 @@ impl Sample {
                     order,
                     reservation_id: ReservationId::from_uuid(ID),
                     backordered: lines,
+                    payments: Vec::new(),
                 }]
             }
             Kind::Allocated => {

@@ -35,6 +35,7 @@ fn a_confirmation_goes_by_mail_and_sms() {
         order,
         reservation_id: ReservationId::mint(),
         backordered: Vec::new(),
+        payments: Vec::new(),
     });
     assert_eq!(kinds(&confirmed), [(Channel::Email, "CONFIRMED"), (Channel::Sms, "CONFIRMED")]);
 }
@@ -52,6 +53,7 @@ fn a_confirmation_names_the_units_that_wait() {
             order,
             reservation_id: ReservationId::mint(),
             backordered: (1..=lines).map(units).collect(),
+            payments: Vec::new(),
         });
         compose(&confirmed, &config()).remove(0).body
     };
@@ -236,6 +238,7 @@ fn a_phone_gets_sms_only_where_sms_can_be_sent() {
         order,
         reservation_id: ReservationId::mint(),
         backordered: Vec::new(),
+        payments: Vec::new(),
     });
     let facts = [placed(3), confirmed, cancelled];
     let both = Contact::new("ada@example.org", "+442071838750", "en").unwrap();

@@ -87,6 +87,7 @@ async fn a_resend_goes_to_the_newest_known_contact(dialect: Dialect) {
         order: order.clone(),
         reservation_id,
         backordered: Vec::new(),
+        payments: Vec::new(),
     });
     let mut overdue = placed(4);
     overdue.subject = received.subject;

@@ -34,6 +34,7 @@ fn confirmed(position: u64) -> Fact {
         order,
         reservation_id: ReservationId::mint(),
         backordered: Vec::new(),
+        payments: Vec::new(),
     })
 }
 

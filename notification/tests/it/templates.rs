@@ -103,6 +103,7 @@ fn a_template_is_chosen_by_kind_channel_and_language_with_fallback() {
             order,
             reservation_id,
             backordered: Vec::new(),
+            payments: Vec::new(),
         });
         let confirmed = if english { confirmed } else { german(confirmed) };
         let sms = compose(&confirmed, &config).into_iter().find(|one| one.channel == Channel::Sms);

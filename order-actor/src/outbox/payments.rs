@@ -1,7 +1,7 @@
 //! The facts about the money of orders with a payment plan.
 
 use shared_events::contract::{
-    Money, OrderFact, OrderHeader, PaymentPart, RefundId, RequestedPayment,
+    CapturePolicy, Money, OrderFact, OrderHeader, PaymentPart, RefundId, RequestedPayment,
 };
 
 use crate::domain::{Details, Event, Payment, PlanPart, StockHeld, seller_name};
@@ -39,6 +39,19 @@ fn requested(order: OrderHeader, payment: &Payment, held: &StockHeld) -> OrderFa
     let (psp, pay_by) = (plan.psp.clone(), held.pay_by);
     let (capture, policy) = (plan.capture, plan.policy);
     OrderFact::PaymentRequested { order, psp, capture, policy, pay_by, parts }
+}
+
+/// What is taken when the order is confirmed, by a plan that says so.
+pub(super) fn taken_at_once(details: &Details) -> Vec<PaymentPart> {
+    let currency = details.totals.total.currency;
+    let plan = details.payment.as_deref();
+    let plan = plan.filter(|payment| payment.plan.capture == CapturePolicy::OnConfirm);
+    let parts = plan.into_iter().flat_map(|payment| &payment.parts);
+    let part = |part: &PlanPart| PaymentPart {
+        payment_id: part.payment_id,
+        amount: Money::new(part.wanted(), currency),
+    };
+    parts.filter(|part| part.wanted() > 0).map(part).collect()
 }
 
 /// What the event before moves of each payment; nothing without a plan.

@@ -31,7 +31,8 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         }
         Event::OrderConfirmed { reservation_id, backordered, .. } => {
             let (reservation_id, backordered) = (*reservation_id, units(details, backordered));
-            vec![OrderFact::Confirmed { order, reservation_id, backordered }]
+            let payments = payments::taken_at_once(details);
+            vec![OrderFact::Confirmed { order, reservation_id, backordered, payments }]
         }
         // Of an order that waits for its money: it tells of all its units when it is confirmed.
         Event::LinesAllocated { .. } if matches!(after, Order::Pending(_)) => Vec::new(),

@@ -192,10 +192,12 @@ impl Story {
     }
 
     pub fn confirmed(&mut self) -> Fact {
+        let payments = self.parts(1);
         self.fact(|order| OrderFact::Confirmed {
             order,
             reservation_id: ReservationId::mint(),
             backordered: Vec::new(),
+            payments,
         })
     }
 

@@ -35,6 +35,9 @@ facts! {
             /// Units that wait for stock: they cannot be shipped yet.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             backordered: Vec<LineUnits>,
+            /// What is taken of each payment now; empty where it is taken with the parcels.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            payments: Vec<PaymentPart>,
         }
         /// `order.lines.allocated.v1`: stock came for these units, which were backordered.
         "order.lines.allocated.v1" => LinesAllocated {

@@ -215,6 +215,7 @@ pub fn bodies() -> Vec<FactBody> {
             order: order.clone(),
             reservation_id,
             backordered: Vec::new(),
+            payments: Vec::new(),
         }),
         FactBody::Order(OrderFact::LinesCancelled {
             order: order.clone(),

@@ -6,7 +6,7 @@ use order_actor::actor::Registry;
 use order_actor::clock::Clock;
 use order_actor::domain::Status;
 use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
-use order_actor::inbox::StockAnswers;
+use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
 use order_actor::outbox::OrderFacts;
@@ -50,7 +50,7 @@ pub static SERVICE: Service = Service {
         Rpc { name: "ordinal.orders.v1.JournalService", message_bytes_max: 1024 * 1024 },
     ],
     published: Some(PUBLISHED),
-    followers: &[SUMMARIES, DEADLINES, STOCK_ANSWERS],
+    followers: &[SUMMARIES, DEADLINES, STOCK_ANSWERS, MONEY_ANSWERS],
     processes: &[
         Process { name: "orders-a", port: 0, flags: &["--node-name", "a"] },
         Process { name: "orders-b", port: 1, flags: &["--node-name", "b"] },
@@ -86,6 +86,15 @@ pub const DEADLINES: Follower = Follower {
 pub const STOCK_ANSWERS: Follower = Follower {
     name: "stock-answers",
     follows: Log::Facts(Origin::Inventory),
+    // An order waits for it.
+    pace: Pace::WhileBusy(SOON),
+    scope: Runs::ByShard,
+};
+
+/// Forwards what payments answer to orders.
+pub const MONEY_ANSWERS: Follower = Follower {
+    name: "money-answers",
+    follows: Log::Facts(Origin::Payments),
     // An order waits for it.
     pace: Pace::WhileBusy(SOON),
     scope: Runs::ByShard,
@@ -192,7 +201,12 @@ fn follow(building: &mut Building, lists: Lists) -> anyhow::Result<()> {
     let handler = deadlines.handler(journal);
     building.follow_events(&DEADLINES, events, handler)?;
     let handler = StockAnswers::new(registry.clone());
-    building.follow_facts(&STOCK_ANSWERS, handler)?;
+    if building.publishes(Origin::Payments) {
+        building.follow_facts(&STOCK_ANSWERS, handler.and_compensates())?;
+        building.follow_facts(&MONEY_ANSWERS, MoneyAnswers::new(registry.clone()))?;
+    } else {
+        building.follow_facts(&STOCK_ANSWERS, handler)?;
+    }
     let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&building.settings.clock));
     let alarm = alarm.held(clock.timers().held());
     building.followers.run(|stop| alarm.run(stop));
