@@ -70,34 +70,35 @@ impl Handler<Fact> for Refusing {
     }
 }
 
-const FOUR: Services = &[
+const WITH_TOYS: Services = &[
     &services::orders::SERVICE,
     &services::inventory::SERVICE,
     &services::notifications::SERVICE,
+    &services::payments::SERVICE,
     &TOY,
 ];
 
 #[test]
 fn a_new_service_has_its_flags() {
-    let command = PeerArgs::augment(DatabaseArgs::augment(Command::new("x"), FOUR), FOUR);
+    let command = PeerArgs::augment(DatabaseArgs::augment(Command::new("x"), WITH_TOYS), WITH_TOYS);
     let command =
-        command.arg(clap::Arg::new("role").long("role").value_parser(services::roles(FOUR)));
+        command.arg(clap::Arg::new("role").long("role").value_parser(services::roles(WITH_TOYS)));
     let arguments = ["x", "--role", "toy", "--orders-database-url", "o", "--toy-database-url", "t"];
     let matches =
         command.try_get_matches_from(arguments.iter().chain(&["--toy-at", "a:1,b:2"])).unwrap();
     let role = *matches.get_one::<Role>("role").unwrap();
     assert_eq!(role, Role::Only("toy"));
-    let databases = DatabaseArgs::read(&matches, FOUR);
+    let databases = DatabaseArgs::read(&matches, WITH_TOYS);
     assert!(databases.databases(Role::All).is_err(), "no database is given for stock");
     let databases = databases.databases(role).unwrap().unwrap();
     assert_eq!(databases.url("toy").unwrap(), "t");
-    assert_eq!(PeerArgs::read(&matches, FOUR).addresses()["toy"].len(), 2);
+    assert_eq!(PeerArgs::read(&matches, WITH_TOYS).addresses()["toy"].len(), 2);
 }
 
 #[test]
 fn a_new_service_requires_the_address_of_what_it_follows() {
     let mut settings = Settings::new(Backend::Sqlite("nowhere".into()));
-    settings.services = FOUR;
+    settings.services = WITH_TOYS;
     settings.role = Role::Only("toy");
     let refused = settings.check().unwrap_err().to_string();
     assert_eq!(refused, "without orders in this process, --orders-at must say where it is");
@@ -105,13 +106,13 @@ fn a_new_service_requires_the_address_of_what_it_follows() {
 
 #[test]
 fn a_new_service_is_copied_before_what_it_follows() {
-    let sorted = services::followers_first(FOUR);
+    let sorted = services::followers_first(WITH_TOYS);
     assert_eq!(sorted.first().map(|service| service.name), Some("toy"));
 }
 
 async fn start(directory: &Path) -> (Engine, Client) {
     let mut settings = Settings::new(Backend::Sqlite(directory.to_owned()));
-    settings.services = FOUR;
+    settings.services = WITH_TOYS;
     let engine = Engine::start(settings).await.unwrap();
     let caller = Named { role: "ops".to_owned(), subject: "anna".to_owned() };
     let connection = Connection::new(format!("http://{}", engine.address()), caller);
@@ -155,7 +156,7 @@ fn list<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 async fn stores(directory: &Path) -> Stores {
-    Stores::snapshot_of(FOUR, &Backend::Sqlite(directory.to_owned()), None).await.unwrap()
+    Stores::snapshot_of(WITH_TOYS, &Backend::Sqlite(directory.to_owned()), None).await.unwrap()
 }
 
 /// It is part of health, followers, the archive's guard and `verify`.
@@ -171,7 +172,7 @@ async fn a_new_service_is_part_of_every_tool() {
             && list(answer, "followers").any(|one| one["name"] == "toy" && one["lag"] != 0)
     });
     let listed = listed.await;
-    assert_eq!(list(&listed, "followers").count(), 6, "{listed}");
+    assert_eq!(list(&listed, "followers").count(), 8, "{listed}");
     engine.stop().await.unwrap();
 
     // Events that only the toys have not read are not archived.
@@ -209,7 +210,7 @@ async fn a_new_service_is_part_of_every_tool() {
     // Its file is checked like the others.
     std::fs::remove_file(directory.path().join("toy.db")).unwrap();
     let mut settings = Settings::new(Backend::Sqlite(directory.path().to_owned()));
-    settings.services = FOUR;
+    settings.services = WITH_TOYS;
     let Err(refused) = Engine::start(settings).await else { panic!("it started without a file") };
     assert!(refused.to_string().contains("toy.db is missing"), "{refused}");
 }

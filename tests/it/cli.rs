@@ -117,7 +117,16 @@ fn a_parcel_and_a_return_change_stock_and_send_messages() {
         .iter()
         .map(|follower| follower["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["deadlines", "notifications", "order-summaries", "stock", "stock-answers"]);
+    let all = [
+        "deadlines",
+        "money-answers",
+        "notifications",
+        "order-summaries",
+        "payments",
+        "stock",
+        "stock-answers",
+    ];
+    assert_eq!(names, all);
     let dead = engine.ask(&["dead-letter", "list"]);
     assert_eq!(dead["dead_letters"], json!([]));
     let replayed = engine.run(&["events", "replay", "--limit", "2"]);

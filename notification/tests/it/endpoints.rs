@@ -368,7 +368,7 @@ async fn a_malformed_request_for_a_replay_is_refused_by_field() {
 fn every_type_of_order_fact_can_be_named_in_a_filter() {
     let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
     assert!(OrderFact::KINDS.contains(&order.kind()));
-    assert_eq!(OrderFact::KINDS.len(), 22);
+    assert_eq!(OrderFact::KINDS.len(), 25);
 }
 
 macro_rules! on_both {

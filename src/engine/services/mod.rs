@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_follower_is_copied_before_what_it_follows() {
         let names: Vec<&str> = followers_first(ALL).iter().map(|service| service.name).collect();
-        assert_eq!(names, ["payments", "ledger", "notifications", "orders", "inventory"]);
+        assert_eq!(names, ["ledger", "notifications", "orders", "payments", "inventory"]);
     }
 
     /// Each service has a hand-written manifest and a process in compose.

@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_seed_repeats_the_schedule() {
-        let steps = |seed, disk| Schedule::new(seed, 16, disk).take(200).collect::<Vec<Step>>();
+        let steps = |seed, disk| Schedule::new(seed, 16, disk).take(400).collect::<Vec<Step>>();
         let first = steps(7, true);
         assert_eq!(first, steps(7, true));
         assert_ne!(first, steps(8, true));

@@ -1,0 +1,255 @@
+//! Orders that are paid, from the call to the provider and back: a whole engine, and a simulated
+//! provider in a process of its own, which keeps a book of its own. Both must agree, and every law
+//! must hold, also where the engine is killed in between.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::http::Http;
+use crate::nodes::databases;
+use crate::support::{Engine, PATIENCE, ordinal, placing, write_private};
+
+/// A provider, ended when dropped.
+struct Provider {
+    process: Child,
+    address: String,
+}
+
+impl Provider {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+            .args(["--json", "psp", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let started: Value = serde_json::from_str(&line).expect("the provider did not start");
+        Self { process, address: format!("http://{}", started["listening"].as_str().unwrap()) }
+    }
+
+    /// What its own book says.
+    fn book(&self) -> Value {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let mut http = Http::connect(&self.address).await;
+            http.call("GET /_sim/book", &[]).await.json()
+        })
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A shop with a provider.
+struct Shop {
+    folder: TempDir,
+    provider: Provider,
+    stored: Vec<String>,
+    engine: Engine,
+}
+
+impl Shop {
+    fn open(stored: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
+        let (folder, provider) = (TempDir::new().unwrap(), Provider::start());
+        let stored = stored(&folder);
+        let (psps, secret) = (folder.path().join("psps.toml"), folder.path().join("secret"));
+        write_private(&secret, "sk_test_of_nobody\n");
+        let text = format!(
+            "[[psps]]\nname = \"cards\"\ndialect = \"stripe\"\nurl = \"{}\"\n\
+             secret-file = \"secret\"\nmulti-capture = true\ntimeout = \"1s\"\n",
+            provider.address
+        );
+        std::fs::write(psps, text).unwrap();
+        let engine = Self::engine(&folder, &stored);
+        engine.ask(&["stock", "set", "MUG", "50"]);
+        Self { folder, provider, stored, engine }
+    }
+
+    fn engine(folder: &TempDir, stored: &[String]) -> Engine {
+        let psps = folder.path().join("psps.toml").display().to_string();
+        let mut flags: Vec<&str> = stored.iter().map(String::as_str).collect();
+        flags.extend(["--psps", &psps]);
+        Engine::start_with(&flags)
+    }
+
+    /// Killed like by a power cut, and started again.
+    fn killed(mut self) -> Self {
+        self.engine.process.kill().unwrap();
+        self.engine.process.wait().unwrap();
+        self.engine = Self::engine(&self.folder, &self.stored);
+        self
+    }
+
+    /// Two mugs of 10 GBP, with this plan.
+    fn place(&self, plan: &str) -> String {
+        let mut order = placing(&["MUG=2@10.00GBP"]);
+        order.extend(["--payment", plan]);
+        self.engine.ask(&order)["order"]["order_id"].as_str().unwrap().to_owned()
+    }
+
+    fn attempt(&self, order: &str, token: &str) -> Value {
+        let file = self.folder.path().join(Uuid::now_v7().to_string());
+        write_private(&file, &format!("{token}\n"));
+        let file = file.display().to_string();
+        self.engine.ask(&["payment", "attempt", order, "--psp-token-file", &file])
+    }
+
+    /// Looks at an order until it is so.
+    fn until(&self, order: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let since = Instant::now();
+        loop {
+            let seen = self.engine.ask(&["order", "get", order])["order"].take();
+            if is(&seen) {
+                return seen;
+            }
+            assert!(since.elapsed() < PATIENCE, "not {what}: {seen}\n{}", self.payments(order));
+            std::thread::sleep(std::time::Duration::from_millis(30));
+        }
+    }
+
+    fn payments(&self, order: &str) -> Value {
+        self.engine.ask(&["payment", "list", "--order", order])["payments"].take()
+    }
+
+    /// Looks at the only payment of an order until it is so.
+    fn until_payment(&self, order: &str, status: &str) -> Value {
+        let since = Instant::now();
+        loop {
+            let all = self.payments(order);
+            if all[0]["status"] == format!("PAYMENT_STATUS_{status}") {
+                return all[0].clone();
+            }
+            assert!(since.elapsed() < PATIENCE, "not {status}: {all}");
+            std::thread::sleep(std::time::Duration::from_millis(30));
+        }
+    }
+
+    fn confirmed(&self, order: &str) -> Value {
+        self.until(order, "confirmed", |order| order["status"] == "ORDER_STATUS_CONFIRMED")
+    }
+
+    /// Ends it; the provider's book must agree with ours, and every law must hold.
+    fn close(self) {
+        let (book, ours) = (self.provider.book(), self.engine.ask(&["payment", "list"]));
+        assert_eq!(book["sound"], true);
+        let ours = ours["payments"].as_array().unwrap();
+        let theirs = book["payments"].as_array().unwrap();
+        for word in ["captured", "refunded"] {
+            let units = |one: &Value| one[word]["units"].as_i64().unwrap_or_default();
+            let sum: i64 = ours.iter().map(units).sum();
+            let there: i64 = theirs.iter().map(|one| one[word].as_i64().unwrap()).sum();
+            assert_eq!(there, sum * 100, "{word}: {book}");
+        }
+        let Self { folder, engine, stored, provider } = self;
+        assert!(engine.stop().success());
+        let mut verify = vec!["--json", "verify"];
+        verify.extend(stored.iter().map(String::as_str));
+        let verified = ordinal(&verify);
+        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
+        drop((folder, provider));
+    }
+}
+
+fn gbp(units: i64) -> Value {
+    json!({ "currency_code": "GBP", "units": units, "nanos": 0 })
+}
+
+fn on_sqlite(folder: &TempDir) -> Vec<String> {
+    vec!["--data".to_owned(), folder.path().join("data").display().to_string()]
+}
+
+fn pays(shop: Shop) -> Shop {
+    // Whichever comes last confirms: here the attempt comes before stock has answered, or after.
+    let order = shop.place("cards,fee=250");
+    shop.attempt(&order, "tok_visa");
+    let confirmed = shop.confirmed(&order);
+    assert_eq!(confirmed["payment"]["status"], "PAYMENT_STATUS_SECURED");
+    // A parcel takes what it is worth, a return gives it back.
+    shop.engine.ask(&["order", "fulfill", &order, "--line", "1=1"]);
+    let taken = shop.until_payment(&order, "PARTIALLY_CAPTURED");
+    assert_eq!(taken["captured"], gbp(10));
+    shop.engine.ask(&["order", "fulfill", &order]);
+    assert_eq!(shop.until_payment(&order, "CAPTURED")["captured"], gbp(20));
+    shop.engine.ask(&["return", "request", &order, "--line", "1=1", "--reason", "chipped"]);
+    shop.engine.ask(&["return", "approve", &order]);
+    assert_eq!(shop.until_payment(&order, "PARTIALLY_REFUNDED")["refunded"], gbp(10));
+    let settled = |order: &Value| order["payment"]["refunds"][0]["state"] == "REFUND_STATE_SETTLED";
+    shop.until(&order, "refunded", settled);
+
+    // Declined, and paid with another card.
+    let order = shop.place("cards");
+    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.attempt(&order, "tok_decline_insufficient_funds");
+    shop.until_payment(&order, "DECLINED");
+    assert_eq!(
+        shop.engine.ask(&["order", "get", &order])["order"]["status"],
+        "ORDER_STATUS_PENDING"
+    );
+    shop.attempt(&order, "tok_visa");
+    shop.confirmed(&order);
+
+    // Cancelled: stock and money go back.
+    shop.engine.ask(&["order", "cancel", &order]);
+    let done = |order: &Value| order["payment"]["compensation"] == "COMPENSATION_DONE";
+    let cancelled = shop.until(&order, "compensated", done);
+    assert_eq!(cancelled["payment"]["status"], "PAYMENT_STATUS_RELEASED");
+    shop.until_payment(&order, "VOIDED");
+
+    // Taken when it is confirmed.
+    let order = shop.place("cards,capture=ON_CONFIRM,ship=CAPTURED");
+    shop.attempt(&order, "tok_visa");
+    let captured = |order: &Value| order["payment"]["status"] == "PAYMENT_STATUS_CAPTURED";
+    shop.until(&order, "captured", captured);
+    assert_eq!(shop.until_payment(&order, "CAPTURED")["captured"], gbp(20));
+    shop.engine.ask(&["order", "fulfill", &order]);
+    shop
+}
+
+#[test]
+fn paid_orders_on_sqlite() {
+    pays(Shop::open(on_sqlite)).close();
+}
+
+#[test]
+fn paid_orders_on_postgres() {
+    let (_runtime, [database]) = databases();
+    let url = database.url();
+    pays(Shop::open(|_| vec!["--database-url".to_owned(), url])).close();
+}
+
+/// An attempt whose answer nobody heard is looked up, not made again.
+#[test]
+fn a_killed_engine_pays_once() {
+    let mut shop = Shop::open(on_sqlite);
+    let mut orders = Vec::new();
+    for token in ["tok_visa", "tok_timeout_after", "tok_visa"] {
+        let order = shop.place("cards");
+        shop.attempt(&order, token);
+        orders.push(order);
+        // The provider has acted; whether the engine heard of it is chance, but for the second one.
+        let since = Instant::now();
+        while shop.provider.book()["payments"].as_array().unwrap().len() < orders.len() {
+            assert!(since.elapsed() < PATIENCE, "{}", shop.provider.book());
+        }
+        shop = shop.killed();
+    }
+    for order in &orders {
+        shop.confirmed(order);
+    }
+    let book = shop.provider.book();
+    let reserved = book["payments"].as_array().unwrap().iter();
+    let reserved: Vec<i64> = reserved.map(|one| one["authorized"].as_i64().unwrap()).collect();
+    assert_eq!(reserved, [2_000; 3], "{book}");
+    shop.close();
+}
