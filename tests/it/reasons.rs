@@ -123,13 +123,19 @@ const MAKERS: [&str; 12] = [
 ];
 
 /// Codes in the files that create refusals which are not reasons.
-const OTHERS: [(&str, &[&str]); 16] = [
+const OTHERS: [(&str, &[&str]); 18] = [
     // Metadata of ALREADY_EXISTS.
     (
         "domain/rejection.rs",
         &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT", "RECEIPT"],
     ),
     ("domain/rejection.rs", &["HOLD", "RELEASED_HOLD", "DELIVERY", "UNDONE_SHIPMENT", "EDIT"]),
+    // How it stands with an order's money, with what it gives back, and with a refund.
+    (
+        "domain/payment.rs",
+        &["NOT_REQUIRED", "AWAITED", "SECURED", "LOST", "CAPTURED", "RELEASED", "NONE", "RUNNING"],
+    ),
+    ("domain/payment.rs", &["DONE", "PENDING", "POSSIBLE", "SETTLED"]),
     // Statements, and formats of them.
     ("archive/leave.rs", &["COMMIT", "ROLLBACK"]),
     ("journal/copied.rs", &["COPY", "NULL"]),
@@ -184,13 +190,14 @@ fn every_code_in_the_sources_has_a_row() {
 
 /// Files with texts that are reasons of calls as well: names of statuses, states of orders and
 /// their results. The journal knows no calls; its errors are named as the reasons that they become.
-const ALSO: [&str; 8] = [
+const ALSO: [&str; 9] = [
     "contract/order_header.rs",
     "domain/order.rs",
     "event-journal/src/error.rs",
     "templates/kind.rs",
     "demo.rs",
     "edge/codes.rs",
+    "top/picture.rs",
     "through_grpc.rs",
     // Names in stored rows; the edge maps them to reasons by variant.
     "ledger/src/domain/refusal.rs",

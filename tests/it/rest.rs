@@ -238,7 +238,7 @@ async fn operators_have_routes(shop: Shop) {
     assert_eq!(movements.json()["movements"][0]["on_hand_change"], "-2", "{movements:?}");
     let followers = http.call("GET /v1/followers", &[]).await;
     let followers = followers.json()["followers"].as_array().unwrap().len();
-    assert_eq!(followers, 6);
+    assert_eq!(followers, 7);
     let paused =
         http.json("POST /v1/followers/stock:pause", &[], &json!({ "reason": "counting" })).await;
     assert_eq!(paused.status, 200, "{paused:?}");

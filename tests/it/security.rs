@@ -129,7 +129,8 @@ fn personal_data_is_only_where_documented_and_in_no_log() {
     let folder = TempDir::new().unwrap();
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let mail = folder.path().join("mail");
-    let flags = ["--data", data.to_str().unwrap(), "--mail-dir", mail.to_str().unwrap()];
+    let mut flags = vec!["--data", data.to_str().unwrap(), "--mail-dir", mail.to_str().unwrap()];
+    flags.extend(["--access-log", "all"]);
     let engine = logged(&["env", "RUST_LOG=trace"], &flags, &log);
     engine.ask(&["stock", "set", "MUG", "10"]);
     let [street, city, email, phone, text, reason, tracking] = MARKERS.map(|(_, marker)| marker);
@@ -187,7 +188,8 @@ fn personal_data_is_only_where_documented_and_in_no_log() {
     assert!(engine.stop().success());
 
     let log = fs::read_to_string(&log).unwrap();
-    assert!(log.contains("TRACE"), "the log tells too little");
+    // Libraries say nothing below `info`; each call has a line.
+    assert!(log.contains("OrderService/PlaceOrder"), "the log tells too little");
     for (what, marker) in MARKERS {
         assert!(!log.contains(marker), "{what} is in the log");
         assert!(!refusal.contains(marker), "{what} is in a refusal");

@@ -233,7 +233,10 @@ fn a_repeatedly_killed_shard_move_loses_nothing() {
         if output.status.success() {
             break String::from_utf8(output.stdout).unwrap();
         }
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "it was not the kill");
+        let said = String::from_utf8_lossy(&output.stderr);
+        // The server of the tests syncs nothing, which is said.
+        let wrong = said.lines().find(|line| !line.contains("setting=\"fsync\""));
+        assert_eq!(wrong, None, "it was not the kill");
         // Neither database is served alone, and none without the other until the move is complete.
         patience += patience / 4;
     };

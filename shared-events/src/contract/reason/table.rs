@@ -263,6 +263,9 @@ reasons! {
         "Too many calls are in progress, by this caller or by all; nothing was begun. `bound` \
          names the limit.",
         "Try again after RetryInfo, with fewer at a time. [limits.md](limits.md) has the numbers.";
+    "PAYMENTS_UNAVAILABLE" => PaymentsUnavailable [Unavailable]
+        "The database of payments does not answer, or nobody knows whether it committed.",
+        "Send the same again after RetryInfo: an attempt is made once.";
     "PAYMENT_MISMATCH" => PaymentMismatch [FailedPrecondition]
         "What payments says of an order's money does not fit what the order asked for. Nobody but \
          the engine sends that.",
@@ -272,15 +275,12 @@ reasons! {
          or was not taken yet. `is` is the state of its money.",
         "Ship it once its money is SECURED, or CAPTURED where the plan says so: `payment` of the \
          order has its state.";
-    "PAYMENT_PLAN_FIXED" => PaymentPlanFixed [FailedPrecondition]
-        "The order has a payment plan: what it costs was asked for, and is not edited.",
-        "Cancel units (CancelOrder), and place another order for what comes in addition.";
-    "PAYMENTS_UNAVAILABLE" => PaymentsUnavailable [Unavailable]
-        "The database of payments does not answer, or nobody knows whether it committed.",
-        "Send the same again after RetryInfo: an attempt is made once.";
     "PAYMENT_NOT_WANTED" => PaymentNotWanted [FailedPrecondition]
         "The order was cancelled, or its payment has failed for good.",
         "Place the order anew.";
+    "PAYMENT_PLAN_FIXED" => PaymentPlanFixed [FailedPrecondition]
+        "The order has a payment plan: what it costs was asked for, and is not edited.",
+        "Cancel units (CancelOrder), and place another order for what comes in addition.";
     "RATE_LIMITED" => RateLimited [ResourceExhausted]
         "The caller has made more calls than its limit allows; nothing was begun. `limit` names the \
          limit and `per_minute` is its number.",
