@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,7 +12,10 @@ use uuid::Uuid;
 
 use crate::http::Http;
 use crate::nodes::databases;
-use crate::support::{Engine, PATIENCE, ordinal, placing, write_private};
+use crate::support::{Engine, ordinal, placing, write_private};
+
+/// A lost answer is looked up after 5 s, and then 15 s and a minute later.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A provider, ended when dropped.
 struct Provider {
@@ -112,8 +115,14 @@ impl Shop {
             if is(&seen) {
                 return seen;
             }
-            assert!(since.elapsed() < PATIENCE, "not {what}: {seen}\n{}", self.payments(order));
-            std::thread::sleep(std::time::Duration::from_millis(30));
+            if since.elapsed() > PATIENCE {
+                let payments = self.payments(order);
+                let id = payments[0]["payment_id"].as_str().unwrap_or_default();
+                let shown = self.engine.run(&["payment", "show", id]);
+                let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+                panic!("not {what}: {}\n{shown}\n{}", seen["payment"], self.provider.book());
+            }
+            std::thread::sleep(Duration::from_millis(30));
         }
     }
 
@@ -130,7 +139,7 @@ impl Shop {
                 return all[0].clone();
             }
             assert!(since.elapsed() < PATIENCE, "not {status}: {all}");
-            std::thread::sleep(std::time::Duration::from_millis(30));
+            std::thread::sleep(Duration::from_millis(30));
         }
     }
 
