@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use shared_events::contract::StatusCode;
+
+use crate::metrics::of_rules;
+
 fn text(path: &str) -> String {
     fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
@@ -80,4 +84,21 @@ fn the_log_may_say_more_of_every_crate_of_ours() {
     ours.extend(["access", "ordinal"].map(str::to_owned));
     let source = text("src/logs/mod.rs");
     assert_eq!(quoted(between(&source, "const OWN: &[&str] = &[", "];")), ours);
+}
+
+/// The error budget counts what `ordinal top` and failed spans count.
+#[test]
+fn the_error_budget_counts_our_faults() {
+    let ours = StatusCode::FAULTS.map(StatusCode::name).join("|");
+    let faults = format!("rpc_response_status_code=~\"{ours}\"");
+    let mut seen = 0;
+    for (name, expression) in of_rules() {
+        if name.contains("call_faults") {
+            seen += 1;
+            assert!(expression.contains(&faults), "{name}: {expression}");
+        }
+    }
+    assert!(seen >= 4, "{seen}");
+    assert!(StatusCode::FAULTS.into_iter().all(StatusCode::is_fault));
+    assert!(!StatusCode::FailedPrecondition.is_fault() && !StatusCode::Unimplemented.is_fault());
 }
