@@ -12,9 +12,8 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use shared_events::contract::Timestamp;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::certificate::Validity;
+use super::certificate::{Validity, public_key};
 
 /// A certificate counts from this long before it was signed: clocks differ.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
@@ -74,7 +73,7 @@ impl Authority {
         let signs = issuer.key_usages().contains(&KeyUsagePurpose::KeyCertSign);
         ensure!(signs, "the certificate is not an authority's: it may sign no others");
         let der = CertificateDer::from_pem_slice(pair.cert.as_bytes())?;
-        let belongs = is_key_of(issuer.key(), &der)?;
+        let belongs = public_key(&der)? == issuer.key().public_key_raw();
         ensure!(belongs, "the private key is not that of the authority's certificate");
         Ok(Self { ends: Validity::of(&der)?.ends(), issuer })
     }
@@ -100,12 +99,6 @@ impl Authority {
         let cert = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Pair { cert, key: key.serialize_pem() })
     }
-}
-
-/// Whether what this key signs is verified with this certificate.
-fn is_key_of(key: &KeyPair, der: &[u8]) -> anyhow::Result<bool> {
-    let (_, parsed) = X509Certificate::from_der(der).context("the certificate is not X.509")?;
-    Ok(*parsed.public_key().subject_public_key.data == *key.public_key_raw())
 }
 
 fn params(names: Vec<String>, called: &str, counts: Counts) -> anyhow::Result<CertificateParams> {
