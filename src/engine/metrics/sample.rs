@@ -101,7 +101,7 @@ mod tests {
         let every = Duration::from_secs(5);
         let samples = Samples::new(vec![Sample { every, look: Box::new(look) }]);
         let stop = CancellationToken::new();
-        let reading = tokio::spawn(samples.clone().run(stop.clone()));
+        let reading = crate::tasks::spawn(samples.clone().run(stop.clone()));
         tokio::time::sleep(Duration::from_secs(1)).await;
         let page = samples.page().text();
         assert!(page.contains("ordinal_serving 1"), "{page}");
