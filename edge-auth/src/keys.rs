@@ -228,6 +228,9 @@ impl Keys {
 
     async fn fetch(&self) -> Result<(), FetchError> {
         let Origin::Fetched(fetch, _) = &self.origin else { return Ok(()) };
+        for outcome in ["fetched", "failed"] {
+            JWKS_FETCHES.may_be([outcome]);
+        }
         {
             let mut state = self.state();
             state.attempted = Some(Instant::now());

@@ -50,7 +50,7 @@ impl Handler<Fact> for OrderFollower {
             let context = Context { capabilities: self.psps.capabilities(psp), now };
             let origins = Origins {
                 causationid: Some(fact.id.to_string()),
-                traceparent: fact.traceparent.clone(),
+                traceparent: fact.trace().map(str::to_owned),
             };
             match open.hear(input, &context, &origins) {
                 Ok(()) => {}

@@ -144,6 +144,13 @@ pub fn reason_of(status: &Status) -> Option<Reason> {
     Reason::of(&status.get_details_error_info()?.reason)
 }
 
+/// Whether a call with this status failed through no fault of its caller
+/// ([`StatusCode::is_fault`]).
+#[must_use]
+pub fn is_fault(code_of_call: Code) -> bool {
+    StatusCode::FAULTS.iter().any(|fault| code(*fault) == code_of_call)
+}
+
 const fn code(status: StatusCode) -> Code {
     match status {
         StatusCode::Aborted => Code::Aborted,

@@ -46,6 +46,7 @@ const OWN: &[&str] = &[
     "notification",
     "order_actor",
     "ordinal",
+    "payment",
     "psp",
     "service_edge",
     "shared_events",

@@ -46,6 +46,7 @@ mod kills;
 mod layers;
 mod ledger;
 mod limits;
+mod listed;
 mod live;
 mod live_nodes;
 mod load;

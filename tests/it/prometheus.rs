@@ -244,7 +244,9 @@ async fn every_expression_of_dashboards_and_rules_has_an_answer() {
             true => asked.push((name.clone(), name)),
             false => {
                 prometheus.ask(&expression).await;
+                // Only this has no series while all is well.
                 let looks = names_in(&expression).into_iter();
+                let looks = looks.filter(|name| name != "ordinal_health_reasons");
                 asked.extend(looks.map(|looked| (name.clone(), looked)));
             }
         }

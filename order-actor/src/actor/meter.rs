@@ -19,10 +19,13 @@ impl Began {
         Self { command, validates: context.validate_only, since }
     }
 
-    /// Counts it.
+    /// Counts it, unless the node that owns the shard does.
     pub(super) fn ended(self, outcome: &Result<Executed, Refusal>) {
         let Self { command, validates, since } = self;
         let Some(since) = since else { return };
+        if matches!(outcome, Err(Refusal::NotOwner { owner: Some(_), .. })) {
+            return;
+        }
         table::COMMAND_DURATION.took([command], since.elapsed());
         let (outcome, reason) = match outcome {
             Ok(_) if validates => ("validated", ""),

@@ -58,10 +58,10 @@ pub(super) fn end(mut span: Span, outcome: &Result<Executed, Refusal>) {
         }
         Err(refusal) => {
             span.set("ordinal.outcome", "REFUSED");
-            let reason = refusal.reason().code();
-            span.set("ordinal.reason", reason);
-            if !matches!(refusal, Refusal::Rejected(_)) {
-                span.fail(reason);
+            let reason = refusal.reason();
+            span.set("ordinal.reason", reason.code());
+            if reason.status().is_fault() {
+                span.fail(reason.code());
             }
         }
     }

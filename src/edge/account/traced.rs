@@ -1,4 +1,5 @@
 use http::{HeaderMap, HeaderValue, Request};
+use service_edge::is_fault;
 use shared_events::chance::Chance;
 use shared_events::traces::{self, Span};
 use tonic::body::Body;
@@ -53,18 +54,7 @@ pub(super) fn refused(span: &mut Span, headers: &HeaderMap, reason: &'static str
     }
     span.set("ordinal.reason", reason);
     let code = headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
-    let ours = matches!(
-        code,
-        Some(
-            Code::Unknown
-                | Code::DeadlineExceeded
-                | Code::Unimplemented
-                | Code::Internal
-                | Code::Unavailable
-                | Code::DataLoss
-        )
-    );
-    if ours {
+    if code.is_some_and(is_fault) {
         span.fail(reason);
     }
 }

@@ -6,9 +6,12 @@ use futures::future::join_all;
 use shared_events::contract::{Reason, Timestamp};
 use shared_events::metric::{Page, table};
 use shared_events::stream::DeadLetters;
+use tokio::time::{Instant, timeout_at};
 
 use super::{AdminEdge, FollowerEntry};
 
+/// Longer than this nothing is read about one follower, so that the others are told.
+const EACH_WITHIN: Duration = Duration::from_secs(3);
 /// Reasons of refusals that are about who calls.
 const OF_CALLER: [Reason; 2] = [Reason::Unauthenticated, Reason::Forbidden];
 
@@ -56,21 +59,25 @@ impl AdminEdge {
     }
 
     async fn observe_follower(&self, entry: &FollowerEntry, now: Timestamp) -> Page {
+        let until = Instant::now() + EACH_WITHIN;
         let (mut page, known) = (Page::default(), self.follower(entry).await);
         let name = [known.name.as_str()];
         if known.head_known {
             table::LAG_POSITIONS.is(&mut page, name, known.lag);
         }
+        let tells_age = entry.of_journal && self.parts.journal.is_some();
         let since = known.oldest_waiting_since.and_then(|since| time_of(&since));
         match since {
             Some(since) => table::LAG_SECONDS.is(&mut page, name, now.since(since)),
-            None if known.head_known && known.lag == 0 => {
+            // Where the age would not be known while it is behind, there is no 0 either.
+            None if tells_age && known.head_known && known.lag == 0 => {
                 table::LAG_SECONDS.is(&mut page, name, Duration::ZERO);
             }
             None => {}
         }
         if let Some(database) = &entry.database
-            && let Ok(waiting) = DeadLetters::new(database.clone()).waiting(&known.name).await
+            && let letters = DeadLetters::new(database.clone())
+            && let Ok(Ok(waiting)) = timeout_at(until, letters.waiting(&known.name)).await
         {
             let letters = waiting.as_ref().map_or(0, |waiting| waiting.letters);
             table::DEAD_LETTERS.is(&mut page, name, u64::from(letters));

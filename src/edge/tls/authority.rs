@@ -9,7 +9,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use shared_events::contract::Timestamp;
+
+use super::certificate::{Validity, public_key};
 
 /// A certificate counts from this long before it was signed: clocks differ.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
@@ -34,7 +38,10 @@ pub struct Counts {
 }
 
 /// Signs certificates.
-pub struct Authority(Issuer<'static, KeyPair>);
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    ends: Timestamp,
+}
 
 impl Authority {
     /// A new authority of this name: what it signs with, and what those who trust it get.
@@ -57,7 +64,7 @@ impl Authority {
     /// An authority that was made before, here or elsewhere.
     ///
     /// # Errors
-    /// If these are not a certificate and a private key.
+    /// If these are not a certificate and its private key.
     pub fn from_pem(pair: &Pair) -> anyhow::Result<Self> {
         let key = KeyPair::from_pem(&pair.key).context("no private key in PEM form")?;
         let issuer =
@@ -65,19 +72,31 @@ impl Authority {
         let issuer = issuer?;
         let signs = issuer.key_usages().contains(&KeyUsagePurpose::KeyCertSign);
         ensure!(signs, "the certificate is not an authority's: it may sign no others");
-        Ok(Self(issuer))
+        let der = CertificateDer::from_pem_slice(pair.cert.as_bytes())?;
+        let belongs = public_key(&der)? == issuer.key().public_key_raw();
+        ensure!(belongs, "the private key is not that of the authority's certificate");
+        Ok(Self { ends: Validity::of(&der)?.ends(), issuer })
+    }
+
+    /// How long it still counts.
+    #[must_use]
+    pub fn left(&self, now: Timestamp) -> Duration {
+        self.ends.since(now)
     }
 
     /// A certificate for these names: hosts, addresses of machines and, with `://`, URIs.
     ///
     /// # Errors
-    /// If there is none, or one is no name.
+    /// If there is none, one is no name, or the authority ends earlier.
     pub fn issue(&self, names: &[String], counts: Counts) -> anyhow::Result<Pair> {
         let first = names.first().context("a certificate needs a name")?;
+        // Certificates have whole seconds.
+        let outlives = counts.from.plus(counts.length) > self.ends.plus(Duration::from_secs(1));
+        ensure!(!outlives, "the authority ends before that, at {}", self.ends);
         let mut params = params(names.to_vec(), first, counts)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().context("no key can be made")?;
-        let cert = params.signed_by(&key, &self.0)?.pem();
+        let cert = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Pair { cert, key: key.serialize_pem() })
     }
 }
@@ -104,4 +123,33 @@ fn params(names: Vec<String>, called: &str, counts: Counts) -> anyhow::Result<Ce
     params.not_after = epoch + from.saturating_add(counts.length);
     params.use_authority_key_identifier_extension = true;
     Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn counts(days: u32) -> Counts {
+        Counts { from: Timestamp::from_micros(1_780_000_000_500_000), length: DAY * days }
+    }
+
+    #[test]
+    fn a_certificate_ends_with_its_authority() {
+        let authority = Authority::generate("shop", counts(10)).unwrap();
+        let authority = Authority::from_pem(&authority).unwrap();
+        let names = ["localhost".to_owned()];
+        assert!(authority.issue(&names, counts(10)).is_ok());
+        let refused = authority.issue(&names, counts(11)).err().unwrap();
+        assert!(refused.to_string().contains("ends before that"), "{refused}");
+        assert_eq!(authority.left(counts(0).from).as_secs().div_ceil(24 * 60 * 60), 10);
+    }
+
+    #[test]
+    fn an_authority_has_the_key_of_its_certificate() {
+        let [one, other] = [(); 2].map(|()| Authority::generate("shop", counts(10)).unwrap());
+        let mixed = Authority::from_pem(&Pair { cert: one.cert, key: other.key }).err().unwrap();
+        assert!(mixed.to_string().contains("is not that of"), "{mixed}");
+    }
 }

@@ -63,6 +63,16 @@ impl Validity {
     }
 }
 
+/// The public key of a certificate in DER, without its algorithm.
+///
+/// # Errors
+/// If it is none.
+pub(super) fn public_key(der: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let unreadable = |_| anyhow::anyhow!("the certificate is not X.509");
+    let (_, parsed) = X509Certificate::from_der(der).map_err(unreadable)?;
+    Ok(parsed.public_key().subject_public_key.data.to_vec())
+}
+
 /// Who a client is, by its certificate, which the handshake has verified.
 #[derive(Clone, Debug)]
 pub(in crate::edge) struct ClientCertificate {

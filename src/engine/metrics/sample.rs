@@ -60,10 +60,56 @@ impl Taken {
     }
 
     async fn keep_reading(&self) {
+        let began = Instant::now();
         loop {
-            let read = timeout(ANSWERS_WITHIN, (self.sample.look)()).await.unwrap_or_default();
-            *self.last() = Some((read, Instant::now()));
+            let read = timeout(ANSWERS_WITHIN, (self.sample.look)()).await;
+            self.took(read.ok(), began);
             tokio::time::sleep(self.sample.every).await;
         }
+    }
+
+    /// Keeps what was read. Where nothing came in time, old values say nothing of now; how old they
+    /// are is told further on.
+    fn took(&self, read: Option<Page>, began: Instant) {
+        let mut last = self.last();
+        let before = last.as_ref().map_or(began, |(_, at)| *at);
+        *last = Some(match read {
+            Some(read) => (read, Instant::now()),
+            None => (Page::default(), before),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    /// A database that hangs: what it said is not told any more, and the age goes on.
+    #[tokio::test(start_paused = true)]
+    async fn values_that_do_not_come_in_time_are_absent_and_old() {
+        let answers = std::sync::atomic::AtomicBool::new(true);
+        let look = move || match answers.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            true => {
+                let mut page = Page::default();
+                table::SERVING.is(&mut page, [], true);
+                std::future::ready(page).boxed()
+            }
+            false => std::future::pending().boxed(),
+        };
+        let every = Duration::from_secs(5);
+        let samples = Samples::new(vec![Sample { every, look: Box::new(look) }]);
+        let stop = CancellationToken::new();
+        let reading = crate::tasks::spawn(samples.clone().run(stop.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let page = samples.page().text();
+        assert!(page.contains("ordinal_serving 1"), "{page}");
+        tokio::time::sleep(Duration::from_secs(29)).await;
+        let page = samples.page().text();
+        assert!(!page.contains("ordinal_serving"), "{page}");
+        assert!(page.contains("ordinal_sample_age_seconds 30"), "{page}");
+        stop.cancel();
+        reading.await.unwrap();
     }
 }

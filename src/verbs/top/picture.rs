@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
+use shared_events::contract::StatusCode;
 
 use super::reading::{ONE, Reading, number};
 
 /// Rates that the line of the past shows.
 const PAST_MAX: usize = 120;
-/// Statuses of calls that failed through no fault of their callers.
-const FAULTS: [&str; 5] = ["UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED"];
 
 /// A rate in tenths a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -123,9 +122,10 @@ impl Sights {
     pub(super) fn picture(&self, addresses: &[String]) -> Picture {
         let calls = "rpc_server_call_duration_seconds_count";
         let commands = "ordinal_commands_total";
+        let faults = StatusCode::FAULTS.map(StatusCode::name);
         let mut picture = Picture {
             calls: self.rate(calls, &[]),
-            faults: self.rate(calls, &[("rpc_response_status_code", &FAULTS)]),
+            faults: self.rate(calls, &[("rpc_response_status_code", &faults)]),
             commands: self.rate(commands, &[("outcome", &["applied", "unchanged"])]),
             refused: self.rate(commands, &[("outcome", &["refused"])]),
             events: self.rate("ordinal_journal_events_total", &[]),

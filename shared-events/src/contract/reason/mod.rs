@@ -44,6 +44,24 @@ pub enum StatusCode {
 }
 
 impl StatusCode {
+    /// Statuses of calls that failed through no fault of their callers. The rules of
+    /// deploy/prometheus count the same.
+    pub const FAULTS: [Self; 5] =
+        [Self::Unknown, Self::Internal, Self::Unavailable, Self::DataLoss, Self::DeadlineExceeded];
+
+    /// Whether a call with this status failed through no fault of its caller.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(
+            self,
+            Self::Unknown
+                | Self::Internal
+                | Self::Unavailable
+                | Self::DataLoss
+                | Self::DeadlineExceeded
+        )
+    }
+
     /// The name, such as `NOT_FOUND`.
     #[must_use]
     pub const fn name(self) -> &'static str {

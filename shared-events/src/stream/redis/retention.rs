@@ -48,7 +48,10 @@ pub async fn retain(
 ) {
     while tokio::time::timeout(keep.every, stop.cancelled()).await.is_err() {
         let scope = scope.borrow().clone();
-        let Ok(heads) = source.heads().await else { continue };
+        let Ok(heads) = source.heads().await else {
+            STREAM_ENTRIES.set([origin.uri()], None);
+            continue;
+        };
         let mut entries = Some(0_u64);
         for (shard, _) in heads.iter().filter(|(shard, _)| scope.includes(*shard)) {
             let stream = Stream { redis: &redis, origin, shard };
