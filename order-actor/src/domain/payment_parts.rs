@@ -115,7 +115,8 @@ fn cancel(details: &Details, payment: &mut Payment, whole: Option<bool>) -> Move
         let stock = was_confirmed || payment.held.is_some();
         let needs = Needs { stock, money: !payment.parts.is_empty() };
         if needs != Needs::default() {
-            payment.saga = Some(Saga { needs, done: Needs::default() });
+            let version = details.events.saturating_add(1);
+            payment.saga = Some(Saga { version, needs, done: Needs::default() });
         }
         payment.held = None;
     }
