@@ -157,6 +157,7 @@ pub fn states() -> Vec<(&'static str, Vec<Event>)> {
     };
     let first = vec![placed_with(captured), stock_held(&[]), secured(3_500, DAY, 2)];
     let cancelled = order_cancelled(CancelReason::CustomerRequest, true, 12);
+    let late = lost(LossCause::CaptureFailed, 15);
     vec![
         ("pending, with a plan", vec![placed_with(a_plan())]),
         ("pending, money secured first", vec![placed_with(a_plan()), secured(3_500, DAY, 1)]),
@@ -167,6 +168,15 @@ pub fn states() -> Vec<(&'static str, Vec<Event>)> {
         (
             "fulfilled and paid, a return approved",
             and(and(paid(), [order_fulfilled(1, ALL, 10)]), returned),
+        ),
+        ("fulfilled, money lost", and(paid(), [order_fulfilled(1, ALL, 10), late.clone()])),
+        (
+            "return requested and paid",
+            and(paid(), [order_fulfilled(1, ALL, 10), return_requested(1, some, 14)]),
+        ),
+        (
+            "return requested, money lost",
+            and(paid(), [order_fulfilled(1, ALL, 10), return_requested(1, some, 14), late]),
         ),
         (
             "cancelled while money was awaited",
@@ -521,9 +531,44 @@ fn lost_money_stops_parcels_until_it_is_secured_anew() {
 }
 
 #[test]
+fn money_that_is_lost_after_the_last_parcel_is_noted_and_changes_nothing_else() {
+    let shipped = || and(paid(), [order_fulfilled(1, ALL, 9)]);
+    let requested = || and(shipped(), [return_requested(1, &[(1, 1)], 14)]);
+    for (history, status) in
+        [(shipped(), Status::Fulfilled), (requested(), Status::ReturnRequested)]
+    {
+        let before = replay(&history).unwrap();
+        let lost_at = |seconds| lost(LossCause::CaptureFailed, seconds);
+        let then = given(history.clone()).when(&lose(LossCause::CaptureFailed), &by_engine(), 20);
+        let order = then.then(lost_at(20)).is(status).order;
+        assert_eq!(order.payment_status(), PaymentStatus::Lost);
+        let told = translate(&order, &lost_at(20));
+        assert!(matches!(told[..], [OrderFact::PaymentLost { .. }]), "{told:?}");
+        assert_eq!(
+            (deadline(&order), order.is_over(after(900 * DAY))),
+            (deadline(&before), before.is_over(after(900 * DAY)))
+        );
+        let (now, then) = (order.details().unwrap(), before.details().unwrap());
+        assert_eq!((&now.lines, now.refundable()), (&then.lines, then.refundable()));
+        let again = given(and(history, [lost_at(20)]));
+        again.when(&lose(LossCause::Expired), &by_engine(), 21).then_nothing_happened();
+    }
+    // A return of it is judged and paid back as ever.
+    let lost_money = and(requested(), [lost(LossCause::CaptureFailed, 15)]);
+    let approved = return_approved(1, &[(1, 1)], 1_000, 16);
+    let then = given(lost_money).when(&approve(1), &by_ops(), 16).then(approved);
+    assert_eq!(then.order.payment_status(), PaymentStatus::Lost);
+}
+
+#[test]
 fn money_of_an_order_that_is_over_is_not_lost() {
-    let shipped = and(paid(), [order_fulfilled(1, ALL, 9)]);
-    given(shipped).when(&lose(LossCause::Expired), &by_engine(), 20).then_nothing_happened();
+    let back = [return_requested(1, ALL, 14), return_approved(1, ALL, 3_500, 15)];
+    let returned = and(and(paid(), [order_fulfilled(1, ALL, 9)]), back);
+    given(returned.clone())
+        .when(&lose(LossCause::Expired), &by_engine(), 20)
+        .then_nothing_happened();
+    let late = impossible(&and(returned, [lost(LossCause::Expired, 20)]));
+    assert_eq!(late.detail, "the state does not allow it");
     given([placed()]).when(&lose(LossCause::Expired), &by_engine(), 20).then_nothing_happened();
 }
 
