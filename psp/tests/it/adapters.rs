@@ -313,6 +313,17 @@ async fn two_parcels_are_two_captures_at_stripe() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_payment_is_not_taken_at_razorpay() {
+    let at = provider(Dialect::Razorpay, Settings::default()).await;
+    let authorization = reference(&at.authorize(1, 100, "tok_visa").await);
+    let part = at.capture(2, &authorization, 60, false).await;
+    assert_eq!(code(&part), "refused amount_must_be_that_of_the_payment");
+    assert_eq!(at.find(2, Kind::Capture, Some(&authorization)).await, "nothing");
+    assert_eq!(at.book(), [100, 0, 0, 0, 0]);
+    assert_eq!(code(&at.capture(3, &authorization, 100, false).await), "done 100");
+}
+
+#[tokio::test]
 async fn a_capture_that_was_made_elsewhere_is_done_at_razorpay() {
     // Case 3 (medusa#13301): ours hears "already captured".
     let at = provider(Dialect::Razorpay, Settings::default()).await;
