@@ -71,6 +71,15 @@ impl Razorpay {
         Payment::read(&body)
     }
 
+    /// Whether a payment is of the order whose receipt is our operation. Only the shop's own key
+    /// writes a receipt; what a payment says of itself comes from the customer's browser.
+    async fn is_of(&self, payment: &Payment, our: OurReference) -> Result<bool, Answer> {
+        let Some(order) = payment.order.as_deref() else { return Ok(false) };
+        let order = self.get(&["v1", "orders", order], &[]).await?;
+        let receipt = order.get("receipt").and_then(Value::as_str);
+        Ok(receipt == Some(&our.0.to_string()))
+    }
+
     /// The order of theirs whose receipt is our operation, and its newest payment.
     async fn known(&self, our: OurReference) -> Result<Option<(String, Option<Payment>)>, Answer> {
         let receipt = our.0.to_string();
@@ -97,7 +106,9 @@ impl Razorpay {
         if call.token.expose().starts_with("pay_") {
             // Their page in the browser has made it; it is ours to look at.
             let reference = call.token.expose().parse().map_err(|_| refused("invalid_token"))?;
-            return Ok(self.payment(&reference).await?.authorized());
+            let payment = self.payment(&reference).await?;
+            let ours = self.is_of(&payment, OurReference(call.key.operation)).await?;
+            return Ok(if ours { payment.authorized() } else { refused("payment_of_another") });
         }
         let our = OurReference(call.key.operation);
         let currency = call.amount.currency.code();
@@ -197,6 +208,8 @@ struct Payment {
     amount: Money,
     status: String,
     captured: bool,
+    /// The order of theirs that it pays; some pay none.
+    order: Option<String>,
     reason: Option<String>,
 }
 
@@ -207,8 +220,9 @@ impl Payment {
         let status = text("status").ok_or_else(unclear)?.to_owned();
         let captured = body.get("captured").and_then(Value::as_bool).unwrap_or(false);
         let reason = text("error_reason").or_else(|| text("error_code")).map(code);
+        let order = text("order_id").map(str::to_owned);
         let amount = money_of(body).ok_or_else(unclear)?;
-        Ok(Self { reference, amount, status, captured, reason })
+        Ok(Self { reference, amount, status, captured, order, reason })
     }
 
     /// As the answer to an authorisation.

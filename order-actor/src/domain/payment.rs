@@ -121,6 +121,8 @@ pub struct Needs {
 /// What a cancelled order has to give back, and what of it is back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saga {
+    /// The version of the order with which it was cancelled.
+    pub version: u64,
     /// What it held.
     pub needs: Needs,
     /// What is back.

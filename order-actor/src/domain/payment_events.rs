@@ -191,7 +191,11 @@ fn secured(mut order: Order, event: &PaymentSecured) -> Evolved {
 
 /// The money is gone.
 fn lost(mut order: Order, event: &PaymentLost) -> Evolved {
-    let (Order::Pending(_) | Order::Confirmed(_)) = order else { return Err(WRONG_STATE) };
+    let (Order::Pending(_) | Order::Confirmed(_) | Order::Fulfilled(_) | Order::ReturnRequested(_)) =
+        order
+    else {
+        return Err(WRONG_STATE);
+    };
     let payment = payment(&mut order)?;
     if payment.secured.is_none() || payment.lost.is_some() {
         return Err("no money stood");

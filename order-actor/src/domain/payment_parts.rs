@@ -5,12 +5,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use shared_events::contract::{PaymentId, RefundId, Seller, SellerId};
+use shared_events::contract::{PaymentId, Quantity, RefundId, Seller, SellerId};
 use uuid::Uuid;
 
 use super::payment::{Moved, Needs, RefundState, Saga};
 use super::returns::sum_of;
-use super::{Details, Event, Judgement, Line, Order, Payment, PlanPart, PlanRefund};
+use super::{
+    Details, Event, Judgement, Line, LineQuantity, Order, Payment, PlanPart, PlanRefund,
+    Restitution,
+};
 
 /// The seller as other services name them; none for the shop itself.
 #[must_use]
@@ -115,7 +118,8 @@ fn cancel(details: &Details, payment: &mut Payment, whole: Option<bool>) -> Move
         let stock = was_confirmed || payment.held.is_some();
         let needs = Needs { stock, money: !payment.parts.is_empty() };
         if needs != Needs::default() {
-            payment.saga = Some(Saga { needs, done: Needs::default() });
+            let version = details.events.saturating_add(1);
+            payment.saga = Some(Saga { version, needs, done: Needs::default() });
         }
         payment.held = None;
     }
@@ -165,13 +169,15 @@ fn pay_back(details: &Details, payment: &mut Payment, event: &Event, refund_id: 
         _ => return Moved::default(),
     };
     let of_charges = details.seller_of_charges();
-    let mut weights = Vec::with_capacity(payment.parts.len());
+    let kept_units = kept_of_last(details, event);
+    let (mut weights, mut kept) = (Vec::new(), Vec::new());
     for part in &mut payment.parts {
         let now = details.of_seller(part.seller, |line| line.amounts.returned.total);
         let goods = now.saturating_sub(part.returned).max(0);
         part.returned = now;
         let charges = if part.seller == of_charges { charges } else { 0 };
         weights.push(goods.saturating_add(charges));
+        kept.push(worth_for(details, &kept_units, part.seller));
     }
     if refund.minor <= 0 || payment.parts.is_empty() {
         return Moved::default();
@@ -179,13 +185,59 @@ fn pay_back(details: &Details, payment: &mut Payment, event: &Event, refund_id: 
     let most: Vec<i64> =
         payment.parts.iter().map(|part| part.captured.saturating_sub(part.refunded)).collect();
     let mut parts = Vec::new();
-    for (part, step) in payment.parts.iter_mut().zip(allot(refund.minor, &weights, &most)) {
+    let steps = shares(refund.minor, (&weights, &kept), &most);
+    for (part, step) in payment.parts.iter_mut().zip(steps) {
         part.refunded = part.refunded.saturating_add(step);
         push(&mut parts, part.payment_id, step);
     }
-    let (amount, state) = (refund.minor, RefundState::Pending);
-    payment.refunds.push(PlanRefund { refund_id, amount, state });
+    let (amount, state) = (sum(&parts), RefundState::Pending);
+    if amount > 0 {
+        payment.refunds.push(PlanRefund { refund_id, amount, state });
+    }
     Moved { refund_id: None, parts }
+}
+
+/// A refund by the value of what came back; what is above that, by the value of what the customer
+/// keeps of the return.
+fn shares(refund: i64, (back, kept): (&[i64], &[i64]), most: &[i64]) -> Vec<i64> {
+    let total = |parts: &[i64]| parts.iter().fold(0_i64, |sum, one| sum.saturating_add(*one));
+    let worth = total(back);
+    if refund <= worth || total(kept) == 0 {
+        return allot(refund, back, most);
+    }
+    let mut parts = allot(worth, back, most);
+    let left: Vec<i64> =
+        most.iter().zip(&parts).map(|(most, part)| most.saturating_sub(*part)).collect();
+    let more = allot(refund.saturating_sub(total(&parts)), kept, &left);
+    for (part, more) in parts.iter_mut().zip(more) {
+        *part = part.saturating_add(more);
+    }
+    parts
+}
+
+/// The units of a return that the customer keeps.
+fn kept_of_last(details: &Details, event: &Event) -> Vec<LineQuantity> {
+    let (Event::ReturnApproved { .. } | Event::ReturnReceived { .. }) = event else {
+        return Vec::new();
+    };
+    let Some(judged) = details.judged.last() else { return Vec::new() };
+    let Judgement::Approved { lines: back, .. } = &judged.judgement else { return Vec::new() };
+    let kept = |units: &LineQuantity| {
+        let of_line = back.iter().filter(|one| one.line == units.line);
+        let left = |left: u32, one: &Restitution| left.saturating_sub(one.quantity.get());
+        let quantity = Quantity::new(of_line.fold(units.quantity.get(), left)).ok()?;
+        Some(LineQuantity { line: units.line, quantity })
+    };
+    judged.request.lines.iter().filter_map(kept).collect()
+}
+
+/// What delivered units cost, those of this seller.
+fn worth_for(details: &Details, units: &[LineQuantity], seller: Option<SellerId>) -> i64 {
+    units.iter().fold(0, |sum: i64, units| {
+        let line = details.line(units.line).filter(|line| line.seller_id == seller);
+        let cost = line.map_or(0, |line| line.delivered_amount(units.quantity.get()).total);
+        sum.saturating_add(cost)
+    })
 }
 
 /// What of the refund of a return was for charges, where its goods came later.

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use shared_events::contract::{
-    CancelReason, Fact, FactBody, InventoryFact, LineUnits, OrderId, ReservationId,
+    CancelReason, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin, ReservationId,
 };
 use shared_events::stream::{Blame, Handler, Tx};
 
@@ -12,6 +12,9 @@ use crate::domain::{
     LineQuantity, Order, Rejection,
 };
 use crate::limits::CONCURRENT_REACTIONS_MAX;
+
+/// Facts that stock derives from one of an order: such as a reservation and what is freed of it.
+const DERIVED_MAX: u16 = 16;
 
 /// Confirms or cancels orders as stock answers, and allocates units that waited. The effect is a
 /// command whose request id is the fact's id, so repeating a batch after a crash changes nothing.
@@ -139,21 +142,61 @@ async fn execute(
     fact: &Fact,
 ) -> Result<(), Option<Refusal>> {
     let by = By::Engine(Component::STOCK);
+    if let Command::Compensated(_) = &command {
+        return free(registry, order_id, command, fact).await;
+    }
     // Only answers of stock confirm, and those about one order come in order: a confirmed order was
     // promised its units. Only a withdrawal of that reservation takes them back.
-    if let Command::Cancel(_) | Command::Compensated(_) = &command {
+    if let Command::Cancel(_) = &command {
         match registry.view(order_id, &by).await {
-            Ok(view) if matches!(command, Command::Compensated(_)) => {
-                if matches!(view.order.compensation(), Compensation::None | Compensation::Done) {
-                    return Ok(());
-                }
-            }
             Ok(view) if is_promised(&view.order, withdrawn_by(fact)) => return Err(None),
             Ok(_) | Err(Refusal::Rejected(Rejection::NotFound)) => {}
             Err(refusal) => return Err(Some(refusal)),
         }
     }
     send(registry, by, order_id, command, fact).await.map(drop).map_err(Some)
+}
+
+/// Notes that stock of a cancelled order is free. Units are freed of many orders, also of those that
+/// are quarantined or archived, or that the journal does not hold: they need no note.
+async fn free(
+    registry: &Registry,
+    order_id: OrderId,
+    command: Command,
+    fact: &Fact,
+) -> Result<(), Option<Refusal>> {
+    let by = By::Engine(Component::STOCK);
+    let freed = match registry.view(order_id, &by).await {
+        Ok(view) => {
+            let runs = matches!(view.order.compensation(), Compensation::Running(_));
+            if !runs || is_of_earlier(&view.order, fact) {
+                return Ok(());
+            }
+            send(registry, by, order_id, command, fact).await.map(drop)
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match freed {
+        Err(
+            Refusal::Rejected(Rejection::NotFound)
+            | Refusal::Quarantined(_)
+            | Refusal::Archived { .. },
+        ) => Ok(()),
+        freed => freed.map_err(Some),
+    }
+}
+
+/// Whether stock freed units because of an event before the cancellation. A fact that stock derives
+/// from one of the order has its version, and an id that tells so; any other has none of the order.
+fn is_of_earlier(order: &Order, fact: &Fact) -> bool {
+    let payment = order.details().and_then(|details| details.payment.as_deref());
+    let Some(saga) = payment.and_then(|payment| payment.saga) else { return false };
+    let cause = fact.causationid.as_deref().and_then(|id| id.parse::<FactId>().ok());
+    let derived = cause.is_some_and(|cause| {
+        let of = |nth| FactId::caused_by(Origin::Inventory, cause, fact.body.kind(), nth);
+        (0..DERIVED_MAX).any(|nth| of(nth) == fact.id)
+    });
+    derived && fact.sequence < saga.version
 }
 
 /// Whether an order was promised its units by another reservation than the withdrawn one.

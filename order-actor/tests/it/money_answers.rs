@@ -1,14 +1,15 @@
 //! What orders make of the answers of payments, and of stock where there are payments.
 
-use order_actor::actor::{Limits, Registry};
+use order_actor::actor::{Limits, Refusal, Registry};
 use order_actor::domain::{
-    Command, Compensation, Order, PaymentPlan, PaymentStatus, Place, Status,
+    Cancel, Command, Compensation, LineQuantity, Order, PaymentPlan, PaymentStatus, Place, Status,
 };
 use order_actor::inbox::{MoneyAnswers, StockAnswers};
+use order_actor::journal::NewEvent;
 use order_actor::projections::migrator;
 use shared_events::contract::{
     CancelReason, CapturePolicy, CustomerId, Fact, FactBody, FactId, InventoryFact, LossCause,
-    Money, OperationId, OrderId, Origin, PaymentFact, PaymentHeader, PaymentId, RefundId,
+    Money, OperationId, OrderId, Origin, PaymentFact, PaymentHeader, PaymentId, Quantity, RefundId,
     ReservationId, Timestamp,
 };
 use shared_events::stream::{Blame, Database, Dialect, Handler};
@@ -139,6 +140,52 @@ async fn stock_of_orders_without_a_plan_is_released_without_an_event() {
     let facts = [reserved(1, order_id, ReservationId::mint()), released(2, order_id)];
     goods(&registry, &facts).await.unwrap();
     assert_eq!(order(&registry, order_id).await.details().unwrap().events, 2);
+}
+
+#[tokio::test]
+async fn units_freed_of_orders_that_cannot_note_it_stop_nothing() {
+    let (registry, journal, _) = in_memory(Limits::default()).await;
+    let (unknown, quarantined) = (OrderId::mint(), OrderId::mint());
+    let nonsense = "{\"OrderTeleported\":{}}";
+    let nonsense = NewEvent::from_json("OrderConfirmed", "1", nonsense, "{}").unwrap();
+    journal.append(quarantined, 0, vec![nonsense]).await.unwrap();
+    let refused = registry.view(quarantined, &ops().by).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Quarantined(_)), "{refused:?}");
+    goods(&registry, &[released(1, unknown), released(2, quarantined)]).await.unwrap();
+}
+
+/// Of an event of the order with this version.
+fn freed_by(version: u64, position: u64, order_id: OrderId) -> Fact {
+    let cause = FactId::at(Origin::Orders, 0, version, 0);
+    let body = FactBody::Inventory(InventoryFact::Released { order_id, lines: Vec::new() });
+    let id = FactId::caused_by(Origin::Inventory, cause, body.kind(), 0);
+    Fact::new(id, (0, position, 0), version, Timestamp::default(), body)
+        .caused(Some(cause.to_string()), None)
+}
+
+#[tokio::test]
+async fn units_of_an_earlier_cancellation_are_not_those_of_the_order() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    let order_id = placed(&registry, Some(a_plan())).await;
+    goods(&registry, &[reserved(1, order_id, ReservationId::mint())]).await.unwrap();
+    let one = LineQuantity { line: 1, quantity: Quantity::new(1).unwrap() };
+    for lines in [vec![one], Vec::new()] {
+        let (reason, text, skus) = (CancelReason::CustomerRequest, String::new(), Vec::new());
+        let cancel = Command::Cancel(Cancel { reason, text, lines, skus });
+        registry.execute(order_id, cancel, ops()).await.unwrap();
+    }
+    let now = order(&registry, order_id).await;
+    assert_eq!((now.status(), now.details().unwrap().events), (Some(Status::Cancelled), 4));
+    let stock_waits = |order: &Order| match order.compensation() {
+        Compensation::Running(open) => open.stock,
+        other => panic!("{other:?}"),
+    };
+    // Of the unit, which was cancelled first.
+    goods(&registry, &[freed_by(3, 2, order_id)]).await.unwrap();
+    assert!(stock_waits(&order(&registry, order_id).await));
+    goods(&registry, &[freed_by(4, 3, order_id)]).await.unwrap();
+    assert!(!stock_waits(&order(&registry, order_id).await));
+    assert_eq!(order(&registry, order_id).await.details().unwrap().events, 5);
 }
 
 #[tokio::test]

@@ -252,6 +252,25 @@ async fn a_customer_is_sent_to_where_they_act() {
 }
 
 #[tokio::test]
+async fn a_payment_of_another_operation_pays_nothing_at_razorpay() {
+    let at = provider(Dialect::Razorpay, Settings::default()).await;
+    let payment = reference(&at.authorize(1, 100, "tok_visa").await);
+    let other = at.authorize(2, 100, payment.as_str()).await;
+    assert_eq!(code(&other), "refused payment_of_another");
+    assert_eq!(at.find(2, Kind::Authorize, None).await, "nothing");
+    assert_eq!(code(&at.authorize(2, 100, "pay_none").await), "refused input_validation_failed");
+    assert_eq!(at.book(), [100, 0, 0, 0, 0]);
+    // A payment without an order is nobody's, whatever the customer's browser noted on it.
+    let alone = r#"{"id":"pay_1","amount":100,"currency":"INR","status":"authorized",
+        "order_id":null,"notes":{"ordinal":"00000000-0000-0000-0000-000000000001"}}"#;
+    let url = answering(response(200, alone)).await;
+    let psp = adapter(Dialect::Razorpay, &url, KEY, Duration::from_secs(5));
+    let (token, amount) = ("pay_1".parse().unwrap(), money(100, "INR"));
+    let call = Authorize { key: key(1), amount, token, action_until: start() };
+    assert_eq!(code(&psp.authorize(call).await), "refused payment_of_another");
+}
+
+#[tokio::test]
 async fn reserved_money_goes_back() {
     let at = provider(Dialect::Stripe, Settings::default()).await;
     let authorization = reference(&at.authorize(1, 100, "tok_visa").await);
@@ -294,6 +313,17 @@ async fn two_parcels_are_two_captures_at_stripe() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_payment_is_not_taken_at_razorpay() {
+    let at = provider(Dialect::Razorpay, Settings::default()).await;
+    let authorization = reference(&at.authorize(1, 100, "tok_visa").await);
+    let part = at.capture(2, &authorization, 60, false).await;
+    assert_eq!(code(&part), "refused amount_must_be_that_of_the_payment");
+    assert_eq!(at.find(2, Kind::Capture, Some(&authorization)).await, "nothing");
+    assert_eq!(at.book(), [100, 0, 0, 0, 0]);
+    assert_eq!(code(&at.capture(3, &authorization, 100, false).await), "done 100");
+}
+
+#[tokio::test]
 async fn a_capture_that_was_made_elsewhere_is_done_at_razorpay() {
     // Case 3 (medusa#13301): ours hears "already captured".
     let at = provider(Dialect::Razorpay, Settings::default()).await;
@@ -310,8 +340,11 @@ async fn a_capture_that_was_made_elsewhere_is_done_at_razorpay() {
 async fn a_payment_of_their_page_is_looked_at() {
     let at = provider(Dialect::Razorpay, Settings::default()).await;
     let theirs = reference(&at.authorize(1, 100, "tok_visa").await);
-    let answer = at.authorize(2, 100, theirs.as_str()).await;
-    assert_eq!((code(&answer), reference(&answer)), ("done 100".to_owned(), theirs));
+    // Of the order whose receipt is the operation, as often as it is asked.
+    for _ in 0..2 {
+        let answer = at.authorize(1, 100, theirs.as_str()).await;
+        assert_eq!((code(&answer), reference(&answer)), ("done 100".to_owned(), theirs.clone()));
+    }
     assert_eq!(at.book(), [100, 0, 0, 0, 0]);
 }
 

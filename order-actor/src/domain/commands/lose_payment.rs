@@ -5,7 +5,8 @@ use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, NOTHING_HAPPENS, leaves_room_to_end};
 use crate::domain::{By, CommandKind, Details, Event, Order, PaymentLost, Role};
 
-/// Secured money is gone. Nothing ships until it is secured anew.
+/// Secured money is gone. Nothing ships until it is secured anew; of an order that was delivered it is
+/// noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LosePayment {
     /// Why.
@@ -27,12 +28,19 @@ impl Decide for LosePayment {
         details: &Details,
         context: &DecisionContext<'_>,
     ) -> Decision {
-        let waits = matches!(order, Order::Pending(_) | Order::Confirmed(_));
+        // Also of an order that was delivered: the money for its last parcel may be lacking.
+        let wants = matches!(
+            order,
+            Order::Pending(_)
+                | Order::Confirmed(_)
+                | Order::Fulfilled(_)
+                | Order::ReturnRequested(_)
+        );
         let stands = details
             .payment
             .as_ref()
             .is_some_and(|payment| payment.secured.is_some() && payment.lost.is_none());
-        if !waits || !stands {
+        if !wants || !stands {
             return NOTHING_HAPPENS;
         }
         leaves_room_to_end(details)?;

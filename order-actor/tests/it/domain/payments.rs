@@ -1,18 +1,18 @@
 //! The money of orders with a payment plan: what is asked for, what stands, what moves.
 
 use order_actor::domain::{
-    ChargeKind, Command, Compensated, Compensation, CompensationCompleted, Deadline, DeadlineKind,
-    Details, Event, FailPayment, LosePayment, Moved, Needs, NewCharge, NewLine, NoteCapture, Order,
-    PaymentCaptured, PaymentLost, PaymentPlan, PaymentSecured, PaymentStatus, Place, Policy,
-    RefundFailed, RefundOutcome, RefundSettled, RefundState, Rejection, Role, SecurePayment,
-    SellerFee, SettleRefund, ShipWhen, Status, StockHeld, UndoCause, allot, deadline, decide,
-    evolve, replay, seller_name,
+    ApproveReturn, ChargeKind, Command, Compensated, Compensation, CompensationCompleted, Deadline,
+    DeadlineKind, Details, Event, FailPayment, LineQuantity, LosePayment, Moved, Needs, NewCharge,
+    NewLine, NoteCapture, Order, OutcomeUnits, PaymentCaptured, PaymentLost, PaymentPlan,
+    PaymentSecured, PaymentStatus, Place, Policy, RefundFailed, RefundOutcome, RefundSettled,
+    RefundState, Rejection, Role, SecurePayment, SellerFee, SettleRefund, ShipWhen, Status,
+    StockHeld, UndoCause, UnitOutcome, allot, deadline, decide, evolve, replay, seller_name,
 };
 use order_actor::outbox::translate;
 use proptest::prelude::*;
 use shared_events::contract::{
     CancelReason, CapturePolicy, LossCause, Money, OrderFact, PaymentId, PaymentPart,
-    PaymentPolicy, RefundId, SellerId, Timestamp,
+    PaymentPolicy, Quantity, RefundId, SellerId, Timestamp,
 };
 use uuid::Uuid;
 
@@ -157,6 +157,7 @@ pub fn states() -> Vec<(&'static str, Vec<Event>)> {
     };
     let first = vec![placed_with(captured), stock_held(&[]), secured(3_500, DAY, 2)];
     let cancelled = order_cancelled(CancelReason::CustomerRequest, true, 12);
+    let late = lost(LossCause::CaptureFailed, 15);
     vec![
         ("pending, with a plan", vec![placed_with(a_plan())]),
         ("pending, money secured first", vec![placed_with(a_plan()), secured(3_500, DAY, 1)]),
@@ -167,6 +168,15 @@ pub fn states() -> Vec<(&'static str, Vec<Event>)> {
         (
             "fulfilled and paid, a return approved",
             and(and(paid(), [order_fulfilled(1, ALL, 10)]), returned),
+        ),
+        ("fulfilled, money lost", and(paid(), [order_fulfilled(1, ALL, 10), late.clone()])),
+        (
+            "return requested and paid",
+            and(paid(), [order_fulfilled(1, ALL, 10), return_requested(1, some, 14)]),
+        ),
+        (
+            "return requested, money lost",
+            and(paid(), [order_fulfilled(1, ALL, 10), return_requested(1, some, 14), late]),
         ),
         (
             "cancelled while money was awaited",
@@ -521,9 +531,44 @@ fn lost_money_stops_parcels_until_it_is_secured_anew() {
 }
 
 #[test]
+fn money_that_is_lost_after_the_last_parcel_is_noted_and_changes_nothing_else() {
+    let shipped = || and(paid(), [order_fulfilled(1, ALL, 9)]);
+    let requested = || and(shipped(), [return_requested(1, &[(1, 1)], 14)]);
+    for (history, status) in
+        [(shipped(), Status::Fulfilled), (requested(), Status::ReturnRequested)]
+    {
+        let before = replay(&history).unwrap();
+        let lost_at = |seconds| lost(LossCause::CaptureFailed, seconds);
+        let then = given(history.clone()).when(&lose(LossCause::CaptureFailed), &by_engine(), 20);
+        let order = then.then(lost_at(20)).is(status).order;
+        assert_eq!(order.payment_status(), PaymentStatus::Lost);
+        let told = translate(&order, &lost_at(20));
+        assert!(matches!(told[..], [OrderFact::PaymentLost { .. }]), "{told:?}");
+        assert_eq!(
+            (deadline(&order), order.is_over(after(900 * DAY))),
+            (deadline(&before), before.is_over(after(900 * DAY)))
+        );
+        let (now, then) = (order.details().unwrap(), before.details().unwrap());
+        assert_eq!((&now.lines, now.refundable()), (&then.lines, then.refundable()));
+        let again = given(and(history, [lost_at(20)]));
+        again.when(&lose(LossCause::Expired), &by_engine(), 21).then_nothing_happened();
+    }
+    // A return of it is judged and paid back as ever.
+    let lost_money = and(requested(), [lost(LossCause::CaptureFailed, 15)]);
+    let approved = return_approved(1, &[(1, 1)], 1_000, 16);
+    let then = given(lost_money).when(&approve(1), &by_ops(), 16).then(approved);
+    assert_eq!(then.order.payment_status(), PaymentStatus::Lost);
+}
+
+#[test]
 fn money_of_an_order_that_is_over_is_not_lost() {
-    let shipped = and(paid(), [order_fulfilled(1, ALL, 9)]);
-    given(shipped).when(&lose(LossCause::Expired), &by_engine(), 20).then_nothing_happened();
+    let back = [return_requested(1, ALL, 14), return_approved(1, ALL, 3_500, 15)];
+    let returned = and(and(paid(), [order_fulfilled(1, ALL, 9)]), back);
+    given(returned.clone())
+        .when(&lose(LossCause::Expired), &by_engine(), 20)
+        .then_nothing_happened();
+    let late = impossible(&and(returned, [lost(LossCause::Expired, 20)]));
+    assert_eq!(late.detail, "the state does not allow it");
     given([placed()]).when(&lose(LossCause::Expired), &by_engine(), 20).then_nothing_happened();
 }
 
@@ -712,6 +757,56 @@ fn a_lost_parcel_is_refunded_by_its_own_id() {
     assert_eq!(payment.moved, Moved { refund_id: None, parts: vec![(payment_id(0), 3_500)] });
 }
 
+/// Mugs of seller 1, plates of seller 2, a free sticker of seller 3; all delivered.
+fn three_sellers_delivered() -> Vec<Event> {
+    let sticker = NewLine { seller_id: Some(seller(3)), ..new_line("STICKER", 1, gbp(0)) };
+    let mut lines = of_two_sellers();
+    lines.push(sticker);
+    let placed = placed_by(Place { lines, ..paid_place(a_plan()) });
+    let mut history = vec![placed, stock_held(&[]), secured(3_500, DAY, 2), confirmed_at(2)];
+    history.push(order_fulfilled(1, &[(1, 2), (2, 3), (3, 1)], 10));
+    history
+}
+
+#[test]
+fn a_refund_for_goods_that_stay_is_of_their_sellers() {
+    let refund_of = |requested: &[(u32, u32)], back: &[(u32, u32)], refund: i64| {
+        let mut approved = return_approved(1, back, refund, 20);
+        let Event::ReturnApproved { kept, rejected_reason, refund_reason, .. } = &mut approved
+        else {
+            unreachable!()
+        };
+        let left = requested.iter().filter_map(|(line, units)| {
+            let came = back.iter().find(|one| one.0 == *line).map_or(0, |one| one.1);
+            let quantity = Quantity::new(units - came).ok()?;
+            Some(OutcomeUnits { line: *line, quantity, outcome: UnitOutcome::Rejected })
+        });
+        *kept = left.collect();
+        *rejected_reason = "worn".to_owned();
+        *refund_reason = "goodwill".to_owned();
+        let requested = return_requested(1, requested, 14);
+        let order = replay(&and(three_sellers_delivered(), [requested, approved])).unwrap();
+        let payment = order.details().unwrap().payment.as_ref().unwrap();
+        assert!(payment.refunds.iter().all(|one| one.amount == refund), "{:?}", payment.refunds);
+        assert_eq!(payment.refunds.len(), usize::from(refund > 0));
+        let of = |n| {
+            let part = payment.moved.parts.iter().find(|part| part.0 == payment_id(n));
+            part.map_or(0, |part| part.1)
+        };
+        [of(1), of(2)]
+    };
+    // Only the free sticker comes back: all of it is for the plates that stay.
+    assert_eq!(refund_of(&[(2, 2), (3, 1)], &[(3, 1)], 600), [0, 600]);
+    assert_eq!(refund_of(&[(1, 1), (3, 1)], &[(3, 1)], 600), [600, 0]);
+    // A mug comes back, a plate stays: the seller of the plate pays what is above the mug.
+    assert_eq!(refund_of(&[(1, 1), (2, 1)], &[(1, 1)], 1_000), [1_000, 0]);
+    assert_eq!(refund_of(&[(1, 1), (2, 1)], &[(1, 1)], 700), [700, 0]);
+    assert_eq!(refund_of(&[(1, 1), (2, 1)], &[(1, 1)], 1_300), [1_000, 300]);
+    // No more of a seller than was taken for it.
+    assert_eq!(refund_of(&[(1, 1), (2, 3)], &[(1, 1)], 3_000), [1_500, 1_500]);
+    assert_eq!(refund_of(&[(1, 1), (2, 1)], &[(1, 1)], 0), [0, 0]);
+}
+
 #[test]
 fn events_about_money_that_do_not_fit_are_impossible() {
     let plan = || placed_with(a_plan());
@@ -774,7 +869,7 @@ fn a_life() -> impl Strategy<Value = (Place, Vec<u32>)> {
     let lines = prop::collection::vec(line, 1..5);
     let currency = prop::sample::select(vec!["JPY", "GBP", "KWD"]);
     let charges = prop::collection::vec(0_i64..5_000, 0..3);
-    let numbers = prop::collection::vec(any::<u32>(), 45);
+    let numbers = prop::collection::vec(any::<u32>(), 60);
     (lines, charges, currency, numbers).prop_map(|(lines, charges, currency, numbers)| {
         let amount = |minor| Money::new(minor, currency.parse().unwrap());
         let lines = lines.into_iter().map(|(units, minor, of)| NewLine {
@@ -793,6 +888,30 @@ fn a_life() -> impl Strategy<Value = (Place, Vec<u32>)> {
         });
         let (lines, charges) = (lines.collect(), charges.collect());
         (Place { lines, charges, ..paid_place(a_plan()) }, numbers)
+    })
+}
+
+/// Approves a return: the customer keeps a unit of each line that has several, and is paid for it.
+fn keeps_one(details: &Details, n: u128, units: &[LineQuantity], more: i64) -> Command {
+    let several: Vec<_> = units.iter().filter(|units| units.quantity.get() > 1).collect();
+    let outcomes = several.iter().flat_map(|units| {
+        let of = |quantity, outcome| OutcomeUnits {
+            line: units.line,
+            quantity: Quantity::new(quantity).unwrap(),
+            outcome,
+        };
+        let back = units.quantity.get() - 1;
+        [of(back, UnitOutcome::Restock), of(1, UnitOutcome::Rejected)]
+    });
+    let minor = details.value_of(units).minor.saturating_add(more);
+    let refund = Money { minor: minor.min(details.refundable().minor), ..details.refunded };
+    Command::ApproveReturn(ApproveReturn {
+        return_id: Some(return_id(n)),
+        outcomes: outcomes.collect(),
+        rejected_reason: if several.is_empty() { String::new() } else { "worn".to_owned() },
+        refund: Some(refund),
+        refund_reason: "goodwill".to_owned(),
+        ..an_approval()
     })
 }
 
@@ -851,6 +970,12 @@ proptest! {
         let all = Command::SecurePayment(SecurePayment { amount: total, valid_until });
         send(&mut order, &all, &by_engine());
         prop_assert_eq!(order.status(), Some(Status::Confirmed));
+        let generous = |order: &Order, n: u128, more: i64| {
+            let details = order.details().unwrap();
+            let waiting = details.waiting_return(return_id(n));
+            let units = waiting.map_or(Vec::new(), |waiting| waiting.lines.clone());
+            keeps_one(details, n, &units, more)
+        };
         for n in 0..10 {
             let lines = u32::try_from(order.details().unwrap().lines.len()).unwrap();
             let line = 1 + next(lines);
@@ -861,8 +986,14 @@ proptest! {
                 _ => (fulfill(n, &named), by_service()),
             };
             send(&mut order, &command, &by);
-            if next(2) == 0 {
-                send(&mut order, &approve(n), &by_ops());
+            match next(4) {
+                0 | 1 => send(&mut order, &approve(n), &by_ops()),
+                2 => {
+                    let more = i64::from(next(50_000));
+                    let command = generous(&order, n, more);
+                    send(&mut order, &command, &by_ops());
+                }
+                _ => {}
             }
         }
         let rest = if next(2) == 0 {

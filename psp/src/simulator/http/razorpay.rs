@@ -23,9 +23,9 @@ const PAYMENTS_MAX: usize = 20;
 /// Until when a customer may act, in seconds from the call.
 const ACTION_SECONDS: u64 = 15 * 60;
 
-/// Orders of Razorpay, by their ids.
+/// Orders of Razorpay, by their ids, and the order of each payment.
 #[derive(Default)]
-pub(super) struct Orders(BTreeMap<String, Order>);
+pub(super) struct Orders(BTreeMap<String, Order>, BTreeMap<PspReference, String>);
 
 struct Order {
     amount: Money,
@@ -49,6 +49,10 @@ pub(super) fn answer(
                 let of = orders.0.iter().filter(|(_, order)| order.receipt == receipt);
                 list(of.map(|(id, order)| order_object(id, order)).collect())
             }
+            (false, ["orders", id]) => {
+                let order = orders.0.get(*id);
+                order.map_or_else(missing, |order| ok(&order_object(id, order)))
+            }
             (false, ["orders", id, "payments"]) => {
                 let Some(order) = orders.0.get(*id) else { return missing() };
                 let newest = order.payments.iter().rev();
@@ -59,7 +63,10 @@ pub(super) fn answer(
             (true, ["payments", "create", "json"]) => pay(simulator, orders, request, at),
             (false, ["payments", id]) => {
                 let payment = named(simulator, id);
-                payment.map_or_else(missing, |payment| ok(&payment_object(simulator, payment)))
+                let Some(payment) = payment else { return missing() };
+                let mut shown = payment_object(simulator, payment);
+                shown["order_id"] = orders.1.get(&payment.reference).cloned().into();
+                ok(&shown)
             }
             (true, ["payments", id, "capture"]) => capture(simulator, request, id, at),
             (true, ["payments", id, "refund"]) => refund(simulator, request, id, at),
@@ -162,7 +169,8 @@ fn pay(
 ) -> Response {
     let body = request.json();
     let text = |field: &str| body.get(field).and_then(Value::as_str).unwrap_or_default();
-    let order = orders.0.get_mut(text("order_id"));
+    let order_id = text("order_id");
+    let order = orders.0.get_mut(order_id);
     let (Some(order), Some(amount), Ok(token)) = (order, money(&body), text("token").parse())
     else {
         return missing();
@@ -177,6 +185,7 @@ fn pay(
     let said = simulator.authorize(&Authorize { key, amount, token, action_until }, our, at);
     let made = simulator.newest().filter(|made| Some(made) != before.as_ref());
     order.payments.extend(made.clone());
+    orders.1.extend(made.clone().map(|made| (made, order_id.to_owned())));
     let id = made.as_ref().map(theirs).unwrap_or_default();
     heard(said, fault(), |answer| match answer {
         Answer::Declined { code } => error(400, "BAD_REQUEST_ERROR", &code, Some(&id)),
