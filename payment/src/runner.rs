@@ -101,7 +101,10 @@ impl Runner {
         let mut failures = 0;
         while !stop.is_cancelled() {
             let pause = match self.turn().await {
-                Ok(0) => POLL,
+                Ok(0) => {
+                    failures = 0;
+                    POLL
+                }
                 Ok(_) => {
                     failures = 0;
                     continue;
@@ -127,15 +130,21 @@ impl Runner {
     pub async fn turn(&self) -> Result<usize, RunnerError> {
         let now = (self.now)();
         self.forget(now).await?;
-        let mut done = 0;
+        let (mut done, mut failed) = (0, None);
         for order in store::cases_due(&self.database, now, READ_MAX).await? {
-            self.tick(order).await?;
-            done += 1;
+            match self.tick(order).await {
+                Ok(()) => done += 1,
+                // One order does not hold up the money of the others. It is looked at again.
+                Err(error) => {
+                    tracing::warn!(%order, %error, "time passed for an order's payments");
+                    self.look_again(order, now).await?;
+                    failed = Some(error);
+                }
+            }
         }
         let rows = store::operations_due(&self.database, now, READ_MAX).await?;
         let mut worked = futures::stream::iter(rows.into_iter().map(|row| self.work(row)))
             .buffer_unordered(IN_FLIGHT_MAX);
-        let mut failed = None;
         while let Some(worked) = worked.next().await {
             match worked {
                 Ok(worked) => done += usize::from(worked),
@@ -171,6 +180,12 @@ impl Runner {
             self.write(&mut tx, open).await?;
         }
         self.commit(tx).await
+    }
+
+    async fn look_again(&self, order: OrderId, now: Timestamp) -> Result<(), DatabaseError> {
+        let mut tx = self.database.begin().await?;
+        store::look_again(&mut tx, order, now).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn locked(&self, tx: &mut Tx, order: OrderId) -> Result<Option<OpenCase>, DatabaseError> {
