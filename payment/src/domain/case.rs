@@ -136,6 +136,7 @@ impl Case {
             && self.payments.iter().any(|one| one.is_short() && waits(one));
         let ends = self.payments.iter().flat_map(|payment| {
             let stands = payment.operations.iter().filter(|one| payment.left_of(one) > 0);
+            let stands = stands.filter(|one| !payment.is_being_voided(one));
             stands.filter_map(|one| one.valid_until)
         });
         ends.chain(pays.then_some(plan.pay_by)).min()

@@ -378,12 +378,14 @@ fn rest_of(payment: &Payment, operation: &Operation, context: &Context) -> Optio
     Some(payment.left_of(authorization)).filter(|left| *left > 0)
 }
 
-/// Authorisations whose time is over. One that is being captured waits for that.
+/// Authorisations whose time is over. One that is being captured, or given back, waits for that.
 fn expired<'a>(case: &'a Case, context: &Context) -> impl Iterator<Item = Event> + 'a {
     let now = context.now;
     case.payments.iter().flat_map(move |payment| {
         let over = payment.operations.iter().filter(move |one| {
-            one.valid_until.is_some_and(|end| end <= now) && payment.left_of(one) > 0
+            one.valid_until.is_some_and(|end| end <= now)
+                && payment.left_of(one) > 0
+                && !payment.is_being_voided(one)
         });
         over.filter(|_| !payment.has_open(OperationKind::Capture))
             .map(move |one| Event::Expired { operation_id: one.id, at: now })

@@ -94,6 +94,10 @@ impl Case {
                 let gives_back = gives_back.saturating_add(released.unwrap_or_default());
                 if gives_back > 0 {
                     let of = of.ok_or(Impossible("nothing that is given back"))?;
+                    let (payment, authorization) =
+                        self.operation(of).ok_or(Impossible("no such operation"))?;
+                    // Nothing is given back twice, whatever else ended it meanwhile.
+                    let gives_back = gives_back.min(payment.left_of(authorization)).max(0);
                     let authorization = self.operation_mut(of)?;
                     authorization.released = authorization.released.saturating_add(gives_back);
                 }

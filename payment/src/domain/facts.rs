@@ -99,6 +99,8 @@ fn succeeded(
             let payment = PaymentHeader { cause: operation.cause, ..ended };
             Some(PaymentFact::Voided { payment })
         };
+        let released = payment.released().saturating_sub(earlier.released());
+        let given_back = || (released > 0).then(|| voided(released)).flatten();
         Some(match operation.kind {
             OperationKind::Authorize => {
                 let valid_until = operation.valid_until.unwrap_or(at);
@@ -107,12 +109,10 @@ fn succeeded(
             OperationKind::Capture => {
                 let capture = after.plan.as_ref()?.capture;
                 let fee = payment.money(earlier.fee_step(minor));
-                let released = payment.released().saturating_sub(earlier.released());
-                let rest = (released > 0).then(|| voided(released)).flatten();
                 let captured = PaymentFact::Captured { payment: whole, fee, capture };
-                [Some(captured), rest].into_iter().flatten().collect()
+                [Some(captured), given_back()].into_iter().flatten().collect()
             }
-            OperationKind::Void => voided(minor).into_iter().collect(),
+            OperationKind::Void => given_back().into_iter().collect(),
             OperationKind::Refund => {
                 let fee = payment.money(-earlier.fee_step(-minor));
                 vec![PaymentFact::Refunded { payment: whole, fee }]

@@ -262,6 +262,25 @@ fn an_authorisation_that_ends_is_told_and_paid_anew() {
 }
 
 #[test]
+fn what_is_being_given_back_does_not_end_as_well() {
+    let mut told = authorized(1_000, FULFIL);
+    told.cancel(30, 1_000, true);
+    assert_eq!(told.case.due_at(), None);
+    told.tick(7 * 24 * 60);
+    assert!(told.kinds().is_empty());
+    told.done(OperationKind::Void);
+    assert_eq!(told.kinds(), ["payment.voided.v1", "payment.released.v1"]);
+    assert_eq!(told.payment(0).released(), 1_000);
+    // Taken back by the provider meanwhile: there is nothing left to give back.
+    let mut told = authorized(1_000, FULFIL);
+    let reservation = told.payment(0).standing().unwrap().id;
+    told.cancel(30, 1_000, true);
+    told.observe(reservation, Observation::Reversed { code: "expired".to_owned() });
+    told.done(OperationKind::Void);
+    assert_eq!(told.kinds(), ["payment.reversed.v1", "payment.released.v1"]);
+}
+
+#[test]
 fn a_capture_that_fails_for_good_is_lost_and_taken_by_the_next_attempt() {
     let mut told = authorized(1_000, FULFIL);
     told.parcel(20, 1_000);
