@@ -315,7 +315,7 @@ fn cancelled(
     Ok(events)
 }
 
-/// A lower observation never replaces a higher one.
+/// A lower observation never replaces a higher one, but where a person must look at last.
 fn observed(
     payment: &Payment,
     operation: &Operation,
@@ -337,7 +337,9 @@ fn observed(
         Observation::Reversed { .. } => OperationState::Reversed,
         Observation::Stuck { .. } => OperationState::Stuck,
     };
-    if state <= operation.state {
+    // What a provider works on without an end is for people.
+    let is_given_up = (operation.state, state) == (OperationState::Pending, OperationState::Stuck);
+    if state <= operation.state && !is_given_up {
         return None;
     }
     Some(match seen {

@@ -371,6 +371,19 @@ fn stuck_operations_are_open_until_something_is_known() {
     told.attempt(10).unwrap();
     let operation = told.open(OperationKind::Authorize);
     told.observe(operation.id, Observation::Stuck { why: "no answer".to_owned() });
+#[test]
+fn what_a_provider_works_on_without_an_end_is_for_people() {
+    let mut told = Told::asked(1_000, FULFIL);
+    told.attempt(10).unwrap();
+    let operation = told.open(OperationKind::Authorize);
+    told.observe(operation.id, Observation::Pending { reference: "p".to_owned() });
+    told.observe(operation.id, Observation::Stuck { why: "still pending".to_owned() });
+    let stuck = told.open(OperationKind::Authorize);
+    assert_eq!((stuck.state, stuck.reference.as_deref()), (OperationState::Stuck, Some("p")));
+    told.observe(operation.id, Observation::Declined { code: "not_paid".to_owned() });
+    assert_eq!(told.status(), Status::Declined);
+}
+
     assert_eq!(told.open(OperationKind::Authorize).state, OperationState::Stuck);
     assert_eq!(told.attempt(11), Err(Rejection::NothingToPay));
     told.observe(operation.id, done(operation.amount));
