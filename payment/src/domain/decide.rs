@@ -188,7 +188,8 @@ fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Re
             let parts = checked(case, parts)?;
             let known = case.refunds.iter().any(|one| one.id == refund_id);
             let new = !known && !parts.is_empty();
-            new.then_some(Event::RefundDue { refund_id, parts }).into_iter().collect()
+            let due = Event::RefundDue { refund_id, parts, cancelled: false };
+            new.then_some(due).into_iter().collect()
         }
         Input::Observed { operation_id, seen } => {
             let (payment, operation) =
@@ -310,7 +311,7 @@ fn cancelled(
         events.push(Event::Unwanted { cause, parts, whole });
     }
     if !back.is_empty() && !case.refunds.iter().any(|one| one.id == refund_id) {
-        events.push(Event::RefundDue { refund_id, parts: back });
+        events.push(Event::RefundDue { refund_id, parts: back, cancelled: true });
     }
     Ok(events)
 }

@@ -139,11 +139,16 @@ fn reversed(before: &Case, operation_id: OperationId, at: Timestamp) -> Option<P
 
 fn refund_told(case: &Case, event: &Event, refund_id: RefundId) -> Option<PaymentFact> {
     let refund = case.refunds.iter().find(|one| one.id == refund_id)?;
-    let sum = refund.parts.iter().map(|(_, minor)| *minor).fold(0, i64::saturating_add);
     let (first, _) = refund.parts.first()?;
-    let (amount, order_id) = (case.payment(*first)?.money(sum), case.order_id);
+    let (first, order_id) = (case.payment(*first)?, case.order_id);
+    let asked = refund.parts.iter().map(|(_, minor)| *minor).fold(0, i64::saturating_add);
+    // What was never taken was not owed.
+    let of_it = |one: &&Payment| refund.parts.iter().any(|(id, _)| *id == one.id);
+    let owed = case.payments.iter().filter(of_it).map(|one| refund.owed_of(one));
+    let amount = first.money(owed.fold(0, i64::saturating_add));
     Some(match event {
         Event::RefundFailed { code, .. } => {
+            let amount = first.money(asked);
             PaymentFact::RefundFailed { order_id, refund_id, amount, code: code.clone() }
         }
         _ => PaymentFact::RefundSettled { order_id, refund_id, amount },
