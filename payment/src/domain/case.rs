@@ -7,7 +7,7 @@ use shared_events::contract::{
 };
 use uuid::Uuid;
 
-use super::{Operation, Payment};
+use super::{Operation, OperationKind, Payment};
 
 /// How an order wants to be paid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +31,42 @@ pub struct RefundOfOrder {
     pub id: RefundId,
     /// How much of each payment, in minor units.
     pub parts: Vec<(PaymentId, i64)>,
+    /// Whether it is of what was cancelled, and so owes no more than was taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
+    /// What is not owed of it, since it was to be taken and was not: by which capture, how much.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_taken: Vec<(OperationId, i64)>,
     /// What the order was told of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<RefundTold>,
+}
+
+impl RefundOfOrder {
+    /// What is owed of a payment. A capture that was declined, and was done after all, is owed.
+    #[must_use]
+    pub fn owed_of(&self, payment: &Payment) -> i64 {
+        let parts = self.parts.iter().filter(|(id, _)| *id == payment.id);
+        let asked = parts.map(|(_, minor)| *minor).fold(0, i64::saturating_add);
+        let not_taken = self.not_taken.iter().filter(|(capture, _)| {
+            payment.operation(*capture).is_some_and(|capture| !capture.is_used())
+        });
+        let not_taken = not_taken.map(|(_, minor)| *minor).fold(0, i64::saturating_add);
+        asked.saturating_sub(not_taken).max(0)
+    }
+
+    /// What is owed of a payment, and neither paid back nor being paid back.
+    #[must_use]
+    pub fn missing_of(&self, payment: &Payment) -> i64 {
+        let of_it = self.operations(payment).filter(|one| one.is_used());
+        let used = of_it.map(|one| one.amount.minor).fold(0, i64::saturating_add);
+        self.owed_of(payment).saturating_sub(used)
+    }
+
+    /// What is, and was, done about it at a payment.
+    pub fn operations<'a>(&'a self, payment: &'a Payment) -> impl Iterator<Item = &'a Operation> {
+        payment.of_kind(OperationKind::Refund).filter(|one| one.refund_id == Some(self.id))
+    }
 }
 
 /// What an order was told of a refund.
@@ -136,6 +169,7 @@ impl Case {
             && self.payments.iter().any(|one| one.is_short() && waits(one));
         let ends = self.payments.iter().flat_map(|payment| {
             let stands = payment.operations.iter().filter(|one| payment.left_of(one) > 0);
+            let stands = stands.filter(|one| !payment.is_being_voided(one));
             stands.filter_map(|one| one.valid_until)
         });
         ends.chain(pays.then_some(plan.pay_by)).min()

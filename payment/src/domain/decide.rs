@@ -188,7 +188,8 @@ fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Re
             let parts = checked(case, parts)?;
             let known = case.refunds.iter().any(|one| one.id == refund_id);
             let new = !known && !parts.is_empty();
-            new.then_some(Event::RefundDue { refund_id, parts }).into_iter().collect()
+            let due = Event::RefundDue { refund_id, parts, cancelled: false };
+            new.then_some(due).into_iter().collect()
         }
         Input::Observed { operation_id, seen } => {
             let (payment, operation) =
@@ -310,12 +311,12 @@ fn cancelled(
         events.push(Event::Unwanted { cause, parts, whole });
     }
     if !back.is_empty() && !case.refunds.iter().any(|one| one.id == refund_id) {
-        events.push(Event::RefundDue { refund_id, parts: back });
+        events.push(Event::RefundDue { refund_id, parts: back, cancelled: true });
     }
     Ok(events)
 }
 
-/// A lower observation never replaces a higher one.
+/// A lower observation never replaces a higher one, but where a person must look at last.
 fn observed(
     payment: &Payment,
     operation: &Operation,
@@ -337,7 +338,9 @@ fn observed(
         Observation::Reversed { .. } => OperationState::Reversed,
         Observation::Stuck { .. } => OperationState::Stuck,
     };
-    if state <= operation.state {
+    // What a provider works on without an end is for people.
+    let is_given_up = (operation.state, state) == (OperationState::Pending, OperationState::Stuck);
+    if state <= operation.state && !is_given_up {
         return None;
     }
     Some(match seen {
@@ -378,12 +381,14 @@ fn rest_of(payment: &Payment, operation: &Operation, context: &Context) -> Optio
     Some(payment.left_of(authorization)).filter(|left| *left > 0)
 }
 
-/// Authorisations whose time is over. One that is being captured waits for that.
+/// Authorisations whose time is over. One that is being captured, or given back, waits for that.
 fn expired<'a>(case: &'a Case, context: &Context) -> impl Iterator<Item = Event> + 'a {
     let now = context.now;
     case.payments.iter().flat_map(move |payment| {
         let over = payment.operations.iter().filter(move |one| {
-            one.valid_until.is_some_and(|end| end <= now) && payment.left_of(one) > 0
+            one.valid_until.is_some_and(|end| end <= now)
+                && payment.left_of(one) > 0
+                && !payment.is_being_voided(one)
         });
         over.filter(|_| !payment.has_open(OperationKind::Capture))
             .map(move |one| Event::Expired { operation_id: one.id, at: now })

@@ -46,6 +46,9 @@ pub enum Event {
         refund_id: RefundId,
         /// How much of each payment.
         parts: Vec<PaymentPart>,
+        /// Whether it is of what was cancelled, and so owes no more than was taken.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cancelled: bool,
     },
     /// Something is to be done at the provider.
     Opened {

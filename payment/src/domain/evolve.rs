@@ -38,9 +38,11 @@ impl Case {
                     payment.demands.push(Demand { cause: *cause, amount });
                 })?;
             }
-            Event::RefundDue { refund_id, parts } => {
+            Event::RefundDue { refund_id, parts, cancelled } => {
                 let parts = parts.iter().map(|part| (part.payment_id, part.amount.minor));
-                let refund = RefundOfOrder { id: *refund_id, parts: parts.collect(), told: None };
+                let (id, parts, not_taken) = (*refund_id, parts.collect(), Vec::new());
+                let cancelled = *cancelled;
+                let refund = RefundOfOrder { id, parts, cancelled, not_taken, told: None };
                 self.refunds.push(refund);
             }
             Event::Opened { payment_id, operation } => {
@@ -94,6 +96,10 @@ impl Case {
                 let gives_back = gives_back.saturating_add(released.unwrap_or_default());
                 if gives_back > 0 {
                     let of = of.ok_or(Impossible("nothing that is given back"))?;
+                    let (payment, authorization) =
+                        self.operation(of).ok_or(Impossible("no such operation"))?;
+                    // Nothing is given back twice, whatever else ended it meanwhile.
+                    let gives_back = gives_back.min(payment.left_of(authorization)).max(0);
                     let authorization = self.operation_mut(of)?;
                     authorization.released = authorization.released.saturating_add(gives_back);
                 }
@@ -102,6 +108,9 @@ impl Case {
                 let operation = self.operation_mut(*operation_id)?;
                 operation.state = OperationState::Declined;
                 operation.code.clone_from(code);
+                if operation.kind == OperationKind::Capture {
+                    self.not_taken(*operation_id);
+                }
             }
             Event::Reversed { operation_id, code, .. } => {
                 let operation = self.operation_mut(*operation_id)?;
@@ -119,6 +128,31 @@ impl Case {
             _ => return Err(Impossible("not about an operation")),
         }
         Ok(())
+    }
+
+    /// Nothing was taken by a capture: refunds of what was cancelled that counted on it owe less,
+    /// the newest first. Of a parcel that came back it may be taken once more.
+    fn not_taken(&mut self, capture: OperationId) {
+        let Some((payment, declined)) = self.operation(capture) else { return };
+        let captures = payment.of_kind(OperationKind::Capture);
+        let there = captures.map(|one| payment.refundable_of(one)).fold(0, i64::saturating_add);
+        let there = there.saturating_add(payment.capture_pending());
+        let waits = |one: &RefundOfOrder| match one.told {
+            None => one.missing_of(payment).max(0),
+            Some(_) => 0,
+        };
+        let missing: Vec<i64> = self.refunds.iter().map(waits).collect();
+        let sum = missing.iter().copied().fold(0, i64::saturating_add);
+        let mut over = sum.saturating_sub(there).min(declined.amount.minor);
+        let is_over = self.cancelled.is_some();
+        let owing = self.refunds.iter_mut().zip(missing).rev();
+        for (refund, missing) in owing.filter(|(refund, _)| refund.cancelled || is_over) {
+            let less = over.min(missing);
+            if less > 0 {
+                refund.not_taken.push((capture, less));
+                over = over.saturating_sub(less);
+            }
+        }
     }
 
     fn payment_mut(&mut self, id: PaymentId) -> Result<&mut Payment, Impossible> {

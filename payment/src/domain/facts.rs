@@ -99,6 +99,8 @@ fn succeeded(
             let payment = PaymentHeader { cause: operation.cause, ..ended };
             Some(PaymentFact::Voided { payment })
         };
+        let released = payment.released().saturating_sub(earlier.released());
+        let given_back = || (released > 0).then(|| voided(released)).flatten();
         Some(match operation.kind {
             OperationKind::Authorize => {
                 let valid_until = operation.valid_until.unwrap_or(at);
@@ -107,12 +109,10 @@ fn succeeded(
             OperationKind::Capture => {
                 let capture = after.plan.as_ref()?.capture;
                 let fee = payment.money(earlier.fee_step(minor));
-                let released = payment.released().saturating_sub(earlier.released());
-                let rest = (released > 0).then(|| voided(released)).flatten();
                 let captured = PaymentFact::Captured { payment: whole, fee, capture };
-                [Some(captured), rest].into_iter().flatten().collect()
+                [Some(captured), given_back()].into_iter().flatten().collect()
             }
-            OperationKind::Void => voided(minor).into_iter().collect(),
+            OperationKind::Void => given_back().into_iter().collect(),
             OperationKind::Refund => {
                 let fee = payment.money(-earlier.fee_step(-minor));
                 vec![PaymentFact::Refunded { payment: whole, fee }]
@@ -139,11 +139,16 @@ fn reversed(before: &Case, operation_id: OperationId, at: Timestamp) -> Option<P
 
 fn refund_told(case: &Case, event: &Event, refund_id: RefundId) -> Option<PaymentFact> {
     let refund = case.refunds.iter().find(|one| one.id == refund_id)?;
-    let sum = refund.parts.iter().map(|(_, minor)| *minor).fold(0, i64::saturating_add);
     let (first, _) = refund.parts.first()?;
-    let (amount, order_id) = (case.payment(*first)?.money(sum), case.order_id);
+    let (first, order_id) = (case.payment(*first)?, case.order_id);
+    let asked = refund.parts.iter().map(|(_, minor)| *minor).fold(0, i64::saturating_add);
+    // What was never taken was not owed.
+    let of_it = |one: &&Payment| refund.parts.iter().any(|(id, _)| *id == one.id);
+    let owed = case.payments.iter().filter(of_it).map(|one| refund.owed_of(one));
+    let amount = first.money(owed.fold(0, i64::saturating_add));
     Some(match event {
         Event::RefundFailed { code, .. } => {
+            let amount = first.money(asked);
             PaymentFact::RefundFailed { order_id, refund_id, amount, code: code.clone() }
         }
         _ => PaymentFact::RefundSettled { order_id, refund_id, amount },

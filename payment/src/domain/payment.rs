@@ -165,6 +165,13 @@ impl Payment {
         self.of_kind(kind).any(Operation::is_open)
     }
 
+    /// Whether an authorisation is being given back.
+    #[must_use]
+    pub fn is_being_voided(&self, authorization: &Operation) -> bool {
+        let mut voids = self.of_kind(OperationKind::Void).filter(|one| one.is_open());
+        voids.any(|one| one.of == Some(authorization.id))
+    }
+
     /// Whether money is to be secured and is not: more is wanted than is taken or being taken.
     #[must_use]
     pub fn is_short(&self) -> bool {

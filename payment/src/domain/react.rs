@@ -137,35 +137,28 @@ fn capture(case: &Case, payment: &Payment, context: &Context) -> Option<Event> {
     })
 }
 
-/// What is missing of a part of a refund, in minor units, and whether an operation of it failed.
-fn missing<'a>(case: &'a Case, refund: &RefundOfOrder, part: usize) -> Option<(&'a Payment, i64)> {
-    let (payment_id, amount) = refund.parts.get(part)?;
-    let payment = case.payment(*payment_id)?;
-    let of_it =
-        payment.of_kind(OperationKind::Refund).filter(|one| one.refund_id == Some(refund.id));
-    let used = of_it.filter(|one| one.is_used()).map(|one| one.amount.minor);
-    Some((payment, amount.saturating_sub(used.fold(0, i64::saturating_add))))
+/// What a refund is to give back of each payment.
+fn payments_of<'a>(case: &'a Case, refund: &RefundOfOrder) -> impl Iterator<Item = &'a Payment> {
+    let of_it = |one: &&Payment| refund.parts.iter().any(|(id, _)| *id == one.id);
+    case.payments.iter().filter(of_it)
 }
 
 /// An operation of a refund that was declined, or came back.
-fn failed_of<'a>(case: &'a Case, refund: &RefundOfOrder) -> Option<&'a Operation> {
-    let mut all = case.payments.iter().flat_map(|one| one.of_kind(OperationKind::Refund));
-    all.find(|one| one.refund_id == Some(refund.id) && !one.is_used())
+fn failed_of<'a>(payment: &'a Payment, refund: &'a RefundOfOrder) -> Option<&'a Operation> {
+    refund.operations(payment).find(|one| !one.is_used())
 }
 
 /// Pays back of the captures, the oldest first. Money that is still being taken is waited for.
+/// What fails at one payment does not hold up the others.
 fn refund(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
-    if refund.told.is_some() || failed_of(case, refund).is_some() {
+    if refund.told == Some(RefundTold::Failed) {
         return None;
     }
-    (0..refund.parts.len()).find_map(|part| {
-        let (payment, missing) = missing(case, refund, part)?;
-        if missing <= 0 {
-            return None;
-        }
+    let payments = payments_of(case, refund).filter(|one| failed_of(one, refund).is_none());
+    payments.filter(|one| refund.missing_of(one) > 0).find_map(|payment| {
         let mut captures = payment.of_kind(OperationKind::Capture);
         captures.find_map(|capture| {
-            let minor = payment.refundable_of(capture).min(missing);
+            let minor = payment.refundable_of(capture).min(refund.missing_of(payment));
             if minor <= 0 {
                 return None;
             }
@@ -180,27 +173,35 @@ fn refund(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
     })
 }
 
-/// Tells the order what became of a refund.
+/// Tells the order what became of a refund, once nothing of it is open or waited for.
 fn refund_told(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
     let refund_id = refund.id;
-    if let Some(failed) = failed_of(case, refund) {
-        let new = refund.told != Some(RefundTold::Failed);
-        return new.then(|| Event::RefundFailed { refund_id, code: failed.code.clone() });
+    let (mut failed, mut is_missing) = (None, false);
+    for payment in payments_of(case, refund) {
+        let failed_here = failed_of(payment, refund);
+        let is_short = failed_here.is_none() && refund.missing_of(payment) > 0;
+        let waits = is_short && payment.has_open(OperationKind::Capture);
+        if waits || refund.operations(payment).any(Operation::is_open) {
+            return None;
+        }
+        failed = failed.or(failed_here);
+        is_missing |= is_short;
     }
-    if refund.told == Some(RefundTold::Settled) {
-        return None;
-    }
-    let mut paid = true;
-    for part in 0..refund.parts.len() {
-        let (payment, missing) = missing(case, refund, part)?;
-        let mut open = payment.of_kind(OperationKind::Refund).filter(|one| one.is_open());
-        paid &= missing <= 0 && !open.any(|one| one.refund_id == Some(refund_id));
-        if missing > 0 && refund.told.is_none() && !payment.has_open(OperationKind::Capture) {
-            // Nothing is left that could be paid back.
-            return Some(Event::RefundFailed { refund_id, code: "refund_too_large".to_owned() });
+    match (failed, is_missing) {
+        (Some(failed), _) => {
+            let new = refund.told != Some(RefundTold::Failed);
+            new.then(|| Event::RefundFailed { refund_id, code: failed.code.clone() })
+        }
+        // Nothing is left that could be paid back.
+        (None, true) => refund
+            .told
+            .is_none()
+            .then(|| Event::RefundFailed { refund_id, code: "refund_too_large".to_owned() }),
+        (None, false) => {
+            let new = refund.told != Some(RefundTold::Settled);
+            new.then_some(Event::RefundSettled { refund_id })
         }
     }
-    paid.then_some(Event::RefundSettled { refund_id })
 }
 
 /// Secured money that is gone.

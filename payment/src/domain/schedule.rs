@@ -9,7 +9,8 @@ use shared_events::stream::Backoff;
 
 use super::{Observation, OperationKind, Stage};
 
-/// Calls of one operation. After the last the provider is asked only.
+/// Calls of one operation. After the last the provider is asked only; what it refuses and may
+/// accept later is called once a minute, for a day.
 pub const CALLS_MAX: u32 = 5;
 /// Waits before calls are made again.
 const CALLS: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(60) };
@@ -22,6 +23,8 @@ const ASKED_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 const LOOKED_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// How long one call may take. After that its process is presumed dead.
 pub const CALL_MAX: Duration = Duration::from_secs(60);
+/// Codes of refusals that are not counted as calls (status 429, and 401 or 403).
+const NOT_A_TRY: [&str; 2] = ["rate_limited", "not_authenticated"];
 /// A key is not used in the last hour of its life, or the last part of a short one.
 const KEY_MARGIN: Duration = Duration::from_secs(3_600);
 
@@ -34,7 +37,7 @@ pub struct Schedule {
     pub due_at: Timestamp,
     /// Part of the key: how often the request was mended.
     pub generation: u32,
-    /// Calls so far.
+    /// Calls so far, without those that were refused before the request was looked at.
     pub calls: u32,
     /// Questions since the last call.
     pub questions: u32,
@@ -104,24 +107,48 @@ impl Schedule {
                 Step { schedule: self.looked(now), seen }
             }
             Answer::Declined { code } => self.declined(code, kind),
-            Answer::Refused { code, repairable } => {
-                if repairable && self.calls < CALLS_MAX {
-                    let wait = CALLS.wait(self.calls.saturating_sub(1), random);
-                    let mended = Self {
-                        stage: Stage::Due,
-                        due_at: now.plus(wait),
-                        generation: self.generation.saturating_add(1),
-                        questions: 0,
-                        first_call: None,
-                        note: code,
-                        ..self.clone()
-                    };
-                    return Step { schedule: mended, seen: None };
-                }
-                self.declined(code, kind)
-            }
+            Answer::Refused { code, repairable: true } => self.refused(code, (now, random)),
+            Answer::Refused { code, repairable: false } => self.declined(code, kind),
             Answer::Unknown { why } => Step { schedule: self.unknown(why, now), seen: None },
         }
+    }
+
+    /// A call was refused and may be accepted later. It is made again: never is that a no.
+    fn refused(&self, code: String, (now, random): (Timestamp, u32)) -> Step {
+        let first = self.first_call.unwrap_or(now);
+        if self.may_be_done() {
+            // An earlier call under this key may have had its effect: the key stays, and the
+            // provider is asked before it is called again.
+            let calls = self.calls.saturating_sub(u32::from(is_not_a_try(&code)));
+            let due_at = now.plus(refused_wait(first, now, random).max(question_wait(0)));
+            let schedule = Self { calls, due_at, ..self.unknown(code, now) };
+            return Step { schedule, seen: None };
+        }
+        if now >= first.plus(DAY) {
+            let schedule = Self { stage: Stage::Stuck, note: code.clone(), ..self.clone() };
+            return Step { schedule, seen: Some(Observation::Stuck { why: code }) };
+        }
+        let (due, questions) = (Stage::Due, 0);
+        let schedule = if is_not_a_try(&code) {
+            let due_at = now.plus(refused_wait(first, now, random));
+            let calls = self.calls.saturating_sub(1);
+            Self { stage: due, due_at, calls, questions, note: code, ..self.clone() }
+        } else {
+            let wait = CALLS.wait(self.calls.saturating_sub(1), random);
+            let generation = self.generation.saturating_add(1);
+            // With its tries spent it is called for a day more.
+            let first_call = self.first_call.filter(|_| self.calls >= CALLS_MAX);
+            let due_at = now.plus(wait);
+            let mended = Self { stage: due, due_at, generation, questions, ..self.clone() };
+            Self { first_call, note: code, ..mended }
+        };
+        Step { schedule, seen: None }
+    }
+
+    /// Whether an earlier call under the present key is of unknown outcome. Every other call that
+    /// counts raised the generation.
+    const fn may_be_done(&self) -> bool {
+        self.calls.saturating_sub(1) > self.generation
     }
 
     /// After a question by our reference.
@@ -141,6 +168,9 @@ impl Schedule {
                 if self.stage == Stage::Looking =>
             {
                 self.asked_in_vain("still pending".to_owned(), now)
+            }
+            Found::Known(Answer::Refused { repairable: true, .. }) => {
+                self.nothing(capabilities, (now, random))
             }
             Found::Known(answer) => self.answered(answer, kind, (now, random)),
             Found::Nothing => self.nothing(capabilities, (now, random)),
@@ -233,6 +263,17 @@ impl Schedule {
         let schedule = Self { stage: Stage::Done, note: String::new(), ..self.clone() };
         Step { schedule, seen: Some(seen) }
     }
+}
+
+/// Refusals before the request is looked at: too many calls, or a key of ours that is not valid.
+fn is_not_a_try(code: &str) -> bool {
+    NOT_A_TRY.contains(&code)
+}
+
+/// The longer calls have been refused, the longer the next one waits.
+fn refused_wait(first: Timestamp, now: Timestamp, random: u32) -> Duration {
+    let nth = now.since(first).as_secs().checked_ilog2().unwrap_or_default();
+    CALLS.wait(nth, random)
 }
 
 fn question_wait(nth: u32) -> Duration {

@@ -48,7 +48,7 @@ words! {
         Refund = "REFUND"
     }
     /// What became of an operation, in the order in which later observations count. A lower one
-    /// never replaces a higher one.
+    /// never replaces a higher one, but `STUCK` replaces `PENDING`.
     OperationState {
         /// It is to be done, or nobody knows yet whether it was.
         Open = "OPEN"

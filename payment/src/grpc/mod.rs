@@ -11,7 +11,7 @@ use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
 use crate::Payments;
-use crate::domain::OperationState;
+use crate::domain::Stage;
 use crate::store::{self, OperationRow, PaymentFilter};
 
 use parse::{attempted, filtered, page_size, parsed, resolved};
@@ -160,7 +160,7 @@ impl PaymentService for PaymentEdge {
         let case = case.map_err(|error| unavailable(&error))?;
         let known = case.as_ref().and_then(|case| case.operation(id));
         let (_, operation) = known.ok_or_else(|| not_found(NO_OPERATION))?;
-        if operation.state != OperationState::Stuck {
+        if row.schedule.stage != Stage::Stuck {
             return Err(not_stuck(operation.state));
         }
         let seen = found.observation(operation.amount);

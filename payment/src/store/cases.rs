@@ -367,3 +367,15 @@ pub async fn cases_due(
     let rows = query.fetch_all(database.reader()).await?;
     rows.iter().map(|row| super::word(row, 0, "order of a case")).collect()
 }
+
+/// An order that is due and could not be looked at is looked at again later.
+pub(crate) async fn look_again(
+    tx: &mut Tx,
+    order: OrderId,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let sql = "UPDATE cases SET due_at = $2 WHERE order_id = $1";
+    let query = sqlx::query(sql).bind(order.to_string()).bind(now.plus(LOOK_AGAIN).micros());
+    query.execute(&mut **tx).await?;
+    Ok(())
+}

@@ -7,6 +7,7 @@ mod list; // payments as lists have them
 mod operations; // what is to be done at providers
 mod tokens; // what customers pay with
 
+pub(crate) use cases::look_again;
 pub(crate) use cases::{OpenCase, Origins, lock, write};
 pub use cases::{case, cases_after, cases_due};
 pub use chain::{EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, shard_of};

@@ -159,17 +159,46 @@ async fn whoever_is_second_finds_it_done(dialect: Dialect) {
 async fn a_cancelled_order_gives_back_whatever_came_first(dialect: Dialect) {
     for success_first in [true, false] {
         let bench = Bench::on(dialect).await;
+        if !success_first {
+            bench.psp.will(OperationKind::Authorize, [Act::LoseAnswer]);
+        }
         let mut story = Story::new();
         bench.follow(&[story.requested(5_000, CapturePolicy::OnFulfil)]).await.unwrap();
         bench.pay(story.order_id, 1).await.unwrap();
-        if success_first {
-            bench.turns().await;
-        }
+        bench.turns().await;
         bench.follow(&[story.cancelled(5_000)]).await.unwrap();
         bench.settle().await;
         let kinds: Vec<_> = bench.psp.effects().into_iter().map(|(kind, _)| kind).collect();
         assert_eq!(kinds, [OperationKind::Authorize, OperationKind::Void]);
         assert_eq!(bench.published().await.last(), Some(&"payment.released.v1"));
+        bench.laws_hold().await;
+    }
+}
+
+/// Cancelled, or too late, before the provider was called: it is not called, not even where this
+/// process does not know it.
+async fn what_is_not_wanted_any_more_is_not_called(dialect: Dialect) {
+    for (is_here, is_late) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut bench = Bench::on(dialect).await;
+        let mut story = Story::new();
+        bench.follow(&[story.requested(5_000, CapturePolicy::OnFulfil)]).await.unwrap();
+        bench.pay(story.order_id, 1).await.unwrap();
+        if !is_here {
+            bench.forget_provider();
+        }
+        if is_late {
+            bench.wait(15 * 60);
+        } else {
+            bench.follow(&[story.cancelled(5_000)]).await.unwrap();
+        }
+        bench.turns().await;
+        assert_eq!(bench.psp.calls(), [""; 0]);
+        let row = bench.operation(OperationKind::Authorize).await;
+        assert_eq!(row.schedule.stage, Stage::Done);
+        let case = bench.case(story.order_id).await;
+        assert_eq!(case.operation(row.id).unwrap().1.code, "not_wanted");
+        let told = if is_late { "payment.failed.v1" } else { "payment.released.v1" };
+        assert_eq!(bench.published().await, [told]);
         bench.laws_hold().await;
     }
 }
@@ -198,5 +227,6 @@ on_both! {
     an_end_while_refunding_changes_nothing,
     whoever_is_second_finds_it_done,
     a_cancelled_order_gives_back_whatever_came_first,
+    what_is_not_wanted_any_more_is_not_called,
     a_void_of_captured_money_is_stuck,
 }

@@ -91,13 +91,30 @@ async fn what_nobody_knows_is_stuck_and_a_person_resolves_it(dialect: Dialect) {
 
 async fn a_refused_request_is_mended_under_a_new_key(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
-    let refused = Answer::Refused { code: "rate_limited".to_owned(), repairable: true };
+    let refused = Answer::Refused { code: "busy".to_owned(), repairable: true };
     bench.psp.will(AUTHORIZE, [Act::Say(refused)]);
     paying(&bench).await;
     bench.settle().await;
     let calls = bench.psp.calls();
     assert!(calls[0].ends_with(".0") && calls[1].ends_with(".1"), "{calls:?}");
     assert_eq!(bench.psp.effects().len(), 1);
+    bench.laws_hold().await;
+}
+
+/// More refusals than there are tries: a parcel is paid all the same once the key is mended.
+async fn a_rotated_key_declines_nothing(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = paying(&bench).await;
+    bench.turns().await;
+    let refused = Answer::Refused { code: "not_authenticated".to_owned(), repairable: true };
+    let lost = std::iter::once(Act::LoseRequest);
+    bench.psp.will(CAPTURE, lost.chain(std::iter::repeat_n(Act::Say(refused), 7)));
+    bench.follow(&[story.shipped(5_000)]).await.unwrap();
+    bench.settle().await;
+    let calls = bench.psp.calls();
+    assert_eq!(calls.len(), 1 + 9, "{calls:?}");
+    assert!(calls[1..].iter().all(|key| *key == calls[1] && key.ends_with(".0")), "{calls:?}");
+    assert_eq!(bench.psp.effects(), [(AUTHORIZE, 5_000), (CAPTURE, 5_000)]);
     bench.laws_hold().await;
 }
 
@@ -149,6 +166,27 @@ async fn an_order_that_is_not_paid_in_time_fails_by_itself(dialect: Dialect) {
     bench.laws_hold().await;
 }
 
+/// The row of one order is damaged: the others are paid, and it is not looked at all the time.
+async fn one_order_that_cannot_be_read_does_not_hold_up_the_others(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut bad = Story::new();
+    bench.follow(&[bad.requested(5_000, FULFIL)]).await.unwrap();
+    let mut good = paying(&bench).await;
+    bench.turns().await;
+    let mut tx = bench.database.begin().await.unwrap();
+    let sql = "UPDATE cases SET body = '{}' WHERE order_id = $1";
+    sqlx::query(sql).bind(bad.order_id.to_string()).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    bench.wait(15 * 60);
+    bench.follow(&[good.shipped(5_000)]).await.unwrap();
+    let runner = bench.runner();
+    runner.turn().await.unwrap_err();
+    assert_eq!(bench.psp.effects(), [(AUTHORIZE, 5_000), (CAPTURE, 5_000)]);
+    assert_eq!(runner.turn().await.unwrap(), 0);
+    bench.wait(61);
+    runner.turn().await.unwrap_err();
+}
+
 async fn an_authorisation_ends_by_itself(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     paying(&bench).await;
@@ -182,9 +220,11 @@ on_both! {
     not_found_within_the_grace_is_not_believed,
     what_nobody_knows_is_stuck_and_a_person_resolves_it,
     a_refused_request_is_mended_under_a_new_key,
+    a_rotated_key_declines_nothing,
     a_pending_authorisation_is_looked_at_until_it_is_done,
     a_provider_that_does_not_answer_is_left_alone,
     an_order_that_is_not_paid_in_time_fails_by_itself,
+    one_order_that_cannot_be_read_does_not_hold_up_the_others,
     an_authorisation_ends_by_itself,
     a_runner_works_until_it_is_stopped,
 }

@@ -103,6 +103,10 @@ impl Scripted {
             let act = book.script.get_mut(&kind).and_then(VecDeque::pop_front).unwrap_or(Act::Do);
             let answer = match &act {
                 Act::LoseRequest => return Answer::Unknown { why: "cut".to_owned() },
+                // Nothing is kept of what may be accepted later.
+                Act::Say(answer @ Answer::Refused { repairable: true, .. }) => {
+                    return answer.clone();
+                }
                 Act::Say(answer) => answer.clone(),
                 Act::Do | Act::LoseAnswer | Act::Hang => {
                     let reference: PspReference =

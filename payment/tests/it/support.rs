@@ -58,6 +58,13 @@ impl Bench {
         self.payments = over(&self.database, &self.psp, &self.clock);
     }
 
+    /// The process ends, and another begins whose settings have no provider.
+    pub fn forget_provider(&mut self) {
+        let told = Arc::clone(&self.clock);
+        let now = Arc::new(move || Timestamp::from_micros(told.load(Ordering::SeqCst)));
+        self.payments = Payments::new(self.database.clone(), Psps::default(), now);
+    }
+
     pub fn runner(&self) -> Runner {
         self.payments.runner(Chance::seeded(1))
     }

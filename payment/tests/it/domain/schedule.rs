@@ -64,26 +64,82 @@ fn questions_are_asked_less_and_less_often() {
     assert_eq!(waits, [5, 15, 60, 300, 1_800, 7_200, 86_400, 86_400, 86_400]);
 }
 
+fn refused(code: &str) -> Answer {
+    Answer::Refused { code: code.to_owned(), repairable: true }
+}
+
 #[test]
-fn a_refused_request_is_mended_under_a_new_key_and_given_up_in_the_end() {
-    let refused = || Answer::Refused { code: "rate_limited".to_owned(), repairable: true };
+fn a_refused_request_is_mended_under_a_new_key_and_is_never_a_no() {
     let mut schedule = Schedule::due(at(0));
     let mut now = at(0);
     for nth in 1..CALLS_MAX {
-        let step = schedule.calling(now).answered(refused(), KIND, (now, u32::MAX));
+        let step = schedule.calling(now).answered(refused("busy"), KIND, (now, u32::MAX));
         assert_eq!((step.schedule.stage, step.schedule.generation), (Stage::Due, nth));
         let (wait, longest) = (step.schedule.due_at.since(now), 1_u64 << nth);
         assert!(wait <= Duration::from_secs(longest) && wait * 2 > Duration::from_secs(longest));
         (schedule, now) = (step.schedule.clone(), step.schedule.due_at);
     }
-    let step = schedule.calling(now).answered(refused(), KIND, (now, 0));
-    assert_eq!(step.seen, Some(Observation::Declined { code: "rate_limited".to_owned() }));
+    // With its tries spent it waits for up to a minute each time; after a day a person must look.
+    let spent = now;
+    let stuck = loop {
+        let step = schedule.calling(now).answered(refused("busy"), KIND, (now, u32::MAX));
+        if step.seen.is_some() {
+            break step;
+        }
+        assert_eq!(step.schedule.stage, Stage::Due);
+        assert!(step.schedule.due_at.since(now) <= Duration::from_secs(60));
+        (schedule, now) = (step.schedule.clone(), step.schedule.due_at);
+    };
+    assert_eq!(stuck.schedule.stage, Stage::Stuck);
+    assert_eq!(stuck.seen, Some(Observation::Stuck { why: "busy".to_owned() }));
+    assert_eq!(now.since(spent).as_secs() / 3_600, 24);
     let step = Schedule::due(at(0)).calling(at(0)).answered(
         Answer::Refused { code: "bad_amount".to_owned(), repairable: false },
         KIND,
         (at(0), 0),
     );
     assert_eq!(step.schedule.stage, Stage::Done);
+}
+
+/// A rotated key, or too many calls: the request was not looked at.
+#[test]
+fn what_was_not_looked_at_is_no_try_and_keeps_its_key() {
+    for code in ["rate_limited", "not_authenticated"] {
+        let (mut schedule, mut now) = (Schedule::due(at(0)), at(0));
+        let mut calls = 0;
+        let stuck = loop {
+            let step = schedule.calling(now).answered(refused(code), KIND, (now, u32::MAX));
+            assert_eq!((step.schedule.generation, step.schedule.calls <= 1), (0, true));
+            if step.seen.is_some() {
+                break step;
+            }
+            calls += 1;
+            assert_eq!((step.schedule.stage, step.schedule.calls), (Stage::Due, 0));
+            (schedule, now) = (step.schedule.clone(), step.schedule.due_at);
+        };
+        assert_eq!((stuck.schedule.stage, seconds(at(0), now) / 3_600), (Stage::Stuck, 24));
+        assert!((1_400..1_500).contains(&calls), "less and less often: {calls}");
+    }
+}
+
+/// The first call may have had its effect: under another key it would be done twice.
+#[test]
+fn a_key_of_unknown_outcome_stays_whatever_is_refused_after_it() {
+    for code in ["rate_limited", "busy"] {
+        let calling = Schedule::due(at(0)).calling(at(0));
+        let unknown = calling.answered(unknown(), KIND, (at(0), 0)).schedule;
+        let again = unknown.found(Found::Nothing, KIND, &CAPABLE, (at(1), 0)).schedule;
+        assert_eq!(again.stage, Stage::Due);
+        let step = again.calling(at(2)).answered(refused(code), KIND, (at(2), 0));
+        assert_eq!((step.schedule.stage, step.schedule.generation), (Stage::Unknown, 0));
+        assert_eq!((step.schedule.first_call, step.seen), (Some(at(0)), None));
+        // It is asked for, and is sent again under the same key for as long as that is safe.
+        let found = || Found::Known(refused(code));
+        let again = step.schedule.found(found(), KIND, &CAPABLE, (at(4), 0)).schedule;
+        assert_eq!((again.stage, again.generation), (Stage::Due, 0));
+        let late = step.schedule.found(found(), KIND, &CAPABLE, (at(23 * 60), 0)).schedule;
+        assert_eq!(late.stage, Stage::Unknown);
+    }
 }
 
 #[test]

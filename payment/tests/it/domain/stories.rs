@@ -119,7 +119,11 @@ fn a_cancellation_while_the_capture_is_under_way_waits_for_it() {
     told.kinds();
     told.declined(OperationKind::Capture, "closed");
     told.done(OperationKind::Void);
-    assert_eq!(told.kinds(), ["refund.failed.v1", "payment.voided.v1", "payment.released.v1"]);
+    let PaymentFact::RefundSettled { amount, .. } = &told.facts[0] else {
+        panic!("{:?}", told.facts)
+    };
+    assert_eq!(amount.minor, 0);
+    assert_eq!(told.kinds(), ["refund.settled.v1", "payment.voided.v1", "payment.released.v1"]);
 }
 
 #[test]
@@ -262,6 +266,25 @@ fn an_authorisation_that_ends_is_told_and_paid_anew() {
 }
 
 #[test]
+fn what_is_being_given_back_does_not_end_as_well() {
+    let mut told = authorized(1_000, FULFIL);
+    told.cancel(30, 1_000, true);
+    assert_eq!(told.case.due_at(), None);
+    told.tick(7 * 24 * 60);
+    assert!(told.kinds().is_empty());
+    told.done(OperationKind::Void);
+    assert_eq!(told.kinds(), ["payment.voided.v1", "payment.released.v1"]);
+    assert_eq!(told.payment(0).released(), 1_000);
+    // Taken back by the provider meanwhile: there is nothing left to give back.
+    let mut told = authorized(1_000, FULFIL);
+    let reservation = told.payment(0).standing().unwrap().id;
+    told.cancel(30, 1_000, true);
+    told.observe(reservation, Observation::Reversed { code: "expired".to_owned() });
+    told.done(OperationKind::Void);
+    assert_eq!(told.kinds(), ["payment.reversed.v1", "payment.released.v1"]);
+}
+
+#[test]
 fn a_capture_that_fails_for_good_is_lost_and_taken_by_the_next_attempt() {
     let mut told = authorized(1_000, FULFIL);
     told.parcel(20, 1_000);
@@ -297,9 +320,11 @@ fn pending_refunds_count_as_used() {
     told.refund(41, 8_000);
     told.kinds();
     told.refund(42, 1_500);
-    // 10.00 of it is left, the rest is not to be had.
+    // 10.00 of it is left, the rest is not to be had. That is told once nothing of it is open.
     assert_eq!(told.open(OperationKind::Refund).amount.minor, 1_000);
-    assert_eq!(told.kinds(), ["refund.failed.v1"]);
+    assert!(told.kinds().is_empty());
+    told.done(OperationKind::Refund);
+    assert_eq!(told.kinds(), ["payment.refunded.v1", "refund.failed.v1"]);
 }
 
 #[test]
@@ -344,6 +369,19 @@ fn a_refund_of_two_parcels_takes_the_oldest_capture_first() {
     told.kinds();
     told.done(OperationKind::Refund);
     assert_eq!(told.kinds(), ["payment.refunded.v1", "refund.settled.v1"]);
+}
+
+#[test]
+fn what_a_provider_works_on_without_an_end_is_for_people() {
+    let mut told = Told::asked(1_000, FULFIL);
+    told.attempt(10).unwrap();
+    let operation = told.open(OperationKind::Authorize);
+    told.observe(operation.id, Observation::Pending { reference: "p".to_owned() });
+    told.observe(operation.id, Observation::Stuck { why: "still pending".to_owned() });
+    let stuck = told.open(OperationKind::Authorize);
+    assert_eq!((stuck.state, stuck.reference.as_deref()), (OperationState::Stuck, Some("p")));
+    told.observe(operation.id, Observation::Declined { code: "not_paid".to_owned() });
+    assert_eq!(told.status(), Status::Declined);
 }
 
 #[test]

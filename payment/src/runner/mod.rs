@@ -1,24 +1,25 @@
 //! The only place that talks to providers. What it is about to do is committed before it does it,
 //! and no transaction is open while it waits.
 
+mod calls; // what is sent, and what is asked for
+mod unwanted; // what is not sent any more
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use psp::{
-    Answer, Authorize, CallKey, Capture, Found, Lookup, OurReference, Psp, PspReference, Refund,
-    Void,
-};
+use psp::{Answer, Found, Psp};
 use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, PspName, Timestamp};
 use shared_events::stream::{Backoff, Database, DatabaseError, Outbox, Tx};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::calls::send;
+use self::unwanted::is_of_no_use;
 use crate::domain::{
-    Breaker, CALL_MAX, Case, Context, Input, Operation, OperationKind, Rejection, Schedule, Stage,
-    Step,
+    Breaker, CALL_MAX, Case, Context, Input, OperationKind, Rejection, Schedule, Stage, Step,
 };
 use crate::psps::Psps;
 use crate::store::{self, OpenCase, OperationRow, Origins};
@@ -81,14 +82,6 @@ pub enum RunnerError {
     Rejected(#[from] Rejection),
 }
 
-/// What is sent to a provider.
-enum Call {
-    Authorize(Authorize),
-    Capture(Capture),
-    Void(Void),
-    Refund(Refund),
-}
-
 impl Runner {
     /// The same runner, which ends at points of a test's choice.
     #[must_use]
@@ -101,7 +94,10 @@ impl Runner {
         let mut failures = 0;
         while !stop.is_cancelled() {
             let pause = match self.turn().await {
-                Ok(0) => POLL,
+                Ok(0) => {
+                    failures = 0;
+                    POLL
+                }
                 Ok(_) => {
                     failures = 0;
                     continue;
@@ -127,15 +123,21 @@ impl Runner {
     pub async fn turn(&self) -> Result<usize, RunnerError> {
         let now = (self.now)();
         self.forget(now).await?;
-        let mut done = 0;
+        let (mut done, mut failed) = (0, None);
         for order in store::cases_due(&self.database, now, READ_MAX).await? {
-            self.tick(order).await?;
-            done += 1;
+            match self.tick(order).await {
+                Ok(()) => done += 1,
+                // One order does not hold up the money of the others. It is looked at again.
+                Err(error) => {
+                    tracing::warn!(%order, %error, "time passed for an order's payments");
+                    self.look_again(order, now).await?;
+                    failed = Some(error);
+                }
+            }
         }
         let rows = store::operations_due(&self.database, now, READ_MAX).await?;
         let mut worked = futures::stream::iter(rows.into_iter().map(|row| self.work(row)))
             .buffer_unordered(IN_FLIGHT_MAX);
-        let mut failed = None;
         while let Some(worked) = worked.next().await {
             match worked {
                 Ok(worked) => done += usize::from(worked),
@@ -173,6 +175,12 @@ impl Runner {
         self.commit(tx).await
     }
 
+    async fn look_again(&self, order: OrderId, now: Timestamp) -> Result<(), DatabaseError> {
+        let mut tx = self.database.begin().await?;
+        store::look_again(&mut tx, order, now).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn locked(&self, tx: &mut Tx, order: OrderId) -> Result<Option<OpenCase>, DatabaseError> {
         let orders = BTreeSet::from([order]);
         Ok(store::lock(&self.database, tx, &orders, &BTreeSet::new()).await?.remove(&order))
@@ -202,11 +210,17 @@ impl Runner {
         }
         let now = (self.now)();
         let Some(psp) = self.psps.get(&row.psp) else {
+            if self.dropped(&row).await? {
+                return Ok(true);
+            }
             return self
                 .hold_back(&row, now.plus(NOT_HERE), "this provider is not configured")
                 .await;
         };
         if let Some(until) = self.breaker(&row.psp, |breaker| breaker.holds_back(now)) {
+            if self.dropped(&row).await? {
+                return Ok(true);
+            }
             return self.hold_back(&row, until, "the provider does not answer").await;
         }
         match row.schedule.stage {
@@ -242,6 +256,9 @@ impl Runner {
         let calling = row.schedule.calling(now);
         let mut tx = self.database.begin().await?;
         let Some(open) = self.locked(&mut tx, row.order_id).await? else { return Ok(false) };
+        if is_of_no_use(&open.case, row, now) {
+            return self.drop_it(tx, open, row).await;
+        }
         let Some((_, operation)) = open.case.operation(row.id).filter(|(_, one)| one.is_open())
         else {
             return Ok(false);
@@ -263,53 +280,6 @@ impl Runner {
         self.breaker(&row.psp, |breaker| breaker.record(known, now));
         let step = calling.answered(answer, row.kind, (now, self.chance.number()));
         self.record(row, row.claim.saturating_add(1), step).await
-    }
-
-    /// What is sent; or why it cannot be, in which case nothing was ever sent.
-    async fn request(
-        &self,
-        tx: &mut Tx,
-        case: &Case,
-        operation: &Operation,
-        generation: u32,
-    ) -> Result<Result<Call, &'static str>, DatabaseError> {
-        let key = CallKey { operation: operation.id.uuid(), generation };
-        let amount = operation.amount;
-        if operation.kind == OperationKind::Authorize {
-            let token = store::token(tx, case.order_id, operation.cause).await?;
-            let action_until = case.plan.as_ref().map_or((self.now)(), |plan| plan.pay_by);
-            let call = |token| Call::Authorize(Authorize { key, amount, token, action_until });
-            return Ok(token.map(call).ok_or("token_gone"));
-        }
-        let of = operation.of.and_then(|id| case.operation(id));
-        let reference = of.and_then(|(_, one)| one.reference.as_deref());
-        let Some(reference) = reference.and_then(|text| text.parse::<PspReference>().ok()) else {
-            return Ok(Err("reference_unknown"));
-        };
-        let more_follows = operation.more_follows;
-        Ok(Ok(match operation.kind {
-            OperationKind::Capture => {
-                Call::Capture(Capture { key, authorization: reference, amount, more_follows })
-            }
-            OperationKind::Void => Call::Void(Void { key, authorization: reference }),
-            _ => Call::Refund(Refund { key, capture: reference, amount }),
-        }))
-    }
-
-    /// What is looked up, with what it is about as far as we know that.
-    async fn lookup(&self, row: &OperationRow) -> Result<Lookup, DatabaseError> {
-        let case = store::case(&self.database, row.order_id).await?;
-        let about = case.as_ref().and_then(|case| {
-            let (payment, operation) = case.operation(row.id)?;
-            payment.operation(operation.of?)?.reference.as_deref()?.parse().ok()
-        });
-        let kind = match row.kind {
-            OperationKind::Authorize => psp::Kind::Authorize,
-            OperationKind::Capture => psp::Kind::Capture,
-            OperationKind::Void => psp::Kind::Void,
-            OperationKind::Refund => psp::Kind::Refund,
-        };
-        Ok(Lookup { operation: OurReference(row.id.uuid()), kind, about })
     }
 
     /// Asks the provider what became of an operation.
@@ -365,14 +335,5 @@ impl Runner {
         self.commit(tx).await?;
         (self.ends)(Point::Committed, row.kind);
         Ok(true)
-    }
-}
-
-async fn send(psp: &dyn Psp, call: Call) -> Answer {
-    match call {
-        Call::Authorize(call) => psp.authorize(call).await,
-        Call::Capture(call) => psp.capture(call).await,
-        Call::Void(call) => psp.void(call).await,
-        Call::Refund(call) => psp.refund(call).await,
     }
 }

@@ -1,0 +1,74 @@
+use psp::{
+    Answer, Authorize, CallKey, Capture, Lookup, OurReference, Psp, PspReference, Refund, Void,
+};
+use shared_events::stream::{DatabaseError, Tx};
+
+use super::Runner;
+use crate::domain::{Case, Operation, OperationKind};
+use crate::store::{self, OperationRow};
+
+/// What is sent to a provider.
+pub(super) enum Call {
+    Authorize(Authorize),
+    Capture(Capture),
+    Void(Void),
+    Refund(Refund),
+}
+
+impl Runner {
+    /// What is sent; or why it cannot be, in which case nothing was ever sent.
+    pub(super) async fn request(
+        &self,
+        tx: &mut Tx,
+        case: &Case,
+        operation: &Operation,
+        generation: u32,
+    ) -> Result<Result<Call, &'static str>, DatabaseError> {
+        let key = CallKey { operation: operation.id.uuid(), generation };
+        let amount = operation.amount;
+        if operation.kind == OperationKind::Authorize {
+            let token = store::token(tx, case.order_id, operation.cause).await?;
+            let action_until = case.plan.as_ref().map_or((self.now)(), |plan| plan.pay_by);
+            let call = |token| Call::Authorize(Authorize { key, amount, token, action_until });
+            return Ok(token.map(call).ok_or("token_gone"));
+        }
+        let of = operation.of.and_then(|id| case.operation(id));
+        let reference = of.and_then(|(_, one)| one.reference.as_deref());
+        let Some(reference) = reference.and_then(|text| text.parse::<PspReference>().ok()) else {
+            return Ok(Err("reference_unknown"));
+        };
+        let more_follows = operation.more_follows;
+        Ok(Ok(match operation.kind {
+            OperationKind::Capture => {
+                Call::Capture(Capture { key, authorization: reference, amount, more_follows })
+            }
+            OperationKind::Void => Call::Void(Void { key, authorization: reference }),
+            _ => Call::Refund(Refund { key, capture: reference, amount }),
+        }))
+    }
+
+    /// What is looked up, with what it is about as far as we know that.
+    pub(super) async fn lookup(&self, row: &OperationRow) -> Result<Lookup, DatabaseError> {
+        let case = store::case(&self.database, row.order_id).await?;
+        let about = case.as_ref().and_then(|case| {
+            let (payment, operation) = case.operation(row.id)?;
+            payment.operation(operation.of?)?.reference.as_deref()?.parse().ok()
+        });
+        let kind = match row.kind {
+            OperationKind::Authorize => psp::Kind::Authorize,
+            OperationKind::Capture => psp::Kind::Capture,
+            OperationKind::Void => psp::Kind::Void,
+            OperationKind::Refund => psp::Kind::Refund,
+        };
+        Ok(Lookup { operation: OurReference(row.id.uuid()), kind, about })
+    }
+}
+
+pub(super) async fn send(psp: &dyn Psp, call: Call) -> Answer {
+    match call {
+        Call::Authorize(call) => psp.authorize(call).await,
+        Call::Capture(call) => psp.capture(call).await,
+        Call::Void(call) => psp.void(call).await,
+        Call::Refund(call) => psp.refund(call).await,
+    }
+}
