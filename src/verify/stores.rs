@@ -198,7 +198,7 @@ fn not_ahead(report: &mut Report, name: &str, cursors: &Cursors, heads: &Cursors
     for (shard, position) in cursors.iter().filter(|(shard, at)| *at > heads.get(*shard)) {
         let head = heads.get(shard);
         let detail = format!("is at {position} of shard {shard}, which ends at {head}");
-        report.find(Law::CursorsNotAhead, &format!("follower/{name}"), detail);
+        report.find(Law::CursorsNotAhead, format!("follower/{name}"), detail);
     }
     report.lag.insert(name.to_owned(), cursors.behind(heads));
 }
