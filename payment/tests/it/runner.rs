@@ -137,6 +137,26 @@ async fn a_pending_authorisation_is_looked_at_until_it_is_done(dialect: Dialect)
     bench.laws_hold().await;
 }
 
+async fn what_is_pending_without_an_end_is_stuck_and_can_be_resolved(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let pending = Answer::Pending { reference: "psp_x".parse().unwrap() };
+    bench.psp.will(AUTHORIZE, [Act::Say(pending)]);
+    let story = paying(&bench).await;
+    for _ in 0..45 {
+        bench.turns().await;
+        bench.wait(24 * 3_600);
+    }
+    let row = bench.operation(AUTHORIZE).await;
+    assert_eq!(row.schedule.stage, Stage::Stuck);
+    let state = bench.case(story.order_id).await.operation(row.id).unwrap().1.state;
+    assert_eq!(state, OperationState::Stuck);
+    bench.laws_hold().await;
+    let seen = Observation::Declined { code: "not_paid".to_owned() };
+    bench.payments.resolve(story.order_id, row.id, seen, None).await.unwrap();
+    assert_eq!(bench.operation(AUTHORIZE).await.schedule.stage, Stage::Done);
+    bench.laws_hold().await;
+}
+
 async fn a_provider_that_does_not_answer_is_left_alone(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     bench.psp.will(AUTHORIZE, std::iter::repeat_n(Act::LoseRequest, 5));
@@ -222,6 +242,7 @@ on_both! {
     a_refused_request_is_mended_under_a_new_key,
     a_rotated_key_declines_nothing,
     a_pending_authorisation_is_looked_at_until_it_is_done,
+    what_is_pending_without_an_end_is_stuck_and_can_be_resolved,
     a_provider_that_does_not_answer_is_left_alone,
     an_order_that_is_not_paid_in_time_fails_by_itself,
     one_order_that_cannot_be_read_does_not_hold_up_the_others,
