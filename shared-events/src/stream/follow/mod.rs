@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
 use crate::chance::Chance;
+use crate::contract::Reason;
 use crate::metric::{self, table};
 use crate::traces::BatchSpans;
 use agree::{Agreed, agree, agree_again};
@@ -266,7 +267,7 @@ async fn step<T: Item>(
     let applying = metric::start();
     let applied = sink.apply(&batch).await;
     if applied.is_err() {
-        spans.fail("UNAVAILABLE");
+        spans.fail(Reason::Unavailable.code());
     }
     drop(spans);
     applied?;
