@@ -3,8 +3,8 @@
 //! Never here: their contents.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File, Permissions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::fs::{File, Permissions, TryLockError};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use shared_events::stream::{Contents, Installation};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::private::make_private;
 use super::service::{Role, Service, Store};
 use super::services::Services;
 
@@ -320,22 +321,6 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
-}
-
-/// Creates a directory for its owner only. An existing one is not changed; warns if others can read
-/// it.
-///
-/// # Errors
-/// If it cannot be created.
-pub(crate) fn make_private(directory: &Path) -> anyhow::Result<()> {
-    let cannot = || format!("cannot create {}", directory.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(cannot)?;
-    let mode = std::fs::metadata(directory).with_context(cannot)?.mode() & 0o777;
-    if mode & 0o007 != 0 {
-        let name = directory.display();
-        tracing::warn!("all users of this machine can read {name}: chmod o-rwx {name}");
-    }
-    Ok(())
 }
 
 /// Restricts the files to their owner; they hold personal data.

@@ -12,6 +12,7 @@ pub(crate) mod issuers; // flags of the issuers of tokens
 pub(crate) mod messages; // flags of message delivery
 mod metrics; // what this process counts, for scrapers
 mod peers; // flags of the other processes
+mod private; // files and directories that only their owner reads
 pub(crate) mod psps; // payment service providers
 mod reconcile; // checks stock's sums periodically
 mod service; // the type of a service's row
@@ -51,7 +52,8 @@ pub use service::{Follow, Follower, Log, Process, Published, Role, Runs, Service
 pub use settings::{Backend, Databases, LeaseTimes, Settings};
 pub use stores::{Stores, archiving, migrate};
 
-pub(crate) use files::{JOURNAL_FILE, make_private};
+pub(crate) use files::JOURNAL_FILE;
+pub(crate) use private::{make_private, write_private};
 pub(crate) use stepped::SteppedClock;
 pub(crate) use stores::JOURNAL;
 

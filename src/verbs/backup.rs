@@ -21,7 +21,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::Instant;
 
 use crate::client::{Failure, Output};
-use crate::engine::{JOURNAL_FILE as JOURNAL, Service, services};
+use crate::engine::{JOURNAL_FILE as JOURNAL, Service, services, write_private};
 use crate::verify::{self, Head};
 
 /// The files in the order in which they are copied.
@@ -124,7 +124,7 @@ async fn make(data: &Path, to: &Path) -> anyhow::Result<Manifest> {
     copied
 }
 
-/// Removes the files in a directory, including temporary ones of SQLite and [`verify::write_new`].
+/// Removes the files in a directory, including temporary ones of SQLite and [`write_private`].
 fn empty(directory: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         std::fs::remove_file(entry?.path())?;
@@ -161,8 +161,7 @@ async fn copy(data: &Path, to: &Path, names: &[&str]) -> anyhow::Result<Manifest
     };
     let ordinal = env!("CARGO_PKG_VERSION").to_owned();
     let manifest = Manifest { format: FORMAT, ordinal, noted_at, heads, files };
-    verify::write_new(&to.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)
-        .context(MANIFEST)?;
+    write_private(&to.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?).context(MANIFEST)?;
     // Sync the directory entries, too.
     File::open(to).and_then(|directory| directory.sync_all()).context("directory")?;
     Ok(manifest)

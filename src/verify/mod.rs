@@ -20,7 +20,7 @@ mod streams; // the Redis streams hold the published facts
 mod through_grpc; // the laws that a client can check
 
 use noted::Noted;
-pub use noted::{Head, hex, write_new};
+pub use noted::{Head, hex};
 #[cfg(test)]
 pub(crate) use report::Law;
 pub use report::{Finding, Report, laws_and_meanings};

@@ -1,6 +1,4 @@
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -9,7 +7,7 @@ use order_actor::journal::{End, JournalError};
 use serde::{Deserialize, Serialize};
 
 use super::report::{Law, Report};
-use crate::engine::Stores;
+use crate::engine::{Stores, write_private};
 
 /// A shard's head with its hash, as recorded in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,27 +48,8 @@ pub struct Noted {
 /// If the file cannot be written.
 pub fn note(path: &Path, heads: &[Head]) -> anyhow::Result<()> {
     let noted = Noted { noted_at: SystemClock.now().to_string(), heads: heads.to_vec() };
-    write_new(path, &serde_json::to_vec_pretty(&noted)?)
+    write_private(path, &serde_json::to_vec_pretty(&noted)?)
         .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Writes a file atomically, readable by its owner only.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(bytes)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    std::fs::rename(beside, path)
 }
 
 /// Reads recorded heads.

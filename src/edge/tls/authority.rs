@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use shared_events::contract::Timestamp;
 
-use super::certificate::{Validity, public_key};
+use super::certificate::{Validity, key_of_authority};
 
 /// A certificate counts from this long before it was signed: clocks differ.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
@@ -70,10 +70,8 @@ impl Authority {
         let issuer =
             Issuer::from_ca_cert_pem(&pair.cert, key).context("no certificate in PEM form");
         let issuer = issuer?;
-        let signs = issuer.key_usages().contains(&KeyUsagePurpose::KeyCertSign);
-        ensure!(signs, "the certificate is not an authority's: it may sign no others");
         let der = CertificateDer::from_pem_slice(pair.cert.as_bytes())?;
-        let belongs = public_key(&der)? == issuer.key().public_key_raw();
+        let belongs = key_of_authority(&der)? == issuer.key().public_key_raw();
         ensure!(belongs, "the private key is not that of the authority's certificate");
         Ok(Self { ends: Validity::of(&der)?.ends(), issuer })
     }

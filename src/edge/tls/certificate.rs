@@ -63,13 +63,20 @@ impl Validity {
     }
 }
 
-/// The public key of a certificate in DER, without its algorithm.
+/// The public key of an authority's certificate in DER, without its algorithm.
 ///
 /// # Errors
-/// If it is none.
-pub(super) fn public_key(der: &[u8]) -> anyhow::Result<Vec<u8>> {
+/// If it is none, or not an authority's.
+pub(super) fn key_of_authority(der: &[u8]) -> anyhow::Result<Vec<u8>> {
     let unreadable = |_| anyhow::anyhow!("the certificate is not X.509");
     let (_, parsed) = X509Certificate::from_der(der).map_err(unreadable)?;
+    // What it may do with its key is said or left open.
+    let usage = parsed.key_usage()?;
+    let signs = usage.is_none_or(|usage| usage.value.key_cert_sign());
+    anyhow::ensure!(
+        parsed.is_ca() && signs,
+        "the certificate is not an authority's: it may sign no others"
+    );
     Ok(parsed.public_key().subject_public_key.data.to_vec())
 }
 

@@ -1,6 +1,4 @@
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +7,7 @@ use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 
 use crate::edge::tls::{Authority, ClientFiles, ClientTls, Counts, Pair};
+use crate::engine::write_private;
 
 /// How long the authority counts.
 const AUTHORITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -68,15 +67,6 @@ fn read(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-/// Writes a file that only its owner reads, whole or not at all.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let beside = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let made = options.write(true).create(true).truncate(true).mode(0o600).open(&beside);
-    let written = made.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))
+    write_private(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }

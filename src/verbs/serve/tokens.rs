@@ -2,15 +2,14 @@
 //! start and stored in its data directory.
 //! Never here: a token in a log, an error or on a screen.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use shared_events::chance::Chance;
 
 use crate::edge::access::hash_of;
+use crate::engine::{make_private, write_private};
 
 /// The generated tokens: file, role, subject.
 const CALLERS: [(&str, &str, &str); 2] =
@@ -31,7 +30,7 @@ pub fn in_directory(data: &Path) -> anyhow::Result<PathBuf> {
         return Ok(path);
     }
     let cannot = || format!("cannot write tokens to {}", data.display());
-    crate::engine::make_private(data)?;
+    make_private(data)?;
     // Of two concurrent first starts one waits, and finds the other's tokens.
     let lock = File::options().create(true).truncate(false).write(true).open(data.join(LOCK));
     let lock = lock.with_context(cannot)?;
@@ -48,13 +47,10 @@ pub fn in_directory(data: &Path) -> anyhow::Result<PathBuf> {
         hashes.push_str(&format!(
             "\n[[hashes]]\nsha256 = \"{hash}\"\nrole = \"{role}\"\nsubject = \"{subject}\"\n"
         ));
-        write(&data.join(file), &format!("{token}\n")).with_context(cannot)?;
+        write_private(&data.join(file), token.as_bytes()).with_context(cannot)?;
     }
-    // Written last and atomically: if it exists, so do the tokens. Otherwise they are generated
-    // again.
-    let beside = data.join(".tokens.toml");
-    write(&beside, &hashes).with_context(cannot)?;
-    std::fs::rename(&beside, &path).with_context(cannot)?;
+    // Written last: if it exists, so do the tokens. Otherwise they are generated again.
+    write_private(&path, hashes.trim_end().as_bytes()).with_context(cannot)?;
     Ok(path)
 }
 
@@ -63,11 +59,4 @@ fn generate() -> String {
     let chance = Chance::system();
     let bits = [(); 4].map(|()| chance.bits().to_be_bytes());
     hex::encode(bits.concat())
-}
-
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
