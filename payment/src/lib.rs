@@ -15,5 +15,5 @@ pub mod store;
 pub use audit::{FINDINGS_MAX, PaymentAudit, PaymentFinding, PaymentLaw, audit};
 pub use follower::OrderFollower;
 pub use psps::Psps;
-pub use runner::{Ends, Point, Runner, RunnerError};
+pub use runner::{ANSWER_WITHIN, Ends, Point, Runner, RunnerError};
 pub use service::{PaymentError, Payments, migrator};

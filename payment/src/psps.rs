@@ -19,22 +19,16 @@ const ASSUMED: Capabilities = Capabilities {
 };
 
 impl Psps {
-    /// These; one whose name is not that of a provider is left out.
+    /// These.
     #[must_use]
-    pub fn new(psps: impl IntoIterator<Item = Arc<dyn Psp>>) -> Self {
-        let named = psps.into_iter().filter_map(|psp| Some((psp.name().parse().ok()?, psp)));
-        Self(named.collect())
+    pub fn new(psps: impl IntoIterator<Item = (PspName, Arc<dyn Psp>)>) -> Self {
+        Self(psps.into_iter().collect())
     }
 
     /// The one of this name.
     #[must_use]
     pub fn get(&self, name: &PspName) -> Option<&Arc<dyn Psp>> {
         self.0.get(name)
-    }
-
-    /// The names.
-    pub fn names(&self) -> impl Iterator<Item = &PspName> {
-        self.0.keys()
     }
 
     pub(crate) fn capabilities(&self, name: Option<&PspName>) -> Capabilities {

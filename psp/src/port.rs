@@ -174,7 +174,7 @@ pub enum Answer {
     ActionRequired {
         /// The provider's name of it.
         reference: PspReference,
-        /// Where the customer acts. Secret: it is deleted when the attempt ends.
+        /// Where the customer acts. A secret: neither logs nor events have it.
         url: String,
     },
     /// A definite no from the issuer.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Refunds of a payment that are looked through.
-const REFUNDS_MAX: &str = "100";
+const REFUNDS_MAX: usize = 100;
 
 /// Razorpay.
 #[derive(Clone)]
@@ -365,7 +365,7 @@ impl Psp for Razorpay {
             },
             Kind::Refund => {
                 let parts = ["v1", "payments", about.as_str(), "refunds"];
-                let body = match self.get(&parts, &[("count", REFUNDS_MAX)]).await {
+                let body = match self.get(&parts, &[("count", &REFUNDS_MAX.to_string())]).await {
                     Ok(body) => body,
                     Err(answer) => return not_asked(answer),
                 };
@@ -373,8 +373,11 @@ impl Psp for Razorpay {
                 let is_ours = |refund: &&Value| {
                     refund.pointer("/notes/ordinal").and_then(Value::as_str) == Some(&our)
                 };
-                let found = items(&body).iter().find(is_ours);
-                found.map_or(Found::Nothing, |refund| Found::Known(of_refund(refund)))
+                match items(&body).iter().find(is_ours) {
+                    Some(refund) => Found::Known(of_refund(refund)),
+                    None if items(&body).len() < REFUNDS_MAX => Found::Nothing,
+                    None => Found::Unknown { why: "more refunds than are read".to_owned() },
+                }
             }
         }
     }

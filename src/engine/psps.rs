@@ -14,13 +14,14 @@ use psp::webhook::{Secret, Verifier};
 use psp::{ApiKey, Dialect, Endpoint, Psp, Razorpay, Stripe};
 use serde::Deserialize;
 use shared_events::chance::Chance;
+use shared_events::contract::PspName;
 
 /// Providers of one engine.
 const PSPS_MAX: usize = 16;
 /// How long a call to a provider may take, unless its settings say otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest that they may say: an operation waits for it.
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// The longest that they may say: payments wait no longer for an answer.
+const TIMEOUT_MAX: Duration = payment::ANSWER_WITHIN;
 
 /// Flags of payment service providers.
 #[derive(Debug, clap::Args)]
@@ -42,20 +43,20 @@ pub struct Provider {
 
 /// The providers of an engine, by their names.
 #[derive(Clone, Default)]
-pub struct Psps(BTreeMap<String, Provider>);
+pub struct Psps(BTreeMap<PspName, Provider>);
 
 impl Psps {
     /// The providers themselves.
     #[must_use]
-    pub fn psps(&self) -> BTreeMap<String, Arc<dyn Psp>> {
+    pub fn psps(&self) -> BTreeMap<PspName, Arc<dyn Psp>> {
         self.0.iter().map(|(name, one)| (name.clone(), Arc::clone(&one.psp))).collect()
     }
 
     /// What verifies the webhooks of those that send any.
     #[must_use]
-    pub fn verifiers(&self) -> BTreeMap<String, Verifier> {
+    pub fn verifiers(&self) -> BTreeMap<PspName, Verifier> {
         let verifier =
-            |(name, one): (&String, &Provider)| Some((name.clone(), one.verifier.clone()?));
+            |(name, one): (&PspName, &Provider)| Some((name.clone(), one.verifier.clone()?));
         self.0.iter().filter_map(verifier).collect()
     }
 }
@@ -113,13 +114,8 @@ fn from_file(path: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Psps> {
     let directory = path.parent().unwrap_or_else(|| Path::new(""));
     let mut psps = BTreeMap::new();
     for table in file.psps {
-        let name = table.name.clone();
-        let fits = (1..=30).contains(&name.len())
-            && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if !fits {
-            let what = "a name has 1 to 30 lower-case letters, digits and _";
-            return Err(wrong(format!("{name:?}: {what}")));
-        }
+        let name: PspName =
+            table.name.parse().map_err(|error| wrong(format!("{:?}: {error}", table.name)))?;
         if psps.contains_key(&name) {
             return Err(wrong(format!("{name}: two providers have this name")));
         }
@@ -271,14 +267,13 @@ mod tests {
     #[test]
     fn providers_are_read_with_their_secrets() {
         let psps = read(CARDS).unwrap();
-        let names: Vec<String> = psps.psps().into_keys().collect();
-        assert_eq!(names, ["cards", "play", "upi"]);
+        let names = |all: Vec<PspName>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(psps.psps().into_keys().collect()), ["cards", "play", "upi"]);
         for (name, psp) in psps.psps() {
-            assert_eq!(psp.name(), name);
-            assert_eq!(psp.capabilities().multi_capture, name != "upi", "{name}");
+            assert_eq!(psp.name(), name.as_str());
+            assert_eq!(psp.capabilities().multi_capture, name.as_str() != "upi", "{name}");
         }
-        let verified: Vec<String> = psps.verifiers().into_keys().collect();
-        assert_eq!(verified, ["cards"]);
+        assert_eq!(names(psps.verifiers().into_keys().collect()), ["cards"]);
     }
 
     #[test]
@@ -293,7 +288,7 @@ mod tests {
             ("\"stripe.key\"", "\"empty\"", "it is empty"),
             ("\"razorpay.key\"", "\"stripe.key\"", "not what razorpay has"),
             ("[\"new\", \"old\"]", "[\"new\", \"old\", \"new\"]", "at most two webhook secrets"),
-            ("timeout = \"5s\"", "timeout = \"90s\"", "timeout: is at most 60s"),
+            ("timeout = \"5s\"", "timeout = \"90s\"", "timeout: is at most 30s"),
             ("timeout = \"5s\"", "seed = 1", "settings of the simulator"),
             ("odds = \"slow=10\"", "odds = \"slow\"", "play: odds: "),
             ("odds = \"slow=10\"", "url = \"http://127.0.0.1:1\"", "has no url"),

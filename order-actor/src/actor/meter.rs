@@ -1,4 +1,3 @@
-use shared_events::contract::Reason;
 use shared_events::metric::{is_on, start, table};
 use tokio::time::Instant;
 
@@ -34,7 +33,7 @@ impl Began {
                 confirmed(executed);
                 ("applied", "")
             }
-            Err(refusal) => ("refused", reason(refusal)),
+            Err(refusal) => ("refused", refusal.reason().code()),
         };
         table::COMMANDS.one([command, outcome, reason]);
     }
@@ -47,26 +46,6 @@ fn confirmed(executed: &Executed) {
         && let Some(details) = executed.order.details()
     {
         table::CONFIRMATION.took([], event.at().since(details.placed_at));
-    }
-}
-
-/// The reason that callers are told.
-const fn reason(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::Rejected(rejection) => rejection.code(),
-        Refusal::VersionMismatch { .. } => Reason::VersionMismatch.code(),
-        Refusal::RequestIdReused => Reason::IdempotencyKeyReused.code(),
-        Refusal::Overloaded => Reason::Overloaded.code(),
-        Refusal::DeadlineExceeded => Reason::DeadlineExceeded.code(),
-        Refusal::NotOwner { .. } => Reason::ShardNotHere.code(),
-        Refusal::Frozen { .. } => Reason::ShardFrozen.code(),
-        Refusal::Unavailable(_) => Reason::JournalUnavailable.code(),
-        Refusal::Doubted(_) => Reason::JournalDoubted.code(),
-        Refusal::OutcomeUnknown(_) => Reason::OutcomeUnknown.code(),
-        Refusal::TooLarge => Reason::EventTooLarge.code(),
-        Refusal::TooManyEvents => Reason::TooManyEvents.code(),
-        Refusal::Archived { .. } => Reason::OrderArchived.code(),
-        Refusal::Quarantined(_) => Reason::OrderQuarantined.code(),
     }
 }
 

@@ -25,6 +25,7 @@ CREATE TABLE payments (
     updated_at  BIGINT NOT NULL
 );
 CREATE INDEX payments_by_order ON payments (order_id);
+CREATE INDEX payments_by_customer ON payments (customer_id, payment_id);
 CREATE INDEX payments_by_status ON payments (status, payment_id);
 
 -- Everything that happened to payments, in shards of its own. Never changed.

@@ -19,7 +19,7 @@ pub use decide::{Context, Decision, Input, Observation, Rejection, decide};
 pub use event::Event;
 pub use evolve::Impossible;
 pub use facts::facts;
-pub use fee::{fee, share};
+pub use fee::fee;
 pub use operation::Operation;
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};
 pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};

@@ -108,12 +108,6 @@ impl Payment {
         standing.map(|one| one.released).fold(0, i64::saturating_add)
     }
 
-    /// The shop's fee of what is taken and not paid back.
-    #[must_use]
-    pub fn fee(&self) -> i64 {
-        fee(self.captured().saturating_sub(self.refunded()), self.fee_bps)
-    }
-
     /// What the fee grows by where this much more is taken (or, where negative, paid back).
     #[must_use]
     pub fn fee_step(&self, minor: i64) -> i64 {

@@ -16,7 +16,7 @@ pub(super) enum Call {
 }
 
 impl Runner {
-    /// What is sent; or why it cannot be, in which case nothing was ever sent.
+    /// What is sent; or why it cannot be.
     pub(super) async fn request(
         &self,
         tx: &mut Tx,

@@ -31,7 +31,7 @@ const READ_MAX: u32 = 64;
 /// The longest pause between two looks.
 const POLL: Duration = Duration::from_millis(500);
 /// How long a provider may take. Less than [`CALL_MAX`], so that nobody else takes it for dead.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long an operation waits whose provider this process does not know.
 const NOT_HERE: Duration = Duration::from_secs(60);
 
@@ -246,9 +246,10 @@ impl Runner {
     ) -> Result<bool, RunnerError> {
         let held = Schedule { note: note.to_owned(), ..row.schedule.held_back(until) };
         let mut tx = self.database.begin().await?;
-        store::claim(&mut tx, row, &held).await?;
+        let is_held = store::claim(&mut tx, row, &held).await?;
         tx.commit().await.map_err(DatabaseError::from)?;
-        Ok(false)
+        // A turn of these is no idle one: others may wait behind them.
+        Ok(is_held)
     }
 
     async fn call(&self, psp: &dyn Psp, row: &OperationRow) -> Result<bool, RunnerError> {
@@ -273,6 +274,10 @@ impl Runner {
         }
         let answered = match call {
             Ok(call) => tokio::time::timeout(ANSWER_WITHIN, send(psp, call)).await,
+            // An earlier call may have had its effect.
+            Err(code) if row.schedule.last_call.is_some() => {
+                Ok(Answer::Unknown { why: code.to_owned() })
+            }
             Err(code) => Ok(Answer::Refused { code: code.to_owned(), repairable: false }),
         };
         let answer = answered.unwrap_or_else(|_| Answer::Unknown { why: "timeout".to_owned() });

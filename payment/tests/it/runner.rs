@@ -64,6 +64,20 @@ async fn not_found_within_the_grace_is_not_believed(dialect: Dialect) {
     bench.laws_hold().await;
 }
 
+async fn a_token_that_is_gone_declines_nothing_that_may_have_happened(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    bench.psp.will(AUTHORIZE, [Act::LoseAnswer]);
+    bench.psp.is_blind_for(2);
+    let story = paying(&bench).await;
+    bench.turns().await;
+    bench.forget_tokens().await;
+    // Not found beyond the grace: it would be sent again, and cannot be.
+    bench.settle().await;
+    assert_eq!(bench.psp.effects(), [(AUTHORIZE, 5_000)]);
+    assert!(bench.case(story.order_id).await.secured);
+    bench.laws_hold().await;
+}
+
 async fn what_nobody_knows_is_stuck_and_a_person_resolves_it(dialect: Dialect) {
     let capabilities = Capabilities { key_seconds: 60, ..CAPABLE };
     let bench = Bench::with(dialect, Scripted::able(capabilities)).await;
@@ -238,6 +252,7 @@ on_both! {
     a_capture_whose_answer_is_lost_happens_once,
     a_request_that_was_lost_is_sent_again_under_the_same_key,
     not_found_within_the_grace_is_not_believed,
+    a_token_that_is_gone_declines_nothing_that_may_have_happened,
     what_nobody_knows_is_stuck_and_a_person_resolves_it,
     a_refused_request_is_mended_under_a_new_key,
     a_rotated_key_declines_nothing,

@@ -127,6 +127,13 @@ impl Bench {
         count
     }
 
+    /// As a day does.
+    pub async fn forget_tokens(&self) {
+        let mut tx = self.database.begin().await.unwrap();
+        sqlx::query("DELETE FROM tokens").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub async fn laws_hold(&self) {
         let found = audit(&self.database).await.unwrap();
         assert_eq!(found.findings, []);
@@ -146,7 +153,7 @@ fn over(database: &Database, psp: &Arc<Scripted>, clock: &Arc<AtomicI64>) -> Pay
     let told = Arc::clone(clock);
     let now = Arc::new(move || Timestamp::from_micros(told.load(Ordering::SeqCst)));
     let psp: Arc<dyn Psp> = Arc::<Scripted>::clone(psp);
-    Payments::new(database.clone(), Psps::new([psp]), now)
+    Payments::new(database.clone(), Psps::new([(psp.name().parse().unwrap(), psp)]), now)
 }
 
 /// The facts of an order, each with its own id.

@@ -58,7 +58,7 @@ pub const PAYMENTS: Follower = Follower {
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
-    let psps = Psps::new(building.settings.psps.psps().into_values());
+    let psps = Psps::new(building.settings.psps.psps());
     let payments = Payments::new(database, psps, Arc::clone(&building.now));
     let facts = payments.clone();
     let log: feed::Log = Arc::new(move || facts.facts());

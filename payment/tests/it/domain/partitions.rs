@@ -1,10 +1,20 @@
 //! The parts of money add up, however it is divided.
 
-use payment::domain::{OperationKind, fee, share};
+use payment::domain::{OperationKind, fee};
 use proptest::prelude::*;
 use shared_events::contract::{CapturePolicy, Money, PaymentFact, PaymentPolicy};
 
 use super::support::Told;
+
+/// The part of `whole` that comes with `done` of `all` units after `before` of them: what is due
+/// after the step less what was due before it. The last step takes all that is left.
+fn share(whole: i64, all: u64, before: u64, done: u64) -> i64 {
+    let upto = |units: u64| {
+        let part = i128::from(whole) * i128::from(units.min(all)) / i128::from(all.max(1));
+        i64::try_from(part).unwrap_or(whole)
+    };
+    upto(before.saturating_add(done)) - upto(before)
+}
 
 /// A whole and how it is cut: each cut is a share of what is left, in 256ths.
 fn cuts() -> impl Strategy<Value = (i64, Vec<u8>)> {
