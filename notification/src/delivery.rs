@@ -95,11 +95,11 @@ impl Delivery {
             let kept = self.config.webhook_retry_for.saturating_add(UNROUTED_GRACE).as_micros();
             let asked_before = now.micros().saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
             let asked_before = Timestamp::from_micros(asked_before);
-            let failed = ledger::fail_unrouted(&self.database, known, asked_before, now);
-            match failed.await {
+            match ledger::fail_unrouted(&self.database, known, asked_before, now).await {
                 Ok(0) => {}
                 Ok(messages) => {
-                    tracing::error!(messages, "failed: webhook endpoint not configured")
+                    tracing::error!(messages, "failed: webhook endpoint not configured");
+                    meter::failed(Channel::Webhook, messages);
                 }
                 Err(error) => tracing::warn!(%error, "notification ledger"),
             }
@@ -111,9 +111,8 @@ impl Delivery {
     }
 
     async fn try_to_send(&self, entry: &Entry) -> Result<(), DeliveryError> {
-        let sent = self.channels.send(entry, (self.now)());
         // A server may answer each step in time and still never finish. It may have accepted it.
-        let ended = timeout(self.try_max(), sent).await;
+        let ended = timeout(self.try_max(), self.channels.send(entry, (self.now)())).await;
         ended.unwrap_or_else(|_| Err(DeliveryError::Unknown("timeout".to_owned())))
     }
 
@@ -130,8 +129,9 @@ impl Delivery {
         let now = (self.now)();
         let Some(wait) = self.wait(entry, error, now) else {
             tracing::error!(notification = %entry.id, %error, "delivery failed");
-            meter::failed(entry.channel);
-            return ledger::failed(&self.database, entry, &error.to_string(), now, None).await;
+            ledger::failed(&self.database, entry, &error.to_string(), now, None).await?;
+            meter::failed(entry.channel, 1);
+            return Ok(());
         };
         tracing::warn!(notification = %entry.id, %error, ?wait, "delivery deferred");
         // The last try is at the end of the retry period, not after it.

@@ -15,9 +15,9 @@ pub(crate) fn tried(channel: Channel, sent: &Result<(), DeliveryError>) {
     MESSAGES_TRIED.one([channel.code(), outcome]);
 }
 
-/// Counts a message that is not tried any more.
-pub(crate) fn failed(channel: Channel) {
-    MESSAGES_FAILED.one([channel.code()]);
+/// Counts messages that are not tried any more.
+pub(crate) fn failed(channel: Channel, messages: usize) {
+    MESSAGES_FAILED.add([channel.code()], u64::try_from(messages).unwrap_or(u64::MAX));
 }
 
 /// Failures are seen from the first on.

@@ -192,7 +192,7 @@ impl Table {
         let url = match (&self.url, dialect) {
             (Some(url), _) => url.as_str(),
             (None, Dialect::Razorpay) => "https://api.razorpay.com",
-            (None, _) => "https://api.stripe.com",
+            (None, Dialect::Stripe | Dialect::Simulator) => "https://api.stripe.com",
         };
         let authorities = match &self.ca {
             Some(ca) => super::webhooks::authorities("psps", &directory.join(ca))?,
@@ -210,7 +210,7 @@ impl Table {
                 let key = ApiKey::new(secret).filter(|_| !id.is_empty()).ok_or_else(unfit)?;
                 Arc::new(Razorpay::new(&self.name, &endpoint, id, key)?)
             }
-            _ => {
+            Dialect::Stripe | Dialect::Simulator => {
                 let key = ApiKey::new(&text).ok_or_else(unfit)?;
                 Arc::new(Stripe::new(&self.name, &endpoint, key, self.multi_capture)?)
             }

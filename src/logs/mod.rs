@@ -126,13 +126,25 @@ pub fn begin(arguments: impl Iterator<Item = OsString>) -> Logs {
         tracing_subscriber::registry().with(filter).with(filter_fn(is_told)).with(lines);
     // Fails where a test has a subscriber of its own.
     let _ = subscriber.try_init();
-    let mut arguments = arguments.skip_while(|it| it != FLAG).skip(1);
-    let flagged = arguments.next().and_then(|it| it.into_string().ok());
-    let asked = flagged.or_else(|| std::env::var(FORMAT).ok());
+    let asked = flagged(arguments).or_else(|| std::env::var(FORMAT).ok());
     if asked.is_some_and(|format| format == "json") {
         use_format(LogFormat::Json);
     }
     Logs(queue)
+}
+
+/// What the flag says, as `--log-format json` or `--log-format=json`.
+fn flagged(arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<String> {
+    let mut arguments = arguments.filter_map(|it| it.into_string().ok());
+    while let Some(argument) = arguments.next() {
+        let Some(rest) = argument.strip_prefix(FLAG) else { continue };
+        match rest.strip_prefix('=') {
+            Some(value) => return Some(value.to_owned()),
+            None if rest.is_empty() => return arguments.next(),
+            None => {}
+        }
+    }
+    None
 }
 
 /// Writes lines in this form from now on.
@@ -199,6 +211,20 @@ impl<'w> FormatFields<'w> for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_format_is_found_in_both_spellings() {
+        let found = |arguments: &[&str]| flagged(arguments.iter().map(Into::into));
+        for arguments in [
+            &["serve", "--log-format", "json"][..],
+            &["serve", "--log-format=json"],
+            &["--log-formats", "text", "--log-format=json"],
+        ] {
+            assert_eq!(found(arguments).as_deref(), Some("json"), "{arguments:?}");
+        }
+        assert_eq!(found(&["serve", "--log-format"]), None);
+        assert_eq!(found(&["serve"]), None);
+    }
 
     #[test]
     fn a_format_is_named_as_it_is_shown() {

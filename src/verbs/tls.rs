@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 use serde_json::json;
 
-use super::token::write_new;
+use super::token::write_pair;
 use crate::client::{Failure, Output};
 use crate::edge::tls::{Authority, Counts, Pair};
 
@@ -92,8 +92,7 @@ fn key_of(cert: &Path) -> PathBuf {
 
 fn write(path: &Path, pair: &Pair, out: &Output) -> Result<(), Failure> {
     let key = key_of(path);
-    write_new(&key, &pair.key, 0o600)?;
-    write_new(path, &pair.cert, 0o644)?;
+    write_pair((&key, &pair.key), (path, &pair.cert))?;
     let (cert, key) = (path.display().to_string(), key.display().to_string());
     if out.json {
         out.value(&json!({"cert": cert, "key": key}));

@@ -71,8 +71,7 @@ fn make_key(path: &Path, out: &Output) -> Result<(), Failure> {
     let wrong = |what: &dyn std::fmt::Display| Failure::Usage(what.to_string());
     let private = SigningKey::generate().map_err(|error| wrong(&error))?;
     let key = SigningKey::from_pem(&private).map_err(|error| wrong(&error))?;
-    write_new(path, &private, 0o600)?;
-    write_new(&public, &key.public_pem(), 0o644)?;
+    write_pair((path, &private), (&public, &key.public_pem()))?;
     if out.json {
         out.value(&json!({
             "private": path.display().to_string(), "public": public.display().to_string(),
@@ -85,8 +84,17 @@ fn make_key(path: &Path, out: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes a private file and the public one that belongs to it: both, or none.
+pub(super) fn write_pair(private: (&Path, &str), public: (&Path, &str)) -> Result<(), Failure> {
+    write_new(private.0, private.1, 0o600)?;
+    write_new(public.0, public.1, 0o644).inspect_err(|_| {
+        // Just written, and worth nothing alone.
+        let _ = std::fs::remove_file(private.0);
+    })
+}
+
 /// Writes a new file; an existing one is somebody's key.
-pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = written.and_then(|mut file| {
         file.write_all(text.as_bytes())?;

@@ -62,6 +62,12 @@ fn certificates_are_made_by_the_command_line() {
     let (code, _, error) = told(&["tls", "ca", "--out", &ca]);
     assert!(code == Some(2) && error.contains("exists"), "{error}");
     assert_eq!(std::fs::read(folder.path().join("ca.pem.key")).unwrap(), before);
+    // Nor is half of a pair left where the other half is.
+    std::fs::write(folder.path().join("mine.pem"), "mine").unwrap();
+    let (code, _, error) = issue("mine.pem", &["--for", "localhost"]);
+    assert!(code == Some(2) && error.contains("exists"), "{error}");
+    assert!(!folder.path().join("mine.pem.key").exists());
+    assert_eq!(std::fs::read(folder.path().join("mine.pem")).unwrap(), b"mine");
     for (more, why) in [
         (&["--for", "not a host"][..], "is not that of a host"),
         (&["--for", "spiffe://shöp/x"], "not ASCII"),

@@ -4,6 +4,8 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
 /// Names the trace of a call (W3C Trace Context).
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What systems add to it for themselves.
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The id of a trace that was made here, because the caller named none: an extension of the request.
 /// Problems show it.

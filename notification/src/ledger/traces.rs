@@ -56,15 +56,12 @@ pub async fn read_traces(
     if !traces::is_on() || entries.is_empty() {
         return Ok(());
     }
-    let sql = database.sql(
-        "SELECT notification_id, traceparent FROM message_traces
-         WHERE notification_id = ANY (ARRAY(
-             SELECT value FROM json_array_elements_text($1::json) AS ids(value)))",
-        "SELECT notification_id, traceparent FROM message_traces
-         WHERE notification_id IN (SELECT value FROM json_each($1))",
+    let sql = format!(
+        "SELECT notification_id, traceparent FROM message_traces WHERE notification_id {}",
+        database.one_of()
     );
     let ids = json(&ids(entries.iter()))?;
-    let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(ids).fetch_all(&mut **tx).await?;
+    let rows: Vec<(String, String)> = sqlx::query_as(&sql).bind(ids).fetch_all(&mut **tx).await?;
     let mut known: HashMap<String, String> = rows.into_iter().collect();
     for entry in entries {
         entry.traceparent = known.remove(&entry.id.to_string());

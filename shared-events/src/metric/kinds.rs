@@ -280,3 +280,39 @@ impl<const N: usize> Metric for Observed<N> {
 
     fn write(&self, _: &mut Page) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static COUNTER: Counter<1> = Counter::new("counted_total", &["kind"], "");
+    static LEVEL: Level<1> = Level::new("level", &["kind"], "");
+    static TIMES: Histogram<1> = Histogram::of_times("seconds", &["kind"], &[1], "");
+
+    fn use_all() -> Vec<Up> {
+        COUNTER.may_be(["a"]);
+        COUNTER.one(["b"]);
+        LEVEL.set(["a"], Some(3));
+        TIMES.took(["a"], Duration::from_millis(5));
+        vec![LEVEL.up(["b"])]
+    }
+
+    /// One test: what is listened to once stays so.
+    #[test]
+    fn nothing_is_counted_while_nobody_listens() {
+        let metrics: [&dyn Metric; 3] = [&COUNTER, &LEVEL, &TIMES];
+        let counted = || {
+            metrics.map(|metric| {
+                let mut page = Page::default();
+                metric.write(&mut page);
+                page.text()
+            })
+        };
+        let nothing = Page::default().text();
+        drop(use_all());
+        assert!(counted().iter().all(|text| *text == nothing));
+        crate::metric::begin();
+        drop(use_all());
+        assert!(counted().iter().all(|text| *text != nothing));
+    }
+}

@@ -164,7 +164,8 @@ impl Sights {
         }
         let all = buckets.last_key_value().map(|(_, count)| *count).filter(|all| *all > 0)?;
         let found = buckets.iter().find(|(_, count)| **count * 100 >= all * 99)?;
-        u64::try_from(*found.0 / 1_000).ok()
+        // The last bucket has no bound.
+        Some(u64::try_from(*found.0 / 1_000).unwrap_or(u64::MAX))
     }
 }
 

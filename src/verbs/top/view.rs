@@ -61,7 +61,7 @@ fn within(micros: u64) -> String {
     match micros {
         0..1_000 => format!("<= {micros} us"),
         1_000..1_000_000 => format!("<= {} ms", micros.div_ceil(1_000)),
-        1_000_000..1_000_000_000_000 => format!("<= {} s", micros / 1_000_000),
+        1_000_000..1_000_000_000_000 => format!("<= {} s", micros.div_ceil(1_000_000)),
         _ => "> 10 s".to_owned(),
     }
 }
@@ -166,6 +166,12 @@ pub(super) fn text(picture: &Picture, past: &VecDeque<u64>, (width, height): (u1
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bound_is_never_shown_smaller_than_it_is() {
+        let shown = [999, 2_500, 1_000_000, 2_500_000, 10_000_000, u64::MAX].map(within);
+        assert_eq!(shown, ["<= 999 us", "<= 3 ms", "<= 1 s", "<= 3 s", "<= 10 s", "> 10 s"]);
+    }
 
     #[test]
     fn a_picture_names_processes_followers_and_what_is_unknown() {

@@ -28,14 +28,13 @@ use crate::front::Web;
 use crate::guard;
 use crate::problem::Problem;
 use crate::rest::{self, Spelling};
-use crate::trace::TRACEPARENT;
+use crate::trace::{TRACEPARENT, TRACESTATE};
 
 use session::Terms;
 
 /// Where sockets are opened.
 pub(crate) const PATH: &str = "/v1/live";
 /// More of the caller's trace, which each watch has, too.
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The one subprotocol; a client may name none.
 const PROTOCOL: &str = "ordinal.live.v1";
 

@@ -18,9 +18,8 @@ use super::stream::Form;
 use super::{answer, connect, lines, query, stream};
 use crate::front::Web;
 use crate::problem::Problem;
-use crate::trace::{TRACEPARENT, trace_of};
+use crate::trace::{TRACEPARENT, TRACESTATE, trace_of};
 
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// What a caller is told of its limit (draft-ietf-httpapi-ratelimit-headers).
 const SAID_OF_LIMITS: [HeaderName; 2] =
     [HeaderName::from_static("ratelimit-policy"), HeaderName::from_static("ratelimit")];

@@ -37,7 +37,7 @@ pub static ORDER_REPLAY: Histogram<0> = Histogram::of_numbers(
 pub static ACTOR_STOPS: Counter<1> = Counter::new(
     "ordinal_actor_stops_total",
     &["cause"],
-    "Orders that left memory: idle, room (for others), moved (shard), doubt (outcome), died.",
+    "Orders that left memory: idle, room (for others), moved (shard), doubt (outcome), died, drained.",
 );
 /// Appends.
 pub static APPEND_DURATION: Histogram<0> = Histogram::of_times(
