@@ -17,6 +17,6 @@ mod violation; // invalid fields
 
 pub use refusal::{
     DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, archived, is_fault,
-    reason_of,
+    reason_of, status_code,
 };
-pub use violation::{Violation, Violations, violation};
+pub use violation::{Violation, Violations, parsed, violation};

@@ -167,6 +167,12 @@ pub fn is_fault(code_of_call: Code) -> bool {
     StatusCode::FAULTS.iter().any(|fault| code(*fault) == code_of_call)
 }
 
+/// The status of a code; none of `OK`, which refuses nothing.
+#[must_use]
+pub fn status_code(of: Code) -> Option<StatusCode> {
+    StatusCode::ALL.into_iter().find(|status| code(*status) == of)
+}
+
 const fn code(status: StatusCode) -> Code {
     match status {
         StatusCode::Aborted => Code::Aborted,
