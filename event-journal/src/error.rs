@@ -74,12 +74,16 @@ pub enum JournalError {
         detail: String,
     },
     /// Events are archived, and no archive is given to read them from.
-    #[error("positions of shard {shard} up to {through} are archived: {file}")]
+    #[error(
+        "positions of shard {shard} up to {through} are archived: {file}; the first here is {first}"
+    )]
     Archived {
         /// The shard.
         shard: u16,
         /// The last position of that file.
         through: u64,
+        /// The position after the last archived one: from it on the journal has every event.
+        first: u64,
         /// The file that holds the next event, by its path in the archive.
         file: String,
     },

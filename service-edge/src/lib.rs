@@ -16,6 +16,7 @@ pub mod time;
 mod violation; // invalid fields
 
 pub use refusal::{
-    DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, is_fault, reason_of,
+    DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, archived, is_fault,
+    reason_of, status_code,
 };
-pub use violation::{Violation, Violations, violation};
+pub use violation::{Violation, Violations, parsed, violation};

@@ -41,6 +41,15 @@ impl PageSize {
     }
 }
 
+/// The size of a page of most lists ([`PageSize::LIST`]) for a request's field.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` where it is below 0.
+pub fn page_size(asked: i32) -> Result<u32, Status> {
+    let mut violations = Violations::default();
+    PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
+}
+
 /// Truncates the items to a page; true where there were more. One more than the page is read for
 /// that.
 pub fn cut<T>(found: &mut Vec<T>, size: u32) -> bool {

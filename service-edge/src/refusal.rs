@@ -132,6 +132,22 @@ impl Refused {
     }
 }
 
+/// The next items of a log are in an archive file, and this process reads no archive: `shard`, the
+/// last position in the file (`through`), and the one from which on all are here (`first`).
+#[must_use]
+pub fn archived(shard: u16, through: u64, first: u64, file: &str) -> Status {
+    let message = format!(
+        "shard {shard} is archived up to position {through} in {file}, which this process does not \
+         read: start serve with --archive, or read from position {first} on, without what is before"
+    );
+    Refused::new(Reason::Archived)
+        .with("shard", shard)
+        .with("through", through)
+        .with("first", first)
+        .with("file", file)
+        .say(&message)
+}
+
 /// An invalid field in the form of all services: its path, a stable code, and a description.
 fn field_violation(field: String, reason: Reason, description: &str) -> FieldViolation {
     let reason = reason.code().to_owned();
@@ -149,6 +165,12 @@ pub fn reason_of(status: &Status) -> Option<Reason> {
 #[must_use]
 pub fn is_fault(code_of_call: Code) -> bool {
     StatusCode::FAULTS.iter().any(|fault| code(*fault) == code_of_call)
+}
+
+/// The status of a code; none of `OK`, which refuses nothing.
+#[must_use]
+pub fn status_code(of: Code) -> Option<StatusCode> {
+    StatusCode::ALL.into_iter().find(|status| code(*status) == of)
 }
 
 const fn code(status: StatusCode) -> Code {

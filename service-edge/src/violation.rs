@@ -97,3 +97,12 @@ impl From<Violations> for Status {
 pub fn violation(field: &str, description: &str) -> Status {
     Violations::one(field, Violations::INVALID_FIELD, description).into()
 }
+
+/// The one value that a request consists of, or the refusal of its field.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with the field.
+pub fn parsed<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Status> {
+    let mut violations = Violations::default();
+    violations.parsed(field, text).ok_or_else(|| violations.into())
+}

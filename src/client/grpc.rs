@@ -1,6 +1,8 @@
 //! A gRPC client that works from the protos' descriptors: requests and answers are JSON with the
 //! protos' own field names, so that `--json` prints what the protos document.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -43,6 +45,8 @@ pub struct Client {
     headers: MetadataMap,
     timeout: Duration,
     pool: DescriptorPool,
+    /// By `orders.v1.OrderService/GetOrder`.
+    methods: Arc<HashMap<String, (PathAndQuery, MethodDescriptor)>>,
 }
 
 impl Client {
@@ -67,8 +71,10 @@ impl Client {
         };
         let channel = connected.map_err(|error| no_engine(&address, &error))?;
         let pool = protos().map_err(Failure::Other)?;
+        let methods = Arc::new(methods(&pool).map_err(Failure::Other)?);
         let grpc = tonic::client::Grpc::new(channel.clone());
-        Ok(Self { channel, grpc, headers: headers(connection)?, timeout: connection.timeout, pool })
+        let (headers, timeout) = (headers(connection)?, connection.timeout);
+        Ok(Self { channel, grpc, headers, timeout, pool, methods })
     }
 
     /// The same connection as another caller.
@@ -186,12 +192,7 @@ impl Client {
 
     fn method(&self, name: &str) -> Result<(PathAndQuery, MethodDescriptor), Failure> {
         let unknown = || Failure::Other(anyhow::anyhow!("the protos have no method {name}"));
-        let (service, method) = name.split_once('/').ok_or_else(unknown)?;
-        let service =
-            self.pool.get_service_by_name(&format!("ordinal.{service}")).ok_or_else(unknown)?;
-        let method = service.methods().find(|known| known.name() == method).ok_or_else(unknown)?;
-        let path = format!("/{}/{}", service.full_name(), method.name());
-        Ok((path.parse().map_err(|_| unknown())?, method))
+        self.methods.get(name).cloned().ok_or_else(unknown)
     }
 
     fn encode(&self, method: &MethodDescriptor, value: Value) -> Result<Request<Bytes>, Failure> {
@@ -205,6 +206,25 @@ impl Client {
         *request.metadata_mut() = self.headers.clone();
         Ok(request)
     }
+}
+
+/// Our methods, looked up once for all calls.
+fn methods(
+    pool: &DescriptorPool,
+) -> anyhow::Result<HashMap<String, (PathAndQuery, MethodDescriptor)>> {
+    let ours = pool.services().filter_map(|service| {
+        let name = service.full_name().strip_prefix("ordinal.")?.to_owned();
+        Some((name, service))
+    });
+    let mut found = HashMap::new();
+    for (name, service) in ours {
+        for method in service.methods() {
+            let path = format!("/{}/{}", service.full_name(), method.name());
+            let path = path.parse().with_context(|| path.clone())?;
+            found.insert(format!("{name}/{}", method.name()), (path, method));
+        }
+    }
+    Ok(found)
 }
 
 fn read(message: MessageDescriptor, value: Value) -> Result<DynamicMessage, serde_json::Error> {

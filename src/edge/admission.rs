@@ -1,7 +1,6 @@
 //! Admission of calls, in front of every service: authenticates the caller, counts the call against
 //! the caller's share before its body is read, reads its message into counted memory, waits for a
-//! slot, and counts the call until its answer is taken. A refused call has cost no more than its
-//! headers.
+//! slot, and counts the call until its answer is taken. A refused call has cost its headers only.
 //! Never here: what a call means.
 
 use std::convert::Infallible;
@@ -15,8 +14,7 @@ use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
-use order_actor::grpc::status::FORWARDED_HEADER;
-use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered};
+use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -26,19 +24,16 @@ use web_edge::UnreadBody;
 
 use super::access::{Access, NotAdmitted};
 use super::account::{self, Accounts};
-use super::arrival;
 use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use super::calls::{self, Calls, Kind};
 use super::connections::{CommandStream, Connection};
-use super::explained;
 use super::forward::{FROM_ROLE_HEADER, shorten_deadline};
-use super::is_not_found;
 use super::limit::{Counting, RateLimits};
-use super::principal;
 use super::refusal::overloaded;
 use super::refusals::refuse;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::slots::Slots;
+use super::{arrival, explained, is_not_found, principal};
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -200,7 +195,8 @@ impl Admission {
         since: Instant,
     ) -> Result<AdmittedCall, NotAdmitted> {
         let path = request.uri().path();
-        let method = self.calls.method(path);
+        let known = self.calls.method(path).cloned();
+        let method = known.as_deref();
         let forwarded = request.headers().contains_key(FORWARDED_HEADER);
         let (name, kind, message_max, takes_slot) = (
             self.calls.name_of(method, path),
@@ -222,6 +218,10 @@ impl Admission {
         let of_customer = matches!(by, Some(By::Customer(_)));
         if let Some(by) = by {
             request.extensions_mut().insert(by);
+        }
+        // Looked up once: whoever handles the call later takes it from here.
+        if let Some(method) = known {
+            request.extensions_mut().insert(method);
         }
         let elsewhere = forwarded || request.headers().contains_key(FROM_ROLE_HEADER);
         let counting = match takes_slot {

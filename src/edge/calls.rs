@@ -70,6 +70,11 @@ pub(crate) struct Method {
 }
 
 impl Method {
+    /// Whether the order of a customer's call is to be looked up first.
+    pub(super) fn asks_whose(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.whose == Whose::OrderId)
+    }
+
     /// The field `order_id` of a request; none if the bytes are not one.
     pub(super) fn order_id(&self, message: &[u8]) -> Option<String> {
         let request = DynamicMessage::decode(self.request.clone(), message).ok()?;
@@ -81,7 +86,7 @@ impl Method {
 pub struct Calls {
     descriptors: Vec<&'static [u8]>,
     /// By `/service/method`.
-    methods: BTreeMap<String, Method>,
+    methods: BTreeMap<String, Arc<Method>>,
     /// Services that somebody may call.
     served: BTreeSet<&'static str>,
     /// The name of the methods of services that are not ours, and of what is no method.
@@ -114,7 +119,8 @@ impl Calls {
                 let (policy, request) = (Policy::of(&method), method.input());
                 let kind = Kind::of(&method);
                 let name = Arc::from(path.trim_start_matches('/'));
-                methods.insert(path, Method { name, kind, message_bytes_max, policy, request });
+                let method = Method { name, kind, message_bytes_max, policy, request };
+                methods.insert(path, Arc::new(method));
             }
         }
         let has_methods = |name: &&str| pool.get_service_by_name(name).is_some();
@@ -134,19 +140,13 @@ impl Calls {
     }
 
     /// The method of a path; none of services that are not ours, and where there is none.
-    pub(crate) fn method(&self, path: &str) -> Option<&Method> {
+    pub(crate) fn method(&self, path: &str) -> Option<&Arc<Method>> {
         self.methods.get(path)
-    }
-
-    /// Whether the order of a path's call is to be looked up first.
-    pub(super) fn asks_whose(&self, path: &str) -> bool {
-        let policy = self.method(path).and_then(|method| method.policy.as_ref());
-        policy.is_some_and(|policy| policy.whose == Whose::OrderId)
     }
 
     /// The name of a path's method, for people: never what a caller made up.
     pub(super) fn name(&self, path: &str) -> Arc<str> {
-        self.name_of(self.method(path), path)
+        self.name_of(self.method(path).map(Arc::as_ref), path)
     }
 
     /// The same, where the method was looked up.

@@ -3,24 +3,19 @@
 use tonic::Code;
 
 /// A status code as `google.rpc.Code` spells it.
-pub const fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
+pub fn code_name(code: Code) -> &'static str {
+    service_edge::status_code(code).map_or("OK", shared_events::contract::StatusCode::name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_grpc_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> =
+            (0..=16).map(Code::from).map(code_name).collect();
+        assert_eq!(names.len(), 17, "{names:?}");
+        assert_eq!((code_name(Code::Ok), code_name(Code::NotFound)), ("OK", "NOT_FOUND"));
     }
 }

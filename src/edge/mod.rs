@@ -170,7 +170,6 @@ pub async fn serve(
         crate::tasks::spawn(keeping);
     }
     let certified = Certified(access.holders());
-    let owned = Owned::new(Arc::clone(&calls));
     let shares = Shares::new(services.numbers);
     if let Some(looking) = services.limits.running(&stop) {
         crate::tasks::spawn(looking);
@@ -183,7 +182,7 @@ pub async fn serve(
         .layer(HttpCalls::new(services.accounts))
         .layer(services.web)
         .layer(admission)
-        .layer(owned)
+        .layer(Owned)
         .layer(services.forwarding)
         .service(routes.routes().prepare());
     connections::serve(listener, stack, (services.bounds, services.tls), stop).await;

@@ -18,7 +18,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service, ServiceExt as _};
 
-use super::calls::Calls;
+use super::calls::Method;
 use super::forward::FROM_ROLE_HEADER;
 use super::refusal::{refused, unavailable};
 use service_edge::Refused;
@@ -33,27 +33,20 @@ const ID_BYTES_MAX: usize = 127;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Looks whose order it is.
-#[derive(Clone)]
-pub(super) struct Owned(Arc<Calls>);
-
-impl Owned {
-    pub(super) const fn new(calls: Arc<Calls>) -> Self {
-        Self(calls)
-    }
-}
+#[derive(Clone, Copy)]
+pub(super) struct Owned;
 
 impl<S> Layer<S> for Owned {
     type Service = OwnedCalls<S>;
 
     fn layer(&self, inner: S) -> OwnedCalls<S> {
-        OwnedCalls { calls: Arc::clone(&self.0), inner }
+        OwnedCalls { inner }
     }
 }
 
 /// A service with [`Owned`] in front.
 #[derive(Clone)]
 pub(super) struct OwnedCalls<S> {
-    calls: Arc<Calls>,
     inner: S,
 }
 
@@ -75,22 +68,23 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let of_customer = matches!(request.extensions().get(), Some(By::Customer(_)));
-        if !of_customer || !self.calls.asks_whose(request.uri().path()) {
+        // Admission has looked the method up.
+        let method = request.extensions().get::<Arc<Method>>().filter(|method| method.asks_whose());
+        let Some(method) = method.filter(|_| of_customer).cloned() else {
             return Either::Left(self.inner.call(request));
-        }
+        };
         // The instance that was polled ready takes this call; its clone takes the next.
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
-        let calls = Arc::clone(&self.calls);
         Either::Right(Box::pin(async move {
-            Ok(answer(&calls, inner, request).await.unwrap_or_else(Status::into_http))
+            Ok(answer(&method, inner, request).await.unwrap_or_else(Status::into_http))
         }))
     }
 }
 
 /// The service's answer, if the order is the customer's.
 async fn answer<S>(
-    calls: &Calls,
+    method: &Method,
     mut inner: S,
     request: Request<Body>,
 ) -> Result<Response<Body>, Status>
@@ -103,8 +97,7 @@ where
     let malformed = || refused(Reason::MalformedMessage, "not a message of this method");
     let message =
         bytes.get(PREFIX..).filter(|_| bytes.first() == Some(&0)).ok_or_else(malformed)?;
-    let method = calls.method(head.uri.path());
-    let order_id = method.and_then(|method| method.order_id(message)).ok_or_else(malformed)?;
+    let order_id = method.order_id(message).ok_or_else(malformed)?;
     if order_id.is_empty() || order_id.len() > ID_BYTES_MAX {
         let message = "customers name one of their own orders, by its id";
         return Err(Refused::new(Reason::InvalidField).about("order_id").say(message));

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt as _;
+use ordinal::client::{Caller, Client, Connection};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
@@ -290,8 +292,11 @@ fn archived_orders_are_still_known() {
     engine.ask(&["order", "fulfill", &open]);
     engine.ask(&["return", "approve", &waiting]);
     for asked in [&["events", "replay"][..], &["order", "watch", "--from-beginning"]] {
-        assert_eq!(engine.refused(1, asked)["reason"], "ARCHIVED");
+        let refused = engine.refused(1, asked);
+        assert_eq!(refused["reason"], "ARCHIVED", "{refused}");
+        assert!(refused["metadata"]["first"].is_string(), "{refused}");
     }
+    shop.runtime.block_on(facts_begin_where_the_refusal_says(&engine.address, &shop.files()));
     let refused = engine.refused(1, &["read-model", "rebuild", "order-summaries"]);
     assert_eq!(refused["reason"], "ARCHIVED", "{refused}");
     shop.until_caught_up_without_files();
@@ -346,6 +351,47 @@ fn archived_orders_are_still_known() {
     shop.until_caught_up();
     assert_eq!(shop.archived(&[])["orders"], 0);
     shop.verify_complete();
+}
+
+/// A feed that begins before what was archived names the file, and the position from which on
+/// nothing is missing: by taking that, shard by shard, the rest can be read.
+async fn facts_begin_where_the_refusal_says(address: &str, files: &str) {
+    let caller = Caller { role: "SERVICE".to_owned(), subject: "shop".to_owned() };
+    let client = Client::connect(&Connection::new(address.to_owned(), caller)).await.unwrap();
+    let mut after: BTreeMap<u64, u64> = BTreeMap::new();
+    let facts = loop {
+        let places: Vec<Value> = after
+            .iter()
+            .map(|(shard, position)| json!({"shard": shard, "position": position}))
+            .collect();
+        let asked = json!({"source": "/ordinal/orders", "after": places});
+        let refused = match client.stream("facts.v1.FactService/ReadFacts", asked).await {
+            Err(failure) => failure,
+            Ok(answers) => match answers.try_collect::<Vec<Value>>().await {
+                Ok(facts) => break facts,
+                Err(failure) => failure,
+            },
+        };
+        let refused = refused.to_json();
+        let reason = (&refused["reason"], &refused["status"]);
+        assert_eq!(reason, (&json!("ARCHIVED"), &json!("FAILED_PRECONDITION")), "{refused}");
+        let told = |key: &str| refused["metadata"][key].as_str().unwrap().to_owned();
+        let number = |key: &str| told(key).parse::<u64>().unwrap();
+        assert!(Path::new(files).join(told("file")).exists(), "{refused}");
+        assert!(number("first") > number("through"), "{refused}");
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains("--archive") && message.contains(&told("first")), "{refused}");
+        let before = after.insert(number("shard"), number("first") - 1);
+        assert_eq!(before, None, "one refusal is enough for a shard: {refused}");
+    };
+    let facts: Vec<Value> =
+        facts.iter().flat_map(|answer| answer["facts"].as_array()).flatten().cloned().collect();
+    assert!(!after.is_empty() && !facts.is_empty(), "{after:?}: {facts:?}");
+    for fact in facts {
+        let fact: Value = serde_json::from_str(fact.as_str().unwrap()).unwrap();
+        let after = after.get(&fact["shard"].as_u64().unwrap()).copied().unwrap_or(0);
+        assert!(fact["position"].as_u64().unwrap() > after, "{fact}");
+    }
 }
 
 impl Shop {

@@ -291,6 +291,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry_otlp", &["src/engine/spans/"]),
     ("opentelemetry_sdk", &["src/engine/spans/"]),
     ("ratatui", &["src/verbs/top/"]),
+    ("strum", &["order-actor/src/domain/event.rs"]),
     ("celes", &["src/lab/load/files/countries.rs"]),
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),

@@ -32,14 +32,20 @@ impl ArchiveReader {
         let file = self.store.archive_with(range.shard, range.after + 1).await?;
         let Some(file) = file else { return Ok(None) };
         let Some(archive) = &self.archive else {
-            return Err(JournalError::Archived {
-                shard: range.shard,
-                through: file.last,
-                file: file.file,
-            });
+            return Err(self.archived(file).await?);
         };
         let read = archive.read(&file, range.after, range.through).await;
         read.map(Some).map_err(|error| unreadable(&file, error))
+    }
+
+    /// The refusal of a read that begins in this file: it names the first position of the shard from
+    /// which on nothing is archived.
+    async fn archived(&self, next: Archived) -> Result<JournalError, JournalError> {
+        let files = self.store.archives().await?;
+        let of_shard = files.iter().filter(|file| file.shard == next.shard);
+        let last = of_shard.map(|file| file.last).max().unwrap_or(next.last);
+        let Archived { shard, last: through, file, .. } = next;
+        Ok(JournalError::Archived { shard, through, first: last + 1, file })
     }
 
     /// The events of an archived stream, from its recorded positions.

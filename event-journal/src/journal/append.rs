@@ -32,24 +32,10 @@ impl Journal {
 
     /// As [`Self::append`], for a caller that has known the stream since the shard became ours in
     /// this epoch (see [`Self::tenure`]). Where others may have written to it since, nothing is
-    /// appended.
+    /// appended. The span of the batch belongs to the span of `trace` as well.
     ///
     /// # Errors
     /// As [`Self::append`]; [`JournalError::NotOwner`] where the tenure is over.
-    pub async fn append_in(
-        &self,
-        tenure: u64,
-        stream_id: impl Into<StreamId>,
-        expected_version: u64,
-        events: Vec<NewEvent>,
-    ) -> Result<Appended, JournalError> {
-        self.append_traced(tenure, stream_id, expected_version, events, None).await
-    }
-
-    /// As [`Self::append_in`]. The span of the batch belongs to this span as well.
-    ///
-    /// # Errors
-    /// As [`Self::append_in`].
     pub async fn append_traced(
         &self,
         tenure: u64,

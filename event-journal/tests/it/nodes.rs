@@ -498,7 +498,7 @@ async fn a_set_back_database_is_accepted_and_its_loss_reported() {
     }
     assert_eq!(a.read_after(&Cursors::default(), 10).await.unwrap().len(), 3);
     // A decision of the earlier tenure is not appended, although its version is right.
-    let late = a.append_in(tenure, id, 3, vec![event(9)]).await;
+    let late = a.append_traced(tenure, id, 3, vec![event(9)], None).await;
     assert_eq!(late, Err(JournalError::NotOwner { shard }));
     assert_eq!(a.load(id).await.unwrap().len(), 3);
     // Past the old end it is still another history, also for reads from memory.

@@ -10,7 +10,8 @@ mod render; // stock, movements, reservations → messages
 
 use std::sync::Arc;
 
-use service_edge::page::{Tokens, cut};
+use service_edge::page::{Tokens, cut, page_size};
+use service_edge::parsed;
 use service_edge::time::timestamp;
 use shared_events::contract::{OrderId, Sku, Timestamp};
 use shared_events::stream::{AskedBy, Database, Outbox};
@@ -20,10 +21,7 @@ use crate::cache::{CacheLookup, StockCache};
 use crate::movements::{self, MovementPosition};
 use crate::store::{self, MoveOutcome, Stock};
 
-use parse::{
-    adjust_request, backorder_request, location_request, movement_position, page_size, parsed,
-    set_request,
-};
+use parse::{adjust_request, backorder_request, location_request, movement_position, set_request};
 use refusal::{not_found, unavailable};
 use render::{rendered, rendered_holder, rendered_loser, rendered_movement, rendered_reservation};
 

@@ -1,7 +1,5 @@
 use service_edge::Violations;
-use service_edge::page::PageSize;
 use shared_events::contract::{LocationName, RequestId, Sku, TextRule, Timestamp};
-use tonic::Status;
 
 use super::proto;
 use crate::domain::BackorderRule;
@@ -173,21 +171,8 @@ fn request_id(path: &str, request_id: &str, violations: &mut Violations) -> Opti
     id.map(|id| id.to_string())
 }
 
-pub(super) fn page_size(asked: i32) -> Result<u32, Status> {
-    let mut violations = Violations::default();
-    PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
-}
-
 /// The position that a page token of a product's movements names.
 pub(super) fn movement_position(text: &str) -> Option<MovementPosition> {
     let (number, index) = text.split_once('.')?;
     Some(MovementPosition { number: number.parse().ok()?, index: index.parse().ok()? })
-}
-
-pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
-    field: &str,
-    text: &str,
-) -> Result<T, Status> {
-    let mut violations = Violations::default();
-    violations.parsed(field, text).ok_or_else(|| violations.into())
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use inventory_stream::domain::Reservation;
 use inventory_stream::grpc::proto::{self, MovementCause};
 use inventory_stream::store;
+use shared_events::chance::Chance;
 use shared_events::contract::{Disposition, Fact, FactBody, InventoryFact, Timestamp};
 use shared_events::stream::{ActionsAsked, Blame, Cursors, Dialect, OperatorAction, Source as _};
-use uuid::Uuid;
 
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::holders::holders;
@@ -37,7 +37,7 @@ async fn adjust(client: &mut Stock, sku: &str, delta: i64) -> proto::Stock {
     let request = proto::AdjustStockRequest {
         sku: sku.to_owned(),
         delta,
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         ..proto::AdjustStockRequest::default()
     };
     client.adjust_stock(request).await.unwrap().into_inner().stock.unwrap()
@@ -277,7 +277,7 @@ async fn a_rule_is_set_once_and_recorded(dialect: Dialect) {
     let (bench, mut client) = served_by("OPS", "anna", dialect).await;
     let request = proto::SetBackorderRequest {
         reason: " pre-sale ".to_owned(),
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         ..rule("A", 7)
     };
     let would = proto::SetBackorderRequest { validate_only: true, ..request.clone() };
@@ -362,7 +362,7 @@ async fn an_increase_that_orders_wait_for_waits_for_a_follower_on_postgres() {
     let at: Cursors = [(0, 1)].into_iter().collect();
     Cursors::default().store(&bench.database, &mut batch, "stock", &at, 0).await.unwrap();
     let mut other = client.clone();
-    let call = tokio::spawn(async move { other.set_stock(set("A", 1)).await });
+    let call = shared_events::stream::spawn(async move { other.set_stock(set("A", 1)).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!call.is_finished());
     // A product that nobody waits for is set meanwhile.

@@ -4,7 +4,9 @@
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use inventory_stream::grpc::StockEdge;
 use inventory_stream::grpc::proto;
@@ -121,7 +123,7 @@ impl Process {
         };
         let (stop, cache) = (CancellationToken::new(), inventory.cache());
         if let Some(cache) = cache.clone() {
-            tokio::spawn(cache.run(stop.clone()));
+            shared_events::stream::spawn(cache.run(stop.clone()));
         }
         Self { edge: inventory.edge(), cache, inventory, _runs: stop.drop_guard() }
     }

@@ -2,13 +2,13 @@
 
 use inventory_stream::grpc::proto;
 use inventory_stream::grpc::proto::inventory_service_client::InventoryServiceClient;
+use shared_events::chance::Chance;
 use shared_events::stream::{AskedBy, Dialect};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-use uuid::Uuid;
 
 use crate::support::{Bench, Story};
 
@@ -36,7 +36,7 @@ async fn served_to(bench: Bench, by: AskedBy) -> (Bench, Stock) {
         Ok(request)
     };
     let service = InterceptedService::new(bench.inventory.grpc(), telling);
-    tokio::spawn(async move {
+    shared_events::stream::spawn(async move {
         let incoming = TcpListenerStream::new(listener);
         Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
     });
@@ -73,7 +73,7 @@ async fn stock_never_falls_below_what_is_reserved(dialect: Dialect) {
         sku: "A".to_owned(),
         delta: -6,
         reason: "broken".to_owned(),
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         validate_only: false,
         expected_on_hand: None,
         location: String::new(),
@@ -114,7 +114,7 @@ async fn reasons_are_kept_without_surrounding_blanks(dialect: Dialect) {
         sku: "A".to_owned(),
         delta: 1,
         reason: blank.clone(),
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         validate_only: false,
         expected_on_hand: None,
         location: String::new(),
@@ -156,7 +156,7 @@ async fn malformed_requests_name_their_fields_and_change_nothing(dialect: Dialec
     let request = proto::GetStockRequest { sku: "A".to_owned(), fresh: false };
     let status = client.get_stock(request).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "NOT_FOUND"));
-    let request = proto::GetReservationRequest { order_id: Uuid::now_v7().to_string() };
+    let request = proto::GetReservationRequest { order_id: Chance::system().uuid().to_string() };
     assert_eq!(client.get_reservation(request).await.unwrap_err().code(), Code::NotFound);
     assert_eq!(bench.level("A").await, (0, 0));
 }

@@ -6,6 +6,7 @@ use inventory_stream::grpc::proto::{
     AdjustStockRequest, GetReservationRequest, SetBackorderRequest,
 };
 use inventory_stream::store;
+use shared_events::chance::Chance;
 use shared_events::contract::{FactBody, InventoryFact};
 use shared_events::stream::{Blame, Cursors, Dialect, Handler as _, Source as _};
 
@@ -165,7 +166,7 @@ async fn an_edit_read_again_waits_for_units_that_others_got(dialect: Dialect) {
         sku: "A".to_owned(),
         delta: 2,
         reason: "counted".to_owned(),
-        request_id: uuid::Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         ..AdjustStockRequest::default()
     };
     client.adjust_stock(more).await.unwrap();

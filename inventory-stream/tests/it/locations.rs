@@ -2,11 +2,11 @@
 //! there.
 
 use inventory_stream::grpc::proto::{self, MovementCause};
+use shared_events::chance::Chance;
 use shared_events::contract::{Disposition, FactBody, InventoryFact};
 use shared_events::stream::{Cursors, Dialect, Handler as _, Source as _};
 use tonic::Code;
 use tonic_types::StatusExt as _;
-use uuid::Uuid;
 
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::movements::all;
@@ -126,7 +126,7 @@ async fn stock_is_set_and_adjusted_where_it_is(dialect: Dialect) {
         location: location.to_owned(),
         delta,
         expected_on_hand: expecting,
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         ..proto::AdjustStockRequest::default()
     };
     let asked = adjust("berlin", -2, Some(5));

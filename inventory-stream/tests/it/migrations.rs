@@ -4,17 +4,17 @@ use std::path::Path;
 
 use inventory_stream::grpc::proto::{self, MovementCause};
 use inventory_stream::migrator;
+use shared_events::chance::Chance;
 use shared_events::stream::{Cursors, Database, Dialect, Source as _};
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
-use uuid::Uuid;
 
 use crate::edge::{served_on, set};
 use crate::movements::{all, summary};
 use crate::support::{Bench, Story};
 
 fn schema() -> String {
-    format!("t_{}", Uuid::now_v7().simple())
+    format!("t_{}", Chance::system().uuid().simple())
 }
 
 /// A database with the migrations below a version.
@@ -37,7 +37,7 @@ async fn open(dialect: Dialect, folder: &Path, schema: &str, below: i64) -> Data
 async fn migration_0102_keeps_earlier_movements(dialect: Dialect) {
     let (folder, schema) = (tempfile::tempdir().unwrap(), schema());
     let old = open(dialect, folder.path(), &schema, 102).await;
-    let request_id = Uuid::now_v7().to_string();
+    let request_id = Chance::system().uuid().to_string();
     let mut tx = old.begin().await.unwrap();
     for sql in [
         "INSERT INTO stock VALUES ('A', 7, 2, 9, 3, 1), ('B', 5, 0, 5, 0, 0)",
@@ -153,10 +153,10 @@ async fn migration_0113_finds_earlier_holders(dialect: Dialect) {
     let sql = "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked)
                VALUES ('A', 9, 4, 10, 1, 0)";
     sqlx::query(sql).execute(&mut *tx).await.unwrap();
-    let mut ids: Vec<String> = (0..4).map(|_| Uuid::now_v7().to_string()).collect();
+    let mut ids: Vec<String> = (0..4).map(|_| Chance::system().uuid().to_string()).collect();
     ids.sort();
     for (id, (released, committed)) in ids.iter().zip([(0, 0), (4, 0), (3, 1), (1, 2)]) {
-        let reservation_id = Uuid::now_v7();
+        let reservation_id = Chance::system().uuid();
         let insert = format!(
             r#"INSERT INTO reservations (order_id, state, body) VALUES ('{id}', 'RESERVED',
                '{{"order_id":"{id}","reservation_id":"{reservation_id}","state":"RESERVED","lines":[

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use inventory_stream::grpc::proto::{self, MovementCause};
+use shared_events::chance::Chance;
 use shared_events::contract::Disposition;
 use shared_events::stream::{
     ActionsAsked, AskedBy, Cursors, Dialect, Handler as _, OperatorAction, Source as _,
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
-use uuid::Uuid;
 
 use crate::edge::{Stock, fields, reason, served, set};
 use crate::support::{Bench, Story};
@@ -81,7 +81,7 @@ async fn every_movement_has_its_cause(dialect: Dialect) {
         sku: "MUG".to_owned(),
         delta: -2,
         reason: "broken".to_owned(),
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         validate_only: false,
         expected_on_hand: None,
         location: String::new(),
@@ -196,7 +196,7 @@ async fn movements_of_random_orders_add_up_to_the_stock(dialect: Dialect) {
 
 async fn stock_changes_are_idempotent_and_check_expected_on_hand(dialect: Dialect) {
     let (bench, mut client) = served(dialect).await;
-    let request_id = Uuid::now_v7().to_string();
+    let request_id = Chance::system().uuid().to_string();
     let counted = proto::SetStockRequest {
         reason: "counted".to_owned(),
         request_id: request_id.to_uppercase(),
@@ -247,7 +247,7 @@ async fn stock_changes_are_idempotent_and_check_expected_on_hand(dialect: Dialec
     let adjusting = |delta, expected| proto::AdjustStockRequest {
         sku: "A".to_owned(),
         delta,
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         expected_on_hand: Some(expected),
         ..Default::default()
     };
@@ -305,7 +305,7 @@ async fn operators_changes_of_stock_are_recorded_once(dialect: Dialect) {
     let (bench, mut client) = crate::edge::served_by("OPS", "anna", dialect).await;
     let counted = proto::SetStockRequest {
         reason: "counted".to_owned(),
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         ..set("A", 10)
     };
     client.set_stock(counted.clone()).await.unwrap();

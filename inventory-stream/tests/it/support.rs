@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use inventory_stream::domain::StockLevel;
 use inventory_stream::{Inventory, StockFollower, migrator};
+use shared_events::chance::Chance;
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, EditId, Fact, FactBody, FactId, LineUnits,
     Money, OrderFact, OrderHeader, OrderId, OrderLineFact, Origin, Quantity, ReturnId,
@@ -32,7 +33,7 @@ impl Bench {
                 let url = std::env::var("ORDINAL_TEST_POSTGRES").expect(
                     "ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one",
                 );
-                let schema = format!("t_{}", Uuid::now_v7().simple());
+                let schema = format!("t_{}", Chance::system().uuid().simple());
                 (Database::postgres(&url, &schema, &migrations).await.unwrap(), None)
             }
         };

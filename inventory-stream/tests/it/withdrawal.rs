@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use inventory_stream::grpc::proto;
 use inventory_stream::store;
+use shared_events::chance::Chance;
 use shared_events::contract::{FactBody, InventoryFact};
 use shared_events::stream::{Blame, Cursors, Dialect, Source as _};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-use uuid::Uuid;
 
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::holders::holders;
@@ -137,7 +137,7 @@ async fn a_repeated_stock_take_takes_once(dialect: Dialect) {
     bench.set("A", 10).await;
     let _stories = placed(&mut bench, &[&[("A", 4)], &[("A", 3)], &[("A", 3)]]).await;
     let request = proto::SetStockRequest {
-        request_id: Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         reason: "counted".to_owned(),
         ..short("A", 8)
     };
@@ -202,7 +202,7 @@ async fn a_stock_take_waits_for_a_follower_on_postgres() {
     let mut batch = bench.database.begin().await.unwrap();
     let at: Cursors = [(0, 1)].into_iter().collect();
     Cursors::default().store(&bench.database, &mut batch, "stock", &at, 0).await.unwrap();
-    let call = tokio::spawn(async move { client.set_stock(short("A", 1)).await });
+    let call = shared_events::stream::spawn(async move { client.set_stock(short("A", 1)).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!call.is_finished());
     batch.commit().await.unwrap();

@@ -7,7 +7,8 @@ mod render; // accounts, entries, holds → messages
 
 use std::sync::Arc;
 
-use service_edge::page::{Tokens, cut};
+use service_edge::page::{Tokens, cut, page_size};
+use service_edge::parsed;
 use shared_events::stream::{AskedBy, Database};
 use tonic::{Request, Response, Status};
 
@@ -16,7 +17,7 @@ use crate::book::Book;
 use crate::domain::{AccountName, Entry, EntryId, Hold, HoldId, KnownEntry, Opened, Outcome};
 use crate::store::{self, BookedEntry, EntryFilter};
 
-use parse::{Form, opened, page_size, parsed};
+use parse::{Form, opened};
 use refusal::{not_found, other_content, other_terms, refused, unanswered, unavailable};
 use render::{rendered_account, rendered_entry, rendered_hold};
 

@@ -1,7 +1,5 @@
 use service_edge::Violations;
-use service_edge::page::PageSize;
 use shared_events::contract::{Currency, Money, MoneyError, TextRule};
-use tonic::Status;
 
 use super::proto::{self, leg::Step};
 use crate::domain::{AccountKind, Entry, EntryId, LEGS_MAX, Leg, Limit, Malformed, NewAccount};
@@ -206,17 +204,4 @@ fn reason(text: &str, violations: &mut Violations) -> String {
         violations.wrong("reason", error);
     }
     reason.to_owned()
-}
-
-pub(super) fn page_size(asked: i32) -> Result<u32, Status> {
-    let mut violations = Violations::default();
-    PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
-}
-
-pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
-    field: &str,
-    text: &str,
-) -> Result<T, Status> {
-    let mut violations = Violations::default();
-    violations.parsed(field, text).ok_or_else(|| violations.into())
 }

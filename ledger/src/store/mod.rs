@@ -12,11 +12,9 @@ pub(crate) use list::{entries_after, holds_after, transfers_after};
 pub(crate) use read::{DUE_MAX, Fence, any_due, limit_waits, lock, part, took_too_long};
 pub(crate) use write::{Notes, write};
 
-use std::str::FromStr;
-
-use serde::Serialize;
-use shared_events::contract::{Currency, Timestamp};
+use shared_events::contract::Currency;
 use shared_events::stream::DatabaseError;
+use shared_events::stream::row::{instant, json, number, optional_instant, word};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -24,39 +22,10 @@ use crate::domain::{
     Account, AccountName, Hash, Head, Hold, KnownEntry, NewAccount, Receipt, Refusal, Sums,
 };
 
-fn json(rows: &impl Serialize) -> Result<String, DatabaseError> {
-    serde_json::to_string(rows).map_err(|_| DatabaseError::Corrupt("row"))
-}
-
-fn word<T: FromStr>(row: &AnyRow, column: usize, what: &'static str) -> Result<T, DatabaseError> {
-    let text: String = row.try_get(column)?;
-    text.parse().map_err(|_| DatabaseError::Corrupt(what))
-}
-
-fn number<T: TryFrom<i64>>(
-    row: &AnyRow,
-    column: usize,
-    what: &'static str,
-) -> Result<T, DatabaseError> {
-    let number: i64 = row.try_get(column)?;
-    T::try_from(number).map_err(|_| DatabaseError::Corrupt(what))
-}
-
 fn hash(text: &str) -> Result<Hash, DatabaseError> {
     let mut hash = Hash::default();
     hex::decode_to_slice(text, &mut hash).map_err(|_| DatabaseError::Corrupt("hash"))?;
     Ok(hash)
-}
-
-fn instant(row: &AnyRow, column: usize) -> Result<Timestamp, DatabaseError> {
-    Timestamp::checked_from_micros(row.try_get(column)?).ok_or(DatabaseError::Corrupt("instant"))
-}
-
-fn optional_instant(row: &AnyRow, column: usize) -> Result<Option<Timestamp>, DatabaseError> {
-    let micros: Option<i64> = row.try_get(column)?;
-    let at =
-        |micros| Timestamp::checked_from_micros(micros).ok_or(DatabaseError::Corrupt("instant"));
-    micros.map(at).transpose()
 }
 
 fn sums(row: &AnyRow, column: usize) -> Result<Sums, DatabaseError> {

@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::disallowed_methods,
     missing_docs,
     unreachable_pub,
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"

@@ -7,6 +7,7 @@ use ledger::domain::{
     AccountKind, AccountName, Entry, EntryId, Leg, Limit, NewAccount, Opened, Outcome, Receipt,
 };
 use ledger::{Book as _, BookAudit, BookError, Posted, SqlBook, audit, migrator, store};
+use shared_events::chance::Chance;
 use shared_events::contract::{Money, Timestamp};
 use shared_events::stream::{AskedBy, Database, Dialect};
 use tokio::task::JoinHandle;
@@ -25,7 +26,7 @@ pub struct Bench {
 
 impl Bench {
     pub async fn on(dialect: Dialect) -> Self {
-        let schema = format!("t_{}", Uuid::now_v7().simple());
+        let schema = format!("t_{}", Chance::system().uuid().simple());
         let folder = match dialect {
             Dialect::Sqlite => Some(Arc::new(tempfile::tempdir().unwrap())),
             Dialect::Postgres => None,
@@ -51,7 +52,7 @@ impl Bench {
         let now = Arc::new(move || Timestamp::from_micros(told.load(Ordering::SeqCst)));
         let book = SqlBook::new(database.clone(), now);
         let stop = CancellationToken::new();
-        let running = tokio::spawn(book.clone().run(stop.clone()));
+        let running = shared_events::stream::spawn(book.clone().run(stop.clone()));
         Self { database, book, clock, schema, folder, stop, running }
     }
 

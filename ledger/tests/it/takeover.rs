@@ -19,7 +19,7 @@ async fn two_processes_book_each_entry_once(dialect: Dialect) {
     let other = one.beside().await;
     let send = |bench: &Bench| {
         let book = bench.book.clone();
-        tokio::spawn(async move {
+        shared_events::stream::spawn(async move {
             use ledger::Book as _;
             let (mut new, mut repeated) = (0, 0);
             for nth in 0..150_u128 {
@@ -91,7 +91,7 @@ async fn entries_are_booked_once_though_connections_are_cut() {
         let database = bench.database.clone();
         let session = database.session_name().to_owned();
         let url = std::env::var("ORDINAL_TEST_POSTGRES").unwrap();
-        tokio::spawn(async move {
+        shared_events::stream::spawn(async move {
             let own = sqlx::any::AnyPoolOptions::new().connect(&url).await.unwrap();
             for _ in 0..20 {
                 sqlx::query(

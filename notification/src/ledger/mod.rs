@@ -21,6 +21,7 @@ pub use write::{drop_unsent, write};
 
 use serde::Serialize;
 use shared_events::contract::{NotificationId, OrderId, Timestamp};
+use shared_events::stream::row::json;
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -222,10 +223,6 @@ async fn set_due(tx: &mut Tx, serial: i64, at: Timestamp) -> Result<(), Database
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, DatabaseError> {
-    serde_json::to_string(rows).map_err(|_| DatabaseError::Corrupt("rows"))
 }
 
 fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {

@@ -9,6 +9,7 @@ use notification::grpc::proto;
 use notification::grpc::proto::notification_service_client::NotificationServiceClient;
 use notification::ledger::{self, Entry, State};
 use notification::{Channel, Mail, Webhook};
+use shared_events::chance::Chance;
 use shared_events::contract::Fact;
 use shared_events::stream::{Database, Dialect};
 use sqlx::{Connection as _, PgConnection};
@@ -213,7 +214,7 @@ pub async fn client(bench: &Bench) -> NotificationServiceClient<tonic::transport
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = bench.service.grpc();
-    tokio::spawn(async move {
+    shared_events::stream::spawn(async move {
         let incoming = TcpListenerStream::new(listener);
         let server = tonic::transport::Server::builder().add_service(service);
         server.serve_with_incoming(incoming).await.unwrap();
@@ -258,7 +259,7 @@ async fn an_undeliverable_mail_fails_and_can_be_resent(dialect: Dialect) {
     // The first message is unchanged.
     assert!(bench.entries().await[0] == failed);
     let unknown =
-        proto::GetNotificationRequest { notification_id: uuid::Uuid::now_v7().to_string() };
+        proto::GetNotificationRequest { notification_id: Chance::system().uuid().to_string() };
     let status = client.get_notification(unknown).await.unwrap_err();
     assert_eq!(status.get_details_error_info().unwrap().reason, "NOT_FOUND");
     let malformed = proto::ListNotificationsRequest {
@@ -316,7 +317,7 @@ pub async fn receiver_with_header(
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, received) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(async move {
+    shared_events::stream::spawn(async move {
         for (status, header) in answers {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
@@ -478,7 +479,7 @@ async fn silent_counting() -> (String, Arc<AtomicUsize>) {
     let count = Arc::clone(&accepted);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
+    shared_events::stream::spawn(async move {
         let mut kept = Vec::new();
         while kept.len() < 1_000 {
             kept.push(listener.accept().await);
@@ -497,7 +498,7 @@ async fn messages_in_flight_at_shutdown_are_released_uncounted(dialect: Dialect)
     bench.until(all_are(State::Sending, 20)).await;
     // Claimed is not yet being sent.
     bench.until(|_| accepted.load(Ordering::Relaxed) == 8).await;
-    let stopping = std::time::Instant::now();
+    let stopping = tokio::time::Instant::now();
     let bench = bench.stopped().await;
     assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
     let entries = bench.entries().await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use notification::grpc::proto;
 use notification::ledger::{self, Entry, Filter, Replay, State};
 use notification::{Channel, Config, Route, Webhook, compose, planned_all};
+use shared_events::chance::Chance;
 use shared_events::contract::{
     Fact, FactBody, FactId, OrderFact, Origin, ReservationId, Timestamp,
 };
@@ -197,7 +198,7 @@ async fn a_replay_posts_the_facts_that_an_endpoint_wants_again(dialect: Dialect)
     let late: Vec<Fact> = (601..=1_150).map(placed).collect();
     bench.follow(&late).await;
     bench.advance(Duration::from_secs(60));
-    let id = Uuid::now_v7();
+    let id = Chance::system().uuid();
     // Their own calls are still to come.
     assert_eq!(replay(&bench, &crm, id, start()).await, 0);
     bench.deliver();
@@ -223,9 +224,9 @@ async fn a_replay_posts_the_facts_that_an_endpoint_wants_again(dialect: Dialect)
     assert_eq!(replay(&bench, &crm, id, from).await, 0);
     all(1_700).await;
     // Another endpoint gets what it wants of all that was posted to any.
-    assert_eq!(replay(&bench, &later, Uuid::now_v7(), start()).await, 0);
+    assert_eq!(replay(&bench, &later, Chance::system().uuid(), start()).await, 0);
     let all_types = Webhook { types: Vec::new(), ..later };
-    assert_eq!(replay(&bench, &all_types, Uuid::now_v7(), from).await, 550);
+    assert_eq!(replay(&bench, &all_types, Chance::system().uuid(), from).await, 550);
     all(2_250).await;
     let filter = Filter { endpoint: Some("later".to_owned()), ..Filter::default() };
     let entries = ledger::list(&bench.database, &filter, 0, 10_000).await.unwrap();
@@ -269,7 +270,7 @@ async fn a_replay_begins_after_a_position_of_each_shard(dialect: Dialect) {
     let until = *bench.clock.lock().unwrap();
     let after = |places: &[(u16, u64)]| Replay {
         webhook: &crm,
-        id: Uuid::now_v7(),
+        id: Chance::system().uuid(),
         since: Timestamp::MIN,
         until,
         after: places.iter().copied().collect(),
@@ -331,7 +332,7 @@ async fn a_replay_finds_calls_behind_many_other_messages(dialect: Dialect) {
     });
     waited.await.expect("both are delivered");
     bench.advance(Duration::from_secs(1));
-    assert_eq!(replay(&bench, &crm, Uuid::now_v7(), start()).await, 2);
+    assert_eq!(replay(&bench, &crm, Chance::system().uuid(), start()).await, 2);
     bench.stop().await;
 }
 
@@ -343,7 +344,7 @@ async fn a_malformed_request_for_a_replay_is_refused_by_field() {
     let place = |shard, position| proto::FactPosition { shard, position };
     let request = proto::ReplayWebhooksRequest {
         endpoint: "crm".to_owned(),
-        replay_id: Uuid::now_v7().to_string(),
+        replay_id: Chance::system().uuid().to_string(),
         ..Default::default()
     };
     for (after, fields) in [

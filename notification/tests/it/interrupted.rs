@@ -65,7 +65,7 @@ async fn a_blocked_ledger_does_not_block_shutdown(dialect: Dialect) {
     let database = bench.database.clone();
     let mut tx = database.begin().await.unwrap();
     sqlx::query("UPDATE due SET at = at").execute(&mut *tx).await.unwrap();
-    let stopping = std::time::Instant::now();
+    let stopping = tokio::time::Instant::now();
     let bench = bench.stopped().await;
     assert!(stopping.elapsed() < Duration::from_secs(7), "{:?}", stopping.elapsed());
     tx.rollback().await.unwrap();
@@ -78,7 +78,7 @@ async fn a_blocked_ledger_does_not_block_shutdown(dialect: Dialect) {
 async fn hangs_up(greeting: &'static str) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
+    shared_events::stream::spawn(async move {
         for _ in 0..100 {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.write_all(greeting.as_bytes()).await;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use notification::ledger;
 use notification::{Channel, Config, Route, Webhook, migrator};
+use shared_events::chance::Chance;
 use shared_events::contract::{
     Fact, FactBody, FactId, NotificationFact, NotificationId, OrderId, Origin,
 };
 use shared_events::stream::{Cursors, Database, Dialect, Outbox, Source as _};
 use sqlx::migrate::Migrator;
-use uuid::Uuid;
 
 use crate::support::{Bench, delivered, hook, placed, server, start};
 
@@ -24,7 +24,7 @@ impl Place {
     fn of(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Sqlite => Self::File(tempfile::tempdir().unwrap()),
-            Dialect::Postgres => Self::Schema(format!("t_{}", Uuid::now_v7().simple())),
+            Dialect::Postgres => Self::Schema(format!("t_{}", Chance::system().uuid().simple())),
         }
     }
 
@@ -128,7 +128,7 @@ async fn sent_messages_are_published_in_the_shards_of_their_orders(dialect: Dial
         if nth % 2 == 1 {
             of_each.reverse();
         }
-        tokio::spawn(async move { delivered(&database, &of_each, start()).await })
+        shared_events::stream::spawn(async move { delivered(&database, &of_each, start()).await })
     });
     for report in reports.collect::<Vec<_>>() {
         report.await.unwrap().unwrap();

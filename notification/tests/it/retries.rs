@@ -25,11 +25,11 @@ async fn smtp_server(
     let (sender, received) = tokio::sync::mpsc::unbounded_channel();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    tokio::spawn(async move {
+    shared_events::stream::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let (sender, count) = (sender.clone(), Arc::clone(&count));
-            tokio::spawn(async move {
+            shared_events::stream::spawn(async move {
                 let (reader, mut writer) = stream.into_split();
                 let mut lines = BufReader::new(reader).lines();
                 let mut answer = "220 mail.example.org".to_owned();

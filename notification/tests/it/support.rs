@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use notification::ledger::{self, Entry, Filter};
 use notification::{Config, Notifications, Route, Webhook, WebhookSecret, migrator};
+use shared_events::chance::Chance;
 use shared_events::contract::{
     Contact, CustomerId, Fact, FactBody, FactId, Money, OrderFact, OrderHeader, OrderId, Origin,
     Timestamp,
 };
 use shared_events::stream::{Database, DatabaseError, Dialect, Handler as _, Outbox};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 pub struct Bench {
     pub database: Database,
@@ -44,7 +44,7 @@ impl Bench {
             }
             Dialect::Postgres => {
                 let url = server();
-                let schema = format!("t_{}", Uuid::now_v7().simple());
+                let schema = format!("t_{}", Chance::system().uuid().simple());
                 Database::postgres(&url, &schema, &migrations).await.unwrap()
             }
         };
@@ -73,7 +73,8 @@ impl Bench {
 
     pub fn deliver(&mut self) {
         let (service, stop) = (self.service.clone(), self.stop.clone());
-        self.task = Some(tokio::spawn(async move { service.run_delivery(stop).await }));
+        self.task =
+            Some(shared_events::stream::spawn(async move { service.run_delivery(stop).await }));
     }
 
     /// Stops delivery; the database stays open.

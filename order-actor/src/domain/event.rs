@@ -6,7 +6,9 @@ use shared_events::contract::{
     CancelReason, CustomerId, LocationName, Money, OrderId, OrderNames, ReservationId, ReturnId,
     ShipmentId, Sku, Timestamp,
 };
+use strum::IntoStaticStr;
 
+use super::event_defaults::{customer, is_customer, is_published, published};
 use super::note::is_private;
 use super::{
     By, Charge, ChargeRefund, CompensationCompleted, Discount, ExchangeOf, HoldReleased,
@@ -16,18 +18,9 @@ use super::{
     ShipmentDelivered, ShipmentUndone, StockHeld, TaxMode,
 };
 
-const fn customer() -> Role {
-    Role::Customer
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_customer(role: &Role) -> bool {
-    matches!(role, Role::Customer)
-}
-
 /// An event of an order: the journal's private schema in its current version. Older versions are
 /// converted on reading (`upcast.rs`); other services see facts only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 pub enum Event {
     /// The order was placed.
     OrderPlaced {
@@ -317,10 +310,54 @@ pub enum Event {
     CompensationCompleted(CompensationCompleted),
 }
 
-const fn published() -> bool {
-    true
-}
+impl Event {
+    /// The version of a payload's schema that this program writes, by the type name.
+    #[must_use]
+    pub fn version_of(name: &str) -> &'static str {
+        // 2: what a shop's order has beside lines and prices, and one object of personal data.
+        if name == "OrderPlaced" { "2" } else { "1" }
+    }
 
-const fn is_published(published: &bool) -> bool {
-    *published
+    /// The type name in the journal: that of the variant.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+
+    /// When it happened, by the engine's clock.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::OrderPlaced { placed_at, .. } => *placed_at,
+            Self::OrderConfirmed { at, .. }
+            | Self::LinesAllocated { at, .. }
+            | Self::LinesCancelled { at, .. }
+            | Self::OrderCancelled { at, .. }
+            | Self::LinesFulfilled { at, .. }
+            | Self::OrderFulfilled { at, .. }
+            | Self::ReturnRequested { at, .. }
+            | Self::ReturnEscalated { at, .. }
+            | Self::ReturnAuthorized { at, .. }
+            | Self::ReturnReceived { at, .. }
+            | Self::ReturnApproved { at, .. }
+            | Self::ReturnRejected { at, .. }
+            | Self::NoteAdded { at, .. } => *at,
+            Self::OrderHeld(event) => event.at,
+            Self::HoldReleased(event) => event.at,
+            Self::OrderCorrected(event) => event.at,
+            Self::ShipmentCorrected(event) => event.at,
+            Self::ShipmentDelivered(event) => event.at,
+            Self::ShipmentUndone(event) => event.at,
+            Self::OrderEditRequested(event) => event.at,
+            Self::OrderEdited(event) => event.at,
+            Self::OrderEditRefused(event) => event.at,
+            Self::StockHeld(event) => event.at,
+            Self::PaymentSecured(event) => event.at,
+            Self::PaymentLost(event) => event.at,
+            Self::PaymentCaptured(event) => event.at,
+            Self::RefundSettled(event) => event.at,
+            Self::RefundFailed(event) => event.at,
+            Self::CompensationCompleted(event) => event.at,
+        }
+    }
 }

@@ -22,7 +22,7 @@ mod details; // what every order has, whatever its state
 mod edit; // lines changed before the first parcel
 mod edit_events; // what the events of edits do to an order
 mod event; // the journal's private schema
-mod event_names; // names and times of events
+mod event_defaults; // fields that older events do not have
 mod evolve;
 mod exchange; // an order that replaces returned goods
 mod existing; // what an id that is used again belongs to

@@ -67,15 +67,6 @@ fn order_archived(file: &str) -> Status {
         .say("the order is in an archive that this node does not read (--archive)")
 }
 
-/// The next events are in an archive file, and this node has no archive configured.
-fn archived(shard: u16, through: u64, file: &str) -> Status {
-    Refused::new(Reason::Archived)
-        .with("shard", shard)
-        .with("through", through)
-        .with("file", file)
-        .say("the next events are in an archive that this node does not read (--archive)")
-}
-
 /// Another node owns the order's shard. The node that the client called forwards the call if the
 /// status carries the owner's address.
 fn not_owner(shard: u16, owner: Option<&str>) -> Status {
@@ -241,7 +232,9 @@ pub fn journal(error: &JournalError) -> Status {
         JournalError::Broken { .. } => broken(),
         JournalError::Doubted(_) => doubted(),
         JournalError::Forked { .. } => forked(),
-        JournalError::Archived { shard, through, file } => archived(*shard, *through, file),
+        JournalError::Archived { shard, through, first, file } => {
+            service_edge::archived(*shard, *through, *first, file)
+        }
         _ => Refused::unavailable(Reason::JournalUnavailable).say("the journal is not available"),
     }
 }

@@ -52,8 +52,8 @@ pub(crate) fn source_error(error: JournalError) -> SourceError {
         JournalError::Forked { shard, position, detail } => {
             SourceError::Forked { shard, position, detail }
         }
-        JournalError::Archived { shard, through, file } => {
-            SourceError::Archived { shard, through, file }
+        JournalError::Archived { shard, through, first, file } => {
+            SourceError::Archived { shard, through, first, file }
         }
         other => SourceError::Unavailable(other.to_string()),
     }

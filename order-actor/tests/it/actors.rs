@@ -411,7 +411,7 @@ impl Engine {
             Arc::clone(&now),
         );
         let (events, token) = (Arc::clone(&source), stop.clone());
-        tasks.push(tokio::spawn(async move {
+        tasks.push(shared_events::stream::spawn(async move {
             let status = FollowStatus::new("summaries");
             follow(events.as_ref(), &mut sink, everything(), &status, &token).await.unwrap();
         }));
@@ -422,12 +422,12 @@ impl Engine {
             now,
         );
         let token = stop.clone();
-        tasks.push(tokio::spawn(async move {
+        tasks.push(shared_events::stream::spawn(async move {
             let status = FollowStatus::new("deadlines");
             follow(source.as_ref(), &mut sink, everything(), &status, &token).await.unwrap();
         }));
         let alarm = Alarm::new(deadlines, registry.clone(), Arc::new(clock.clone()));
-        tasks.push(tokio::spawn(alarm.run(stop.clone())));
+        tasks.push(shared_events::stream::spawn(alarm.run(stop.clone())));
         Self { registry, journal, summaries, stop, tasks }
     }
 

@@ -47,7 +47,7 @@ async fn shop_over(journal: Journal) -> Shop {
     let (time, stopped, source) =
         (clock.clone(), stop.clone(), JournalSource::new(journal.clone()));
     let handler = summaries.handler(journal.clone());
-    tokio::spawn(async move {
+    shared_events::stream::spawn(async move {
         let name = OrderSummaries::FOLLOWER;
         let now = Arc::new(move || time.now());
         let mut sink = Transactional::new(name, database, handler, now);
@@ -300,7 +300,7 @@ async fn watches_opened_while_orders_are_placed_miss_no_event() {
     let placing: Vec<_> = (0..4)
         .map(|_| {
             let shop = Arc::clone(&shop);
-            tokio::spawn(async move {
+            shared_events::stream::spawn(async move {
                 for _ in 0..50 {
                     shop.place(CustomerId::mint()).await;
                 }

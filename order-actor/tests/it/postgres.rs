@@ -1,8 +1,8 @@
 //! Databases and schemas in the Postgres server for tests.
 
+use shared_events::chance::Chance;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
-use uuid::Uuid;
 
 /// The server for tests.
 pub fn server() -> String {
@@ -11,7 +11,7 @@ pub fn server() -> String {
 }
 
 pub fn schema() -> String {
-    format!("t_{}", Uuid::new_v4().simple())
+    format!("t_{}", Chance::system().uuid().simple())
 }
 
 pub async fn pool(url: &str, schema: &str) -> PgPool {

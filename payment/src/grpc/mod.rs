@@ -5,7 +5,8 @@ mod parse; // requests → values, or every field at fault
 mod refusal; // refusals and errors → statuses
 mod render; // payments and operations → messages
 
-use service_edge::page::{Tokens, cut};
+use service_edge::page::{Tokens, cut, page_size};
+use service_edge::parsed;
 use shared_events::contract::{OperationId, OrderId, PaymentId};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
@@ -14,7 +15,7 @@ use crate::Payments;
 use crate::domain::Stage;
 use crate::store::{self, OperationRow, PaymentFilter};
 
-use parse::{attempted, filtered, page_size, parsed, resolved};
+use parse::{attempted, filtered, resolved};
 use refusal::{not_found, not_stuck, refused, unavailable};
 use render::{rendered_operation, rendered_payment};
 

@@ -2,7 +2,6 @@ use psp::{PspReference, Token};
 use service_edge::Violations;
 use service_edge::page::PageSize;
 use shared_events::contract::{Money, OperationId, OrderId, RequestId, TextRule};
-use tonic::Status;
 use uuid::Uuid;
 
 use super::proto;
@@ -117,17 +116,4 @@ pub(super) fn resolved(
         (Some(id), Some(outcome)) if violations.is_empty() => Ok((id, outcome, reason.to_owned())),
         _ => Err(violations),
     }
-}
-
-pub(super) fn page_size(asked: i32) -> Result<u32, Status> {
-    let mut violations = Violations::default();
-    PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
-}
-
-pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
-    field: &str,
-    text: &str,
-) -> Result<T, Status> {
-    let mut violations = Violations::default();
-    violations.parsed(field, text).ok_or_else(|| violations.into())
 }

@@ -58,7 +58,7 @@ async fn until_it_ends(mut bench: Bench, end: End) -> Bench {
     let runner = bench.runner().ending(ends);
     for _ in 0..5 {
         let hangs = matches!(end, End::WhileItAnswers(_));
-        let turn = tokio::spawn({
+        let turn = shared_events::stream::spawn({
             let runner = runner.clone();
             async move { runner.turn().await }
         });

@@ -235,7 +235,7 @@ async fn an_authorisation_ends_by_itself(dialect: Dialect) {
 async fn a_runner_works_until_it_is_stopped(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(bench.runner().run(stop.clone()));
+    let running = shared_events::stream::spawn(bench.runner().run(stop.clone()));
     let story = paying(&bench).await;
     let facts = bench.payments.facts();
     while !bench.case(story.order_id).await.secured {

@@ -43,7 +43,7 @@ impl Bench {
                 let url = std::env::var("ORDINAL_TEST_POSTGRES").expect(
                     "ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one",
                 );
-                let schema = format!("t_{}", Uuid::now_v7().simple());
+                let schema = format!("t_{}", Chance::system().uuid().simple());
                 (Database::postgres(&url, &schema, &migrations).await.unwrap(), None)
             }
         };

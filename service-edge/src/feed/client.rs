@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use shared_events::contract::{Fact, Origin};
+use shared_events::contract::{Fact, Origin, Reason};
 use shared_events::stream::{
     Batch, Comparison, Cursors, Finding, Place, Scope, Source, SourceError,
 };
@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use super::proto::fact_service_client::FactServiceClient;
 use super::{Identity, cursors, place, positions, proto, read_history};
@@ -102,8 +103,23 @@ fn failed(status: &Status) -> SourceError {
         // A log with a gap, or with another history than was read from it: no reader may continue.
         Code::DataLoss => SourceError::Broken { shard: 0, position: 0, detail },
         Code::OutOfRange => SourceError::Forked { shard: 0, position: 0, detail },
-        _ => SourceError::Unavailable(detail),
+        _ => archived(status).unwrap_or(SourceError::Unavailable(detail)),
     }
+}
+
+/// What the other side says is archived, where that is why nothing was read.
+fn archived(status: &Status) -> Option<SourceError> {
+    let info = status.get_details_error_info()?;
+    if info.reason != Reason::Archived.code() {
+        return None;
+    }
+    let value = |key: &str| info.metadata.get(key);
+    Some(SourceError::Archived {
+        shard: value("shard")?.parse().ok()?,
+        through: value("through")?.parse().ok()?,
+        first: value("first")?.parse().ok()?,
+        file: value("file")?.clone(),
+    })
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::proto::fact_service_server::{FactService, FactServiceServer};
 use super::{cursors, history, places, positions, proto, scope};
-use crate::{Refused, STREAM_READ_WITHIN, violation};
+use crate::{Refused, STREAM_READ_WITHIN, archived, violation};
 
 /// Facts per read of the log.
 const READ_AT_ONCE: usize = 512;
@@ -214,7 +214,9 @@ fn status(error: &SourceError) -> Status {
             tracing::warn!(error, "a log could not be read");
             Refused::unavailable(Reason::LogUnavailable).say("the log cannot be read at the moment")
         }
-        SourceError::Archived { .. } => Refused::new(Reason::Archived).say(&error.to_string()),
+        SourceError::Archived { shard, through, first, file } => {
+            archived(*shard, *through, *first, file)
+        }
         SourceError::Forked { .. } => forked(),
         SourceError::Broken { .. } => broken(&error.to_string()),
     }

@@ -25,6 +25,7 @@ mod outbox; // a service's published facts, written with their effect, read as a
 mod pause; // followers that an operator paused
 mod places; // earlier positions of a follower
 pub mod redis; // a window of the latest facts, for many readers
+pub mod row; // columns as values, rows as JSON
 mod session; // settings of Postgres sessions, and requirements on the server
 mod source; // port: items after a cursor, in order
 mod tasks; // the only place that begins a task

@@ -99,12 +99,16 @@ pub enum SourceError {
     #[error("source is unavailable: {0}")]
     Unavailable(String),
     /// The next items are archived, and the source has no archive. Reading waits until it has.
-    #[error("positions of shard {shard} up to {through} are archived: {file}")]
+    #[error(
+        "positions of shard {shard} up to {through} are archived: {file}; the first here is {first}"
+    )]
     Archived {
         /// The shard.
         shard: u16,
         /// The last position in that file.
         through: u64,
+        /// The position after the last archived one: from it on the source has every item.
+        first: u64,
         /// The file, by its path in the archive.
         file: String,
     },

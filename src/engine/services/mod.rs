@@ -108,7 +108,7 @@ mod tests {
                     (false, true) => Kind::ServerStream,
                     (false, false) => Kind::Unary,
                 };
-                let known = calls.method(&path);
+                let known = calls.method(&path).map(Arc::as_ref);
                 assert_eq!(crate::edge::calls::kind(known, &path, false), kind, "{path}");
                 assert!(message_bytes_max(known) >= 64 * 1024, "{path}");
             }

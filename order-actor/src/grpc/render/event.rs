@@ -2,6 +2,7 @@ use shared_events::contract::{CancelReason, Sku, Timestamp};
 
 use super::amounts::{discounts, placed_charge, tax_mode, taxes};
 use super::notes::{name, new_note, note_added};
+use super::payments::without_fees;
 use super::{
     address, cancel_reason, contact, edits, money, parcels, payments, returns, texts, time, units,
 };
@@ -17,6 +18,64 @@ pub fn event(event: &Event, version: u64) -> proto::Event {
         occurred_at: Some(time(event.at())),
         name: event.name().to_owned(),
         kind: kind(event),
+    }
+}
+
+/// Leaves of an event what its customer may see. One of a new kind does not compile until that is
+/// decided here.
+pub fn for_customers(event: &mut proto::Event) {
+    match &mut event.kind {
+        Some(Kind::OrderPlaced(placed)) => {
+            placed.notes.retain(|note| note.public);
+            without_fees(placed.payment.as_mut());
+        }
+        Some(Kind::NoteAdded(added)) => {
+            hide_staff(&added.role, &mut added.subject);
+            if !added.public {
+                added.text.clear();
+            }
+        }
+        Some(Kind::OrderHeld(held)) => {
+            let hold_id = std::mem::take(&mut held.hold_id);
+            *held = proto::OrderHeld { hold_id, ..proto::OrderHeld::default() };
+        }
+        Some(Kind::HoldReleased(released)) => released.reason.clear(),
+        Some(Kind::OrderEditRequested(asked)) => asked.reason.clear(),
+        Some(Kind::OrderEdited(edited)) => edited.reason.clear(),
+        Some(Kind::OrderCorrected(corrected)) => corrected.reason.clear(),
+        Some(Kind::ShipmentUndone(undone)) => undone.reason.clear(),
+        Some(Kind::ReturnApproved(approved)) => approved.refund_reason.clear(),
+        Some(Kind::ReturnAuthorized(approved)) => approved.refund_reason.clear(),
+        Some(
+            Kind::OrderConfirmed(_)
+            | Kind::LinesCancelled(_)
+            | Kind::OrderCancelled(_)
+            | Kind::LinesFulfilled(_)
+            | Kind::OrderFulfilled(_)
+            | Kind::ReturnRequested(_)
+            | Kind::ReturnEscalated(_)
+            | Kind::ReturnRejected(_)
+            | Kind::ShipmentCorrected(_)
+            | Kind::ShipmentDelivered(_)
+            | Kind::ReturnReceived(_)
+            | Kind::LinesAllocated(_)
+            | Kind::OrderEditRefused(_)
+            | Kind::StockHeld(_)
+            | Kind::PaymentSecured(_)
+            | Kind::PaymentLost(_)
+            | Kind::PaymentCaptured(_)
+            | Kind::RefundSettled(_)
+            | Kind::RefundFailed(_)
+            | Kind::CompensationCompleted(_),
+        )
+        | None => {}
+    }
+}
+
+/// Customers learn that the shop wrote to them, not who.
+pub(super) fn hide_staff(role: &str, subject: &mut String) {
+    if role != "CUSTOMER" {
+        subject.clear();
     }
 }
 

@@ -10,8 +10,8 @@ mod payments; // money of orders with a payment plan
 mod returns; // returns and their events
 
 use amounts::{discounts, order_charge, tax_mode, taxes, totals};
-pub use customers::{for_customer, for_customers};
-pub use event::event;
+pub use customers::for_customer;
+pub use event::{event, for_customers};
 use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 

@@ -44,6 +44,26 @@ pub enum StatusCode {
 }
 
 impl StatusCode {
+    /// Every status.
+    pub const ALL: [Self; 16] = [
+        Self::Aborted,
+        Self::AlreadyExists,
+        Self::Cancelled,
+        Self::DataLoss,
+        Self::DeadlineExceeded,
+        Self::FailedPrecondition,
+        Self::Internal,
+        Self::InvalidArgument,
+        Self::NotFound,
+        Self::OutOfRange,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::Unauthenticated,
+        Self::Unavailable,
+        Self::Unimplemented,
+        Self::Unknown,
+    ];
+
     /// Statuses of calls that failed through no fault of their callers. The rules of
     /// deploy/prometheus count the same.
     pub const FAULTS: [Self; 5] =

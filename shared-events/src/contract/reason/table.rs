@@ -18,9 +18,10 @@ reasons! {
         "The total of the order, or a sum of an account, does not fit into 64 bits of minor units.",
         "Split the order; book to another account.";
     "ARCHIVED" => Archived [FailedPrecondition]
-        "The next events are archived, and this process does not read the archive. `file` names \
-         the file.",
-        "Operators: start `serve` with `--archive`. Readers: begin after `through`.";
+        "The next events of `shard` are archived, and this process does not read the archive. `file` \
+         names the file, `through` its last position.",
+        "Operators: start `serve` with `--archive`. Readers: position `first` is the first from which \
+         on all are here; to begin there is to go without what is before.";
     "ASKED_TOO_OFTEN" => AskedTooOften [FailedPrecondition]
         "A customer has cancelled units of the order, asked for returns, corrected it or added notes \
          as often as customers may.",
