@@ -268,6 +268,7 @@ impl Story {
             raised,
             added,
             cancelled,
+            backordered: Vec::new(),
             totals: None,
         })
     }

@@ -59,11 +59,13 @@ fn command_of(fact: &Fact, compensates: bool) -> Option<Command> {
                 skus: skus.clone(),
             }))
         }
-        FactBody::Inventory(InventoryFact::EditReserved { edit_id, .. }) => {
-            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing: Vec::new() }))
+        FactBody::Inventory(InventoryFact::EditReserved { edit_id, backordered, .. }) => {
+            let (missing, backordered) = (Vec::new(), quantities(backordered));
+            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing, backordered }))
         }
         FactBody::Inventory(InventoryFact::EditRejected { edit_id, skus, .. }) => {
-            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing: skus.clone() }))
+            let (missing, backordered) = (skus.clone(), Vec::new());
+            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing, backordered }))
         }
         FactBody::Inventory(InventoryFact::Released { .. }) if compensates => {
             Some(Command::Compensated(Compensated { stock: true, money: false }))
