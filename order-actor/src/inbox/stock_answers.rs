@@ -26,10 +26,13 @@ pub struct StockAnswers {
 }
 
 impl StockAnswers {
+    /// The follower's name.
+    pub const FOLLOWER: &'static str = "stock-answers";
+
     /// Sends answers to the orders of this registry.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry, missing: Missing::default(), compensates: false }
+        Self { registry, missing: Missing::of(Self::FOLLOWER), compensates: false }
     }
 
     /// The same in an engine that has payments: cancelled orders with a payment plan note that their
@@ -98,7 +101,8 @@ const fn withdrawn_by(fact: &Fact) -> Option<ReservationId> {
 impl Handler<Fact> for StockAnswers {
     /// The answers about one order are executed in their order, those about different orders at the
     /// same time.
-    async fn handle(&mut self, _tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        self.missing.retry(&self.registry, tx).await?;
         let registry = self.registry.clone();
         let registry = &registry;
         let compensates = self.compensates;
@@ -130,8 +134,11 @@ impl Handler<Fact> for StockAnswers {
                 }
             }
         }
-        self.missing.is_over();
         Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.missing.committed();
     }
 }
 
