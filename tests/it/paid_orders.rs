@@ -215,6 +215,17 @@ fn pays(shop: Shop) -> Shop {
     assert_eq!(cancelled["payment"]["status"], "PAYMENT_STATUS_RELEASED");
     shop.until_payment(&order, "VOIDED");
 
+    // Its goods are gone: nothing is held any more, and the money goes back.
+    let order = shop.place("cards");
+    shop.attempt(&order, "tok_visa");
+    shop.confirmed(&order);
+    let before = shop.engine.ask(&["stock", "get", "MUG"])["stock"]["on_hand"].to_string();
+    shop.engine.ask(&["stock", "set", "MUG", "0", "--allow-shortage", "--reason", "burnt"]);
+    let cancelled = shop.until(&order, "compensated", done);
+    assert_eq!(cancelled["cancel_reason"], "CANCEL_REASON_INSUFFICIENT_STOCK");
+    shop.until_payment(&order, "VOIDED");
+    shop.engine.ask(&["stock", "set", "MUG", &before.replace('"', "")]);
+
     // Taken when it is confirmed.
     let order = shop.place("cards,capture=ON_CONFIRM,ship=CAPTURED");
     shop.attempt(&order, "tok_visa");

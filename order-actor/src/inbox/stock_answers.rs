@@ -159,11 +159,28 @@ async fn execute(
     if let Command::Cancel(_) = &command {
         match registry.view(order_id, &by).await {
             Ok(view) if is_promised(&view.order, withdrawn_by(fact)) => return Err(None),
+            // Cancelled by somebody else after stock had freed the units, and before it said that
+            // it withdraws them: when it hears of the cancellation there is nothing to free.
+            Ok(view) if is_cancelled_and_withdrawn(&view.order, fact) => {
+                let open = match view.order.compensation() {
+                    Compensation::Running(open) => open.stock,
+                    Compensation::None | Compensation::Done => false,
+                };
+                if !open {
+                    return Ok(());
+                }
+                let freed = Command::Compensated(Compensated { stock: true, money: false });
+                return send(registry, by, order_id, freed, fact).await.map(drop).map_err(Some);
+            }
             Ok(_) | Err(Refusal::Rejected(Rejection::NotFound)) => {}
             Err(refusal) => return Err(Some(refusal)),
         }
     }
     send(registry, by, order_id, command, fact).await.map(drop).map_err(Some)
+}
+
+fn is_cancelled_and_withdrawn(order: &Order, fact: &Fact) -> bool {
+    matches!(order, Order::Cancelled(_)) && withdrawn_by(fact).is_some()
 }
 
 /// Notes that stock of a cancelled order is free. Units are freed of many orders, also of those that
