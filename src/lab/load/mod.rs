@@ -112,8 +112,8 @@ pub async fn run(
     let Some(csv) = args.csv.clone() else {
         return steadily(&args, backend, connection, out).await;
     };
-    // A file that is no invoice file fails before an engine is started.
-    let source = source(&args, &csv, open(&csv)?).await?;
+    // A file that is none of its format fails before an engine is started.
+    let mut input = Input::open(&args, &csv, out).await?;
     let report = Report::new(args.report.as_deref(), args.currency)?;
     let Some(backend) = backend else {
         if args.simulate_time {
@@ -122,14 +122,13 @@ pub async fn run(
             return Err(Failure::Usage(text.to_owned()));
         }
         let client = Client::connect(connection).await?;
-        return drive(&args, &csv, client, None, report, out).await;
+        return drive(&args, input, client, None, report, out).await;
     };
     let mut settings = Settings::new(backend);
     settings.trust_clock = args.simulate_time;
     let clock = if args.simulate_time {
-        Some(ManualClock::new(source.first_time().await?))
+        Some(ManualClock::new(input.source.first_time().await?))
     } else {
-        drop(source);
         None
     };
     if let Some(clock) = &clock {
@@ -139,7 +138,7 @@ pub async fn run(
     let connection = to(&engine, connection);
     let loaded = async {
         let client = Client::connect(&connection).await?;
-        let done = drive(&args, &csv, client, clock, report, out).await?;
+        let done = drive(&args, input, client, clock, report, out).await?;
         drain(&connection).await?;
         Ok(done)
     };
@@ -191,26 +190,49 @@ async fn drain(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The file, of which the heading was read, and how much of it was.
+struct Input<'a> {
+    csv: &'a Path,
+    source: Source,
+    bar: Bar,
+}
+
+/// A progress bar that is gone when the reading has ended, however it does.
+struct Bar(indicatif::ProgressBar);
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl<'a> Input<'a> {
+    async fn open(args: &LoadArgs, csv: &'a Path, out: &Output) -> Result<Self, Failure> {
+        let file = open_file(csv)?;
+        let length = file.get_ref().metadata().context("size of the file")?.len();
+        let bar = Bar(progress::bytes(out, length));
+        let source = source(args, csv, unpacked(csv, bar.0.wrap_read(file))).await?;
+        Ok(Self { csv, source, bar })
+    }
+}
+
 async fn drive(
     args: &LoadArgs,
-    csv: &Path,
+    input: Input<'_>,
     client: Client,
     clock: Option<ManualClock>,
     report: Report,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    let length = std::fs::metadata(csv).context("size of the file")?.len();
-    let bar = progress::bytes(out, length);
+    let Input { csv, source: file, bar } = input;
     let units = match args.stock {
         StockPolicy::Exact => stock::sold(source(args, csv, open(csv)?).await?).await?,
         StockPolicy::Unlimited | StockPolicy::Units(_) => stock::Sold::default(),
     };
-    let file = unpacked(csv, bar.wrap_read(open_file(csv)?));
-    let source = source(args, csv, file).await?;
     let shelf = stock::Shelf::new(args.stock, units);
     let drive = Drive::new(client, clock, shelf, args.in_flight, report).await?;
-    let report = drive.run(source).await?;
-    bar.finish_and_clear();
+    let report = drive.run(file).await?;
+    drop(bar);
     let complete = report.finish(out)?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -222,11 +244,10 @@ async fn source(
     file: Box<dyn Read + Send>,
 ) -> Result<Source, Failure> {
     if args.file.is_uci() {
-        let invoices = Invoices::new(file, &args.file.written()?, args.limit)?;
-        return Ok(Source::Invoices(Box::new(invoices)));
+        return Ok(Invoices::new(file, &args.file.written()?, args.limit)?.into());
     }
     let orders = Orders::new(&args.file, csv, file, &open, args.currency, args.limit);
-    Ok(Source::Orders(Box::new(orders.await?)))
+    Ok(orders.await?.into())
 }
 
 fn open_file(path: &Path) -> Result<BufReader<File>, Failure> {
