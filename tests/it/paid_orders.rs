@@ -18,13 +18,13 @@ use crate::support::{Engine, ordinal, placing, write_private};
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A provider, ended when dropped.
-struct Provider {
+pub struct Provider {
     process: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Provider {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .args(["--json", "psp", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
@@ -38,7 +38,7 @@ impl Provider {
     }
 
     /// What its own book says.
-    fn book(&self) -> Value {
+    pub fn book(&self) -> Value {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let mut http = Http::connect(&self.address).await;
             http.call("GET /_sim/book", &[]).await.json()
