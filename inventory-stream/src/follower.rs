@@ -10,7 +10,8 @@ use shared_events::metric::table::RESERVATIONS;
 use shared_events::stream::{Blame, Cursors, Database, Handler, NewFact, Outbox, Tx};
 
 use crate::domain::{
-    AppliedEdit, FactRange, Impossible, Reservation, ReservationState, Step, StepKind, StockLevels,
+    AppliedEdit, AskedEdit, FactRange, Impossible, Reservation, ReservationState, Step, StepKind,
+    StockLevels,
 };
 use crate::movements::{self, Cause};
 use crate::store;
@@ -250,7 +251,7 @@ fn apply(
         OrderFact::Cancelled { .. } => return Ok(reservation.cancelled(stock)),
         OrderFact::EditRequested { .. }
         | OrderFact::Edited { .. }
-        | OrderFact::EditRefused { .. } => return edit(reservation, (fact.id, order), stock),
+        | OrderFact::EditRefused { .. } => return edit(reservation, (fact, order), stock),
         OrderFact::LinesCancelled { lines, .. } => (StepKind::Release, lines.clone()),
         OrderFact::LinesFulfilled { lines, .. } | OrderFact::Fulfilled { lines, .. } => {
             (StepKind::Commit, lines.clone())
@@ -294,12 +295,14 @@ fn came_back(units: &ReturnedUnits) -> LineUnits {
 /// Applies a fact about an edit.
 fn edit(
     reservation: &mut Reservation,
-    (fact_id, fact): (FactId, &OrderFact),
+    (envelope, fact): (&Fact, &OrderFact),
     stock: &mut StockLevels,
 ) -> Result<Vec<InventoryFact>, Impossible> {
+    let fact_id = envelope.id;
     match fact {
         OrderFact::EditRequested { edit_id, lines, .. } => {
-            let answer = reservation.edit_requested(fact_id, *edit_id, lines, stock);
+            let edit = AskedEdit { edit_id: *edit_id, lines, asked_at: envelope.time };
+            let answer = reservation.edit_requested(fact_id, edit, stock);
             Ok(answer.into_iter().collect())
         }
         OrderFact::Edited { edit_id, raised, added, cancelled, .. } => {

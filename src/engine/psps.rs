@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use order_actor::clock::Clock;
@@ -20,6 +21,8 @@ use shared_events::contract::PspName;
 const PSPS_MAX: usize = 16;
 /// How long a call to a provider may take, unless its settings say otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call to a simulator may take: it answers after 2 s where it is slow.
+const SIMULATED_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest that they may say: payments wait no longer for an answer.
 const TIMEOUT_MAX: Duration = payment::ANSWER_WITHIN;
 
@@ -50,6 +53,27 @@ impl Psps {
     #[must_use]
     pub fn psps(&self) -> BTreeMap<PspName, Arc<dyn Psp>> {
         self.0.iter().map(|(name, one)| (name.clone(), Arc::clone(&one.psp))).collect()
+    }
+
+    /// One provider without webhooks.
+    ///
+    /// # Errors
+    /// What is wrong with its name.
+    pub fn of(name: &str, psp: Arc<dyn Psp>) -> anyhow::Result<Self> {
+        let provider = Provider { psp, verifier: None };
+        Ok(Self(BTreeMap::from([(name.parse()?, provider)])))
+    }
+
+    /// A running `ordinal psp` at this address, called in Stripe's dialect.
+    ///
+    /// # Errors
+    /// What is wrong with the name or the address.
+    pub fn simulated_at(name: &str, url: &str) -> anyhow::Result<Self> {
+        let endpoint =
+            Endpoint { url: url.to_owned(), authorities: Vec::new(), timeout: SIMULATED_TIMEOUT };
+        // It takes any.
+        let key = ApiKey::new("sk_of_a_simulator").context("key")?;
+        Self::of(name, Arc::new(Stripe::new(name, &endpoint, key, true)?.simulated()))
     }
 
     /// What verifies the webhooks of those that send any.

@@ -241,6 +241,11 @@ pub const LOAD: &[CliReason] = &[
         "The order was placed, and stock had not answered when the load stopped waiting.",
         "Load the file again: nothing is done twice.",
     ),
+    reason(
+        "UNPAID",
+        "The order was placed, and is one that nobody pays in a load with `--pay mixed`.",
+        "Nothing; `--pay card` pays all of them.",
+    ),
 ];
 
 /// All codes of the page.

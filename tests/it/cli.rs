@@ -25,6 +25,10 @@ fn demo_shows_every_ending() {
             "RETURNED, return approved",
             "FULFILLED, return rejected",
             "FULFILLED, return approved",
+            "FULFILLED, payment CAPTURED",
+            "CANCELLED PAYMENT_FAILED, payment FAILED",
+            "FULFILLED, return approved, payment PARTIALLY_REFUNDED",
+            "CANCELLED CUSTOMER_REQUEST, payment VOIDED",
             "CANCELLED SLA_TIMEOUT",
         ]
     );

@@ -16,6 +16,8 @@ on_both!(
     units_of_an_edit_that_waits_are_shown_beside_the_orders,
     an_edit_that_gets_no_answer_ends_and_holds_nothing,
     a_cancelled_order_holds_nothing_for_its_edit,
+    units_of_an_edit_wait_for_stock_and_ship_when_it_has_come,
+    units_that_waited_for_an_edit_are_given_back,
     edits_come_by_the_command_line,
 );
 
@@ -248,6 +250,88 @@ async fn a_cancelled_order_holds_nothing_for_its_edit(shop: Shop) {
     let order = answered(&shop, &id).await;
     assert_eq!(order["edits"][0]["state"], "EDIT_STATE_VOIDED");
     stock_sleeps(&shop, false).await;
+    shop.settled().await;
+    assert_eq!(shop.stock("MUG").await, (10, 0));
+    shop.close().await;
+}
+
+/// What an edit adds and stock does not have waits as what an order adds does, and is given back
+/// with it.
+async fn units_of_an_edit_wait_for_stock_and_ship_when_it_has_come(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 8), ("CUP", 1)]).await;
+    let inventory = async |method: &str, request: Value| {
+        shop.ops.call(&format!("inventory.v1.InventoryService/{method}"), request).await.unwrap()
+    };
+    let rule = json!({ "sku": "MUG", "backorder_limit": 4, "reason": "pre-sale" });
+    inventory("SetBackorder", rule).await;
+    let waits = |order: &Value| -> Vec<u64> {
+        let lines = order["lines"].as_array().unwrap().iter();
+        lines.map(|line| line["backordered"].as_u64().unwrap()).collect()
+    };
+    // Two are there and four may be promised: seven are too many.
+    shop.ops.orders("EditOrder", edit(&id, &[(1, 15)], json!([]))).await.unwrap();
+    let order = answered(&shop, &id).await;
+    assert_eq!(order["edits"][0]["state"], "EDIT_STATE_OUT_OF_STOCK");
+    let mugs = json!([{ "sku": "MUG", "quantity": 2, "unit_price": gbp(9) }]);
+    shop.ops.orders("EditOrder", edit(&id, &[(1, 11)], mugs)).await.unwrap();
+    let order = answered(&shop, &id).await;
+    assert_eq!(order["edits"][1]["state"], "EDIT_STATE_APPLIED");
+    assert_eq!(waits(&order), [1, 0, 2]);
+    let parcel = json!({ "order_id": id, "shipment_id": Uuid::now_v7() });
+    assert_eq!(shop.service.refused("FulfillOrder", parcel).await, "BACKORDERED");
+    let request = json!({ "order_id": id, "page_size": 10 });
+    let events = shop.ops.call("orders.v1.JournalService/ListOrderEvents", request).await.unwrap();
+    let named = json!([{ "line": 1, "quantity": 1 }, { "line": 3, "quantity": 2 }]);
+    assert_eq!(events["events"][5]["event"]["order_edited"]["backordered"], named);
+    shop.settled().await;
+    let stock = inventory("GetStock", json!({ "sku": "MUG" })).await["stock"].clone();
+    let of = |field: &str| stock[field].as_i64().unwrap();
+    assert_eq!([of("on_hand"), of("reserved"), of("backordered")], [10, 13, 3]);
+    // A unit that waits is cancelled first; what comes is given to the order.
+    let one = json!({ "order_id": id, "reason": "CANCEL_REASON_CUSTOMER_REQUEST",
+                      "lines": [{ "line": 3, "quantity": 1 }] });
+    assert_eq!(waits(&shop.buyer.orders("CancelOrder", one).await.unwrap()["order"]), [1, 0, 1]);
+    shop.settled().await;
+    let comes = json!({ "sku": "MUG", "delta": 2, "reason": "delivery",
+                        "request_id": Uuid::now_v7() });
+    inventory("AdjustStock", comes).await;
+    shop.settled().await;
+    assert_eq!(waits(&shop.get(&id).await), [0, 0, 0]);
+    let mails = shop.message_kinds(&id).await;
+    assert_eq!(mails.iter().filter(|kind| *kind == "ALLOCATED").count(), 1, "{mails:?}");
+    shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap();
+    shop.until(&id, "FULFILLED").await;
+    shop.settled().await;
+    assert_eq!(shop.stock("MUG").await, (0, 0));
+    shop.close().await;
+}
+
+/// An edit whose answer comes too late, and one whose order is cancelled.
+async fn units_that_waited_for_an_edit_are_given_back(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 10)]).await;
+    let rule = json!({ "sku": "MUG", "backorder_limit": 4, "reason": "pre-sale" });
+    let method = "inventory.v1.InventoryService/SetBackorder";
+    shop.ops.call(method, rule).await.unwrap();
+    // Stock has answered, and the order reads it after its time is over.
+    pause(&shop, "stock-answers", true).await;
+    shop.ops.orders("EditOrder", edit(&id, &[(1, 12)], json!([]))).await.unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while shop.stock("MUG").await != (10, 12) {
+        assert!(Instant::now() < patience);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    shop.advance(Duration::from_secs(16 * 60));
+    let order = answered(&shop, &id).await;
+    assert_eq!(order["edits"][0]["state"], "EDIT_STATE_EXPIRED");
+    pause(&shop, "stock-answers", false).await;
+    shop.settled().await;
+    assert_eq!(
+        (shop.stock("MUG").await, &shop.get(&id).await["lines"][0]["open"]),
+        ((10, 10), &json!(10))
+    );
+    shop.ops.orders("EditOrder", edit(&id, &[(1, 14)], json!([]))).await.unwrap();
+    assert_eq!(answered(&shop, &id).await["lines"][0]["backordered"], 4);
+    shop.buyer.orders("CancelOrder", json!({ "order_id": id })).await.unwrap();
     shop.settled().await;
     assert_eq!(shop.stock("MUG").await, (10, 0));
     shop.close().await;

@@ -267,6 +267,31 @@ fn an_invalid_file_is_refused_before_an_engine_starts() {
     assert_eq!(ordinal(&flags).status.code(), Some(2));
 }
 
+/// A pipe can be read once only.
+#[test]
+fn a_file_is_read_once() {
+    let directory = TempDir::new().unwrap();
+    for (name, flags) in [
+        ("plain", &[][..]),
+        ("simulated", &["--simulate-time"]),
+        ("shopify", &["--format", "shopify", "--encoding", "utf-8"]),
+    ] {
+        let pipe = directory.path().join(name);
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let from = if name == "shopify" { "examples/orders/shopify.csv" } else { EXAMPLE };
+        let (text, to) = (std::fs::read(from).unwrap(), pipe.clone());
+        let writer = std::thread::spawn(move || std::fs::write(to, text).unwrap());
+        let data = directory.path().join(format!("{name}.data")).display().to_string();
+        let flags = [&["--json", "load", "--data", &data, "--csv", pipe.to_str().unwrap()], flags];
+        let output = ordinal(&flags.concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        let report: Value = serde_json::from_slice(&output.stdout).expect(&error);
+        assert!(report["placed"].as_u64().unwrap() > 1, "{name}: {report}");
+        writer.join().unwrap();
+    }
+}
+
 const ORDERS: u64 = 300;
 /// Three per order, two per return.
 const EVENTS: u64 = ORDERS * 3 + ORDERS / 3 * 2;

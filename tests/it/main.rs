@@ -62,6 +62,7 @@ mod operations;
 mod order_files;
 mod overload;
 mod own_authority;
+mod paid_load;
 mod paid_orders;
 mod payment_plans;
 mod payments;

@@ -18,13 +18,13 @@ use crate::support::{Engine, ordinal, placing, write_private};
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A provider, ended when dropped.
-struct Provider {
+pub struct Provider {
     process: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Provider {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .args(["--json", "psp", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
@@ -38,7 +38,7 @@ impl Provider {
     }
 
     /// What its own book says.
-    fn book(&self) -> Value {
+    pub fn book(&self) -> Value {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let mut http = Http::connect(&self.address).await;
             http.call("GET /_sim/book", &[]).await.json()
@@ -214,6 +214,17 @@ fn pays(shop: Shop) -> Shop {
     let cancelled = shop.until(&order, "compensated", done);
     assert_eq!(cancelled["payment"]["status"], "PAYMENT_STATUS_RELEASED");
     shop.until_payment(&order, "VOIDED");
+
+    // Its goods are gone: nothing is held any more, and the money goes back.
+    let order = shop.place("cards");
+    shop.attempt(&order, "tok_visa");
+    shop.confirmed(&order);
+    let before = shop.engine.ask(&["stock", "get", "MUG"])["stock"]["on_hand"].to_string();
+    shop.engine.ask(&["stock", "set", "MUG", "0", "--allow-shortage", "--reason", "burnt"]);
+    let cancelled = shop.until(&order, "compensated", done);
+    assert_eq!(cancelled["cancel_reason"], "CANCEL_REASON_INSUFFICIENT_STOCK");
+    shop.until_payment(&order, "VOIDED");
+    shop.engine.ask(&["stock", "set", "MUG", &before.replace('"', "")]);
 
     // Taken when it is confirmed.
     let order = shop.place("cards,capture=ON_CONFIRM,ship=CAPTURED");

@@ -59,7 +59,7 @@ impl ReservedLine {
 }
 
 impl Reservation {
-    /// Units of a product that it waits for.
+    /// Units of a product that it waits for, without those of an edit that is not applied yet.
     #[must_use]
     pub fn waits_for(&self, sku: &Sku) -> i64 {
         if self.state != ReservationState::Reserved {
@@ -72,7 +72,8 @@ impl Reservation {
     /// Units of a product that it holds on hand.
     #[must_use]
     pub fn allocated_of(&self, sku: &Sku) -> i64 {
-        self.held_of(sku) - self.waits_for(sku)
+        let of_edit = self.edit.as_ref().map_or(0, |edit| edit.waits_for(sku));
+        self.held_of(sku) - self.waits_for(sku) - of_edit
     }
 
     /// Reserves all units of its lines: those available, by line, and the rest backordered.
@@ -144,7 +145,7 @@ impl Reservation {
     }
 }
 
-fn line_units(held: &ReservedLine, units: u32) -> Option<LineUnits> {
+pub(super) fn line_units(held: &ReservedLine, units: u32) -> Option<LineUnits> {
     let quantity = Quantity::new(units).ok()?;
     Some(LineUnits { line: held.line, sku: held.sku.clone(), quantity, title: String::new() })
 }

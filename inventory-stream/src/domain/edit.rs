@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{EditId, FactId, InventoryFact, LineUnits, Quantity, Sku, StockLine};
+use shared_events::contract::{
+    EditId, FactId, InventoryFact, LineUnits, Quantity, Sku, StockLine, Timestamp,
+};
 
+use super::backorder::line_units;
 use super::parts::stock_lines;
 use super::{Impossible, Reservation, ReservationState, ReservedLine, Step, StepKind, StockLevels};
 
@@ -13,8 +16,19 @@ const UNKNOWN: &str = "edited, but no stock of a product was ever set: set it, t
 pub struct EditReservation {
     /// The edit.
     pub edit_id: EditId,
-    /// Its units, all of them open, by the lines that they are for.
+    /// Its units, all of them open, by the lines that they are for; some may be backordered.
     pub lines: Vec<ReservedLine>,
+}
+
+/// An edit that the order asks units for.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedEdit<'a> {
+    /// The edit.
+    pub edit_id: EditId,
+    /// Units in addition.
+    pub lines: &'a [LineUnits],
+    /// When it was asked for: until then backorders of a product may be open.
+    pub asked_at: Timestamp,
 }
 
 /// An edit as the order has applied it.
@@ -29,6 +43,14 @@ pub struct AppliedEdit<'a> {
 }
 
 impl EditReservation {
+    /// Units of a product that it holds and that are not on hand. No stock that comes is given to
+    /// them before they are the order's.
+    #[must_use]
+    pub fn waits_for(&self, sku: &Sku) -> i64 {
+        let lines = self.lines.iter().filter(|units| units.sku == *sku);
+        lines.map(|held| i64::from(held.backordered)).sum()
+    }
+
     /// Units that it holds of a product.
     #[must_use]
     pub fn units_of(&self, sku: &Sku) -> i64 {
@@ -49,14 +71,15 @@ impl Reservation {
     }
 
     /// An edit of the order needs units in addition: holds all of them, or none where a product is
-    /// short. They must be on hand: no edit waits for stock.
+    /// short. Units that are not on hand may be backordered, as those of an order that is placed
+    /// when the edit is asked for ([`BackorderRule`](super::BackorderRule)).
     pub fn edit_requested(
         &mut self,
         fact_id: FactId,
-        edit_id: EditId,
-        lines: &[LineUnits],
+        edit: AskedEdit<'_>,
         stock: &mut StockLevels,
     ) -> Option<InventoryFact> {
+        let AskedEdit { edit_id, lines, asked_at } = edit;
         if !self.applied.insert(fact_id) {
             return None;
         }
@@ -69,23 +92,17 @@ impl Reservation {
         let gone = self.state != ReservationState::Reserved
             || self.edit.is_some()
             || self.lines.iter().any(|held| held.withdrawn > 0);
-        let short = |(sku, units): &(&Sku, i64)| gone || stock.level(sku).available() < *units;
+        let short = |(sku, units): &(&Sku, i64)| {
+            gone || stock.level(sku).promisable(Some(asked_at)) < *units
+        };
         let skus: Vec<Sku> = needed.into_iter().filter(short).map(|(sku, _)| sku.clone()).collect();
         if !skus.is_empty() {
             return Some(InventoryFact::EditRejected { order_id, edit_id, skus });
         }
-        let (mut held, mut facts) = (Vec::new(), Vec::new());
-        for units in lines {
-            let quantity = units.quantity.get();
-            let mut line = ReservedLine::new(units.line, &units.sku, units.quantity);
-            let elsewhere = line.hold(quantity, None, stock);
-            stock.reserve(&units.sku, i64::from(quantity));
-            facts.extend(stock_lines(&units.sku, quantity, &elsewhere));
-            held.push(line);
-        }
+        let (held, lines) = take_all(lines, stock);
+        let backordered = waiting(&held);
         self.edit = Some(EditReservation { edit_id, lines: held });
-        let lines = facts;
-        Some(InventoryFact::EditReserved { order_id, edit_id, lines })
+        Some(InventoryFact::EditReserved { order_id, edit_id, lines, backordered })
     }
 
     /// The order has the lines of an edit: what is held for it is the order's from now on, and what
@@ -114,6 +131,8 @@ impl Reservation {
                 None => self.take_now(&edit, stock, &mut facts)?,
             };
             for added in added {
+                // From now on the database knows for what it waits.
+                self.was_backordered |= added.backordered > 0;
                 match self.lines.iter_mut().find(|held| held.line == added.line) {
                     Some(held) => held.take_over(added),
                     None => self.lines.push(added),
@@ -151,20 +170,15 @@ impl Reservation {
         if let Some(other) = self.edit.take() {
             facts.push(InventoryFact::Released { order_id, lines: other.free(stock) });
         }
-        let (mut taken, mut lines) = (Vec::new(), Vec::new());
-        for units in edit.added {
-            let mut line = ReservedLine::new(units.line, &units.sku, units.quantity);
-            if holds {
-                lines.extend(line.take(stock));
-                self.was_backordered |= line.backordered > 0;
-            } else if self.state == ReservationState::Released {
-                line.released = line.quantity;
-            }
-            taken.push(line);
-        }
         if holds {
-            let edit_id = edit.edit_id;
-            facts.push(InventoryFact::EditReserved { order_id, edit_id, lines });
+            let (edit_id, (taken, lines)) = (edit.edit_id, take_all(edit.added, stock));
+            let backordered = waiting(&taken);
+            facts.push(InventoryFact::EditReserved { order_id, edit_id, lines, backordered });
+            return Ok(taken);
+        }
+        let mut taken = all_of(edit.added);
+        if self.state == ReservationState::Released {
+            taken.iter_mut().for_each(|line| line.released = line.quantity);
         }
         Ok(taken)
     }
@@ -188,8 +202,9 @@ impl EditReservation {
     pub(super) fn free(mut self, stock: &mut StockLevels) -> Vec<StockLine> {
         let mut lines = Vec::new();
         for held in &mut self.lines {
-            let elsewhere = held.let_go(held.quantity, stock);
+            let elsewhere = held.let_go(held.allocated(), stock);
             stock.reserve(&held.sku, -i64::from(held.quantity));
+            stock.backorder(&held.sku, -i64::from(held.backordered));
             lines.extend(stock_lines(&held.sku, held.quantity, &elsewhere));
         }
         lines
@@ -200,6 +215,7 @@ impl EditReservation {
         for held in &self.lines {
             held.undo_parts(stock);
             stock.reserve(&held.sku, -i64::from(held.quantity));
+            stock.backorder(&held.sku, -i64::from(held.backordered));
         }
     }
 }
@@ -231,6 +247,23 @@ impl ReservedLine {
         stock.backorder(&self.sku, i64::from(self.backordered));
         stock_lines(&self.sku, self.quantity, &elsewhere)
     }
+}
+
+/// Lines of these units.
+fn all_of(units: &[LineUnits]) -> Vec<ReservedLine> {
+    units.iter().map(|one| ReservedLine::new(one.line, &one.sku, one.quantity)).collect()
+}
+
+/// Reserves all these units: their lines, and what a fact names.
+fn take_all(units: &[LineUnits], stock: &mut StockLevels) -> (Vec<ReservedLine>, Vec<StockLine>) {
+    let mut taken = all_of(units);
+    let lines = taken.iter_mut().flat_map(|line| line.take(stock)).collect();
+    (taken, lines)
+}
+
+/// Units of these lines that wait for stock.
+fn waiting(lines: &[ReservedLine]) -> Vec<LineUnits> {
+    lines.iter().filter_map(|line| line_units(line, line.backordered)).collect()
 }
 
 /// Whether these are units of the same lines.

@@ -12,7 +12,7 @@ mod step; // facts about units of an order, applied now or kept
 mod withdrawal; // which orders lose their units to a stock-take
 
 pub use backorder::BackorderRule;
-pub use edit::{AppliedEdit, EditReservation};
+pub use edit::{AppliedEdit, AskedEdit, EditReservation};
 pub use levels::{StockChange, StockLevel, StockLevels};
 pub use parts::LinePart;
 pub use places::{PlaceChange, PlaceLevel, PlaceLevels, Places};

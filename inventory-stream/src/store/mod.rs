@@ -19,7 +19,6 @@ pub(crate) use generation::{
     Generation, begin_generation, generation, hold_generation, void_generation,
 };
 pub use locations::{LOCATIONS_MAX, Location, PRIORITY_MAX, locations, set_location};
-use places::places;
 pub use places::{apply, lock};
 pub use reservations::{
     forget_reservations, get_reservation, get_reservations, holders, list_reservations,
@@ -152,17 +151,29 @@ pub async fn add_unaccounted(
     })
 }
 
+/// The columns of a product, and where its units are that are not only at `main`: in one statement,
+/// so that sums and places are of one moment.
+fn columns(database: &Database) -> &'static str {
+    database.sql(
+        "sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located,
+         CASE WHEN located IS NOT NULL THEN (
+             SELECT json_agg(json_build_array(location, on_hand, held))::text
+             FROM stock_at WHERE stock_at.sku = stock.sku) END",
+        "sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located,
+         CASE WHEN located IS NOT NULL THEN (
+             SELECT json_group_array(json_array(location, on_hand, held))
+             FROM stock_at WHERE stock_at.sku = stock.sku) END",
+    )
+}
+
 /// The stock of a product, if it was ever set.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn get(database: &Database, sku: &Sku) -> Result<Option<Stock>, DatabaseError> {
-    let sql =
-        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located
-               FROM stock WHERE sku = $1";
-    let row = sqlx::query(sql).bind(sku.as_str()).fetch_optional(database.reader()).await?;
-    let found = row.as_ref().map(stock).transpose()?;
-    Ok(with_places(database, found.into_iter().collect()).await?.pop())
+    let sql = format!("SELECT {} FROM stock WHERE sku = $1", columns(database));
+    let row = sqlx::query(&sql).bind(sku.as_str()).fetch_optional(database.reader()).await?;
+    row.as_ref().map(whole).transpose()
 }
 
 /// The stock of the products whose sku begins with `prefix`, by sku, after one of them.
@@ -175,36 +186,25 @@ pub async fn list(
     after: &str,
     limit: u32,
 ) -> Result<Vec<Stock>, DatabaseError> {
-    let rows = sqlx::query(
-        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located
-         FROM stock
+    let sql = format!(
+        "SELECT {} FROM stock
          WHERE sku > $1 AND substr(sku, 1, length($2)) = $2 ORDER BY sku LIMIT $3",
-    )
-    .bind(after)
-    .bind(prefix)
-    .bind(i64::from(limit))
-    .fetch_all(database.reader())
-    .await?;
-    with_places(database, rows.iter().map(stock).collect::<Result<_, _>>()?).await
+        columns(database)
+    );
+    let rows = sqlx::query(&sql).bind(after).bind(prefix).bind(i64::from(limit));
+    let rows = rows.fetch_all(database.reader()).await?;
+    rows.iter().map(whole).collect()
 }
 
-/// Reads where the units of those products are that are not only at `main`.
-async fn with_places(
-    database: &Database,
-    found: Vec<(Stock, bool)>,
-) -> Result<Vec<Stock>, DatabaseError> {
-    let located: BTreeSet<&Sku> =
-        found.iter().filter(|(_, located)| *located).map(|(stock, _)| &stock.sku).collect();
-    let mut all = BTreeMap::new();
-    if !located.is_empty() {
-        let mut reader = database.reader().acquire().await?;
-        all = places(database, &mut reader, &located).await?;
-    }
-    let with = |(mut stock, _): (Stock, bool)| {
-        stock.elsewhere = all.remove(&stock.sku).unwrap_or_default();
-        stock
-    };
-    Ok(found.into_iter().map(with).collect())
+/// The stock in a row with its places.
+fn whole(row: &AnyRow) -> Result<Stock, DatabaseError> {
+    let (mut stock, _) = stock(row)?;
+    let Some(places) = row.try_get::<Option<String>, _>(7)? else { return Ok(stock) };
+    let places: Vec<(LocationName, i64, i64)> = serde_json::from_str(&places)
+        .map_err(|_| DatabaseError::Corrupt("locations of a stock row"))?;
+    let place = |(location, on_hand, held)| (location, PlaceLevel { on_hand, held });
+    stock.elsewhere = places.into_iter().map(place).collect();
+    Ok(stock)
 }
 
 fn json(value: &impl Serialize) -> Result<String, DatabaseError> {

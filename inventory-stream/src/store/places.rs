@@ -35,7 +35,7 @@ pub async fn lock(
 }
 
 /// The units of these products at locations other than `main`.
-pub(super) async fn places(
+async fn places(
     database: &Database,
     connection: &mut AnyConnection,
     skus: &BTreeSet<&Sku>,

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use inventory_stream::domain::{
-    BackorderRule, Reservation, ReservationState, Step, StepKind, StockLevel, StockLevels,
+    AppliedEdit, AskedEdit, BackorderRule, Reservation, ReservationState, Step, StepKind,
+    StockLevel, StockLevels,
 };
 use inventory_stream::store::{self, RequestDetails, StockRequest};
 use proptest::prelude::*;
 use shared_events::contract::{
-    Disposition, Fact, FactId, LineUnits, OrderId, Origin, Quantity, Timestamp,
+    Disposition, EditId, Fact, FactId, LineUnits, OrderId, Origin, Quantity, Timestamp,
 };
 use shared_events::stream::Dialect;
 use uuid::Uuid;
@@ -29,6 +30,10 @@ enum Happening {
     LinesCancelled(usize, u32),
     Shipped(usize, u32),
     Restocked(usize, u32),
+    /// An edit of the order asks for units of its line.
+    EditAsked(usize, u32),
+    /// It is applied, or refused.
+    EditEnded(usize, bool),
     /// Units come, or are found to be missing.
     Adjusted(i64),
 }
@@ -40,8 +45,15 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0_usize..40, 1_u32..4).prop_map(|(n, units)| Happening::LinesCancelled(n, units)),
         4 => (0_usize..40, 1_u32..5).prop_map(|(n, units)| Happening::Shipped(n, units)),
         1 => (0_usize..40, 1_u32..3).prop_map(|(n, units)| Happening::Restocked(n, units)),
+        3 => (0_usize..40, 1_u32..6).prop_map(|(n, units)| Happening::EditAsked(n, units)),
+        3 => (0_usize..40, any::<bool>()).prop_map(|(n, ok)| Happening::EditEnded(n, ok)),
         4 => (-4_i64..8).prop_map(Happening::Adjusted),
     ]
+}
+
+fn of_line(units: u32) -> LineUnits {
+    let quantity = Quantity::new(units).unwrap();
+    LineUnits { line: 1, sku: sku("A"), quantity, title: String::new() }
 }
 
 /// The stock of a product and its orders, as the follower keeps them.
@@ -65,6 +77,10 @@ impl World {
         let fact_id = FactId::at(Origin::Orders, 0, u64::from(self.facts), 0);
         let count = self.orders.len().max(1);
         let Some(reservation) = self.orders.get_mut(order % count) else { return };
+        // Orders refuse these while an edit waits.
+        if reservation.edit.is_some() && matches!(kind, StepKind::Release | StepKind::Commit) {
+            return;
+        }
         let Ok(quantity) = Quantity::new(most(reservation)) else { return };
         let lines = vec![LineUnits { line: 1, sku: sku("A"), quantity, title: String::new() }];
         reservation.step(Step { fact_id, kind, lines, location: None }, &mut self.stock).unwrap();
@@ -101,12 +117,49 @@ impl World {
             Happening::Restocked(order, units) => self.step(order, StepKind::Restock, |one| {
                 units.min(one.lines[0].committed - one.lines[0].restocked)
             }),
+            Happening::EditAsked(order, units) => {
+                self.edit(order, |one, fact_id, edit_id, stock| {
+                    let lines = [of_line(units)];
+                    let asked_at = Timestamp::default();
+                    if one.edit.is_none() && !one.has_shipped() {
+                        one.edit_requested(
+                            fact_id,
+                            AskedEdit { edit_id, lines: &lines, asked_at },
+                            stock,
+                        );
+                    }
+                })
+            }
+            Happening::EditEnded(order, applied) => self.edit(order, |one, fact_id, _, stock| {
+                let Some(edit) = one.edit.clone() else { return };
+                if applied {
+                    let added = [of_line(edit.lines[0].quantity)];
+                    let edit = AppliedEdit { edit_id: edit.edit_id, added: &added, cancelled: &[] };
+                    one.edited(fact_id, edit, stock).unwrap();
+                } else {
+                    one.edit_refused(fact_id, edit.edit_id, stock).unwrap();
+                }
+            }),
             Happening::Adjusted(units) => {
                 let level = self.stock.level(&sku("A"));
                 let units = units.max(-level.free());
                 let level = StockLevel { on_hand: level.on_hand + units, ..level };
                 self.stock = StockLevels::new(BTreeMap::from([(sku("A"), level)]));
             }
+        }
+    }
+
+    fn edit(
+        &mut self,
+        order: usize,
+        change: impl FnOnce(&mut Reservation, FactId, EditId, &mut StockLevels),
+    ) {
+        self.facts += 1;
+        let fact_id = FactId::at(Origin::Orders, 0, u64::from(self.facts), 0);
+        let edit_id = EditId::from_uuid(Uuid::from_u128(u128::from(self.facts)));
+        let count = self.orders.len().max(1);
+        if let Some(order) = self.orders.get_mut(order % count) {
+            change(order, fact_id, edit_id, &mut self.stock);
         }
     }
 
@@ -128,11 +181,15 @@ impl World {
         let level = self.stock.level(&sku("A"));
         let sum = |units: fn(&Reservation) -> i64| self.orders.iter().map(units).sum::<i64>();
         prop_assert_eq!(level.reserved, sum(|one| one.held_of(&sku("A"))));
-        prop_assert_eq!(level.backordered, sum(|one| one.waits_for(&sku("A"))));
+        let of_edits = sum(|one| one.edit.as_ref().map_or(0, |edit| edit.waits_for(&sku("A"))));
+        let of_orders = sum(|one| one.waits_for(&sku("A")));
+        prop_assert_eq!(level.backordered, of_orders + of_edits);
         prop_assert!(level.held() <= level.on_hand && level.held() >= 0, "{:?}", level);
         prop_assert!((0..=LIMIT).contains(&level.backordered), "{:?}", level);
         prop_assert!(level.reserved <= level.on_hand + LIMIT, "{:?}", level);
-        prop_assert!(!level.is_allocatable(), "units are free while orders wait: {:?}", level);
+        prop_assert!(of_orders == 0 || level.free() <= 0, "units are free while orders wait");
+        let held = sum(|one| one.allocated_of(&sku("A")));
+        prop_assert_eq!(level.held(), held);
         Ok(())
     }
 }
@@ -166,6 +223,11 @@ proptest! {
                 prop_assert!(world.orders[..ordered].iter().all(|one| one.waits_for(&sku("A")) == 0));
             }
         }
+        for order in 0..world.orders.len() {
+            world.apply(&Happening::EditEnded(order, true));
+        }
+        world.allocate();
+        world.check()?;
         // What stays promised comes once there is enough.
         let short = world.stock.level(&sku("A")).backordered;
         world.apply(&Happening::Adjusted(short));

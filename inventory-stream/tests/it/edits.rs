@@ -10,7 +10,7 @@ use shared_events::chance::Chance;
 use shared_events::contract::{FactBody, InventoryFact};
 use shared_events::stream::{Blame, Cursors, Dialect, Handler as _, Source as _};
 
-use crate::edge::{reason, served, set};
+use crate::edge::{Stock, reason, served, set};
 use crate::holders::holders;
 use crate::support::{Bench, Story, sku};
 
@@ -43,7 +43,8 @@ async fn an_edit_is_held_beside_the_order_and_then_is_the_orders(dialect: Dialec
     let (mut bench, mut story) = ordered(dialect).await;
     let asked = story.edit_requested(1, &[(1, "A", 3), (2, "B", 2)]);
     bench.follow(std::slice::from_ref(&asked)).await.unwrap();
-    let InventoryFact::EditReserved { order_id, edit_id, lines: held } = last(&bench).await else {
+    let InventoryFact::EditReserved { order_id, edit_id, lines: held, .. } = last(&bench).await
+    else {
         panic!()
     };
     assert_eq!((order_id, edit_id), (story.order_id, Story::edit_id(1)));
@@ -77,6 +78,117 @@ async fn an_edit_is_held_as_a_whole_or_not(dialect: Dialect) {
     bench.follow(&[asked]).await.unwrap();
     let InventoryFact::EditRejected { skus, .. } = last(&bench).await else { panic!() };
     assert_eq!(skus, [sku("A")]);
+    bench.sums_hold().await;
+}
+
+async fn may_be_backordered(client: &mut Stock, sku: &str, limit: i64) {
+    let rule = SetBackorderRequest {
+        sku: sku.to_owned(),
+        backorder_limit: limit,
+        ..SetBackorderRequest::default()
+    };
+    client.set_backorder(rule).await.unwrap();
+}
+
+async fn comes(client: &mut Stock, sku: &str, delta: i64) {
+    let more = AdjustStockRequest {
+        sku: sku.to_owned(),
+        delta,
+        reason: "delivery".to_owned(),
+        request_id: uuid::Uuid::now_v7().to_string(),
+        ..AdjustStockRequest::default()
+    };
+    client.adjust_stock(more).await.unwrap();
+}
+
+/// On hand, reserved, backordered.
+async fn level(bench: &Bench, name: &str) -> (i64, i64, i64) {
+    let level = store::get(&bench.database, &sku(name)).await.unwrap().unwrap().level;
+    (level.on_hand, level.reserved, level.backordered)
+}
+
+async fn units_of_an_edit_are_backordered_as_those_of_an_order(dialect: Dialect) {
+    let (mut bench, mut client) = served(dialect).await;
+    bench.set("A", 5).await;
+    may_be_backordered(&mut client, "A", 4).await;
+    let mut story = Story::new();
+    bench.follow(&[story.placed(&[("A", 4)])]).await.unwrap();
+    // One is there, four more may be promised: six are too many.
+    bench.follow(&[story.edit_requested(1, &[(1, "A", 3), (2, "A", 3)])]).await.unwrap();
+    let InventoryFact::EditRejected { skus, .. } = last(&bench).await else { panic!() };
+    assert_eq!((skus, level(&bench, "A").await), (vec![sku("A")], (5, 4, 0)));
+    bench.follow(&[story.edit_refused(1)]).await.unwrap();
+    bench.follow(&[story.edit_requested(2, &[(1, "A", 3), (2, "A", 2)])]).await.unwrap();
+    let InventoryFact::EditReserved { backordered, .. } = last(&bench).await else { panic!() };
+    let named: Vec<_> = backordered.iter().map(|one| (one.line, one.quantity.get())).collect();
+    assert_eq!((named, level(&bench, "A").await), (vec![(1, 2), (2, 2)], (5, 9, 4)));
+    bench.sums_hold().await;
+    // Stock that comes meanwhile is kept for it: another order is promised none of it.
+    comes(&mut client, "A", 3).await;
+    let mut other = Story::new();
+    bench.follow(&[other.placed(&[("A", 1)])]).await.unwrap();
+    assert_eq!(
+        (last(&bench).await.kind(), level(&bench, "A").await.2),
+        ("inventory.rejected.v1", 4)
+    );
+    // Once the edit is the order's, it gets them.
+    bench.follow(&[story.edited(2, &[(1, "A", 3), (2, "A", 2)], &[])]).await.unwrap();
+    let InventoryFact::Allocated { lines: came, .. } = last(&bench).await else { panic!() };
+    let came: Vec<_> = came.iter().map(|one| (one.line, one.quantity.get())).collect();
+    assert_eq!((came, level(&bench, "A").await), (vec![(1, 2), (2, 1)], (8, 9, 1)));
+    bench.sums_hold().await;
+    comes(&mut client, "A", 1).await;
+    assert_eq!(level(&bench, "A").await, (9, 9, 0));
+    bench.follow(&[story.shipped(&[(1, "A", 7), (2, "A", 2)])]).await.unwrap();
+    assert_eq!(level(&bench, "A").await, (0, 0, 0));
+    bench.sums_hold().await;
+}
+
+/// Refused, expired, cancelled with its order or undone: what waited for an edit waits no more.
+async fn units_of_an_edit_that_comes_to_nothing_wait_no_more(dialect: Dialect) {
+    let (mut bench, mut client) = served(dialect).await;
+    bench.set("A", 4).await;
+    may_be_backordered(&mut client, "A", 4).await;
+    let mut story = Story::new();
+    let placed = story.placed(&[("A", 4)]);
+    bench.follow(std::slice::from_ref(&placed)).await.unwrap();
+    bench.follow(&[story.edit_requested(1, &[(1, "A", 3)])]).await.unwrap();
+    assert_eq!(level(&bench, "A").await, (4, 7, 3));
+    bench.follow(&[story.edit_refused(1)]).await.unwrap();
+    assert_eq!(level(&bench, "A").await, (4, 4, 0));
+    bench.sums_hold().await;
+    bench.follow(&[story.edit_requested(2, &[(1, "A", 3)])]).await.unwrap();
+    let (mut from, mut to) = (Cursors::default(), Cursors::default());
+    from.advance_to(0, 4, None);
+    to.advance_to(0, 1, None);
+    let mut tx = bench.database.begin().await.unwrap();
+    bench.follower.set_back(&mut tx, &from, &to).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(level(&bench, "A").await, (4, 0, 0));
+    bench.follow(&[placed]).await.unwrap();
+    bench.follow(&[story.edit_requested(3, &[(1, "A", 3)])]).await.unwrap();
+    assert_eq!(level(&bench, "A").await, (4, 7, 3));
+    bench.follow(&[story.cancelled()]).await.unwrap();
+    assert_eq!(level(&bench, "A").await, (4, 0, 0));
+    bench.sums_hold().await;
+}
+
+/// The rule counts when the edit is asked for, not when its order was placed.
+async fn backorders_that_have_ended_are_not_open_to_edits(dialect: Dialect) {
+    let (mut bench, mut client) = served(dialect).await;
+    bench.set("A", 4).await;
+    let mut story = Story::new();
+    let placed = story.placed(&[("A", 4)]);
+    let asked = story.edit_requested(1, &[(1, "A", 3)]);
+    let rule = SetBackorderRequest {
+        sku: "A".to_owned(),
+        backorder_limit: 9,
+        backorder_until: Some(service_edge::time::timestamp(asked.time)),
+        ..SetBackorderRequest::default()
+    };
+    client.set_backorder(rule).await.unwrap();
+    bench.follow(&[placed, asked]).await.unwrap();
+    assert_eq!(last(&bench).await.kind(), "inventory.edit.rejected.v1");
     bench.sums_hold().await;
 }
 
@@ -249,6 +361,9 @@ macro_rules! on_both {
 on_both! {
     an_edit_is_held_beside_the_order_and_then_is_the_orders
     an_edit_is_held_as_a_whole_or_not
+    units_of_an_edit_are_backordered_as_those_of_an_order
+    units_of_an_edit_that_comes_to_nothing_wait_no_more
+    backorders_that_have_ended_are_not_open_to_edits
     what_is_held_for_an_edit_is_released_where_it_comes_to_nothing
     an_edit_whose_units_are_not_held_takes_them
     an_edit_read_again_waits_for_units_that_others_got

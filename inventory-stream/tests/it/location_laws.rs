@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use inventory_stream::domain::{
-    AppliedEdit, BackorderRule, PlaceLevel, Places, Reservation, ReservationState, Step, StepKind,
-    StockLevel, StockLevels,
+    AppliedEdit, AskedEdit, BackorderRule, PlaceLevel, Places, Reservation, ReservationState, Step,
+    StepKind, StockLevel, StockLevels,
 };
 use inventory_stream::store::{self, RequestDetails, StockRequest};
 use proptest::prelude::*;
@@ -185,7 +185,9 @@ impl World {
             reservation.edited(fact(self.facts), edit, stock).unwrap();
             return;
         };
-        let asked = reservation.edit_requested(fact(self.facts - 1), edit_id, &lines, stock);
+        let asked_at = Timestamp::default();
+        let asked = AskedEdit { edit_id, lines: &lines, asked_at };
+        let asked = reservation.edit_requested(fact(self.facts - 1), asked, stock);
         if !matches!(asked, Some(InventoryFact::EditReserved { .. })) {
             assert!(reservation.edit.is_none());
         } else if applied {

@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::movements::all;
-use crate::support::{Bench, Story};
+use crate::support::{Bench, Story, sku};
 
 async fn locate(client: &mut Stock, name: &str, priority: Option<i32>) -> proto::Location {
     let request = proto::SetLocationRequest {
@@ -336,6 +336,40 @@ async fn units_come_back_to_a_location_that_never_had_them(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
+/// All units are at north while they come and go: a sum and places of two moments would put some at
+/// main.
+async fn sums_and_places_are_of_one_moment(dialect: Dialect) {
+    let (bench, mut client) = served_by("OPS", "anna", dialect).await;
+    locate(&mut client, "north", None).await;
+    put(&mut client, "north", "A", 1).await;
+    let mut writer = client.clone();
+    let writes = async {
+        for round in 0..100 {
+            put(&mut writer, "north", "A", 1 + 50 * (round % 2)).await;
+        }
+    };
+    let written = std::cell::Cell::new(false);
+    let reads = async {
+        let mut count = 0;
+        while !written.get() || count == 0 {
+            let stock = inventory_stream::store::get(&bench.database, &sku("A")).await;
+            let listed = inventory_stream::store::list(&bench.database, "A", "", 9).await.unwrap();
+            for stock in listed.into_iter().chain(stock.unwrap()) {
+                let north = stock.elsewhere.values().next().unwrap();
+                assert_eq!(north.on_hand, stock.level.on_hand);
+            }
+            count += 1;
+        }
+    };
+    tokio::join!(
+        async {
+            writes.await;
+            written.set(true)
+        },
+        reads
+    );
+}
+
 async fn a_stock_take_counts_one_location(dialect: Dialect) {
     let (mut bench, mut client) = served(dialect).await;
     locate(&mut client, "berlin", None).await;
@@ -494,6 +528,7 @@ on_both!(
     parcels_leave_from_where_they_are_said_to,
     units_are_open_again_where_the_parcel_left,
     units_come_back_to_a_location_that_never_had_them,
+    sums_and_places_are_of_one_moment,
     a_stock_take_counts_one_location,
     what_comes_to_a_location_goes_to_orders_that_wait,
     an_undone_order_is_undone_where_it_moved_units,

@@ -269,6 +269,7 @@ impl Story {
             raised,
             added,
             cancelled,
+            backordered: Vec::new(),
             totals: None,
         })
     }

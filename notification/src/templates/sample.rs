@@ -200,6 +200,7 @@ impl Sample {
             raised: Vec::new(),
             added: self.placed_lines(),
             cancelled: self.units(),
+            backordered: self.units(),
             totals: None,
         }
     }

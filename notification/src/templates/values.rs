@@ -215,7 +215,10 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         | OrderFact::LinesAllocated { backordered, .. } => {
             values.extend(lines::backordered(backordered, numbers));
         }
-        OrderFact::Edited { cancelled, .. } => values.extend(lines::cancelled(cancelled)),
+        OrderFact::Edited { cancelled, backordered, .. } => {
+            values.extend(lines::cancelled(cancelled));
+            values.extend(lines::backordered(backordered, numbers));
+        }
         OrderFact::Created { .. }
         | OrderFact::EditRequested { .. }
         | OrderFact::EditRefused { .. }

@@ -278,6 +278,12 @@ impl Registry {
         chronicle.ok().flatten().is_some_and(|chronicle| chronicle.incarnation > 1)
     }
 
+    /// The incarnation of the journal, as read at most a second ago; 1 for one that was never set
+    /// back.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.shared.journal.history().map_or(1, |history| history.incarnation)
+    }
+
     /// Puts orders to sleep that have been idle for long.
     pub fn sweep(&self) {
         let Some(since) = Instant::now().checked_sub(self.shared.limits.idle_max) else { return };

@@ -21,6 +21,20 @@ pub(super) fn backorder(details: &mut Details, lines: &[LineQuantity]) -> Result
     })
 }
 
+/// Counts open units as waiting for stock, beside those that wait already.
+pub(super) fn wait(details: &mut Details, lines: &[LineQuantity]) -> Result<(), &'static str> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    each(details, lines, |line, units| {
+        line.backordered = line.backordered.saturating_add(units);
+        if line.backordered > line.open() {
+            return Err("more units than are open");
+        }
+        Ok(())
+    })
+}
+
 /// Counts units that waited as held by stock.
 pub(super) fn allocate(details: &mut Details, lines: &[LineQuantity]) -> Result<(), &'static str> {
     each(details, lines, |line, units| {

@@ -175,6 +175,9 @@ pub struct OrderEdited {
     pub lines: EditedLines,
     /// What the customer pays from then on, as ordered.
     pub total: Money,
+    /// Units of those in addition that wait for stock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backordered: Vec<LineQuantity>,
     /// Why.
     pub reason: String,
     /// When.

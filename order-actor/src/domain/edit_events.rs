@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use shared_events::contract::{Quantity, Sku};
 
+use super::backorder::wait;
 use super::edit::EditPrice;
 use super::evolve::{Evolved, WRONG_STATE};
 use super::{
-    Confirmed, Details, Edit, EditState, EditedLines, Order, OrderEditRefused, OrderEditRequested,
-    OrderEdited, bounds, counts,
+    Confirmed, Details, Edit, EditState, EditedLines, LineQuantity, Order, OrderEditRefused,
+    OrderEditRequested, OrderEdited, bounds, counts,
 };
 
 const BROKEN: &str = "amounts of the edit do not add up";
@@ -103,7 +104,15 @@ pub(super) fn edited(mut order: Order, event: &OrderEdited) -> Evolved {
         }
         _ => return Err("not the edit that waits"),
     }
+    let added = event.lines.wanted();
     apply(details, &event.lines, price)?;
+    let is_added = |units: &LineQuantity| {
+        added.iter().any(|one| one.line == units.line && units.quantity <= one.quantity)
+    };
+    if !event.backordered.iter().all(is_added) {
+        return Err("more units than the edit adds");
+    }
+    wait(details, &event.backordered)?;
     Ok(order)
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use shared_events::contract::{PaymentId, Quantity, RefundId, Seller, SellerId};
+use shared_events::contract::{CancelReason, PaymentId, Quantity, RefundId, Seller, SellerId};
 use uuid::Uuid;
 
 use super::payment::{Moved, Needs, RefundState, Saga};
@@ -94,7 +94,13 @@ pub(super) fn account(order: &mut Order, event: &Event) {
     // A copy where the order of before is still there: that one keeps what its last event moved.
     let state = Arc::make_mut(&mut payment);
     state.moved = match event {
-        Event::OrderCancelled { was_confirmed, .. } => cancel(details, state, Some(*was_confirmed)),
+        // Only stock gives this reason: it never held the units, or has taken them back.
+        Event::OrderCancelled { reason: CancelReason::InsufficientStock, .. } => {
+            cancel(details, state, Some(false))
+        }
+        Event::OrderCancelled { was_confirmed, .. } => {
+            cancel(details, state, Some(*was_confirmed || state.held.is_some()))
+        }
         Event::LinesCancelled { .. } => cancel(details, state, None),
         Event::LinesFulfilled { .. } | Event::OrderFulfilled { .. } => ship(details, state),
         Event::ReturnApproved { return_id, .. } | Event::ReturnReceived { return_id, .. } => {
@@ -112,10 +118,10 @@ pub(super) fn account(order: &mut Order, event: &Event) {
     details.payment = Some(payment);
 }
 
-/// What a cancellation no longer wants.
+/// What a cancellation no longer wants; `whole` where nothing of the order is left: whether stock
+/// holds units that it is to free.
 fn cancel(details: &Details, payment: &mut Payment, whole: Option<bool>) -> Moved {
-    if let Some(was_confirmed) = whole {
-        let stock = was_confirmed || payment.held.is_some();
+    if let Some(stock) = whole {
         let needs = Needs { stock, money: !payment.parts.is_empty() };
         if needs != Needs::default() {
             let version = details.events.saturating_add(1);

@@ -2,38 +2,58 @@
 //! final. Never here: which command answers to which fact.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use shared_events::contract::{Fact, OrderId};
-use shared_events::stream::Blame;
+use shared_events::stream::{Blame, DeadLetters, Tx};
 use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
 use crate::domain::{By, Command, Rejection};
 use crate::limits::REACTION_DEADLINE;
 
-/// A setback of the journal is noticed within this time: a lease plus a poll of the shards.
-const SETBACK_NOTICED_WITHIN: Duration = Duration::from_secs(10);
-
-/// Since when answers arrive about orders that the journal does not hold.
-#[derive(Default)]
-pub(super) struct Missing(Option<Instant>);
+/// What becomes of answers about orders that the journal does not hold. Such an answer is a dead
+/// letter at once: it holds up no answer about another order. Where the journal was set back, which
+/// is noticed some seconds later, it is retried then, and passed over.
+pub(super) struct Missing {
+    follower: &'static str,
+    /// The incarnation of the journal for which letters were put back, and the one for which they
+    /// are in the transaction that is not committed yet.
+    retried: (u64, u64),
+}
 
 impl Missing {
-    /// Whether the order may be missing because the journal was set back, unnoticed so far. The
-    /// time is shared by all answers and ends with the next batch that succeeds.
-    fn may_be_set_back(&mut self) -> bool {
-        self.0.get_or_insert_with(Instant::now).elapsed() < SETBACK_NOTICED_WITHIN
+    /// Of the follower with this name.
+    pub(super) const fn of(follower: &'static str) -> Self {
+        Self { follower, retried: (1, 1) }
     }
 
-    /// A batch has succeeded.
-    pub(super) fn is_over(&mut self) {
-        self.0 = None;
+    /// Where the journal continues as another incarnation, letters about orders that it did not
+    /// hold are retried, once.
+    pub(super) async fn retry(&mut self, registry: &Registry, tx: &mut Tx) -> Result<(), Blame> {
+        let incarnation = registry.incarnation();
+        self.retried.1 = self.retried.0.max(incarnation);
+        if incarnation > self.retried.0 {
+            let error = Refusal::Rejected(Rejection::NotFound).to_string();
+            let retried = DeadLetters::retry_failed_with(tx, self.follower, &error).await?;
+            if retried > 0 {
+                tracing::warn!(
+                    follower = self.follower,
+                    retried,
+                    "dead letters are retried: the journal was set back"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch was committed.
+    pub(super) const fn committed(&mut self) {
+        self.retried.0 = self.retried.1;
     }
 
     /// Whether an answer of a service is done: the order accepted it, or no longer needs it.
     pub(super) async fn judge(
-        &mut self,
+        &self,
         (registry, service): (&Registry, &'static str),
         (index, fact): (usize, &Fact),
         refusal: Refusal,
@@ -49,9 +69,6 @@ impl Missing {
                 let order = fact.subject;
                 tracing::warn!(%order, service, "answered about an order that the journal no longer holds");
                 Ok(())
-            }
-            refusal @ Refusal::Rejected(Rejection::NotFound) if self.may_be_set_back() => {
-                Err(Blame::World(refusal.to_string()))
             }
             refusal @ (Refusal::Rejected(_)
             | Refusal::Quarantined(_)

@@ -20,10 +20,13 @@ pub struct MoneyAnswers {
 }
 
 impl MoneyAnswers {
+    /// The follower's name.
+    pub const FOLLOWER: &'static str = "money-answers";
+
     /// Sends answers to the orders of this registry.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry, missing: Missing::default() }
+        Self { registry, missing: Missing::of(Self::FOLLOWER) }
     }
 }
 
@@ -69,7 +72,8 @@ fn command_of(fact: &Fact) -> Option<Command> {
 impl Handler<Fact> for MoneyAnswers {
     /// The answers about one order are executed in their order, those about different orders at the
     /// same time.
-    async fn handle(&mut self, _tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        self.missing.retry(&self.registry, tx).await?;
         let registry = self.registry.clone();
         let registry = &registry;
         let mut answers = futures::stream::iter(by_order(facts, command_of))
@@ -91,7 +95,10 @@ impl Handler<Fact> for MoneyAnswers {
                 }
             }
         }
-        self.missing.is_over();
         Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.missing.committed();
     }
 }

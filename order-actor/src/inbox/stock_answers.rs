@@ -26,10 +26,13 @@ pub struct StockAnswers {
 }
 
 impl StockAnswers {
+    /// The follower's name.
+    pub const FOLLOWER: &'static str = "stock-answers";
+
     /// Sends answers to the orders of this registry.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry, missing: Missing::default(), compensates: false }
+        Self { registry, missing: Missing::of(Self::FOLLOWER), compensates: false }
     }
 
     /// The same in an engine that has payments: cancelled orders with a payment plan note that their
@@ -59,11 +62,13 @@ fn command_of(fact: &Fact, compensates: bool) -> Option<Command> {
                 skus: skus.clone(),
             }))
         }
-        FactBody::Inventory(InventoryFact::EditReserved { edit_id, .. }) => {
-            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing: Vec::new() }))
+        FactBody::Inventory(InventoryFact::EditReserved { edit_id, backordered, .. }) => {
+            let (missing, backordered) = (Vec::new(), quantities(backordered));
+            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing, backordered }))
         }
         FactBody::Inventory(InventoryFact::EditRejected { edit_id, skus, .. }) => {
-            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing: skus.clone() }))
+            let (missing, backordered) = (skus.clone(), Vec::new());
+            Some(Command::AnswerEdit(AnswerEdit { edit_id: *edit_id, missing, backordered }))
         }
         FactBody::Inventory(InventoryFact::Released { .. }) if compensates => {
             Some(Command::Compensated(Compensated { stock: true, money: false }))
@@ -96,7 +101,8 @@ const fn withdrawn_by(fact: &Fact) -> Option<ReservationId> {
 impl Handler<Fact> for StockAnswers {
     /// The answers about one order are executed in their order, those about different orders at the
     /// same time.
-    async fn handle(&mut self, _tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        self.missing.retry(&self.registry, tx).await?;
         let registry = self.registry.clone();
         let registry = &registry;
         let compensates = self.compensates;
@@ -128,8 +134,11 @@ impl Handler<Fact> for StockAnswers {
                 }
             }
         }
-        self.missing.is_over();
         Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.missing.committed();
     }
 }
 
@@ -150,11 +159,28 @@ async fn execute(
     if let Command::Cancel(_) = &command {
         match registry.view(order_id, &by).await {
             Ok(view) if is_promised(&view.order, withdrawn_by(fact)) => return Err(None),
+            // Cancelled by somebody else after stock had freed the units, and before it said that
+            // it withdraws them: when it hears of the cancellation there is nothing to free.
+            Ok(view) if is_cancelled_and_withdrawn(&view.order, fact) => {
+                let open = match view.order.compensation() {
+                    Compensation::Running(open) => open.stock,
+                    Compensation::None | Compensation::Done => false,
+                };
+                if !open {
+                    return Ok(());
+                }
+                let freed = Command::Compensated(Compensated { stock: true, money: false });
+                return send(registry, by, order_id, freed, fact).await.map(drop).map_err(Some);
+            }
             Ok(_) | Err(Refusal::Rejected(Rejection::NotFound)) => {}
             Err(refusal) => return Err(Some(refusal)),
         }
     }
     send(registry, by, order_id, command, fact).await.map(drop).map_err(Some)
+}
+
+fn is_cancelled_and_withdrawn(order: &Order, fact: &Fact) -> bool {
+    matches!(order, Order::Cancelled(_)) && withdrawn_by(fact).is_some()
 }
 
 /// Notes that stock of a cancelled order is free. Units are freed of many orders, also of those that

@@ -20,6 +20,7 @@ pub(super) fn facts(order: OrderHeader, details: &Details, event: &Event) -> Vec
                 raised: units(details, &raised),
                 added: lines_in_addition(details, &edited.lines.added),
                 cancelled: units(details, &edited.lines.cancelled()),
+                backordered: units(details, &edited.backordered),
                 totals: sums(details),
             }]
         }

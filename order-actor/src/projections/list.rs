@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use shared_events::contract::{CustomerId, OrderId, OrderNumber, Timestamp};
 use shared_events::stream::{DatabaseError, Dialect};
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, Row as _};
 
 use super::order_summaries::{OrderSummaries, Summary, summary};
 use super::words::Word;
@@ -76,6 +77,29 @@ impl SummarySort {
     }
 }
 
+/// The statement of a list, and what it binds in this order.
+struct Statement {
+    sql: String,
+    after: (i64, String),
+    times: Vec<i64>,
+    texts: Vec<String>,
+    limit: u32,
+}
+
+impl Statement {
+    fn query<'a>(&'a self, sql: &'a str) -> Query<'a, Any, AnyArguments<'a>> {
+        let (at, order_id) = &self.after;
+        let mut query = sqlx::query(sql).bind(*at).bind(order_id);
+        for time in &self.times {
+            query = query.bind(*time);
+        }
+        for text in &self.texts {
+            query = query.bind(text);
+        }
+        query.bind(i64::from(self.limit))
+    }
+}
+
 impl OrderSummaries {
     /// The summaries of these orders; those that the read model does not have are absent.
     ///
@@ -106,6 +130,38 @@ impl OrderSummaries {
         after: Option<(Timestamp, OrderId)>,
         limit: u32,
     ) -> Result<Vec<Summary>, DatabaseError> {
+        let asked = self.statement(filter, after, limit)?;
+        let rows = asked.query(&asked.sql).fetch_all(self.database.reader()).await?;
+        rows.iter().map(summary).collect()
+    }
+
+    /// How the database reads a list: its plan, line by line, to see that an index serves it.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn plan_of(
+        &self,
+        filter: &SummaryFilter,
+        after: Option<(Timestamp, OrderId)>,
+        limit: u32,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let asked = self.statement(filter, after, limit)?;
+        let (explain, column) = match self.database.dialect() {
+            Dialect::Postgres => ("EXPLAIN", 0),
+            Dialect::Sqlite => ("EXPLAIN QUERY PLAN", 3),
+        };
+        let sql = format!("{explain} {}", asked.sql);
+        let rows = asked.query(&sql).fetch_all(self.database.reader()).await?;
+        rows.iter().map(|row| Ok(row.try_get(column)?)).collect()
+    }
+
+    /// The statement of a list. Only the conditions in use are in it, so that their index is used.
+    fn statement(
+        &self,
+        filter: &SummaryFilter,
+        after: Option<(Timestamp, OrderId)>,
+        limit: u32,
+    ) -> Result<Statement, DatabaseError> {
         let (sort, first) = (filter.sort, after.is_none());
         let descending = sort.is_descending();
         let (at, order_id) = match after {
@@ -122,15 +178,19 @@ impl OrderSummaries {
         } else {
             ">"
         };
-        // Only the conditions in use are in the statement, so that their index is used.
-        let mut sql = format!(
-            "SELECT * FROM order_summaries
-             WHERE ({column}, order_id) {beyond} ($1, $2) AND placed_at >= $3 AND placed_at < $4"
-        );
-        let mut texts = Vec::new();
+        let mut sql =
+            format!("SELECT * FROM order_summaries WHERE ({column}, order_id) {beyond} ($1, $2)");
+        let (mut times, mut texts) = (Vec::new(), Vec::new());
+        for (condition, time) in [(">=", filter.placed_from), ("<", filter.placed_until)] {
+            if let Some(time) = time {
+                times.push(time.micros());
+                sql.push_str(&format!(" AND placed_at {condition} ${}", 2 + times.len()));
+            }
+        }
         for (condition, text) in self.conditions(filter)? {
             texts.push(text);
-            sql.push_str(&condition.replace("$n", &format!("${}", 4 + texts.len())));
+            let place = format!("${}", 2 + times.len() + texts.len());
+            sql.push_str(&condition.replace("$n", &place));
         }
         if filter.returns_waiting {
             sql.push_str(" AND returns_waiting IS NOT NULL");
@@ -138,20 +198,11 @@ impl OrderSummaries {
         if filter.held {
             sql.push_str(" AND held IS NOT NULL");
         }
+        let last = 3 + times.len() + texts.len();
         sql.push_str(&format!(
-            " ORDER BY {column} {direction}, order_id {direction} LIMIT ${}",
-            5 + texts.len()
+            " ORDER BY {column} {direction}, order_id {direction} LIMIT ${last}"
         ));
-        let mut query = sqlx::query(&sql)
-            .bind(at)
-            .bind(order_id)
-            .bind(filter.placed_from.map_or(i64::MIN, Timestamp::micros))
-            .bind(filter.placed_until.map_or(i64::MAX, Timestamp::micros));
-        for text in texts {
-            query = query.bind(text);
-        }
-        let rows = query.bind(i64::from(limit)).fetch_all(self.database.reader()).await?;
-        rows.iter().map(summary).collect()
+        Ok(Statement { sql, after: (at, order_id), times, texts, limit })
     }
 
     /// The conditions of a filter besides times, each with the text for its `$n`.

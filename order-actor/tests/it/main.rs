@@ -21,6 +21,7 @@ mod grpc_parse;
 mod grpc_payments;
 mod grpc_render;
 mod grpc_status;
+mod lists;
 mod money_answers;
 mod postgres;
 mod stock_answers;

@@ -252,8 +252,43 @@ async fn money_that_does_not_fit_waits_as_a_dead_letter() {
         let blame = money(&registry, &[fact]).await.unwrap_err();
         assert!(matches!(blame, Blame::Item { index: 0, .. }), "{blame:?}");
     }
-    // About an order that the journal does not hold (yet): the world may have been set back.
+    // About an order that the journal does not hold: at once, so that others need not wait.
     let unknown = secured(4, OrderId::mint(), 1);
     let blame = money(&registry, &[unknown]).await.unwrap_err();
-    assert!(matches!(blame, Blame::World(_)), "{blame:?}");
+    assert!(matches!(blame, Blame::Item { index: 0, .. }), "{blame:?}");
+}
+
+fn withdrawn(position: u64, order_id: OrderId, reservation: ReservationId) -> Fact {
+    let (skus, reservation_id) = (vec!["MUG".parse().unwrap()], Some(reservation));
+    stock(position, InventoryFact::Rejected { order_id, skus, reservation_id })
+}
+
+/// A stock-take frees the units and then says that it withdraws them; the order may be cancelled
+/// before, between or after.
+#[tokio::test]
+async fn units_that_a_stock_take_withdrew_are_not_waited_for() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    for cancelled_after in 0..=2 {
+        let order_id = placed(&registry, Some(a_plan())).await;
+        let reservation = ReservationId::mint();
+        goods(&registry, &[reserved(1, order_id, reservation)]).await.unwrap();
+        money(&registry, &[secured(2, order_id, 2_000)]).await.unwrap();
+        for (step, fact) in
+            [released(3, order_id), withdrawn(4, order_id, reservation)].into_iter().enumerate()
+        {
+            if cancelled_after == step {
+                let (reason, text, skus) = (CancelReason::Ops, String::new(), Vec::new());
+                let cancel = Command::Cancel(Cancel { reason, text, lines: Vec::new(), skus });
+                registry.execute(order_id, cancel, ops()).await.unwrap();
+            }
+            goods(&registry, &[fact]).await.unwrap();
+        }
+        let now = order(&registry, order_id).await;
+        assert_eq!(now.status(), Some(Status::Cancelled));
+        let Compensation::Running(open) = now.compensation() else { panic!("{now:?}") };
+        assert_eq!((open.stock, open.money), (false, true), "cancelled after {cancelled_after}");
+        let given_back = payment(5, PaymentFact::Released { order_id });
+        money(&registry, &[given_back]).await.unwrap();
+        assert_eq!(order(&registry, order_id).await.compensation(), Compensation::Done);
+    }
 }

@@ -137,6 +137,22 @@ async fn units_that_wait_come_with_later_answers_each_once() {
     }
 }
 
+/// Answers about orders that the journal does not hold, each in a batch of its own.
+#[tokio::test]
+async fn an_answer_about_an_unknown_order_holds_up_no_other() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    for position in 1..=20 {
+        let (order_id, _) = placed(&registry).await;
+        let unknown = reserved(position, OrderId::mint(), ReservationId::mint());
+        let known = reserved(position + 20, order_id, ReservationId::mint());
+        let blame = hear(&registry, &[unknown, known.clone()]).await.unwrap_err();
+        assert!(matches!(blame, Blame::Item { index: 0, .. }), "{blame:?}");
+        // The follower sets it aside and goes on.
+        hear(&registry, &[known]).await.unwrap();
+        assert_eq!(order(&registry, order_id).await.status(), Some(Status::Confirmed));
+    }
+}
+
 #[tokio::test]
 async fn stock_that_comes_for_a_cancelled_order_is_passed_over() {
     let (registry, ..) = in_memory(Limits::default()).await;

@@ -56,6 +56,9 @@ facts! {
             order_id: OrderId,
             edit_id: EditId,
             lines: Vec<StockLine>,
+            /// Units of those that are not on hand: they wait for stock.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            backordered: Vec<LineUnits>,
         }
         /// `inventory.edit.rejected.v1`: nothing is reserved for the edit; these skus were short.
         "inventory.edit.rejected.v1" => EditRejected {

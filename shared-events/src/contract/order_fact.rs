@@ -301,6 +301,9 @@ facts! {
             /// Units that will not be delivered.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             cancelled: Vec<LineUnits>,
+            /// Units of those in addition that wait for stock.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            backordered: Vec<LineUnits>,
             /// The sums, where there is more than lines and their prices.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             totals: Option<Box<TotalsFact>>,

@@ -461,12 +461,45 @@ pub fn of_edits() -> Vec<FactBody> {
             raised: units(),
             added,
             cancelled: units(),
+            backordered: Vec::new(),
             totals,
         }),
         FactBody::Order(OrderFact::EditRefused { order, edit_id, cause, skus: skus.clone() }),
-        FactBody::Inventory(InventoryFact::EditReserved { order_id, edit_id, lines: stock() }),
+        FactBody::Inventory(InventoryFact::EditReserved {
+            order_id,
+            edit_id,
+            lines: stock(),
+            backordered: Vec::new(),
+        }),
         FactBody::Inventory(InventoryFact::EditRejected { order_id, edit_id, skus }),
     ]
+}
+
+/// Facts of edits whose units wait for stock.
+pub fn of_waiting_edits() -> Vec<FactBody> {
+    let mut all = of_edits();
+    all.retain_mut(|body| match body {
+        FactBody::Order(OrderFact::Edited { backordered, .. })
+        | FactBody::Inventory(InventoryFact::EditReserved { backordered, .. }) => {
+            *backordered = units();
+            true
+        }
+        _ => false,
+    });
+    all
+}
+
+#[test]
+fn units_of_an_edit_that_wait_are_named() {
+    let plain = of_edits();
+    for body in of_waiting_edits() {
+        let said = fact(body);
+        let json = said.to_json().unwrap();
+        assert!(json.contains("\"backordered\":[{"), "{json}");
+        assert_eq!(Fact::from_json(&json).unwrap(), said);
+        let plain = plain.iter().find(|plain| plain.kind() == said.body.kind()).unwrap();
+        assert!(!fact(plain.clone()).to_json().unwrap().contains("backordered"));
+    }
 }
 
 #[test]

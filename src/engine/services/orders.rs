@@ -84,7 +84,7 @@ pub const DEADLINES: Follower = Follower {
 
 /// Forwards stock's answers to orders.
 pub const STOCK_ANSWERS: Follower = Follower {
-    name: "stock-answers",
+    name: StockAnswers::FOLLOWER,
     follows: Log::Facts(Origin::Inventory),
     // An order waits for it.
     pace: Pace::WhileBusy(SOON),
@@ -93,7 +93,7 @@ pub const STOCK_ANSWERS: Follower = Follower {
 
 /// Forwards what payments answer to orders.
 pub const MONEY_ANSWERS: Follower = Follower {
-    name: "money-answers",
+    name: MoneyAnswers::FOLLOWER,
     follows: Log::Facts(Origin::Payments),
     // An order waits for it.
     pace: Pace::WhileBusy(SOON),

@@ -6,6 +6,7 @@ use inventory_stream::grpc::proto::BatchSetStockRequest;
 use inventory_stream::grpc::proto::inventory_service_client::InventoryServiceClient;
 use order_actor::grpc::proto;
 use order_actor::grpc::proto::order_service_client::OrderServiceClient;
+use payment::grpc::proto::payment_service_client::PaymentServiceClient;
 use shared_events::stream::Backoff;
 use tokio::time::Instant;
 use tonic::transport::Channel;
@@ -83,6 +84,7 @@ pub struct Calls {
     client: Client,
     orders: Orders,
     stock: InventoryServiceClient<Channel>,
+    payments: PaymentServiceClient<Channel>,
     measured: Mutex<Measured>,
 }
 
@@ -105,8 +107,9 @@ impl Calls {
         let orders =
             OrderServiceClient::new(client.channel()).max_decoding_message_size(ANSWER_MAX);
         let stock = InventoryServiceClient::new(client.channel());
+        let payments = PaymentServiceClient::new(client.channel());
         let measured = Mutex::new(Measured { latencies, appended: 0 });
-        Ok(Self { client, orders, stock, measured })
+        Ok(Self { client, orders, stock, payments, measured })
     }
 
     /// Measurements so far.
@@ -250,8 +253,18 @@ impl Calls {
         Ok(outcome)
     }
 
+    /// A client of payments.
+    pub(super) fn payments(&self) -> PaymentServiceClient<Channel> {
+        self.payments.clone()
+    }
+
+    /// A message as a request of this load.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        self.client.request(message)
+    }
+
     /// Retries until there is an answer or a refusal.
-    async fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<Outcome<T>, Failure>
+    pub(super) async fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<Outcome<T>, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use shared_events::contract::{Currency, Money};
 
 use super::files::NotKept;
+use super::provider::{Books, Differing, Paid};
 use crate::client::Output;
 
 /// Lines left out that are shown without a report file.
@@ -66,6 +67,9 @@ pub struct Counts {
     /// What the orders cost in the engine, by currency.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sums: BTreeMap<String, Sums>,
+    /// What became of the money, where orders are paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paid: Option<Paid>,
     /// Commands sent: place, fulfil, request and approve.
     pub commands: u64,
     /// Commands that appended something; 0 where all was done before.
@@ -185,6 +189,9 @@ pub fn show(out: &Output, counts: &Counts, currency: Currency) {
         number("  returns", counts.returned.returns);
     }
     show_sums(out, counts);
+    if let Some(paid) = &counts.paid {
+        show_paid(out, paid);
+    }
     row("commands", &format!("{} ({} appended)", counts.commands, counts.appended));
     row("commands/s", &format!("{} over {} s", counts.commands_per_second, counts.seconds));
     let Latency { p50, p99, max } = counts.latency_micros;
@@ -212,6 +219,42 @@ fn show_left_out(out: &Output, counts: &Counts) {
         if counts.not_kept > u64::try_from(FIRST).unwrap_or(u64::MAX) {
             out.line("  …; --report FILE lists all of it");
         }
+    }
+}
+
+/// What became of the money, and whether the books agree.
+fn show_paid(out: &Output, paid: &Paid) {
+    let row = |name: &str, value: &str| out.line(format!("{name:<44} {value}"));
+    let number = |name: &str, value: u64| row(name, &value.to_string());
+    let by = |name: &str, all: &BTreeMap<String, u64>| {
+        for (word, times) in all {
+            number(&format!("{name} {word}"), *times);
+        }
+    };
+    row("payments", "");
+    number("  attempts declined", paid.declined);
+    by("  attempts refused", &paid.attempts_refused);
+    number("  nobody pays", paid.unpaid);
+    by(" ", &paid.payments);
+    for (code, books) in &paid.sums {
+        let Ok(currency) = Currency::recorded(code) else { continue };
+        let money = |minor: i64| Money::new(minor, currency);
+        let (captured, refunded) = (money(books.captured), money(books.refunded));
+        row("  taken, paid back", &format!("{captured}, {refunded}"));
+        let (captured, refunded) = (money(books.captured_there), money(books.refunded_there));
+        row("  by the provider's book", &format!("{captured}, {refunded}"));
+        row("  units kept are worth", &money(books.kept).to_string());
+    }
+    if !paid.sound {
+        row("  the provider's lines and sums differ", "");
+    }
+    number("  orders of which books differ", paid.differing);
+    for Differing { order_id, books } in &paid.first_differing {
+        let Books { captured, refunded, kept, captured_there, refunded_there } = books;
+        out.line(format!(
+            "    order {order_id}: {captured} taken, {refunded} paid back, {kept} kept; \
+             {captured_there} and {refunded_there} there"
+        ));
     }
 }
 

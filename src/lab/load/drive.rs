@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::calls::{Calls, Refused};
 use super::invoices::Invoice;
+use super::pay::Paying;
 use super::plan::{self, Problem};
 use super::purchases::Purchases;
 use super::report::Report;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) calls: Calls,
     pub(super) purchases: Purchases,
     pub(super) report: Report,
+    pub(super) paying: Option<Paying>,
     // Lanes that wait for an order to be answered.
     waiting: Mutex<HashMap<String, oneshot::Sender<()>>>,
 }
@@ -46,13 +48,14 @@ pub(super) struct Shared {
 type Work = (Item, OwnedSemaphorePermit);
 
 impl Drive {
-    /// Over this connection; the clock, where given, follows the file.
+    /// Over this connection; the clock, where given, follows the file, and orders are paid where it
+    /// is said how.
     ///
     /// # Errors
     /// Where the system has no space for temporary files.
     pub async fn new(
         client: Client,
-        clock: Option<ManualClock>,
+        (clock, paying): (Option<ManualClock>, Option<Paying>),
         shelf: Shelf,
         in_flight: u32,
         report: Report,
@@ -61,6 +64,7 @@ impl Drive {
             calls: Calls::new(client)?,
             purchases: Purchases::new().await?,
             report,
+            paying,
             waiting: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared), clock, shelf, in_flight })
@@ -92,6 +96,9 @@ impl Drive {
         watch.abort();
         let _ = watch.await;
         done?;
+        if let Some(paying) = &self.shared.paying {
+            self.shared.settle(paying).await?;
+        }
         let shared = Arc::into_inner(self.shared).context("a lane still runs")?;
         shared.report.measured(&shared.calls.measured(), since.elapsed());
         Ok(shared.report)
@@ -165,7 +172,10 @@ impl Shared {
     async fn order(&self, invoice: &Invoice) -> Result<(), Failure> {
         let currency = self.report.currency();
         let request = match plan::place(invoice, currency) {
-            Ok(request) => request,
+            Ok(request) => proto::PlaceOrderRequest {
+                payment: self.paying.as_ref().map(|_| Paying::plan()),
+                ..request
+            },
             Err(problems) => {
                 let code = problems.first().map_or("EMPTY", |problem| &problem.code).to_owned();
                 self.refuse(invoice, &code, &problems);
@@ -183,9 +193,17 @@ impl Shared {
             }
         };
         self.report.count(|counts| counts.placed += 1);
-        let order = self.await_answer(order, answered).await?;
+        let order = match &self.paying {
+            Some(paying) => self.pay(paying, order, answered).await?,
+            None => self.await_answer(order, answered).await?,
+        };
         self.forget(order_id);
         match order.status() {
+            // Also where it has lapsed since an earlier load.
+            _ if self.is_unpaid(order_id) => {
+                let detail = "its order was placed, and nobody pays it";
+                self.not_shipped(invoice, "UNPAID", detail);
+            }
             proto::OrderStatus::Cancelled => {
                 let reason = order.cancel_reason().as_str_name();
                 let reason = reason.trim_start_matches("CANCEL_REASON_").to_owned();

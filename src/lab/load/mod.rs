@@ -13,7 +13,11 @@ mod drive; // customers side by side, each one's invoices in the order of the fi
 mod files; // order files of shops, and others by a mapping
 mod invoices; // invoices, put together from the file's records
 mod orders; // sends the orders of a file
+mod paid; // pays orders, and compares the books in the end
+mod pay; // how orders are paid, at a simulated provider
+mod payment_calls; // calls about payments
 mod plan; // invoice → requests, with derived ids; pure
+mod provider; // the provider's own book
 mod purchases; // delivered units that may still be returned, on disk
 mod records; // CSV records, put together from lines
 mod report; // the result of every invoice
@@ -40,6 +44,7 @@ use crate::engine::{Backend, Databases, Engine, Settings};
 use drive::Drive;
 use files::{FileArgs, Orders};
 use invoices::Invoices;
+use pay::{PayArgs, Paying};
 use report::Report;
 use source::Source;
 use steady::Mix;
@@ -83,6 +88,8 @@ pub struct LoadArgs {
     currency: Currency,
     #[command(flatten)]
     file: FileArgs,
+    #[command(flatten)]
+    pay: PayArgs,
     /// Stop after this many invoices or orders.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -92,6 +99,20 @@ pub struct LoadArgs {
     /// Write every line that was not accepted, and what of an order is not kept, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+}
+
+impl LoadArgs {
+    /// Refuses to pay where that cannot be.
+    fn check_pay(&self, starts_engine: bool) -> Result<(), Failure> {
+        let wrong = |text: &str| Err(Failure::Usage(format!("--pay: {text}")));
+        if self.pay.is_given() && !starts_engine {
+            return wrong("load starts the engine itself; it does not go with --address");
+        }
+        if self.pay.is_given() && !self.file.is_uci() {
+            return wrong("invoices are paid, and orders of other formats are not");
+        }
+        Ok(())
+    }
 }
 
 /// Loads a file and shows the results; exit code 1 where a line of it was left out.
@@ -112,9 +133,11 @@ pub async fn run(
     let Some(csv) = args.csv.clone() else {
         return steadily(&args, backend, connection, out).await;
     };
-    // A file that is no invoice file fails before an engine is started.
-    let source = source(&args, &csv, open(&csv)?).await?;
+    args.check_pay(backend.is_some())?;
+    // A file that is none of its format fails before an engine is started.
+    let mut input = Input::open(&args, &csv, out).await?;
     let report = Report::new(args.report.as_deref(), args.currency)?;
+    let (paying, psps) = args.pay.begin()?.unzip();
     let Some(backend) = backend else {
         if args.simulate_time {
             let text = "--simulate-time moves the clock of an engine that load starts itself; \
@@ -122,14 +145,14 @@ pub async fn run(
             return Err(Failure::Usage(text.to_owned()));
         }
         let client = Client::connect(connection).await?;
-        return drive(&args, &csv, client, None, report, out).await;
+        return drive(&args, input, client, (None, None), report, out).await;
     };
     let mut settings = Settings::new(backend);
     settings.trust_clock = args.simulate_time;
+    settings.psps = psps.unwrap_or_default();
     let clock = if args.simulate_time {
-        Some(ManualClock::new(source.first_time().await?))
+        Some(ManualClock::new(input.source.first_time().await?))
     } else {
-        drop(source);
         None
     };
     if let Some(clock) = &clock {
@@ -139,7 +162,7 @@ pub async fn run(
     let connection = to(&engine, connection);
     let loaded = async {
         let client = Client::connect(&connection).await?;
-        let done = drive(&args, &csv, client, clock, report, out).await?;
+        let done = drive(&args, input, client, (clock, paying), report, out).await?;
         drain(&connection).await?;
         Ok(done)
     };
@@ -191,26 +214,49 @@ async fn drain(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The file, of which the heading was read, and how much of it was.
+struct Input<'a> {
+    csv: &'a Path,
+    source: Source,
+    bar: Bar,
+}
+
+/// A progress bar that is gone when the reading has ended, however it does.
+struct Bar(indicatif::ProgressBar);
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl<'a> Input<'a> {
+    async fn open(args: &LoadArgs, csv: &'a Path, out: &Output) -> Result<Self, Failure> {
+        let file = open_file(csv)?;
+        let length = file.get_ref().metadata().context("size of the file")?.len();
+        let bar = Bar(progress::bytes(out, length));
+        let source = source(args, csv, unpacked(csv, bar.0.wrap_read(file))).await?;
+        Ok(Self { csv, source, bar })
+    }
+}
+
 async fn drive(
     args: &LoadArgs,
-    csv: &Path,
+    input: Input<'_>,
     client: Client,
-    clock: Option<ManualClock>,
+    (clock, paying): (Option<ManualClock>, Option<Paying>),
     report: Report,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    let length = std::fs::metadata(csv).context("size of the file")?.len();
-    let bar = progress::bytes(out, length);
+    let Input { csv, source: file, bar } = input;
     let units = match args.stock {
         StockPolicy::Exact => stock::sold(source(args, csv, open(csv)?).await?).await?,
         StockPolicy::Unlimited | StockPolicy::Units(_) => stock::Sold::default(),
     };
-    let file = unpacked(csv, bar.wrap_read(open_file(csv)?));
-    let source = source(args, csv, file).await?;
     let shelf = stock::Shelf::new(args.stock, units);
-    let drive = Drive::new(client, clock, shelf, args.in_flight, report).await?;
-    let report = drive.run(source).await?;
-    bar.finish_and_clear();
+    let drive = Drive::new(client, (clock, paying), shelf, args.in_flight, report).await?;
+    let report = drive.run(file).await?;
+    drop(bar);
     let complete = report.finish(out)?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -222,11 +268,10 @@ async fn source(
     file: Box<dyn Read + Send>,
 ) -> Result<Source, Failure> {
     if args.file.is_uci() {
-        let invoices = Invoices::new(file, &args.file.written()?, args.limit)?;
-        return Ok(Source::Invoices(Box::new(invoices)));
+        return Ok(Invoices::new(file, &args.file.written()?, args.limit)?.into());
     }
     let orders = Orders::new(&args.file, csv, file, &open, args.currency, args.limit);
-    Ok(Source::Orders(Box::new(orders.await?)))
+    Ok(orders.await?.into())
 }
 
 fn open_file(path: &Path) -> Result<BufReader<File>, Failure> {

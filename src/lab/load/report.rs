@@ -12,6 +12,7 @@ use super::calls::Measured;
 use super::counts::{Counts, FIRST, Latency, LeftOut, OrderNotKept, Returned, Sums, show};
 use super::files::NotKept;
 use super::plan::Problem;
+use super::provider::Paid;
 use super::source::Item;
 use crate::client::{Failure, Output};
 
@@ -115,6 +116,11 @@ impl Report {
     /// Updates the counts.
     pub fn count(&self, count: impl FnOnce(&mut Counts)) {
         count(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner).counts);
+    }
+
+    /// Updates what became of the money.
+    pub fn pay(&self, count: impl FnOnce(&mut Paid)) {
+        self.count(|counts| count(counts.paid.get_or_insert_with(Paid::default)));
     }
 
     /// Adds to the sums of a currency.
@@ -227,7 +233,9 @@ impl Report {
         } else {
             show(out, &counts, self.currency);
         }
-        let is_complete = counts.left_out == 0 && counts.not_kept == 0;
+        let is_complete = counts.left_out == 0
+            && counts.not_kept == 0
+            && counts.paid.as_ref().is_none_or(Paid::agrees);
         let Some(file) = file else { return Ok(is_complete) };
         let path = file.path.clone();
         let rest = serde_json::to_string(&counts).context("report")?;

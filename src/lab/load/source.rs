@@ -1,5 +1,7 @@
 //! What a file holds: invoices with credit notes, or orders.
 
+use std::collections::VecDeque;
+
 use shared_events::contract::Timestamp;
 use uuid::Uuid;
 
@@ -48,12 +50,31 @@ impl Item {
     }
 }
 
-/// A file of either kind.
-pub enum Source {
-    /// Invoices and credit notes.
+/// Items that are read in search of a time; a file of which none has a readable one is none.
+const AHEAD_MAX: usize = 10_000;
+
+/// A file of either kind, read once.
+pub struct Source {
+    file: Kind,
+    // Read in search of the first time, and not taken yet.
+    ahead: VecDeque<Item>,
+}
+
+enum Kind {
     Invoices(Box<Invoices>),
-    /// Orders.
     Orders(Box<Orders>),
+}
+
+impl From<Invoices> for Source {
+    fn from(invoices: Invoices) -> Self {
+        Self { file: Kind::Invoices(Box::new(invoices)), ahead: VecDeque::new() }
+    }
+}
+
+impl From<Orders> for Source {
+    fn from(orders: Orders) -> Self {
+        Self { file: Kind::Orders(Box::new(orders)), ahead: VecDeque::new() }
+    }
 }
 
 impl Source {
@@ -62,28 +83,41 @@ impl Source {
     /// # Errors
     /// Where the file cannot be read.
     pub async fn next(&mut self) -> Result<Option<Item>, Failure> {
-        match self {
-            Self::Invoices(invoices) => Ok(invoices.next().transpose()?.map(Item::Invoice)),
-            Self::Orders(orders) => {
+        match self.ahead.pop_front() {
+            Some(item) => Ok(Some(item)),
+            None => self.read().await,
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<Item>, Failure> {
+        match &mut self.file {
+            Kind::Invoices(invoices) => Ok(invoices.next().transpose()?.map(Item::Invoice)),
+            Kind::Orders(orders) => {
                 Ok(orders.next().await?.map(|order| Item::Order(Box::new(order))))
             }
         }
     }
 
-    /// The first time that the file names.
+    /// The first time that the file names. What is read for it is returned by [`Self::next`] all
+    /// the same.
     ///
     /// # Errors
-    /// Usage where there is none.
-    pub async fn first_time(mut self) -> Result<Timestamp, Failure> {
-        while let Some(item) = self.next().await? {
-            if let Some(at) = item.at() {
+    /// Usage where there is none among the first [`AHEAD_MAX`].
+    pub async fn first_time(&mut self) -> Result<Timestamp, Failure> {
+        while self.ahead.len() < AHEAD_MAX
+            && let Some(item) = self.read().await?
+        {
+            let at = item.at();
+            self.ahead.push_back(item);
+            if let Some(at) = at {
                 return Ok(at);
             }
         }
-        let what = match self {
-            Self::Invoices(_) => "no invoice has a readable InvoiceDate",
-            Self::Orders(_) => "no order has a readable time",
+        let (what, of) = match self.file {
+            Kind::Invoices(_) => ("no invoice", "InvoiceDate"),
+            Kind::Orders(_) => ("no order", "time"),
         };
-        Err(Failure::Usage(format!("--csv: {what}")))
+        let among = if self.ahead.len() < AHEAD_MAX { "" } else { " of the first 10,000" };
+        Err(Failure::Usage(format!("--csv: {what}{among} has a readable {of}")))
     }
 }

@@ -84,7 +84,8 @@ impl Decide for EditOrder {
         leaves_room_to_end(details)?;
         let (edit_id, reason, at) = (self.edit_id, self.reason.clone(), context.now);
         Ok(vec![if lines.wanted().is_empty() {
-            Event::OrderEdited(OrderEdited { edit_id, lines, total: totals.total, reason, at })
+            let (total, backordered) = (totals.total, Vec::new());
+            Event::OrderEdited(OrderEdited { edit_id, lines, total, backordered, reason, at })
         } else {
             // As long as stock had for the order itself.
             let answer_by = at.plus(context.policy.confirm_within);

@@ -1,6 +1,6 @@
 use super::amounts::{discounts, taxes};
 use super::event::placed_line;
-use super::{money, texts, time};
+use super::{money, texts, time, units};
 use crate::domain::{ChangedLine, Edit, EditState, Event};
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
@@ -54,6 +54,7 @@ pub(super) fn kind(event: &Event) -> Option<Kind> {
             added: edited.lines.added.iter().map(placed_line).collect(),
             total: Some(money(edited.total)),
             reason: edited.reason.clone(),
+            backordered: units(&edited.backordered),
         }),
         Event::OrderEditRefused(refused) => Kind::OrderEditRefused(proto::OrderEditRefused {
             edit_id: refused.edit_id.to_string(),

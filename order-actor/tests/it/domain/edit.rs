@@ -39,7 +39,13 @@ pub fn edit(n: u128, changes: &[(u32, u32)], pans: u32) -> Command {
 
 pub fn answer(n: u128, missing: &[&str]) -> Command {
     let missing = missing.iter().map(|sku| sku.parse().unwrap()).collect();
-    Command::AnswerEdit(AnswerEdit { edit_id: edit_id(n), missing })
+    Command::AnswerEdit(AnswerEdit { edit_id: edit_id(n), missing, backordered: Vec::new() })
+}
+
+/// Stock holds the units of an edit, of which these wait.
+pub fn answer_with(n: u128, backordered: &[(u32, u32)]) -> Command {
+    let (missing, backordered) = (Vec::new(), units(backordered));
+    Command::AnswerEdit(AnswerEdit { edit_id: edit_id(n), missing, backordered })
 }
 
 /// Lines with their units before and after, and so many pans as the third line.
@@ -91,9 +97,15 @@ pub fn priced(seconds: u64) -> Event {
     event
 }
 
-pub fn edited(
+pub fn edited(n: u128, edit: (&[(u32, u32, u32)], u32), total: i64, seconds: u64) -> Event {
+    edited_with(n, edit, &[], total, seconds)
+}
+
+/// An edit of which these units wait for stock.
+pub fn edited_with(
     n: u128,
     (changed, pans): (&[(u32, u32, u32)], u32),
+    backordered: &[(u32, u32)],
     total: i64,
     seconds: u64,
 ) -> Event {
@@ -101,6 +113,7 @@ pub fn edited(
         edit_id: edit_id(n),
         lines: lines(changed, pans),
         total: gbp(total),
+        backordered: units(backordered),
         reason: "she called".to_owned(),
         at: after(seconds),
     })
@@ -134,6 +147,71 @@ fn states(order: &Order) -> Vec<EditState> {
 fn units_of(order: &Order) -> Vec<(u32, u32, u32)> {
     let lines = details(order).lines.iter();
     lines.map(|line| (line.ordered, line.cancelled, line.open())).collect()
+}
+
+fn waiting(order: &Order) -> Vec<u32> {
+    details(order).lines.iter().map(|line| line.backordered).collect()
+}
+
+/// One of the added mugs and one of two pans are not on hand.
+#[test]
+fn units_of_an_edit_wait_as_those_of_a_placement() {
+    let edit = (&[(1, 2, 3), (2, 3, 2)][..], 2);
+    let then = given(edit_waits())
+        .when(&answer_with(1, &[(1, 1), (3, 1)]), &by_engine(), 60)
+        .then(edited_with(1, edit, &[(1, 1), (3, 1)], 5_900, 60));
+    assert_eq!(waiting(&then.order), [1, 0, 1]);
+    let mut history = edit_waits();
+    history.push(edited_with(1, edit, &[(1, 1), (3, 1)], 5_900, 60));
+    let refused = Rejection::Backordered { lines: vec![1, 3] };
+    given(history.clone()).when(&fulfill(1, &[]), &by_ops(), 70).then_rejected(&refused);
+    let then = given(history.clone())
+        .when(&allocate(1, &[(1, 1), (3, 1)]), &by_engine(), 70)
+        .then(lines_allocated(&[(1, 1), (3, 1)], 70));
+    assert_eq!(waiting(&then.order), [0, 0, 0]);
+    let cancel = cancel(CancelReason::CustomerRequest, &[(1, 1)]);
+    let then = given(history).when(&cancel, &by_owner(), 70).then(lines_cancelled(&[(1, 1)], 70));
+    assert_eq!(waiting(&then.order), [0, 0, 1]);
+}
+
+/// Those that waited before wait on.
+#[test]
+fn units_of_an_edit_wait_beside_those_that_wait_already() {
+    let history = vec![
+        placed(),
+        confirmed_with(&[(1, 2), (2, 1)]),
+        edit_requested(1, &[(1, 2, 4), (2, 3, 2)], 0, 5),
+    ];
+    let edit = (&[(1, 2, 4), (2, 3, 2)][..], 0);
+    let then = given(history).when(&answer_with(1, &[(1, 2)]), &by_engine(), 60).then(edited_with(
+        1,
+        edit,
+        &[(1, 2)],
+        5_500,
+        60,
+    ));
+    // The plate that the edit takes off was the one that waited.
+    assert_eq!(waiting(&then.order), [4, 0]);
+}
+
+/// An answer that names units which the edit does not add.
+#[test]
+fn only_added_units_of_an_edit_wait() {
+    let edit = (&[(1, 2, 3), (2, 3, 2)][..], 2);
+    given(edit_waits())
+        .when(&answer_with(1, &[(1, 9), (2, 1), (7, 1)]), &by_engine(), 60)
+        .then(edited_with(1, edit, &[(1, 1)], 5_900, 60));
+    for wrong in [&[(2, 1)][..], &[(1, 2)], &[(7, 1)]] {
+        let mut history = edit_waits();
+        history.push(edited_with(1, edit, wrong, 5_900, 60));
+        assert_eq!(impossible(&history).detail, "more units than the edit adds");
+    }
+}
+
+#[test]
+fn an_answer_without_waiting_units_is_written_as_before() {
+    let Command::AnswerEdit(plain) = answer(1, &[]) else { unreachable!() };
+    assert_eq!(serde_json::to_value(&plain).unwrap().as_object().unwrap().len(), 2);
 }
 
 #[test]

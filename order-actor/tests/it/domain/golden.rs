@@ -16,7 +16,7 @@ use shared_events::contract::{
 use uuid::Uuid;
 
 use super::correct::corrected;
-use super::edit::{edit_refused, edit_requested, edited};
+use super::edit::{edit_refused, edit_requested, edited, edited_with};
 use super::hold::{held, released};
 use super::parcels::{open_again, parcel_delivered, tracking_corrected, undone};
 use super::support::*;
@@ -119,6 +119,10 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("OrderEditRequested.v1.bare", edit_requested(1, &[(1, 2, 3)], 0, 60)),
         ("OrderEditRequested.v1.priced", super::edit::priced(60)),
         ("OrderEdited.v1", edited(1, (&[(1, 2, 3), (2, 3, 2)], 2), 5_900, 60)),
+        (
+            "OrderEdited.v1.backordered",
+            edited_with(1, (&[(1, 2, 3), (2, 3, 2)], 2), &[(1, 1), (3, 2)], 5_900, 60),
+        ),
         ("OrderEdited.v1.bare", edited(1, (&[(1, 2, 1)], 0), 3_500, 60)),
         ("OrderEditRefused.v1", edit_refused(1, &["MUG", "PAN"], 60)),
         ("OrderEditRefused.v1.bare", edit_refused(1, &[], 60)),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use shared_events::contract::Disposition;
 
 use super::amounts;
-use super::edit::{answer, edit_id};
+use super::edit::{answer, answer_with, edit_id};
 use super::hold::hold_id;
 use super::laws::{money, text};
 use super::support::*;
@@ -122,5 +122,11 @@ pub fn an_edit() -> impl Strategy<Value = Command> {
 
 pub fn an_answer() -> impl Strategy<Value = Command> {
     let missing = prop_oneof![3 => Just(Vec::new()), 1 => Just(vec!["MUG"])];
-    (1_u128..6, missing).prop_map(|(n, missing)| answer(n, &missing))
+    let backordered = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec((1_u32..=4, 1_u32..5), 1..3),
+    ];
+    (1_u128..6, missing, backordered).prop_map(|(n, missing, backordered)| {
+        if missing.is_empty() { answer_with(n, &backordered) } else { answer(n, &missing) }
+    })
 }

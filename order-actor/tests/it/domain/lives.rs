@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity};
 
 use super::amounts;
-use super::edit::{an_edit, answer};
+use super::edit::{an_edit, answer, answer_with, edit_id};
 use super::support::*;
 
 /// Numbers that decide what happens next; zero where there are no more.
@@ -83,6 +83,7 @@ impl Life {
             paid += amounts.fulfilled.total;
             let open = amounts.ordered.minus(amounts.cancelled).minus(amounts.fulfilled);
             prop_assert!(open.total >= 0 && open.tax >= 0);
+            prop_assert!(line.backordered <= line.open());
             if line.open() == 0 {
                 prop_assert_eq!((open.total, open.tax), (0, 0));
             }
@@ -113,6 +114,22 @@ impl Life {
             }
         }
         units(&named)
+    }
+
+    /// The units that wait for stock, by line.
+    fn waiting(&self) -> Vec<(u32, u32)> {
+        let lines = self.details().lines.iter().filter(|line| line.backordered > 0);
+        lines.map(|line| (line.number, line.backordered)).collect()
+    }
+
+    /// Units that wait and that the edit which waits takes off: they go first.
+    fn cancels_waiting(&self, edit: u128) -> u32 {
+        let details = self.details();
+        let lines = &details.edit(edit_id(edit)).unwrap().lines;
+        let of = |one: &LineQuantity| {
+            details.line(one.line).unwrap().backordered.min(one.quantity.get())
+        };
+        lines.cancelled().iter().map(of).sum()
     }
 
     fn has(&self, of: fn(&Line) -> u32) -> bool {
@@ -156,10 +173,21 @@ impl Life {
         }
         let command = EditOrder { changes, added, ..an_edit(self.next, &[], 0) };
         self.send(&Command::EditOrder(Box::new(command)), &by_ops())?;
-        if self.details().waiting_edit().is_some() {
+        if let Some(waits) = self.details().waiting_edit() {
+            let wanted = waits.lines.wanted();
             let missing: &[&str] = if chance.below(4) == 0 { &["MUG"] } else { &[] };
-            self.send(&answer(self.next, missing), &by_engine())?;
-            if !missing.is_empty() {
+            if missing.is_empty() {
+                let some =
+                    wanted.iter().map(|one| (one.line, chance.below(one.quantity.get() + 1)));
+                let waits: Vec<_> = some.filter(|(_, units)| *units > 0).collect();
+                let before: u32 = self.waiting().iter().map(|(_, units)| units).sum();
+                let more: u32 = waits.iter().map(|(_, units)| units).sum();
+                let fewer: u32 = self.cancels_waiting(self.next);
+                self.send(&answer_with(self.next, &waits), &by_engine())?;
+                let after: u32 = self.waiting().iter().map(|(_, units)| units).sum();
+                prop_assert_eq!(after, before - fewer + more);
+            } else {
+                self.send(&answer(self.next, missing), &by_engine())?;
                 prop_assert_eq!(&details.lines, &self.details().lines);
                 prop_assert_eq!(details.totals, self.details().totals);
             }
@@ -206,8 +234,14 @@ impl Life {
                     lines.iter().map(|one| (one.line, one.quantity.get())).collect();
                 self.send(&cancel(CancelReason::Ops, &named), &by_ops())
             }
-            1 | 2 if self.has(Line::open) => {
-                let lines = self.some(chance, Line::open);
+            5 if !self.waiting().is_empty() => {
+                let lines = self.some(chance, |line| line.backordered);
+                let named: Vec<_> =
+                    lines.iter().map(|one| (one.line, one.quantity.get())).collect();
+                self.send(&allocate(1, &named), &by_engine())
+            }
+            1 | 2 if self.has(Line::allocated) => {
+                let lines = self.some(chance, Line::allocated);
                 let named: Vec<_> =
                     lines.iter().map(|one| (one.line, one.quantity.get())).collect();
                 self.send(&fulfill(next, &named), &by_service())
@@ -280,6 +314,10 @@ impl Life {
 
     /// Ships what is open, judges what waits, and sends back all that is kept.
     fn end(&mut self) -> Result<(), TestCaseError> {
+        let waiting = self.waiting();
+        if !waiting.is_empty() {
+            self.send(&allocate(1, &waiting), &by_engine())?;
+        }
         if self.has(Line::open) {
             self.send(&fulfill(1_000_000, &[]), &by_service())?;
         }

@@ -6,12 +6,14 @@ mod deliver; // sends webhooks
 mod faults; // calls of its own: scripts, the book, the clock
 mod message; // requests and responses
 mod razorpay; // Razorpay's calls
+mod read; // the book, read from elsewhere
 mod server; // connections
 mod stripe; // Stripe's calls
 
 use std::sync::{Mutex, PoisonError};
 
 pub use deliver::{Delivery, DeliveryError, WebhookTarget};
+pub use read::{BookReader, Said, Unread};
 pub use server::serve;
 
 use super::SimulatedPsp;

@@ -50,6 +50,26 @@ impl DeadLetters {
         Ok(gone)
     }
 
+    /// Makes a follower retry, in order and soon, the dead letters of every subject of which one
+    /// failed with this error: its cause is gone. Returns how many.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn retry_failed_with(
+        tx: &mut Tx,
+        follower: &str,
+        error: &str,
+    ) -> Result<u64, DatabaseError> {
+        let retried = sqlx::query(
+            "UPDATE dead_letters SET state = 'RETRY'
+             WHERE follower = $1 AND subject IN (
+                 SELECT subject FROM dead_letters
+                 WHERE follower = $1 AND state = 'POISON' AND error = $2)",
+        );
+        let retried = retried.bind(follower).bind(error).execute(&mut **tx).await?;
+        Ok(retried.rows_affected())
+    }
+
     /// Makes a follower retry a subject's dead letters, in order, soon.
     ///
     /// # Errors

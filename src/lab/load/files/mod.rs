@@ -322,12 +322,14 @@ fn table(
         Some(name) => text::named(name).map_err(Failure::Usage)?,
         None => text::found(open(path)?).with_context(|| shown.clone())?,
     };
+    let mut file = text::decoded(file, encoding);
     let separator = match mapping.separator().map_err(Failure::Usage)? {
         Some(separator) => separator,
         None => {
-            let heading = text::decoded(open(path)?, encoding);
-            text::separator(heading).with_context(|| shown.clone())?
+            let (separator, whole) = text::separator(file).with_context(|| shown.clone())?;
+            file = whole;
+            separator
         }
     };
-    Ok(Table { path: shown, file: text::decoded(file, encoding), separator })
+    Ok(Table { path: shown, file, separator })
 }

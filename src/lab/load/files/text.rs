@@ -77,25 +77,31 @@ pub fn decoded(file: Box<dyn Read + Send>, encoding: &'static Encoding) -> Box<d
 }
 
 /// The separator that the heading of a decoded file has most often outside of quotes; a comma where
-/// it has none.
+/// it has none. Returns the whole file with it: the heading is not read again.
 ///
 /// # Errors
 /// Where the file cannot be read.
-pub fn separator(file: impl Read) -> std::io::Result<u8> {
+pub fn separator(file: Box<dyn Read + Send>) -> std::io::Result<(u8, Box<dyn Read + Send>)> {
+    let mut file = BufReader::new(file);
     let mut heading = Vec::new();
-    BufReader::new(file.take(HEADING_MAX)).read_until(b'\n', &mut heading)?;
+    (&mut file).take(HEADING_MAX).read_until(b'\n', &mut heading)?;
+    let separator = most_often(&heading);
+    Ok((separator, Box::new(std::io::Cursor::new(heading).chain(file))))
+}
+
+fn most_often(heading: &[u8]) -> u8 {
     let mut counts = [0_usize; SEPARATORS.len()];
     let mut is_quoted = false;
     for byte in heading {
-        is_quoted ^= byte == b'"';
-        let known = SEPARATORS.iter().position(|separator| *separator == byte);
+        is_quoted ^= *byte == b'"';
+        let known = SEPARATORS.iter().position(|separator| separator == byte);
         if let (false, Some(count)) = (is_quoted, known.and_then(|at| counts.get_mut(at))) {
             *count += 1;
         }
     }
     let most = counts.iter().max().copied().unwrap_or_default();
     let found = SEPARATORS.iter().zip(counts).find(|(_, count)| *count == most);
-    Ok(found.map_or(b',', |(separator, _)| *separator))
+    found.map_or(b',', |(separator, _)| *separator)
 }
 
 #[cfg(test)]
@@ -138,7 +144,11 @@ mod tests {
             ("\"a;b;c;d\",e,f", b','),
             ("alone", b','),
         ] {
-            assert_eq!(separator(heading.as_bytes()).unwrap(), expected, "{heading}");
+            let file = Box::new(std::io::Cursor::new(heading.as_bytes().to_vec()));
+            let (found, mut whole) = separator(file).unwrap();
+            let mut text = String::new();
+            whole.read_to_string(&mut text).unwrap();
+            assert_eq!((found, text.as_str()), (expected, heading));
         }
         assert!(named("latin1").is_ok() && named("UTF-16LE").is_ok());
         assert!(named("klingon").is_err());

@@ -3,6 +3,9 @@
 //!
 //! Never here: a shortcut past the edge. The demo shows what any client would see.
 
+mod paid; // orders that are paid
+mod show; // what became of the orders, for people and programs
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,12 +13,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, ManualClock, SystemClock};
+use psp::simulator::{Settings as OfSimulator, SimulatedPsp};
 use serde_json::{Value, json};
+use shared_events::chance::Chance;
 use uuid::Uuid;
 
-use crate::client::{
-    Caller, Client, Connection, Failure, Output, order_history, show_history, text,
-};
+use self::show::{show, state};
+use crate::client::{Caller, Client, Connection, Failure, Output};
+use crate::engine::psps::Psps;
 use crate::engine::{Backend, Engine, Settings};
 
 /// Time limit for reactions, which take milliseconds.
@@ -28,7 +33,7 @@ const STEP: Duration = Duration::from_secs(60);
 struct Outcome {
     title: &'static str,
     order_id: Uuid,
-    /// Status, reason of cancellation and state of the last return, as expected.
+    /// Status, reason of cancellation, state of the last return and of the payment, as expected.
     expected: &'static str,
     found: String,
 }
@@ -43,15 +48,20 @@ pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
     let directory = directory.context("temporary directory")?;
     let clock = ManualClock::new(SystemClock.now());
     let mut outcomes = Vec::new();
+    let provider = provider(&clock)?;
 
-    let engine = start(directory.path(), &clock, true).await?;
+    let engine = start(directory.path(), &clock, &provider, true).await?;
     let story = Story::new(&engine, clock.clone()).await?;
-    let outcome = story.with_stock(&mut outcomes).await;
+    let outcome = async {
+        story.with_stock(&mut outcomes).await?;
+        story.paid(&mut outcomes).await
+    };
+    let outcome = outcome.await;
     settle(&story, outcome).await?;
     engine.stop().await?;
 
     // The stock service does not answer: nobody confirms, and the window passes.
-    let engine = start(directory.path(), &clock, false).await?;
+    let engine = start(directory.path(), &clock, &provider, false).await?;
     let story = Story::new(&engine, clock.clone()).await?;
     let outcome = story.without_stock(&mut outcomes).await;
     settle(&story, outcome).await?;
@@ -82,13 +92,23 @@ fn failed(failure: Failure) -> anyhow::Error {
     }
 }
 
+/// A provider that moves no money, on the same clock.
+fn provider(clock: &ManualClock) -> anyhow::Result<Psps> {
+    let clock = clock.clone();
+    let settings = OfSimulator { name: paid::PROVIDER.to_owned(), ..OfSimulator::default() };
+    let psp = SimulatedPsp::new(settings, Arc::new(move || clock.now()), Chance::seeded(1));
+    Psps::of(paid::PROVIDER, Arc::new(psp))
+}
+
 async fn start(
     directory: &Path,
     clock: &ManualClock,
+    provider: &Psps,
     stock_follower: bool,
 ) -> anyhow::Result<Engine> {
     let mut settings = Settings::new(Backend::Sqlite(directory.to_owned()));
     settings.clock = Arc::new(clock.clone());
+    settings.psps = provider.clone();
     settings.stock_follower = stock_follower;
     Engine::start(settings).await
 }
@@ -201,6 +221,13 @@ impl Story {
     }
 
     async fn place(&self, lines: &[(&str, u32)]) -> Result<Uuid, Failure> {
+        let (order, request) = self.placing(lines);
+        self.call(&self.buyer, "PlaceOrder", request).await?;
+        Ok(order)
+    }
+
+    /// An order, and the request that places it.
+    fn placing(&self, lines: &[(&str, u32)]) -> (Uuid, Value) {
         let order = Uuid::now_v7();
         let lines: Vec<Value> = lines
             .iter()
@@ -217,8 +244,7 @@ impl Story {
             },
             "contact": { "email": "customer@example.com", "locale": "en" },
         });
-        self.call(&self.buyer, "PlaceOrder", request).await?;
-        Ok(order)
+        (order, request)
     }
 
     async fn fulfil(&self, order: Uuid, lines: &[(u32, u32)]) -> Result<(), Failure> {
@@ -267,7 +293,10 @@ impl Story {
         order_id: Uuid,
         expected: &'static str,
     ) -> Result<(), Failure> {
-        let found = ending(&self.order(order_id).await?);
+        let mut found = ending(&self.order(order_id).await?);
+        if let Some(payment) = self.payment(order_id).await? {
+            found = format!("{found}, payment {payment}");
+        }
         outcomes.push(Outcome { title, order_id, expected, found });
         Ok(())
     }
@@ -329,47 +358,6 @@ fn ending(order: &Value) -> String {
         Some(_) => format!("{ending}, return rejected"),
         None => ending,
     }
-}
-
-fn state(message: &Value) -> String {
-    let state = text(message, "state");
-    match state.rsplit_once("STATE_") {
-        Some((_, code)) => code.to_owned(),
-        None => state,
-    }
-}
-
-async fn show(story: &Story, out: &Output, outcomes: &[Outcome]) -> Result<(), Failure> {
-    let mut orders = Vec::new();
-    for order in outcomes {
-        let events = order_history(&story.ops, &order.order_id.to_string()).await?;
-        let messages = story.notifications(order.order_id).await?;
-        if out.json {
-            orders.push(json!({
-                "title": order.title, "order_id": order.order_id, "ending": order.found,
-                "expected": order.expected, "ok": order.found == order.expected,
-                "events": events, "notifications": messages,
-            }));
-            continue;
-        }
-        out.line(format!("{}: {} ({})", order.title, order.found, order.order_id));
-        if order.found != order.expected {
-            out.line(format!("  should be: {}", order.expected));
-        }
-        show_history(out, &events);
-        out.table(
-            &["message", "channel", "state"],
-            messages.iter().map(|message| {
-                vec![text(message, "kind"), text(message, "channel"), state(message)]
-            }),
-        );
-        out.line("");
-    }
-    if out.json {
-        let ok = outcomes.iter().all(|order| order.found == order.expected);
-        out.value(&json!({ "ok": ok, "orders": orders }));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

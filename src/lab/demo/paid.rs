@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Outcome, PATIENCE, POLL_EVERY, Story};
+use crate::client::{Failure, code};
+
+/// The provider's name.
+pub(super) const PROVIDER: &str = "play";
+/// Attempts that a payment may have.
+const ATTEMPTS: u32 = 5;
+/// When the provider decides what it works on.
+const DECIDED_AFTER: Duration = Duration::from_secs(5 * 60);
+
+impl Story {
+    /// Orders that are paid: what parcels take, what comes back, and what comes too late.
+    pub(super) async fn paid(&self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
+        let order = self.paid_and_delivered().await?;
+        let story = "Paid by card and delivered";
+        self.end(outcomes, story, order, "FULFILLED, payment CAPTURED").await?;
+
+        let order = self.place_to_be_paid(&[("MUG", 1)]).await?;
+        for attempt in 1..=ATTEMPTS {
+            self.attempt(order, "tok_decline_insufficient_funds").await?;
+            let last = attempt == ATTEMPTS;
+            self.until_payment(order, if last { "FAILED" } else { "DECLINED" }).await?;
+        }
+        self.until(order, "CANCELLED").await?;
+        let expected = "CANCELLED PAYMENT_FAILED, payment FAILED";
+        self.end(outcomes, "Every card was declined", order, expected).await?;
+
+        let order = self.paid_and_delivered().await?;
+        let one = json!([{ "line": 1, "quantity": 1 }]);
+        let ask = json!({ "order_id": order, "lines": one, "reason": "too big" });
+        self.call(&self.buyer, "RequestReturn", ask).await?;
+        self.call(&self.ops, "ApproveReturn", json!({ "order_id": order })).await?;
+        self.until_payment(order, "PARTIALLY_REFUNDED").await?;
+        let expected = "FULFILLED, return approved, payment PARTIALLY_REFUNDED";
+        self.end(outcomes, "One mug sent back and refunded", order, expected).await?;
+
+        let order = self.place_to_be_paid(&[("MUG", 1)]).await?;
+        self.attempt(order, "tok_pending").await?;
+        self.until_payment(order, "ACTION_REQUIRED").await?;
+        let cancel = json!({ "order_id": order, "text": "it takes too long" });
+        self.call(&self.buyer, "CancelOrder", cancel).await?;
+        self.clock.advance(DECIDED_AFTER);
+        self.until_payment(order, "VOIDED").await?;
+        let expected = "CANCELLED CUSTOMER_REQUEST, payment VOIDED";
+        self.end(outcomes, "Paid after it was cancelled", order, expected).await
+    }
+
+    async fn paid_and_delivered(&self) -> Result<Uuid, Failure> {
+        let order = self.place_to_be_paid(&[("MUG", 2), ("PLATE", 1)]).await?;
+        self.attempt(order, "tok_visa").await?;
+        self.until(order, "CONFIRMED").await?;
+        self.fulfil(order, &[]).await?;
+        self.until_payment(order, "CAPTURED").await?;
+        Ok(order)
+    }
+
+    /// Placed by the shop, since customers name no payment plans.
+    async fn place_to_be_paid(&self, lines: &[(&str, u32)]) -> Result<Uuid, Failure> {
+        let (order, mut request) = self.placing(lines);
+        request["payment"] = json!({ "psp": PROVIDER });
+        self.call(&self.ops, "PlaceOrder", request).await?;
+        Ok(order)
+    }
+
+    async fn attempt(&self, order: Uuid, token: &str) -> Result<(), Failure> {
+        let request =
+            json!({ "order_id": order, "attempt_id": Uuid::now_v7(), "psp_token": token });
+        self.buyer.call("payments.v1.PaymentService/Attempt", request).await?;
+        Ok(())
+    }
+
+    async fn payments(&self, order: Uuid) -> Result<Vec<Value>, Failure> {
+        let request = json!({ "order_id": order });
+        let mut answer = self.ops.call("payments.v1.PaymentService/ListPayments", request).await?;
+        Ok(match answer["payments"].take() {
+            Value::Array(payments) => payments,
+            _ => Vec::new(),
+        })
+    }
+
+    /// The word for an order's payment, if it has one.
+    pub(super) async fn payment(&self, order: Uuid) -> Result<Option<String>, Failure> {
+        let payments = self.payments(order).await?;
+        Ok(payments.first().map(|payment| code(payment, "status", "PAYMENT_STATUS_")))
+    }
+
+    /// What was done at the provider for an order, in order.
+    pub(super) async fn operations(&self, order: Uuid) -> Result<Vec<Value>, Failure> {
+        let mut all = Vec::new();
+        for payment in self.payments(order).await? {
+            let request = json!({ "payment_id": payment["payment_id"] });
+            let mut answer =
+                self.ops.call("payments.v1.PaymentService/GetPayment", request).await?;
+            if let Value::Array(operations) = answer["operations"].take() {
+                all.extend(operations);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Waits until the order's payment is so; the provider is called and asked by itself.
+    async fn until_payment(&self, order: Uuid, status: &str) -> Result<(), Failure> {
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let now = self.payment(order).await?.unwrap_or_default();
+            if now == status {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > patience {
+                let error = anyhow::anyhow!("the payment of order {order} is {now}, not {status}");
+                return Err(Failure::Other(error));
+            }
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+}
