@@ -10,7 +10,9 @@ use shared_events::contract::Timestamp;
 
 use super::machine::{Heard, Moment, Reply, Simulator};
 use super::settings::Settings;
-use crate::{Answer, Authorize, Capabilities, Capture, Found, OurReference, Psp, Refund, Void};
+use crate::{
+    Answer, Authorize, Capabilities, Capture, Found, OurReference, Psp, Refund, Theirs, Void,
+};
 
 /// Where the time comes from.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -109,5 +111,9 @@ impl Psp for SimulatedPsp {
 
     async fn fetch(&self, of: OurReference) -> Found {
         self.with(|simulator, at| simulator.fetch(of, at))
+    }
+
+    async fn look(&self, of: &Theirs) -> Found {
+        self.with(|simulator, at| simulator.look(of, at))
     }
 }
