@@ -60,6 +60,12 @@ impl SimulatedPsp {
         self.with(|simulator, at| simulator.advance(at));
     }
 
+    /// The time without what it was set ahead by: others know no other.
+    #[must_use]
+    pub fn clock(&self) -> Timestamp {
+        (self.now)()
+    }
+
     /// Calls the simulator itself, at this moment.
     pub fn with<T>(&self, call: impl FnOnce(&mut Simulator, Moment<'_>) -> T) -> T {
         let mut shared = self.shared();
