@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use shared_events::contract::OperationId;
 use shared_events::stream::{Database, DatabaseError};
 
-use crate::domain::{Case, Event, Operation, OperationState, Payment, Stage};
-use crate::store::{self, EVENT_SHARDS, OperationRow, PaymentFilter};
+use crate::domain::{Case, Event, Operation, OperationState, Payment, Stage, WebhookState};
+use crate::store::{self, EVENT_SHARDS, OperationRow, PaymentFilter, WEBHOOK_SHARDS};
 
 /// Findings that are kept at most.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -25,6 +25,9 @@ pub enum PaymentLaw {
     OperationsDue,
     /// No operation was done twice.
     Once,
+    /// Stored webhooks have positions without a gap; each was handled, waits, is parked or was
+    /// dropped.
+    WebhooksSettled,
 }
 
 /// A difference.
@@ -47,6 +50,8 @@ pub struct PaymentAudit {
     pub payments: u64,
     /// Operations compared.
     pub operations: u64,
+    /// Webhooks of providers read.
+    pub webhooks: u64,
     /// Differences, the first [`FINDINGS_MAX`].
     pub findings: Vec<PaymentFinding>,
 }
@@ -95,6 +100,7 @@ pub async fn audit(database: &Database) -> Result<PaymentAudit, DatabaseError> {
         }
     }
     all.rows(database, expected).await?;
+    all.of_webhooks(database).await?;
     Ok(all)
 }
 
@@ -161,6 +167,7 @@ impl PaymentAudit {
 
     fn sums(&mut self, subject: &str, one: &Payment) {
         let back = one.refunded().saturating_add(one.refund_pending());
+        let back = back.saturating_add(one.lost_by_disputes());
         let reversed = one.operations.iter().any(|one| one.state == OperationState::Reversed);
         // What a provider takes back afterwards may leave more paid back than taken.
         let wrong = match () {
@@ -214,6 +221,44 @@ impl PaymentAudit {
         if count != expected {
             let detail = format!("{count} rows, and the orders have {expected} operations");
             self.find(PaymentLaw::OperationsDue, "operations", detail);
+        }
+        Ok(())
+    }
+
+    /// What providers told.
+    async fn of_webhooks(&mut self, database: &Database) -> Result<(), DatabaseError> {
+        let heads: BTreeMap<u16, u64> = store::webhook_heads(database).await?.into_iter().collect();
+        for shard in 0..WEBHOOK_SHARDS {
+            let mut end = 0;
+            loop {
+                let page = store::webhooks_after(database, (shard, end), PAGE).await?;
+                if page.is_empty() {
+                    break;
+                }
+                for one in page {
+                    self.webhooks += 1;
+                    let subject = format!("webhooks/{shard}/{}", one.position);
+                    if one.position != end + 1 {
+                        let detail = format!("follows {end}");
+                        self.find(PaymentLaw::WebhooksSettled, &subject, detail);
+                    }
+                    let waits = one.state == WebhookState::Waiting;
+                    if waits == one.settled_at.is_some() {
+                        let detail = format!("it is {}, and its end says otherwise", one.state);
+                        self.find(PaymentLaw::WebhooksSettled, &subject, detail);
+                    }
+                    if one.tries > 0 && one.note.is_empty() {
+                        let detail = "it waited without a reason".to_owned();
+                        self.find(PaymentLaw::WebhooksSettled, &subject, detail);
+                    }
+                    end = one.position;
+                }
+            }
+            // Those that came since the ends were read are behind them.
+            if heads.get(&shard).copied().unwrap_or_default() > end {
+                let subject = format!("webhooks/{shard}");
+                self.find(PaymentLaw::WebhooksSettled, &subject, format!("ends at {end}"));
+            }
         }
         Ok(())
     }

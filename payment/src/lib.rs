@@ -5,6 +5,7 @@
 
 mod audit; // whether the history is as its laws say
 pub mod domain;
+mod door; // webhooks of providers
 mod follower; // what orders say
 pub mod grpc;
 mod psps; // the providers of this process
@@ -13,6 +14,7 @@ mod service; // the parts put together
 pub mod store;
 
 pub use audit::{FINDINGS_MAX, PaymentAudit, PaymentFinding, PaymentLaw, audit};
+pub use door::{NotReceived, Received, WebhookDoor};
 pub use follower::OrderFollower;
 pub use psps::Psps;
 pub use runner::{ANSWER_WITHIN, Ends, Point, Runner, RunnerError};

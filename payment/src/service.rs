@@ -1,22 +1,24 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
 use psp::Token;
+use psp::webhook::Verifier;
 use shared_events::chance::Chance;
-use shared_events::contract::{OperationId, OrderId, Timestamp};
+use shared_events::contract::{OperationId, OrderId, PspName, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, OperatorAction, Outbox, migrations};
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::OrderFollower;
-use crate::domain::{Case, Context, Input, Observation, Rejection};
+use crate::domain::{Case, Context, Input, Observation, Rejection, WebhookState};
+use crate::door::WebhookDoor;
 use crate::grpc::PaymentEdge;
 use crate::grpc::proto::payment_service_server::PaymentServiceServer;
 use crate::psps::Psps;
 use crate::runner::Runner;
-use crate::store::{self, Origins};
+use crate::store::{self, Origins, Webhook};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
@@ -37,6 +39,7 @@ pub struct Payments {
     outbox: Outbox,
     psps: Psps,
     due: Arc<Notify>,
+    told: Arc<Notify>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -74,7 +77,7 @@ impl Payments {
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
         let outbox = Outbox::new(database.clone());
-        Self { database, outbox, psps, due: Arc::default(), now }
+        Self { database, outbox, psps, due: Arc::default(), told: Arc::default(), now }
     }
 
     /// Its database.
@@ -120,11 +123,23 @@ impl Payments {
             outbox: self.outbox.clone(),
             psps: self.psps.clone(),
             due: Arc::clone(&self.due),
+            told: Arc::clone(&self.told),
             now: Arc::clone(&self.now),
             chance,
             breakers: Arc::default(),
             forgot_at: Arc::default(),
             ends: Arc::new(|_, _| false),
+        }
+    }
+
+    /// Where webhooks of these providers are received.
+    #[must_use]
+    pub fn door(&self, verifiers: BTreeMap<PspName, Verifier>) -> WebhookDoor {
+        WebhookDoor {
+            database: self.database.clone(),
+            verifiers: Arc::new(verifiers),
+            told: Arc::clone(&self.told),
+            now: Arc::clone(&self.now),
         }
     }
 
@@ -162,6 +177,30 @@ impl Payments {
     ) -> Result<Case, PaymentError> {
         let heard = Heard { pays_with: None, action };
         self.hear(order, Input::Observed { operation_id, seen }, heard).await
+    }
+
+    /// A person looks at a parked webhook: it is looked at once more, or dropped. Returns whether
+    /// it was still parked.
+    ///
+    /// # Errors
+    /// [`PaymentError::Database`]
+    pub async fn decide_webhook(
+        &self,
+        parked: &Webhook,
+        next: WebhookState,
+        action: OperatorAction,
+    ) -> Result<bool, PaymentError> {
+        let (now, order_id) = ((self.now)(), parked.order_id);
+        let (state, tries, note) = (next, parked.tries.saturating_add(1), parked.note.as_str());
+        let next = store::Outcome { state, due_at: now, tries, note, order_id, now };
+        let mut tx = self.database.begin().await?;
+        if !store::settle(&mut tx, parked, &next).await? {
+            return Ok(false);
+        }
+        action.write(&mut tx).await?;
+        tx.commit().await?;
+        self.told.notify_one();
+        Ok(true)
     }
 
     async fn hear(

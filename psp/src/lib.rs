@@ -16,7 +16,7 @@ pub use http::{ApiKey, Endpoint, HttpError};
 pub use kind::Kind;
 pub use port::{
     Answer, Authorize, CallKey, Capabilities, Capture, Found, Lookup, NotAReference, OurReference,
-    Psp, PspReference, Refund, Token, Void,
+    Psp, PspReference, Refund, Theirs, Token, Void,
 };
 pub use razorpay::Razorpay;
 pub use stripe::Stripe;

@@ -3,6 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use shared_events::contract::{Money, Timestamp};
 use uuid::Uuid;
 
@@ -25,11 +26,12 @@ impl fmt::Display for CallKey {
 }
 
 /// Our own reference, by which a provider can be asked what became of a call: the operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OurReference(pub Uuid);
 
 /// The provider's name of what it did: 1 to 100 printable ASCII characters without spaces.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct PspReference(String);
 
 /// What stands for a card or an account at the provider: 1 to 200 printable ASCII characters
@@ -65,6 +67,14 @@ impl PspReference {
 impl Borrow<str> for PspReference {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for PspReference {
+    type Error = NotAReference;
+
+    fn try_from(text: String) -> Result<Self, NotAReference> {
+        text.parse()
     }
 }
 
@@ -221,6 +231,17 @@ pub struct Lookup {
     pub about: Option<PspReference>,
 }
 
+/// What somebody else did at a provider, such as a refund by a person in its console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Theirs {
+    /// What was done.
+    pub kind: Kind,
+    /// The authorisation that it belongs to.
+    pub payment: PspReference,
+    /// The provider's name of it.
+    pub reference: PspReference,
+}
+
 /// What a provider can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
@@ -268,4 +289,8 @@ pub trait Psp: Send + Sync {
     async fn find(&self, of: &Lookup) -> Found {
         self.fetch(of.operation).await
     }
+
+    /// What became of something that is no operation of ours, by the provider's name of it. The
+    /// amount of a capture is all that is taken of its authorisation.
+    async fn look(&self, of: &Theirs) -> Found;
 }

@@ -9,12 +9,13 @@ use async_trait::async_trait;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use shared_events::contract::{Currency, Money};
+use uuid::Uuid;
 
 use crate::http::{ApiKey, Endpoint, Http, HttpError, Lost};
 use crate::webhook::code;
 use crate::{
     Answer, Authorize, Capabilities, Capture, Dialect, Found, Kind, Lookup, OurReference, Psp,
-    PspReference, Refund, Void,
+    PspReference, Refund, Theirs, Void,
 };
 
 /// Refunds of a payment that are looked through.
@@ -379,6 +380,21 @@ impl Psp for Razorpay {
                     None => Found::Unknown { why: "more refunds than are read".to_owned() },
                 }
             }
+        }
+    }
+
+    async fn look(&self, of: &Theirs) -> Found {
+        match of.kind {
+            Kind::Refund => {
+                let (payment, refund) = (of.payment.as_str(), of.reference.as_str());
+                let found = self.get(&["v1", "payments", payment, "refunds", refund], &[]).await;
+                found.map_or_else(not_asked, |body| Found::Known(of_refund(&body)))
+            }
+            Kind::Capture => {
+                let (kind, about) = (of.kind, Some(of.payment.clone()));
+                self.find(&Lookup { operation: OurReference(Uuid::nil()), kind, about }).await
+            }
+            Kind::Authorize | Kind::Void => Found::Nothing,
         }
     }
 }

@@ -31,6 +31,7 @@ mod slots; // fair scheduling of calls by caller
 pub mod tls; // TLS for callers and to other processes
 mod token_file; // the file of --tokens
 pub mod tokens; // tokens of our own issuer
+mod told; // webhooks of payment providers
 pub(crate) mod web; // calls by HTTP with JSON
 
 pub use account::{AccessLog, Accounts};
@@ -42,6 +43,7 @@ pub use limit::{RateLimits, RateRule};
 pub use proxies::{Network, Proxies};
 pub use shares::{Numbers, Shares};
 pub use slots::{CallSlot, Slots};
+pub(crate) use told::{Receipt, Receive};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +71,7 @@ use certificates::Certified;
 use forward::Forwarding;
 use owned::Owned;
 use tls::ServerTls;
+use told::ToldDoor;
 
 /// Calls of one connection under way at a time (hyper's own default is 200).
 const CALLS_MAX: u32 = 128;
@@ -121,6 +124,8 @@ pub struct Services {
     pub tls: Option<ServerTls>,
     /// HTTP with JSON, in front of all.
     pub web: WebEdge,
+    /// Who receives webhooks of payment providers, if anybody does.
+    pub(crate) told: Option<Receive>,
 }
 
 /// The health service name for liveness probes: serving as long as the process runs.
@@ -174,12 +179,20 @@ pub async fn serve(
     if let Some(looking) = services.limits.running(&stop) {
         crate::tasks::spawn(looking);
     }
+    let told = ToldDoor {
+        receive: services.told,
+        web: services.web.clone(),
+        // Floods at the door take nothing from health checks.
+        shares: Shares::new(services.numbers),
+        limits: services.limits.clone(),
+    };
     let admission = Admission::new((access, clock), calls, shares, slots);
     let admission = admission.counting(services.limits, services.accounts.clone());
     let stack = ServiceBuilder::new()
         .layer(certified)
         .layer(arrival)
         .layer(HttpCalls::new(services.accounts))
+        .layer(told)
         .layer(services.web)
         .layer(admission)
         .layer(Owned)

@@ -28,7 +28,7 @@ use crate::edge::access::Access;
 use crate::edge::breaker::Breakers;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
-use crate::edge::{Accounts, RateLimits, Slots};
+use crate::edge::{Accounts, RateLimits, Receive, Slots};
 use service_edge::feed::{self, RemoteFacts};
 
 /// The clock.
@@ -48,6 +48,8 @@ pub struct Building {
     /// Values of metrics that need a query.
     pub(super) samples: Vec<Sample>,
     pub(super) routes: RoutesBuilder,
+    /// Who receives webhooks of payment providers, if anybody does.
+    pub(super) told: Option<Receive>,
     pub(super) slots: Slots,
     /// How often callers may call.
     pub(super) limits: RateLimits,
@@ -148,6 +150,7 @@ impl Building {
             alarms: alarms(&limits, &breakers),
             samples: Vec::new(),
             routes: Routes::builder(),
+            told: None,
             slots: Slots::default(),
             limits,
             accounts,

@@ -141,9 +141,9 @@ impl Engine {
             proxies: settings.proxies,
             bounds: settings.connections,
             tls: settings.tls,
+            told: building.told,
         };
-        let serving = health.serving();
-        let edge = crate::tasks::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
+        let edge = edge::serve(listener, services, health.serving(), stop_edge.clone());
         Ok(Self {
             address,
             metrics,
@@ -154,7 +154,7 @@ impl Engine {
             draining,
             stop_edge,
             stop_followers,
-            edge,
+            edge: crate::tasks::spawn(edge),
             followers,
             drain: settings.drain,
         })

@@ -15,7 +15,7 @@ use psp::webhook::{Secret, Verifier};
 use psp::{ApiKey, Dialect, Endpoint, Psp, Razorpay, Stripe};
 use serde::Deserialize;
 use shared_events::chance::Chance;
-use shared_events::contract::PspName;
+use shared_events::contract::{Currency, Money, PspName};
 
 /// Providers of one engine.
 const PSPS_MAX: usize = 16;
@@ -40,6 +40,8 @@ pub struct PspArgs {
 pub struct Provider {
     /// The provider.
     pub psp: Arc<dyn Psp>,
+    /// How it writes, and counts money.
+    pub dialect: Dialect,
     /// What verifies its webhooks; without a secret there is none.
     pub verifier: Option<Verifier>,
 }
@@ -59,8 +61,8 @@ impl Psps {
     ///
     /// # Errors
     /// What is wrong with its name.
-    pub fn of(name: &str, psp: Arc<dyn Psp>) -> anyhow::Result<Self> {
-        let provider = Provider { psp, verifier: None };
+    pub fn of(name: &str, dialect: Dialect, psp: Arc<dyn Psp>) -> anyhow::Result<Self> {
+        let provider = Provider { psp, dialect, verifier: None };
         Ok(Self(BTreeMap::from([(name.parse()?, provider)])))
     }
 
@@ -73,7 +75,25 @@ impl Psps {
             Endpoint { url: url.to_owned(), authorities: Vec::new(), timeout: SIMULATED_TIMEOUT };
         // It takes any.
         let key = ApiKey::new("sk_of_a_simulator").context("key")?;
-        Self::of(name, Arc::new(Stripe::new(name, &endpoint, key, true)?.simulated()))
+        let stripe = Stripe::new(name, &endpoint, key, true)?.simulated();
+        Self::of(name, Dialect::Stripe, Arc::new(stripe))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Why a provider cannot be paid by in a currency, if it cannot.
+    #[must_use]
+    pub fn wrong(&self, psp: &PspName, currency: Currency) -> Option<String> {
+        let Some(provider) = self.0.get(psp) else {
+            let known: Vec<&str> = self.0.keys().map(PspName::as_str).collect();
+            return Some(format!("no such provider; there are {}", known.join(", ")));
+        };
+        let takes = provider.dialect.amount(Money::new(0, currency)).is_ok();
+        (!takes).then(|| format!("{psp} is not known to take {currency}"))
     }
 
     /// What verifies the webhooks of those that send any.
@@ -97,8 +117,8 @@ struct Table {
     dialect: String,
     url: Option<String>,
     secret_file: Option<PathBuf>,
-    #[serde(default)]
-    webhook_secret_files: Vec<PathBuf>,
+    /// Who names them receives webhooks: an empty list is no secret, and refused.
+    webhook_secret_files: Option<Vec<PathBuf>>,
     ca: Option<PathBuf>,
     timeout: Option<String>,
     /// Stripe: whether the account may capture in parts.
@@ -157,21 +177,21 @@ impl Table {
             Dialect::Simulator => self.simulator(clock)?,
             Dialect::Stripe | Dialect::Razorpay => self.adapter(dialect, directory)?,
         };
-        let secrets: anyhow::Result<Vec<Secret>> = self
-            .webhook_secret_files
-            .iter()
-            .map(|file| {
-                let text = secret("webhook secret", &directory.join(file))?;
-                Secret::new(dialect, &text)
-                    .map_err(|error| anyhow::anyhow!("webhook secret {}: {error}", file.display()))
-            })
-            .collect();
-        let secrets = secrets?;
-        let verifier = match secrets.is_empty() {
-            true => None,
-            false => Some(Verifier::new(dialect, secrets)?),
+        let verifier = self.verifier(dialect, directory)?;
+        Ok(Provider { psp, dialect, verifier })
+    }
+
+    /// What verifies its webhooks, where it sends any.
+    fn verifier(&self, dialect: Dialect, directory: &Path) -> anyhow::Result<Option<Verifier>> {
+        let Some(files) = &self.webhook_secret_files else { return Ok(None) };
+        let secret = |file: &PathBuf| {
+            let text = secret("webhook secret", &directory.join(file))?;
+            Secret::new(dialect, &text)
+                .map_err(|error| anyhow::anyhow!("webhook secret {}: {error}", file.display()))
         };
-        Ok(Provider { psp, verifier })
+        let secrets: anyhow::Result<Vec<Secret>> = files.iter().map(secret).collect();
+        let verifier = Verifier::new(dialect, secrets?);
+        Ok(Some(verifier.map_err(|error| anyhow::anyhow!("webhook-secret-files: {error}"))?))
     }
 
     /// The simulator in this process.
@@ -298,6 +318,12 @@ mod tests {
             assert_eq!(psp.capabilities().multi_capture, name.as_str() != "upi", "{name}");
         }
         assert_eq!(names(psps.verifiers().into_keys().collect()), ["cards"]);
+        let wrong = |psp: &str, currency: &str| {
+            psps.wrong(&psp.parse().unwrap(), currency.parse().unwrap()).unwrap_or_default()
+        };
+        assert_eq!(wrong("cards", "GBP"), "");
+        assert_eq!(wrong("cards", "UGX"), "cards is not known to take UGX");
+        assert_eq!(wrong("bank", "GBP"), "no such provider; there are cards, play, upi");
     }
 
     #[test]
@@ -312,6 +338,7 @@ mod tests {
             ("\"stripe.key\"", "\"empty\"", "it is empty"),
             ("\"razorpay.key\"", "\"stripe.key\"", "not what razorpay has"),
             ("[\"new\", \"old\"]", "[\"new\", \"old\", \"new\"]", "at most two webhook secrets"),
+            ("[\"new\", \"old\"]", "[]", "webhook-secret-files: a webhook secret is missing"),
             ("timeout = \"5s\"", "timeout = \"90s\"", "timeout: is at most 30s"),
             ("timeout = \"5s\"", "seed = 1", "settings of the simulator"),
             ("odds = \"slow=10\"", "odds = \"slow\"", "play: odds: "),

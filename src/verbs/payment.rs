@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
 
-use super::args::PaymentVerb;
+use super::args::{Page, PaymentVerb};
 use super::orders::pages;
 use crate::client::parse::Id;
 use crate::client::{Client, Failure, Output, show};
@@ -60,8 +60,44 @@ pub async fn payment(client: &Client, out: &Output, verb: PaymentVerb) -> Result
                 "code": declined.unwrap_or_default(),
                 "reason": why.reason,
             });
-            out.answer(&ask("ResolveOperation", request).await?, show::payment_operation);
+            resolve(client, out, request).await?;
+        }
+        PaymentVerb::Webhooks { state, page } => webhooks(client, out, (&state, &page)).await?,
+        PaymentVerb::ResolveWebhook { psp, event_id, drop, why } => {
+            let about = json!({ "psp": psp, "event_id": event_id, "drop": drop });
+            decide(client, out, about, &why.reason).await?;
         }
     }
+    Ok(())
+}
+
+async fn webhooks(
+    client: &Client,
+    out: &Output,
+    (state, page): (&str, &Page),
+) -> Result<(), Failure> {
+    let mut request = json!({});
+    if state != "all" {
+        request["state"] = json!(client.enum_value("payments.v1.WebhookState", state)?);
+    }
+    pages(client, out, &format!("{SERVICE}/ListWebhooks"), request, page, show::payment_webhooks)
+        .await
+}
+
+async fn resolve(client: &Client, out: &Output, request: Value) -> Result<(), Failure> {
+    let answer = client.call(&format!("{SERVICE}/ResolveOperation"), request).await?;
+    out.answer(&answer, show::payment_operation);
+    Ok(())
+}
+
+async fn decide(
+    client: &Client,
+    out: &Output,
+    mut request: Value,
+    reason: &str,
+) -> Result<(), Failure> {
+    request["reason"] = json!(reason);
+    let answer = client.call(&format!("{SERVICE}/ResolveWebhook"), request).await?;
+    out.answer(&answer, show::payment_webhook);
     Ok(())
 }

@@ -10,6 +10,7 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
     let Some(found) = readable(report, Law::MoneyChain, ROWS, found)? else { return Ok(()) };
     report.check_many(Law::MoneyChain, found.events);
     report.check_many(Law::PaymentsAsPlanned, found.payments);
+    report.check_many(Law::WebhooksSettled, found.webhooks);
     for law in [Law::OperationsDue, Law::OnceAtPsp] {
         report.check_many(law, found.operations);
     }
@@ -19,6 +20,7 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
             PaymentLaw::AsPlanned => Law::PaymentsAsPlanned,
             PaymentLaw::OperationsDue => Law::OperationsDue,
             PaymentLaw::Once => Law::OnceAtPsp,
+            PaymentLaw::WebhooksSettled => Law::WebhooksSettled,
         };
         report.find(law, one.subject, one.detail);
     }

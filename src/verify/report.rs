@@ -68,12 +68,14 @@ pub enum Law {
     OperationsDue,
     /// No operation was done twice at a provider, as far as our history says.
     OnceAtPsp,
+    /// Stored webhooks of providers are gapless; each was handled, waits, is parked or was dropped.
+    WebhooksSettled,
     /// The Redis streams hold the published facts without gaps.
     StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -101,6 +103,7 @@ impl Law {
         Self::PaymentsAsPlanned,
         Self::OperationsDue,
         Self::OnceAtPsp,
+        Self::WebhooksSettled,
         Self::StreamsAsFacts,
     ];
 
@@ -134,6 +137,7 @@ impl Law {
             Self::PaymentsAsPlanned => "payments_as_planned",
             Self::OperationsDue => "operations_due",
             Self::OnceAtPsp => "once_at_psp",
+            Self::WebhooksSettled => "webhooks_settled",
             Self::StreamsAsFacts => "streams_as_facts",
         }
     }
@@ -169,6 +173,7 @@ impl Law {
             Self::PaymentsAsPlanned => "payments equal their events, sums in order",
             Self::OperationsDue => "exactly the open operations are due",
             Self::OnceAtPsp => "no operation was done twice",
+            Self::WebhooksSettled => "webhooks of providers are gapless, and none is forgotten",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }
     }

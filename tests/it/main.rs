@@ -92,6 +92,7 @@ mod tls_clients;
 mod tls_peers;
 mod tokens;
 mod tokens_issued;
+mod told_orders;
 mod traces;
 mod usage;
 mod verify;

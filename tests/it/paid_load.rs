@@ -99,14 +99,14 @@ fn a_killed_load_takes_and_pays_back_the_same() {
         ["--data", &data, "--pay", "mixed", "--psp", &address].map(str::to_owned).to_vec()
     };
     let run = |flags: &[String]| load(&csv, &flags.iter().map(String::as_str).collect::<Vec<_>>());
-    let calm = Provider::start();
+    let calm = Provider::start(&[]);
     let expected = run(&paid("calm", &calm));
     let (captured, refunded) = agreed(&expected);
     let (declined, unpaid) = (&expected["paid"]["declined"], &expected["paid"]["unpaid"]);
     assert!(declined.as_u64().unwrap() > 3 && unpaid.as_u64().unwrap() > 1, "{expected}");
     assert!(captured < of_file().0 && refunded <= of_file().1, "{expected}");
 
-    let provider = Provider::start();
+    let provider = Provider::start(&[]);
     let flags = paid("killed", &provider);
     for at_least in [5, 20] {
         let mut killed = Command::new(env!("CARGO_BIN_EXE_ordinal"))

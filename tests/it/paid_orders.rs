@@ -12,21 +12,26 @@ use uuid::Uuid;
 
 use crate::http::Http;
 use crate::nodes::databases;
-use crate::support::{Engine, ordinal, placing, write_private};
+use crate::support::{Engine, free_port, ordinal, placing, write_private};
 
 /// A lost answer is looked up after 5 s, and then 15 s and a minute later.
 const PATIENCE: Duration = Duration::from_secs(100);
 
+/// The live secrets of its webhooks.
+pub const NEW: &str = "whsec_of_nobody_new";
+pub const OLD: &str = "whsec_of_nobody_old";
+
 /// A provider, ended when dropped.
 pub struct Provider {
-    process: Child,
+    pub process: Child,
     pub address: String,
 }
 
 impl Provider {
-    pub fn start() -> Self {
+    pub fn start(flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .args(["--json", "psp", "--listen", "127.0.0.1:0"])
+            .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -54,22 +59,42 @@ impl Drop for Provider {
 }
 
 /// A shop with a provider.
-struct Shop {
-    folder: TempDir,
-    provider: Provider,
-    stored: Vec<String>,
-    engine: Engine,
+pub struct Shop {
+    pub folder: TempDir,
+    pub provider: Provider,
+    pub stored: Vec<String>,
+    pub engine: Engine,
 }
 
 impl Shop {
     fn open(stored: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
-        let (folder, provider) = (TempDir::new().unwrap(), Provider::start());
-        let stored = stored(&folder);
+        Self::told(stored, None)
+    }
+
+    /// With webhooks, of which so many come wrong, twice or never.
+    pub fn told(stored: impl FnOnce(&TempDir) -> Vec<String>, odds: Option<&str>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut stored = stored(&folder);
+        for (name, secret) in [("new", NEW), ("old", OLD)] {
+            write_private(&folder.path().join(name), &format!("{secret}\n"));
+        }
+        let (listen, mut secrets) = (format!("127.0.0.1:{}", free_port()), "");
+        let url = format!("http://{listen}/v1/webhooks/cards");
+        let provider = match odds {
+            None => Provider::start(&[]),
+            Some(odds) => {
+                stored.extend(["--listen".to_owned(), listen]);
+                secrets = "webhook-secret-files = [\"new\", \"old\"]\n";
+                let secrets = format!("{NEW},{OLD}");
+                let to = ["--webhook-url", &url, "--webhook-secret", &secrets];
+                Provider::start(&[&to[..], &["--webhook-odds", odds]].concat())
+            }
+        };
         let (psps, secret) = (folder.path().join("psps.toml"), folder.path().join("secret"));
         write_private(&secret, "sk_test_of_nobody\n");
         let text = format!(
             "[[psps]]\nname = \"cards\"\ndialect = \"stripe\"\nurl = \"{}\"\n\
-             secret-file = \"secret\"\nmulti-capture = true\ntimeout = \"1s\"\n",
+             secret-file = \"secret\"\nmulti-capture = true\ntimeout = \"1s\"\n{secrets}",
             provider.address
         );
         std::fs::write(psps, text).unwrap();
@@ -86,7 +111,7 @@ impl Shop {
     }
 
     /// Killed like by a power cut, and started again.
-    fn killed(mut self) -> Self {
+    pub fn killed(mut self) -> Self {
         self.engine.process.kill().unwrap();
         self.engine.process.wait().unwrap();
         self.engine = Self::engine(&self.folder, &self.stored);
@@ -94,13 +119,13 @@ impl Shop {
     }
 
     /// Two mugs of 10 GBP, with this plan.
-    fn place(&self, plan: &str) -> String {
+    pub fn place(&self, plan: &str) -> String {
         let mut order = placing(&["MUG=2@10.00GBP"]);
         order.extend(["--payment", plan]);
         self.engine.ask(&order)["order"]["order_id"].as_str().unwrap().to_owned()
     }
 
-    fn attempt(&self, order: &str, token: &str) -> Value {
+    pub fn attempt(&self, order: &str, token: &str) -> Value {
         let file = self.folder.path().join(Uuid::now_v7().to_string());
         write_private(&file, &format!("{token}\n"));
         let file = file.display().to_string();
@@ -108,7 +133,7 @@ impl Shop {
     }
 
     /// Looks at an order until it is so.
-    fn until(&self, order: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub fn until(&self, order: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let since = Instant::now();
         loop {
             let seen = self.engine.ask(&["order", "get", order])["order"].take();
@@ -126,12 +151,12 @@ impl Shop {
         }
     }
 
-    fn payments(&self, order: &str) -> Value {
+    pub fn payments(&self, order: &str) -> Value {
         self.engine.ask(&["payment", "list", "--order", order])["payments"].take()
     }
 
     /// Looks at the only payment of an order until it is so.
-    fn until_payment(&self, order: &str, status: &str) -> Value {
+    pub fn until_payment(&self, order: &str, status: &str) -> Value {
         let since = Instant::now();
         loop {
             let all = self.payments(order);
@@ -143,12 +168,12 @@ impl Shop {
         }
     }
 
-    fn confirmed(&self, order: &str) -> Value {
+    pub fn confirmed(&self, order: &str) -> Value {
         self.until(order, "confirmed", |order| order["status"] == "ORDER_STATUS_CONFIRMED")
     }
 
     /// Ends it; the provider's book must agree with ours, and every law must hold.
-    fn close(self) {
+    pub fn close(self) {
         let (book, ours) = (self.provider.book(), self.engine.ask(&["payment", "list"]));
         assert_eq!(book["sound"], true);
         let ours = ours["payments"].as_array().unwrap();
@@ -162,7 +187,9 @@ impl Shop {
         let Self { folder, engine, stored, provider } = self;
         assert!(engine.stop().success());
         let mut verify = vec!["--json", "verify"];
-        verify.extend(stored.iter().map(String::as_str));
+        // The last two say where it listens, if it is told anything.
+        let place = stored.iter().position(|flag| flag == "--listen").unwrap_or(stored.len());
+        verify.extend(stored.iter().take(place).map(String::as_str));
         let verified = ordinal(&verify);
         let said = String::from_utf8_lossy(&verified.stdout).into_owned();
         assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
@@ -170,15 +197,15 @@ impl Shop {
     }
 }
 
-fn gbp(units: i64) -> Value {
+pub fn gbp(units: i64) -> Value {
     json!({ "currency_code": "GBP", "units": units, "nanos": 0 })
 }
 
-fn on_sqlite(folder: &TempDir) -> Vec<String> {
+pub fn on_sqlite(folder: &TempDir) -> Vec<String> {
     vec!["--data".to_owned(), folder.path().join("data").display().to_string()]
 }
 
-fn pays(shop: Shop) -> Shop {
+pub fn pays(shop: Shop) -> Shop {
     // Whichever comes last confirms: here the attempt comes before stock has answered, or after.
     let order = shop.place("cards,fee=250");
     shop.attempt(&order, "tok_visa");

@@ -76,6 +76,11 @@ async fn every_malformed_field_of_payments_is_named(shop: Shop) {
             "psp_reference",
         ),
         ("ResolveOperation", json!({ "operation_id": id, "code": "lost" }), "reason"),
+        ("ListWebhooks", json!({ "state": 99 }), "state"),
+        ("ListWebhooks", json!({ "page_token": "x" }), "page_token"),
+        ("ResolveWebhook", json!({ "psp": "No", "event_id": "e", "reason": "r" }), "psp"),
+        ("ResolveWebhook", json!({ "psp": "p", "event_id": "", "reason": "r" }), "event_id"),
+        ("ResolveWebhook", json!({ "psp": "p", "event_id": "e" }), "reason"),
     ] {
         let said = refused(&shop.ops, method, request).await;
         assert!(said.contains("INVALID_FIELD") && said.contains(field), "{method}: {said}");
@@ -90,6 +95,7 @@ async fn what_is_not_there_is_not_found(shop: Shop) {
         ("GetPayment", json!({ "payment_id": id })),
         ("GetOperation", json!({ "operation_id": id })),
         ("ResolveOperation", json!({ "operation_id": id, "code": "lost", "reason": "asked" })),
+        ("ResolveWebhook", json!({ "psp": "p", "event_id": "e", "reason": "asked" })),
     ] {
         let said = refused(&shop.ops, method, request).await;
         assert!(said.contains("NOT_FOUND"), "{method}: {said}");

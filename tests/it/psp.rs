@@ -9,7 +9,7 @@ use http::HeaderMap;
 use psp::webhook::{Secret, Verifier};
 use psp::{
     Answer, ApiKey, Authorize, CallKey, Capture, Dialect, Endpoint, Found, Kind, Lookup,
-    OurReference, Psp, Razorpay, Refund, Stripe, What,
+    OurReference, Psp, Razorpay, Refund, Stripe, Theirs, What,
 };
 use shared_events::contract::{Money, Timestamp};
 use tempfile::TempDir;
@@ -85,6 +85,7 @@ async fn a_simulator_takes_and_returns_money_in_both_dialects() {
             panic!("{dialect} {found:?}");
         };
         let (key_of_capture, amount) = (key(number + 1), inr(5_000));
+        let payment = authorization.clone();
         let call = Capture { key: key_of_capture, authorization, amount, more_follows: false };
         let captured = psp.capture(call).await;
         let Answer::Done { reference: capture, amount, .. } = captured else {
@@ -93,7 +94,16 @@ async fn a_simulator_takes_and_returns_money_in_both_dialects() {
         assert_eq!(amount, inr(5_000), "{dialect}");
         let refund = Refund { key: key(number + 2), capture, amount: inr(1_200) };
         let refunded = psp.refund(refund).await;
-        assert!(matches!(refunded, Answer::Done { .. }), "{dialect} {refunded:?}");
+        let Answer::Done { reference, .. } = refunded else { panic!("{dialect} {refunded:?}") };
+        // Both are known by the provider's own names too, as of somebody else.
+        for (kind, minor) in [(Kind::Refund, 1_200), (Kind::Capture, 5_000)] {
+            let theirs = Theirs { kind, payment: payment.clone(), reference: reference.clone() };
+            let looked = psp.look(&theirs).await;
+            let Found::Known(Answer::Done { amount, .. }) = looked else {
+                panic!("{dialect} {kind} {looked:?}");
+            };
+            assert_eq!(amount, inr(minor), "{dialect} {kind}");
+        }
         let stranger = simulator.psp(dialect, "sk_other");
         let refused = authorize(&*stranger, number + 3, "tok_visa").await;
         assert!(matches!(refused, Answer::Refused { repairable: true, .. }), "{refused:?}");

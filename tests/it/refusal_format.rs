@@ -352,6 +352,7 @@ async fn a_page_size_above_the_limit_is_reduced_to_it() {
         ("ledger.v1.LedgerService/ListEntries", json!({})),
         ("payments.v1.PaymentService/ListPayments", json!({})),
         ("payments.v1.PaymentService/ListStuckOperations", json!({})),
+        ("payments.v1.PaymentService/ListWebhooks", json!({})),
         ("admin.v1.AdminService/ListDeadLetters", json!({})),
         ("admin.v1.AdminService/ListOperatorActions", json!({})),
     ];

@@ -89,7 +89,9 @@ payments.v1.PaymentService/GetOperation                     ops service
 payments.v1.PaymentService/GetPayment                       ops service
 payments.v1.PaymentService/ListPayments                     customer ops service
 payments.v1.PaymentService/ListStuckOperations              ops service
+payments.v1.PaymentService/ListWebhooks                     ops service
 payments.v1.PaymentService/ResolveOperation                 ops
+payments.v1.PaymentService/ResolveWebhook                   ops
 ";
 
 /// What a token of scope `returns` may call; of a stream of commands, receiving alone.

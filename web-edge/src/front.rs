@@ -62,6 +62,15 @@ impl WebEdge {
         let web = Web { routes, hosts, passed_headers, connection_headers, subject, pages };
         Self(Arc::new(web))
     }
+
+    /// Checks a request that is answered by somebody else beside the routes: its name for this
+    /// process, whose page asks, how its path is written, and the size of its head.
+    ///
+    /// # Errors
+    /// The problem.
+    pub fn check_page<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+        guard::check_bare(&self.0.hosts, request)
+    }
 }
 
 impl<S> Layer<S> for WebEdge {

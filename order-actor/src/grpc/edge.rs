@@ -3,17 +3,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use shared_events::chance::Chance;
-use shared_events::contract::OrderId;
+use shared_events::contract::{Currency, OrderId, PspName, Reason};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
 use super::changes::Changes;
+use super::parse::{Parsed, Violations};
 use super::proto::journal_service_server::JournalServiceServer;
 use super::proto::order_service_server::OrderServiceServer;
 use super::{proto, status};
 use crate::actor::{Refusal, Registry};
-use crate::domain::{By, Rejection, Role};
+use crate::domain::{By, Command, Rejection, Role};
 use crate::journal::{Journal, JournalError};
 use crate::projections::OrderSummaries;
 
@@ -69,7 +70,12 @@ pub struct OrdersEdge {
     pub(super) nodes: Option<Arc<dyn Nodes>>,
     pub(super) slots: Option<Arc<dyn Slots>>,
     pub(super) chance: Chance,
+    pub(super) payers: Option<Payers>,
 }
+
+/// What is wrong with paying by a provider in a currency; none where it can be done, as far as this
+/// process knows.
+pub type Payers = Arc<dyn Fn(&PspName, Currency) -> Option<String> + Send + Sync>;
 
 impl OrdersEdge {
     /// An edge over these components.
@@ -84,6 +90,7 @@ impl OrdersEdge {
             nodes: None,
             slots: None,
             chance: Chance::system(),
+            payers: None,
         }
     }
 
@@ -116,6 +123,26 @@ impl OrdersEdge {
     pub fn drawing_from(mut self, chance: Chance) -> Self {
         self.chance = chance;
         self
+    }
+
+    /// Refuses orders whose plan names a provider, or has a currency, that cannot pay. Without it
+    /// such an order waits for its money in vain.
+    #[must_use]
+    pub fn paid_by(mut self, payers: Payers) -> Self {
+        self.payers = Some(payers);
+        self
+    }
+
+    /// Whether the plan of an order that is placed can pay it.
+    pub(super) fn can_pay(&self, parsed: Parsed) -> Result<Parsed, Violations> {
+        let Command::Place(place) = &parsed.command else { return Ok(parsed) };
+        let currency = place.lines.first().map(|line| line.unit_price.currency);
+        let wrong = self.payers.as_ref().zip(place.payment.as_ref()).zip(currency);
+        let wrong = wrong.and_then(|((payers, plan), currency)| payers(&plan.psp, currency));
+        let Some(wrong) = wrong else { return Ok(parsed) };
+        let mut violations = Violations::default();
+        violations.add("payment.psp", Reason::InvalidPayment, wrong);
+        Err(violations)
     }
 
     /// The two services.

@@ -240,7 +240,8 @@ impl CommandStream {
 impl StreamContext {
     fn parse(&self, command: Option<Command>) -> Result<Parsed, Status> {
         let context = ParseContext { by: &self.call.by, ids: &self.edge };
-        well_formed(commands::parse(command, &context))
+        let parsed = commands::parse(command, &context);
+        well_formed(parsed.and_then(|parsed| self.edge.can_pay(parsed)))
     }
 
     async fn answer(&self, work: Work) -> proto::ExecuteCommandsResponse {

@@ -64,7 +64,9 @@ fn command_of(fact: &Fact) -> Option<Command> {
         | PaymentFact::Voided { .. }
         | PaymentFact::Expired { .. }
         | PaymentFact::Refunded { .. }
-        | PaymentFact::Reversed { .. } => return None,
+        | PaymentFact::Reversed { .. }
+        | PaymentFact::Disputed { .. }
+        | PaymentFact::DisputeClosed { .. } => return None,
     })
 }
 

@@ -4,9 +4,11 @@ use shared_events::contract::{
 };
 use uuid::Uuid;
 
+use super::observe::{expired, observed};
 use super::payment::ATTEMPTS_MAX;
 use super::react::react;
-use super::{Case, Event, Impossible, Operation, OperationKind, OperationState, Payment, Plan};
+use super::theirs::{disputed, external};
+use super::{Case, Event, External, Impossible, OfDispute, OperationKind, Payment, Plan};
 
 /// Attempts that may wait for an order that has not asked for money yet.
 const WAITING_MAX: usize = ATTEMPTS_MAX;
@@ -65,6 +67,10 @@ pub enum Input {
         /// What.
         seen: Observation,
     },
+    /// Somebody took or paid back at the provider, without us.
+    External(External),
+    /// The customer disputes a payment, or that ended.
+    Dispute(OfDispute),
     /// Time passed.
     Tick,
 }
@@ -96,6 +102,8 @@ pub enum Observation {
         /// Why.
         code: String,
     },
+    /// An authorisation is over by its time.
+    Expired,
     /// Nobody knows, and asking did not help.
     Stuck {
         /// What was tried.
@@ -196,6 +204,8 @@ fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Re
                 case.operation(operation_id).ok_or(Rejection::OperationUnknown)?;
             observed(payment, operation, seen, context).into_iter().collect()
         }
+        Input::External(what) => external(case, &what, context)?,
+        Input::Dispute(what) => disputed(case, what, context)?.into_iter().collect(),
         Input::Tick => expired(case, context).collect(),
     })
 }
@@ -314,83 +324,4 @@ fn cancelled(
         events.push(Event::RefundDue { refund_id, parts: back, cancelled: true });
     }
     Ok(events)
-}
-
-/// A lower observation never replaces a higher one, but where a person must look at last.
-fn observed(
-    payment: &Payment,
-    operation: &Operation,
-    seen: Observation,
-    context: &Context,
-) -> Option<Event> {
-    let (operation_id, now) = (operation.id, context.now);
-    let seen = match seen {
-        // What cannot be given back may have been taken: a person must look.
-        Observation::Declined { code } if operation.kind == OperationKind::Void => {
-            Observation::Stuck { why: code }
-        }
-        seen => seen,
-    };
-    let state = match &seen {
-        Observation::Done { .. } => OperationState::Succeeded,
-        Observation::Pending { .. } => OperationState::Pending,
-        Observation::Declined { .. } => OperationState::Declined,
-        Observation::Reversed { .. } => OperationState::Reversed,
-        Observation::Stuck { .. } => OperationState::Stuck,
-    };
-    // What a provider works on without an end is for people.
-    let is_given_up = (operation.state, state) == (OperationState::Pending, OperationState::Stuck);
-    if state <= operation.state && !is_given_up {
-        return None;
-    }
-    Some(match seen {
-        Observation::Done { reference, amount, valid_until } => {
-            let amount = if operation.kind == OperationKind::Void {
-                // A void gives back what is left, whatever the provider calls it.
-                operation.amount
-            } else {
-                amount
-            };
-            let valid_until = (operation.kind == OperationKind::Authorize).then(|| {
-                let seconds = u64::from(context.capabilities.authorization_seconds);
-                valid_until.unwrap_or_else(|| now.plus(std::time::Duration::from_secs(seconds)))
-            });
-            let released = rest_of(payment, operation, context);
-            Event::Succeeded { operation_id, reference, amount, valid_until, released, at: now }
-        }
-        Observation::Pending { reference } => {
-            Event::Waits { operation_id, reference: Some(reference), stuck: None }
-        }
-        Observation::Declined { code } => Event::Declined { operation_id, code },
-        // Nothing stands that could be taken back: it never was.
-        Observation::Reversed { code } if operation.state != OperationState::Succeeded => {
-            Event::Declined { operation_id, code }
-        }
-        Observation::Reversed { code } => Event::Reversed { operation_id, code, at: now },
-        Observation::Stuck { why } => {
-            Event::Waits { operation_id, reference: None, stuck: Some(why) }
-        }
-    })
-}
-
-/// What a last capture gives back of its authorisation, at a provider that does so.
-fn rest_of(payment: &Payment, operation: &Operation, context: &Context) -> Option<i64> {
-    let last = operation.kind == OperationKind::Capture && !operation.more_follows;
-    let releases = last && context.capabilities.release_remainder;
-    let authorization = payment.operation(operation.of.filter(|_| releases)?)?;
-    Some(payment.left_of(authorization)).filter(|left| *left > 0)
-}
-
-/// Authorisations whose time is over. One that is being captured, or given back, waits for that.
-fn expired<'a>(case: &'a Case, context: &Context) -> impl Iterator<Item = Event> + 'a {
-    let now = context.now;
-    case.payments.iter().flat_map(move |payment| {
-        let over = payment.operations.iter().filter(move |one| {
-            one.valid_until.is_some_and(|end| end <= now)
-                && payment.left_of(one) > 0
-                && !payment.is_being_voided(one)
-        });
-        over.filter(|_| !payment.has_open(OperationKind::Capture))
-            .map(move |one| Event::Expired { operation_id: one.id, at: now })
-    })
 }

@@ -4,7 +4,7 @@ use shared_events::contract::{
 };
 use uuid::Uuid;
 
-use super::{Operation, Plan};
+use super::{Dispute, Operation, Plan};
 
 /// What happened to the payments of an order. Private to this service; kept for ever. Names on the
 /// left never change.
@@ -105,6 +105,24 @@ pub enum Event {
     Expired {
         /// Which.
         operation_id: OperationId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The customer disputes a payment.
+    Disputed {
+        /// Which.
+        payment_id: PaymentId,
+        /// The dispute.
+        dispute: Dispute,
+    },
+    /// A dispute ended; a later verdict may be another.
+    DisputeClosed {
+        /// Of which payment.
+        payment_id: PaymentId,
+        /// The provider's name of the dispute.
+        dispute_id: String,
+        /// Whether for the seller.
+        won: bool,
         /// When.
         at: Timestamp,
     },

@@ -1,8 +1,9 @@
 use shared_events::contract::{
-    Money, OperationId, PaymentFact, PaymentHeader, RefundId, Reversed, Timestamp,
+    DisputeOutcome, Money, OperationId, PaymentFact, PaymentHeader, PaymentId, RefundId, Reversed,
+    Timestamp,
 };
 
-use super::{Case, Event, Operation, OperationKind, Payment};
+use super::{Case, Dispute, Event, Operation, OperationKind, Payment};
 
 /// The facts of an event: `before` and `after` are the case around it. Private events and public
 /// facts are separate types, and this is the only bridge between them.
@@ -21,6 +22,15 @@ pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
                 let payment = header(before, payment, operation, left, *at)?;
                 Some(PaymentFact::Expired { payment })
             });
+            told.into_iter().collect()
+        }
+        Event::Disputed { payment_id, dispute } => {
+            dispute_told(after, *payment_id, dispute, None, dispute.at).into_iter().collect()
+        }
+        Event::DisputeClosed { payment_id, dispute_id, won, at } => {
+            let disputes = after.payment(*payment_id).map(|one| one.disputes.as_slice());
+            let ended = disputes.unwrap_or_default().iter().find(|one| one.id == *dispute_id);
+            let told = ended.and_then(|one| dispute_told(after, *payment_id, one, Some(*won), *at));
             told.into_iter().collect()
         }
         Event::Secured { parts, valid_until } => {
@@ -135,6 +145,26 @@ fn reversed(before: &Case, operation_id: OperationId, at: Timestamp) -> Option<P
     let fee = payment.money(fee);
     let payment = header(before, payment, operation, minor, at)?;
     Some(PaymentFact::Reversed { payment, reverses, fee })
+}
+
+fn dispute_told(
+    case: &Case,
+    payment: PaymentId,
+    dispute: &Dispute,
+    won: Option<bool>,
+    at: Timestamp,
+) -> Option<PaymentFact> {
+    let payment = case.payment(payment)?;
+    let capture = payment.operation(dispute.capture)?;
+    let payment = header(case, payment, capture, dispute.amount, at)?;
+    let (dispute_id, respond_by) = (dispute.id.clone(), dispute.respond_by);
+    Some(match won {
+        None => PaymentFact::Disputed { payment, dispute_id, respond_by },
+        Some(won) => {
+            let outcome = if won { DisputeOutcome::Won } else { DisputeOutcome::Lost };
+            PaymentFact::DisputeClosed { payment, dispute_id, outcome }
+        }
+    })
 }
 
 fn refund_told(case: &Case, event: &Event, refund_id: RefundId) -> Option<PaymentFact> {

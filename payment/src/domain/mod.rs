@@ -8,10 +8,13 @@ mod event; // what happened
 mod evolve; // what events make of the case
 mod facts; // which facts events are published as
 mod fee; // fees and shares that add up
+mod hint; // what a webhook hints at
+mod observe; // what is said of an operation
 mod operation; // one thing done at the provider
 mod payment; // one payment, its sums and its word
 mod react; // what follows
 mod schedule; // when the provider is called and asked
+mod theirs; // what others do at the provider
 mod words; // closed lists
 
 pub use case::{Case, Plan, RefundOfOrder, RefundTold};
@@ -20,7 +23,9 @@ pub use event::Event;
 pub use evolve::Impossible;
 pub use facts::facts;
 pub use fee::fee;
+pub use hint::{Hint, hint};
 pub use operation::Operation;
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};
 pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
-pub use words::{OperationKind, OperationState, Stage, Status};
+pub use theirs::{Dispute, External, OfDispute};
+pub use words::{OperationKind, OperationState, Stage, Status, WebhookState};

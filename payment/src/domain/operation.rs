@@ -28,6 +28,9 @@ pub struct Operation {
     /// Whether more captures of the same authorisation are to follow.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more_follows: bool,
+    /// Whether somebody else did it at the provider, without us.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
     /// What became of it.
     pub state: OperationState,
     /// Why it was declined, or why a person must look.

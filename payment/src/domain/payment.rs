@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Currency, Money, OperationId, PaymentId, Seller};
 use uuid::Uuid;
 
-use super::{Operation, OperationKind, OperationState, Status, fee};
+use super::{Dispute, Operation, OperationKind, OperationState, Status, fee};
 
 /// Attempts of one payment; each is one authorisation.
 pub const ATTEMPTS_MAX: usize = 5;
@@ -37,6 +37,9 @@ pub struct Payment {
     pub demands: Vec<Demand>,
     /// Everything done at the provider, in order.
     pub operations: Vec<Operation>,
+    /// Disputes of the customer, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disputes: Vec<Dispute>,
     /// Why it was given up, if it was.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub failed: String,
@@ -133,7 +136,33 @@ impl Payment {
             return 0;
         }
         let of_it = |one: &Operation| one.of == Some(capture.id) && one.is_used();
-        capture.amount.minor.saturating_sub(self.sum(OperationKind::Refund, of_it))
+        let lost = self.lost_of(|one| one.capture == capture.id);
+        let refunded = self.sum(OperationKind::Refund, of_it);
+        capture.amount.minor.saturating_sub(refunded).saturating_sub(lost)
+    }
+
+    fn lost_of(&self, counts: impl Fn(&Dispute) -> bool) -> i64 {
+        let lost = self.disputes.iter().filter(|one| one.won == Some(false) && counts(one));
+        lost.map(|one| one.amount).fold(0, i64::saturating_add)
+    }
+
+    /// What customers got back by disputes.
+    #[must_use]
+    pub fn lost_by_disputes(&self) -> i64 {
+        self.lost_of(|_| true)
+    }
+
+    /// What is disputed, and not judged.
+    #[must_use]
+    pub fn disputed(&self) -> i64 {
+        let open = self.disputes.iter().filter(|one| one.won.is_none());
+        open.map(|one| one.amount).fold(0, i64::saturating_add)
+    }
+
+    /// Whether a dispute is open. Nothing is refunded meanwhile.
+    #[must_use]
+    pub fn is_disputed(&self) -> bool {
+        self.disputes.iter().any(|one| one.won.is_none())
     }
 
     /// The authorisation that counts: the first that was done as asked, has not ended, is not being
@@ -177,7 +206,8 @@ impl Payment {
     pub fn is_released(&self) -> bool {
         let left = self.of_kind(OperationKind::Authorize).any(|one| self.left_of(one) > 0);
         let open = self.operations.iter().any(Operation::is_open);
-        !left && !open && self.captured() == self.refunded()
+        let back = self.refunded().saturating_add(self.lost_by_disputes());
+        !left && !open && !self.is_disputed() && self.captured() <= back
     }
 
     /// The word for it.

@@ -27,7 +27,7 @@ pub(super) fn react(case: &Case, context: &Context) -> Option<Event> {
         .or_else(|| released(case))
 }
 
-fn operation(
+pub(super) fn operation(
     payment: &Payment,
     kind: OperationKind,
     key: &str,
@@ -43,6 +43,7 @@ fn operation(
         of: None,
         refund_id: None,
         more_follows: false,
+        external: false,
         state: OperationState::Open,
         code: String::new(),
         reference: None,
@@ -148,13 +149,15 @@ fn failed_of<'a>(payment: &'a Payment, refund: &'a RefundOfOrder) -> Option<&'a 
     refund.operations(payment).find(|one| !one.is_used())
 }
 
-/// Pays back of the captures, the oldest first. Money that is still being taken is waited for.
-/// What fails at one payment does not hold up the others.
+/// Pays back of the captures, the oldest first. Money that is still being taken is waited for, and
+/// so is the end of a dispute: what the customer gets by that is not paid back as well. What fails
+/// at one payment does not hold up the others.
 fn refund(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
     if refund.told == Some(RefundTold::Failed) {
         return None;
     }
     let payments = payments_of(case, refund).filter(|one| failed_of(one, refund).is_none());
+    let payments = payments.filter(|one| !one.is_disputed());
     payments.filter(|one| refund.missing_of(one) > 0).find_map(|payment| {
         let mut captures = payment.of_kind(OperationKind::Capture);
         captures.find_map(|capture| {
@@ -176,11 +179,13 @@ fn refund(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
 /// Tells the order what became of a refund, once nothing of it is open or waited for.
 fn refund_told(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
     let refund_id = refund.id;
-    let (mut failed, mut is_missing) = (None, false);
+    let (mut failed, mut is_missing, mut code) = (None, false, "refund_too_large");
     for payment in payments_of(case, refund) {
         let failed_here = failed_of(payment, refund);
         let is_short = failed_here.is_none() && refund.missing_of(payment) > 0;
-        let waits = is_short && payment.has_open(OperationKind::Capture);
+        let unsettled = payment.has_open(OperationKind::Capture) || payment.is_disputed();
+        let waits = is_short && unsettled;
+        code = if payment.lost_by_disputes() > 0 { "disputed" } else { code };
         if waits || refund.operations(payment).any(Operation::is_open) {
             return None;
         }
@@ -193,10 +198,9 @@ fn refund_told(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
             new.then(|| Event::RefundFailed { refund_id, code: failed.code.clone() })
         }
         // Nothing is left that could be paid back.
-        (None, true) => refund
-            .told
-            .is_none()
-            .then(|| Event::RefundFailed { refund_id, code: "refund_too_large".to_owned() }),
+        (None, true) => {
+            refund.told.is_none().then(|| Event::RefundFailed { refund_id, code: code.to_owned() })
+        }
         (None, false) => {
             let new = refund.told != Some(RefundTold::Settled);
             new.then_some(Event::RefundSettled { refund_id })

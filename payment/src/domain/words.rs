@@ -78,6 +78,17 @@ words! {
         /// Nothing is to be done.
         Done = "DONE"
     }
+    /// What became of a webhook.
+    WebhookState {
+        /// It is to be looked at, now or later.
+        Waiting = "WAITING"
+        /// What it told is known, or does not count.
+        Handled = "HANDLED"
+        /// A person must look.
+        Parked = "PARKED"
+        /// A person dropped it.
+        Dropped = "DROPPED"
+    }
     /// The word for a payment; derived from its amounts and operations.
     Status {
         /// The customer began to pay before the order asked for money.

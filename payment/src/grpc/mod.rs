@@ -4,6 +4,9 @@
 mod parse; // requests → values, or every field at fault
 mod refusal; // refusals and errors → statuses
 mod render; // payments and operations → messages
+mod webhooks; // webhooks of providers, for operators
+
+use std::collections::BTreeMap;
 
 use service_edge::page::{Tokens, cut, page_size};
 use service_edge::parsed;
@@ -12,12 +15,12 @@ use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
 use crate::Payments;
-use crate::domain::Stage;
-use crate::store::{self, OperationRow, PaymentFilter};
+use crate::domain::{Stage, Status as Word};
+use crate::store::{self, OperationRow, PaymentFilter, PaymentSummary};
 
 use parse::{attempted, filtered, resolved};
 use refusal::{not_found, not_stuck, refused, unavailable};
-use render::{rendered_operation, rendered_payment};
+use render::{rendered_dispute, rendered_operation, rendered_payment};
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 mod generated {
@@ -48,10 +51,30 @@ impl PaymentEdge {
         Self { payments }
     }
 
-    async fn of_order(&self, order: OrderId) -> Result<Vec<proto::Payment>, Status> {
+    async fn of_order(&self, order: OrderId, by: &AskedBy) -> Result<Vec<proto::Payment>, Status> {
         let filter = PaymentFilter { order: Some(order), ..PaymentFilter::default() };
         let found = store::payments(self.payments.database(), &filter, u32::MAX).await;
-        Ok(found.map_err(|error| unavailable(&error))?.iter().map(rendered_payment).collect())
+        self.shown(&found.map_err(|error| unavailable(&error))?, Some(order), by).await
+    }
+
+    /// Payments; of one order with where its customer acts, for them and their shop.
+    async fn shown(
+        &self,
+        payments: &[PaymentSummary],
+        order: Option<OrderId>,
+        by: &AskedBy,
+    ) -> Result<Vec<proto::Payment>, Status> {
+        let acts = |one: &PaymentSummary| one.status == Word::ActionRequired;
+        let actions = match order.filter(|_| !by.is_operator() && payments.iter().any(acts)) {
+            Some(order) => store::actions(self.payments.database(), order).await,
+            None => Ok(BTreeMap::new()),
+        };
+        let mut actions = actions.map_err(|error| unavailable(&error))?;
+        let one = |one: &PaymentSummary| {
+            let action_url = actions.remove(&one.id).unwrap_or_default();
+            proto::Payment { action_url, ..rendered_payment(one) }
+        };
+        Ok(payments.iter().map(one).collect())
     }
 
     async fn row(&self, id: OperationId) -> Result<OperationRow, Status> {
@@ -74,9 +97,10 @@ impl PaymentService for PaymentEdge {
         &self,
         request: Request<proto::AttemptRequest>,
     ) -> Result<Response<proto::AttemptResponse>, Status> {
+        let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
         let (order, attempt_id, token) = attempted(&request.into_inner())?;
         let case = self.payments.attempt(order, attempt_id, &token).await.map_err(refused)?;
-        let (payments, waits) = (self.of_order(order).await?, case.plan.is_none());
+        let (payments, waits) = (self.of_order(order, &by).await?, case.plan.is_none());
         Ok(Response::new(proto::AttemptResponse { payments, waits }))
     }
 
@@ -96,14 +120,19 @@ impl PaymentService for PaymentEdge {
         {
             operations.push(rendered_operation(operation, &self.row(operation.id).await?));
         }
-        let payment = Some(rendered_payment(&found));
-        Ok(Response::new(proto::GetPaymentResponse { payment, operations }))
+        let payment = case.as_ref().and_then(|case| case.payment(id));
+        let disputes = payment
+            .into_iter()
+            .flat_map(|payment| payment.disputes.iter().map(|one| rendered_dispute(payment, one)));
+        let (payment, disputes) = (Some(rendered_payment(&found)), disputes.collect());
+        Ok(Response::new(proto::GetPaymentResponse { payment, operations, disputes }))
     }
 
     async fn list_payments(
         &self,
         request: Request<proto::ListPaymentsRequest>,
     ) -> Result<Response<proto::ListPaymentsResponse>, Status> {
+        let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
         let request = request.into_inner();
         let (filter, size) = filtered(&request)?;
         let tokens =
@@ -115,7 +144,7 @@ impl PaymentService for PaymentEdge {
         let more = cut(&mut found, size);
         let last = found.last().filter(|_| more);
         let next_page_token = last.map(|last| tokens.after(last.id)).unwrap_or_default();
-        let payments = found.iter().map(rendered_payment).collect();
+        let payments = self.shown(&found, filter.order, &by).await?;
         Ok(Response::new(proto::ListPaymentsResponse { payments, next_page_token }))
     }
 
@@ -172,5 +201,20 @@ impl PaymentService for PaymentEdge {
         self.payments.resolve(row.order_id, id, seen, Some(action)).await.map_err(refused)?;
         let operation = Some(self.operation(&self.row(id).await?).await?);
         Ok(Response::new(proto::ResolveOperationResponse { operation }))
+    }
+
+    async fn list_webhooks(
+        &self,
+        request: Request<proto::ListWebhooksRequest>,
+    ) -> Result<Response<proto::ListWebhooksResponse>, Status> {
+        self.webhooks(request.get_ref()).await
+    }
+
+    async fn resolve_webhook(
+        &self,
+        request: Request<proto::ResolveWebhookRequest>,
+    ) -> Result<Response<proto::ResolveWebhookResponse>, Status> {
+        let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
+        self.decide_webhook(request.get_ref(), &by).await
     }
 }

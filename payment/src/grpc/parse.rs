@@ -1,11 +1,11 @@
 use psp::{PspReference, Token};
 use service_edge::Violations;
 use service_edge::page::PageSize;
-use shared_events::contract::{Money, OperationId, OrderId, RequestId, TextRule};
+use shared_events::contract::{Money, OperationId, OrderId, PspName, RequestId, TextRule};
 use uuid::Uuid;
 
 use super::proto;
-use crate::domain::{Observation, OperationState, Status as Word};
+use crate::domain::{Observation, OperationState, Status as Word, WebhookState};
 use crate::store::PaymentFilter;
 
 /// The most characters of a code of a person.
@@ -106,14 +106,56 @@ pub(super) fn resolved(
         }
         fits.then(|| Outcome::Declined(code.to_owned()))
     };
-    let reason = request.reason.trim();
+    let reason = reason(&request.reason, "how you know what became of it", &mut violations);
+    match (id, outcome) {
+        (Some(id), Some(outcome)) if violations.is_empty() => Ok((id, outcome, reason)),
+        _ => Err(violations),
+    }
+}
+
+/// Which webhooks, and how many.
+pub(super) fn listed(
+    request: &proto::ListWebhooksRequest,
+) -> Result<(Option<WebhookState>, u32), Violations> {
+    let mut violations = Violations::default();
+    let state = match proto::WebhookState::try_from(request.state) {
+        Ok(proto::WebhookState::Unspecified) => None,
+        Ok(state) => {
+            WebhookState::of_code(state.as_str_name().trim_start_matches("WEBHOOK_STATE_"))
+        }
+        Err(_) => {
+            violations.wrong("state", "a state of webhooks");
+            None
+        }
+    };
+    let size = PageSize::LIST.read(request.page_size, &mut violations);
+    match size {
+        Some(size) if violations.is_empty() => Ok((state, size)),
+        _ => Err(violations),
+    }
+}
+
+/// The webhook, and why it is put back or dropped.
+pub(super) fn decided(
+    request: &proto::ResolveWebhookRequest,
+) -> Result<(PspName, String, String), Violations> {
+    let mut violations = Violations::default();
+    let psp = violations.parsed("psp", &request.psp);
+    let id: Option<PspReference> = violations.parsed("event_id", &request.event_id);
+    let reason = reason(&request.reason, "why", &mut violations);
+    match (psp, id) {
+        (Some(psp), Some(id)) if violations.is_empty() => Ok((psp, id.to_string(), reason)),
+        _ => Err(violations),
+    }
+}
+
+/// What a person says of why.
+fn reason(text: &str, missing: &str, violations: &mut Violations) -> String {
+    let reason = text.trim();
     if reason.is_empty() {
-        violations.wrong("reason", "how you know what became of it");
+        violations.wrong("reason", missing);
     } else if let Err(error) = TextRule::reason().check(reason) {
         violations.wrong("reason", error);
     }
-    match (id, outcome) {
-        (Some(id), Some(outcome)) if violations.is_empty() => Ok((id, outcome, reason.to_owned())),
-        _ => Err(violations),
-    }
+    reason.to_owned()
 }

@@ -5,7 +5,7 @@ use shared_events::contract::Reason;
 use shared_events::stream::DatabaseError;
 use tonic::Status;
 
-use crate::domain::{OperationState, Rejection};
+use crate::domain::{OperationState, Rejection, WebhookState};
 use crate::service::PaymentError;
 
 /// After this a caller may ask again that found payments unavailable.
@@ -27,6 +27,11 @@ pub(super) fn unavailable(error: &DatabaseError) -> Status {
 pub(super) fn not_stuck(state: OperationState) -> Status {
     let refused = Refused::new(Reason::OperationNotStuck).with("state", state.code());
     refused.say("the operation is not stuck: nobody needs to say what became of it")
+}
+
+pub(super) fn not_parked(state: WebhookState) -> Status {
+    let refused = Refused::new(Reason::OperationNotStuck).with("state", state.code());
+    refused.say("the webhook is not parked: nobody needs to decide about it")
 }
 
 pub(super) fn refused(error: PaymentError) -> Status {

@@ -2,8 +2,8 @@ use service_edge::time::timestamp;
 use shared_events::contract::Money;
 
 use super::proto;
-use crate::domain::{Operation, OperationKind, OperationState};
-use crate::store::{OperationRow, PaymentSummary};
+use crate::domain::{Dispute, Operation, OperationKind, OperationState, Payment, WebhookState};
+use crate::store::{OperationRow, PaymentSummary, Webhook};
 
 fn money(money: Money) -> proto::Money {
     let (units, nanos) = money.units_nanos();
@@ -27,6 +27,7 @@ pub(super) fn rendered_payment(one: &PaymentSummary) -> proto::Payment {
         captured: sum(one.captured),
         refunded: sum(one.refunded),
         update_time: Some(timestamp(one.updated_at)),
+        action_url: String::new(),
     }
 }
 
@@ -59,5 +60,45 @@ pub(super) fn rendered_operation(one: &Operation, row: &OperationRow) -> proto::
         due_time: Some(timestamp(row.schedule.due_at)),
         calls: row.schedule.calls,
         note: row.schedule.note.clone(),
+        external: one.external,
+    }
+}
+
+pub(super) fn rendered_dispute(payment: &Payment, one: &Dispute) -> proto::Dispute {
+    let state = match one.won {
+        None => "OPEN",
+        Some(true) => "WON",
+        Some(false) => "LOST",
+    };
+    proto::Dispute {
+        dispute_id: one.id.clone(),
+        operation_id: one.capture.to_string(),
+        amount: Some(money(payment.money(one.amount))),
+        respond_by: one.respond_by.map(timestamp),
+        open_time: Some(timestamp(one.at)),
+        state: state.to_owned(),
+    }
+}
+
+pub(super) fn rendered_webhook(one: &Webhook) -> proto::Webhook {
+    let state = match one.state {
+        WebhookState::Waiting => proto::WebhookState::Waiting,
+        WebhookState::Handled => proto::WebhookState::Handled,
+        WebhookState::Parked => proto::WebhookState::Parked,
+        WebhookState::Dropped => proto::WebhookState::Dropped,
+    };
+    let about =
+        one.told.as_ref().and_then(|told| told.reference.as_ref().or(told.payment.as_ref()));
+    proto::Webhook {
+        psp: one.psp.to_string(),
+        event_id: one.event_id.clone(),
+        kind: one.kind.clone(),
+        state: state.into(),
+        receive_time: Some(timestamp(one.received_at)),
+        due_time: (one.state == WebhookState::Waiting).then(|| timestamp(one.due_at)),
+        tries: one.tries,
+        note: one.note.clone(),
+        psp_reference: about.map(ToString::to_string).unwrap_or_default(),
+        order_id: one.order_id.map(|order| order.to_string()).unwrap_or_default(),
     }
 }

@@ -54,13 +54,25 @@ impl Runner {
             let (payment, operation) = case.operation(row.id)?;
             payment.operation(operation.of?)?.reference.as_deref()?.parse().ok()
         });
-        let kind = match row.kind {
-            OperationKind::Authorize => psp::Kind::Authorize,
-            OperationKind::Capture => psp::Kind::Capture,
-            OperationKind::Void => psp::Kind::Void,
-            OperationKind::Refund => psp::Kind::Refund,
-        };
-        Ok(Lookup { operation: OurReference(row.id.uuid()), kind, about })
+        Ok(Lookup { operation: OurReference(row.id.uuid()), kind: kind(row.kind), about })
+    }
+}
+
+/// Where the customer acts, if they must.
+pub(super) fn action(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::ActionRequired { url, .. } => Some(url.clone()),
+        _ => None,
+    }
+}
+
+/// What an operation is to the port.
+pub(super) const fn kind(kind: OperationKind) -> psp::Kind {
+    match kind {
+        OperationKind::Authorize => psp::Kind::Authorize,
+        OperationKind::Capture => psp::Kind::Capture,
+        OperationKind::Void => psp::Kind::Void,
+        OperationKind::Refund => psp::Kind::Refund,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod calls; // what is sent, and what is asked for
 mod unwanted; // what is not sent any more
+mod webhooks; // what providers told
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +52,8 @@ pub enum Point {
     Answered,
     /// The answer is committed.
     Committed,
+    /// A webhook was looked at; what comes of it is not committed.
+    Heard,
 }
 
 /// Whether this process ends at a point: always no, but in tests.
@@ -63,6 +66,8 @@ pub struct Runner {
     pub(crate) outbox: Outbox,
     pub(crate) psps: Psps,
     pub(crate) due: Arc<Notify>,
+    /// A webhook was stored.
+    pub(crate) told: Arc<Notify>,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) chance: Chance,
     pub(crate) breakers: Arc<Mutex<BTreeMap<PspName, Breaker>>>,
@@ -160,6 +165,7 @@ impl Runner {
         }
         let mut tx = self.database.begin().await?;
         store::forget_old_tokens(&mut tx, old(TOKENS_LAST)).await?;
+        store::forget_old_actions(&mut tx, old(TOKENS_LAST)).await?;
         tx.commit().await.map_err(DatabaseError::from)?;
         Ok(())
     }
@@ -283,8 +289,9 @@ impl Runner {
         let answer = answered.unwrap_or_else(|_| Answer::Unknown { why: "timeout".to_owned() });
         let (known, now) = (!matches!(answer, Answer::Unknown { .. }), (self.now)());
         self.breaker(&row.psp, |breaker| breaker.record(known, now));
+        let action = calls::action(&answer);
         let step = calling.answered(answer, row.kind, (now, self.chance.number()));
-        self.record(row, row.claim.saturating_add(1), step).await
+        self.record(row, row.claim.saturating_add(1), (step, action)).await
     }
 
     /// Asks the provider what became of an operation.
@@ -305,8 +312,12 @@ impl Runner {
         let (known, now) = (!matches!(found, Found::Unknown { .. }), (self.now)());
         self.breaker(&row.psp, |breaker| breaker.record(known, now));
         let (capabilities, random) = (psp.capabilities(), self.chance.number());
+        let action = match &found {
+            Found::Known(answer) => calls::action(answer),
+            _ => None,
+        };
         let step = row.schedule.found(found, row.kind, &capabilities, (now, random));
-        self.record(row, row.claim.saturating_add(1), step).await
+        self.record(row, row.claim.saturating_add(1), (step, action)).await
     }
 
     /// Commits what is known now, with what follows from it. Where another process took the
@@ -315,7 +326,7 @@ impl Runner {
         &self,
         row: &OperationRow,
         claim: i64,
-        step: Step,
+        (step, action): (Step, Option<String>),
     ) -> Result<bool, RunnerError> {
         if (self.ends)(Point::Answered, row.kind) {
             return Ok(false);
@@ -336,6 +347,9 @@ impl Runner {
         if is_open {
             let mine = OperationRow { claim, ..row.clone() };
             store::claim(&mut tx, &mine, &step.schedule).await?;
+            if let Some(url) = action {
+                store::keep_action(&mut tx, row, &url, (self.now)()).await?;
+            }
         }
         self.commit(tx).await?;
         (self.ends)(Point::Committed, row.kind);

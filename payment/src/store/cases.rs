@@ -1,20 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use shared_events::contract::{
-    FactBody, FactId, OrderId, Origin, PaymentFact, PspName, Subject, Timestamp,
-};
+use shared_events::contract::{FactBody, FactId, OrderId, Origin, PaymentFact, Subject, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, NewFact, Outbox, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::chain::{self, StoredEvent, shard_of};
-use super::operations::{self, OperationRow};
-use super::{json, number, tokens};
-use crate::domain::{Case, Context, Event, Input, Rejection, Schedule, Stage, decide, facts};
+use super::{json, number, todo, tokens};
+use crate::domain::{Case, Context, Event, Input, Rejection, decide, facts};
 
 /// How long a case that has nothing to do at its time waits to be looked at again.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+pub(super) const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The cause of what is written, for those who follow it.
 #[derive(Clone, Debug, Default)]
@@ -163,7 +160,7 @@ pub(crate) async fn write(
     for open in &changed {
         for (event, facts, origins) in &open.happened {
             let stored = places.next().ok_or(DatabaseError::Corrupt("place of an event"))?;
-            todo(tx, open, event, now).await?;
+            todo::todo(tx, &open.case, event, now).await?;
             told.extend(published(open, stored, facts, origins, now));
         }
     }
@@ -215,41 +212,6 @@ fn history(changed: &[OpenCase], now: Timestamp) -> Result<Vec<StoredEvent>, Dat
         }
     }
     Ok(events)
-}
-
-/// What an event means for the runner.
-async fn todo(
-    tx: &mut Tx,
-    open: &OpenCase,
-    event: &Event,
-    now: Timestamp,
-) -> Result<(), DatabaseError> {
-    let psp = || open.case.plan.as_ref().map(|plan| plan.psp.clone());
-    match event {
-        Event::Opened { payment_id, operation } => {
-            let psp: PspName = psp().ok_or(DatabaseError::Corrupt("case without a plan"))?;
-            let row = OperationRow {
-                id: operation.id,
-                order_id: open.case.order_id,
-                payment_id: *payment_id,
-                psp,
-                kind: operation.kind,
-                schedule: Schedule::due(now),
-                claim: 0,
-            };
-            operations::add(tx, &row).await
-        }
-        Event::Succeeded { operation_id, .. }
-        | Event::Declined { operation_id, .. }
-        | Event::Reversed { operation_id, .. } => {
-            operations::stage(tx, *operation_id, Stage::Done, now).await
-        }
-        Event::Waits { operation_id, stuck, .. } => {
-            let stage = if stuck.is_some() { Stage::Stuck } else { Stage::Looking };
-            operations::stage(tx, *operation_id, stage, now.plus(LOOK_AGAIN)).await
-        }
-        _ => Ok(()),
-    }
 }
 
 async fn write_rows(

@@ -1,19 +1,30 @@
 //! The only SQL about payments.
 //! Never here: what happens to a payment.
 
+mod actions; // where customers act
 mod cases; // the payments of orders, locked and written
 mod chain; // the history, in order and chained
+mod disputes; // disputes, for operators
 mod list; // payments as lists have them
 mod operations; // what is to be done at providers
+mod todo; // what an event means for the runner
 mod tokens; // what customers pay with
+mod webhooks; // what providers told
 
+pub use actions::actions;
+pub(crate) use actions::{forget_old_actions, keep_action};
 pub(crate) use cases::look_again;
 pub(crate) use cases::{OpenCase, Origins, lock, write};
 pub use cases::{case, cases_after, cases_due};
 pub use chain::{EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, shard_of};
+pub use disputes::{OpenDispute, open_disputes};
 pub use list::{PaymentFilter, PaymentSummary, payment, payments};
 pub(crate) use operations::claim;
 pub use operations::{OperationRow, operation, operations_after, operations_due, stuck};
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};
+pub use webhooks::{
+    NOT_UNDERSTOOD, WEBHOOK_SHARDS, Webhook, webhook, webhook_heads, webhooks, webhooks_after,
+};
+pub(crate) use webhooks::{Outcome, about, keep, settle, webhooks_due};
 
 use shared_events::stream::row::{instant, json, number, optional_instant, word};

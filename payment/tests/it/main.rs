@@ -16,3 +16,4 @@ mod follower;
 mod runner;
 mod scripted; // a provider that does what a script says
 mod support;
+mod webhooks;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use payment::domain::OperationKind;
 use psp::{
     Answer, Authorize, CallKey, Capabilities, Capture, Found, OurReference, Psp, PspReference,
-    Refund, Void,
+    Refund, Theirs, Void,
 };
 use shared_events::contract::{Currency, Money};
 use uuid::Uuid;
@@ -39,6 +39,8 @@ struct Book {
     calls: Vec<String>,
     questions: usize,
     hanging: bool,
+    /// What others did, by its reference.
+    theirs: BTreeMap<String, Answer>,
     /// Questions that find nothing, whatever happened.
     blind: usize,
 }
@@ -91,6 +93,13 @@ impl Scripted {
     /// From now on a question for an operation finds this.
     pub fn knows(&self, operation: Uuid, answer: Answer) {
         self.book().answers.insert(CallKey { operation, generation: 0 }.to_string(), answer);
+    }
+
+    /// Somebody else did this.
+    pub fn did(&self, reference: &str, amount: Money) {
+        let named = reference.parse().unwrap();
+        let answer = Answer::Done { reference: named, amount, valid_until: None };
+        self.book().theirs.insert(reference.to_owned(), answer);
     }
 
     async fn act(&self, kind: OperationKind, key: CallKey, amount: Money) -> Answer {
@@ -163,5 +172,12 @@ impl Psp for Scripted {
         }
         let ours = book.answers.iter().rev().find(|(key, _)| key.starts_with(&of.0.to_string()));
         ours.map_or(Found::Nothing, |(_, answer)| Found::Known(answer.clone()))
+    }
+
+    async fn look(&self, of: &Theirs) -> Found {
+        let mut book = self.book();
+        book.questions += 1;
+        let known = book.theirs.get(of.reference.as_str());
+        known.map_or(Found::Nothing, |answer| Found::Known(answer.clone()))
     }
 }

@@ -139,7 +139,8 @@ impl Simulator {
         }
         self.with(id, |payment| payment.disputed = true);
         let amount = Money::new(minor, payment.currency);
-        self.tell((&payment, &op), What::DisputeOpened { amount }, at);
+        let respond_by = Some(at.now.plus(self.settings.times.verdict));
+        self.tell((&payment, &op), What::DisputeOpened { amount, respond_by }, at);
         if let Some(won) = verdict {
             let then = at.now.plus(self.settings.times.verdict);
             self.later(then, Later::Judged { operation, won, amount: minor });

@@ -10,7 +10,9 @@ use shared_events::contract::Timestamp;
 
 use super::machine::{Heard, Moment, Reply, Simulator};
 use super::settings::Settings;
-use crate::{Answer, Authorize, Capabilities, Capture, Found, OurReference, Psp, Refund, Void};
+use crate::{
+    Answer, Authorize, Capabilities, Capture, Found, OurReference, Psp, Refund, Theirs, Void,
+};
 
 /// Where the time comes from.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -56,6 +58,12 @@ impl SimulatedPsp {
         shared.ahead = shared.ahead.saturating_add(by);
         drop(shared);
         self.with(|simulator, at| simulator.advance(at));
+    }
+
+    /// The time without what it was set ahead by: others know no other.
+    #[must_use]
+    pub fn clock(&self) -> Timestamp {
+        (self.now)()
     }
 
     /// Calls the simulator itself, at this moment.
@@ -109,5 +117,9 @@ impl Psp for SimulatedPsp {
 
     async fn fetch(&self, of: OurReference) -> Found {
         self.with(|simulator, at| simulator.fetch(of, at))
+    }
+
+    async fn look(&self, of: &Theirs) -> Found {
+        self.with(|simulator, at| simulator.look(of, at))
     }
 }

@@ -18,7 +18,7 @@ use super::script::Script;
 use super::settings::Settings;
 use crate::{
     Answer, Authorize, CallKey, Capture, Event, Found, Kind, OurReference, PspReference, Refund,
-    Void, What,
+    Theirs, Void, What,
 };
 
 /// Payments that are known at once. Further ones are refused until old ones are forgotten.
@@ -176,6 +176,22 @@ impl Simulator {
         }
     }
 
+    /// What became of something that is known by its reference here.
+    pub fn look(&mut self, of: &Theirs, at: Moment<'_>) -> Found {
+        self.advance(at);
+        let Some(payment) = self.payment(&of.payment) else { return Found::Nothing };
+        let mut known = self.operations(payment).filter(|op| op.kind == of.kind);
+        let Some(found) = known.find(|op| op.reference == of.reference && op.is_found(at.now))
+        else {
+            return Found::Nothing;
+        };
+        let mut answer = found.answer.clone();
+        if let (Answer::Done { amount, .. }, Kind::Capture) = (&mut answer, of.kind) {
+            amount.minor = self.book.sums(&payment.reference).captured;
+        }
+        Found::Known(answer)
+    }
+
     fn call(
         &mut self,
         call: Call,
@@ -328,12 +344,20 @@ impl Simulator {
             return;
         }
         self.events += 1;
+        let of_dispute = matches!(
+            what,
+            What::DisputeOpened { .. } | What::DisputeWon { .. } | What::DisputeLost { .. }
+        );
+        // A capture is disputed once.
+        let name = format!("dp_{}", operation.reference.as_str().trim_start_matches("ch_"));
+        let dispute = of_dispute.then(|| name.parse().ok()).flatten();
         let seed = self.settings.seed & 0xffff_ffff;
         let event = Event {
             id: format!("evt_{seed:08x}{:010x}", self.events),
             reference: Some(operation.reference.clone()),
             payment: Some(payment.reference.clone()),
             our_reference: operation.our_reference,
+            dispute,
             what,
         };
         self.hooks.tell(event, at.now, self.settings.hook_odds, at.chance);

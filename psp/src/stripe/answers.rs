@@ -139,6 +139,13 @@ impl Intent {
         }
     }
 
+    /// All that was taken of it; none where nothing was.
+    pub(super) fn taken(&self) -> Option<Answer> {
+        let taken = self.0.get("amount_received").and_then(Value::as_i64);
+        let amount = self.money(taken.filter(|taken| *taken > 0)?)?;
+        Some(Answer::Done { reference: self.charge()?, amount, valid_until: None })
+    }
+
     /// As the answer to a void.
     pub(super) fn voided(&self) -> Answer {
         let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::http::{ApiKey, Endpoint, Http, HttpError, Lost, form_body};
 use crate::{
     Answer, Authorize, Capabilities, Capture, Dialect, Found, Kind, Lookup, OurReference, Psp,
-    PspReference, Refund, Void,
+    PspReference, Refund, Theirs, Void,
 };
 use answers::{Intent, of_error, of_refund, refused};
 
@@ -29,8 +29,10 @@ pub struct Stripe {
     grace_seconds: u32,
 }
 
-/// What is made is found within a minute, and up to an hour later when the search is busy.
-const SEARCH_LATE: u32 = 3600;
+/// What is made is found within a minute, and up to an hour later when the search is busy. What
+/// follows "not found" is the same call under the same key, which is carried out once: sent too
+/// early it does no harm.
+const SEARCH_LATE: u32 = 60;
 
 impl Stripe {
     /// Stripe at an endpoint. `multi_capture` says whether the account may capture in parts.
@@ -250,4 +252,26 @@ impl Psp for Stripe {
             (Ok(_), _) => Found::Nothing,
         }
     }
+
+    async fn look(&self, of: &Theirs) -> Found {
+        let known = match of.kind {
+            Kind::Refund => {
+                let parts = ["v1", "refunds", of.reference.as_str()];
+                self.get(&parts, &[]).await.map(|body| of_refund_of(&body, &of.payment))
+            }
+            Kind::Capture => self.intent(&of.payment).await.map(|intent| intent.taken()),
+            Kind::Authorize | Kind::Void => return Found::Nothing,
+        };
+        match known {
+            Ok(Some(answer)) => Found::Known(answer),
+            Ok(None) => Found::Nothing,
+            Err(answer) => not_asked(answer),
+        }
+    }
+}
+
+/// A refund of this payment intent; none where it is of another.
+fn of_refund_of(body: &Value, payment: &PspReference) -> Option<Answer> {
+    let of = body.get("payment_intent").and_then(Value::as_str);
+    (of == Some(payment.as_str())).then(|| of_refund(body))
 }

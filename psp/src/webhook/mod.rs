@@ -157,6 +157,10 @@ pub fn body_id(body: &[u8]) -> String {
 }
 
 /// Helpers of the readers.
+fn seconds(since_1970: i64) -> Option<Timestamp> {
+    Timestamp::checked_from_micros(since_1970.checked_mul(1_000_000)?)
+}
+
 fn reference(text: &str) -> Result<PspReference, NotUnderstood> {
     text.parse().map_err(|_| NotUnderstood)
 }

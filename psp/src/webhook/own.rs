@@ -1,6 +1,7 @@
 //! The simulator's bodies.
 
 use serde::Deserialize;
+use shared_events::contract::Timestamp;
 
 use super::{NotUnderstood, code, money, our, reference};
 use crate::{Dialect, Event, What};
@@ -21,6 +22,8 @@ struct Data {
     amount: Option<i64>,
     currency: Option<String>,
     code: Option<String>,
+    dispute: Option<String>,
+    respond_by: Option<Timestamp>,
 }
 
 pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
@@ -43,7 +46,7 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
         "reversed" => What::Reversed,
         "refunded" => What::Refunded { amount: amount()? },
         "refund_failed" => What::RefundFailed { code: why() },
-        "dispute_opened" => What::DisputeOpened { amount: amount()? },
+        "dispute_opened" => What::DisputeOpened { amount: amount()?, respond_by: data.respond_by },
         "dispute_won" => What::DisputeWon { amount: amount()? },
         "dispute_lost" => What::DisputeLost { amount: amount()? },
         other => What::Other { kind: other.chars().take(100).collect() },
@@ -53,6 +56,7 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
         reference: data.reference.as_deref().map(reference).transpose()?,
         payment: data.payment.as_deref().map(reference).transpose()?,
         our_reference: our(data.our_reference.as_deref()),
+        dispute: data.dispute.as_deref().map(reference).transpose()?,
         what,
     })
 }

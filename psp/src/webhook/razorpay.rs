@@ -37,6 +37,7 @@ struct Entity {
     notes: Value,
     error_reason: Option<String>,
     error_code: Option<String>,
+    respond_by: Option<i64>,
 }
 
 impl Entity {
@@ -68,6 +69,7 @@ pub(super) fn read(body: &[u8], id: &str) -> Result<Event, NotUnderstood> {
             reference: None,
             payment: None,
             our_reference: None,
+            dispute: None,
             what,
         });
     };
@@ -77,7 +79,10 @@ pub(super) fn read(body: &[u8], id: &str) -> Result<Event, NotUnderstood> {
         "payment.failed" => What::Declined { code: entity.why("payment_failed") },
         "refund.processed" => What::Refunded { amount: entity.money()? },
         "refund.failed" => What::RefundFailed { code: entity.why("refund_failed") },
-        "payment.dispute.created" => What::DisputeOpened { amount: entity.money()? },
+        "payment.dispute.created" => {
+            let respond_by = entity.respond_by.and_then(super::seconds);
+            What::DisputeOpened { amount: entity.money()?, respond_by }
+        }
         "payment.dispute.won" => What::DisputeWon { amount: entity.money()? },
         "payment.dispute.lost" => What::DisputeLost { amount: entity.money()? },
         _ => other(),
@@ -88,17 +93,19 @@ pub(super) fn read(body: &[u8], id: &str) -> Result<Event, NotUnderstood> {
         _ => entity.notes.get("ordinal").and_then(Value::as_str),
     };
     let payment = reference(entity.payment_id.as_deref().unwrap_or(&entity.id))?;
-    let about = match what {
+    let id_of = reference(&entity.id)?;
+    let (about, dispute) = match what {
         What::DisputeOpened { .. } | What::DisputeWon { .. } | What::DisputeLost { .. } => {
-            payment.clone()
+            (payment.clone(), Some(id_of))
         }
-        _ => reference(&entity.id)?,
+        _ => (id_of, None),
     };
     Ok(Event {
         id: id.to_owned(),
         reference: Some(about),
         payment: Some(payment),
         our_reference: our(ours),
+        dispute,
         what,
     })
 }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use shared_events::contract::Money;
 
 use super::{NotUnderstood, code, money, our, reference};
 use crate::{Dialect, Event, PspReference, What};
@@ -30,9 +31,22 @@ impl Object<'_> {
         self.text(field).map(reference).transpose()
     }
 
-    fn money(&self, field: &str) -> Result<shared_events::contract::Money, NotUnderstood> {
+    fn money(&self, field: &str) -> Result<Money, NotUnderstood> {
         let amount = self.0.get(field).and_then(Value::as_i64).ok_or(NotUnderstood)?;
         money(Dialect::Stripe, amount, self.text("currency").ok_or(NotUnderstood)?)
+    }
+
+    /// A dispute that begins, or was judged.
+    fn disputed(&self, kind: &str, amount: Money) -> What {
+        match self.text("status") {
+            _ if kind.ends_with("created") => {
+                let due_by = self.0.pointer("/evidence_details/due_by").and_then(Value::as_i64);
+                What::DisputeOpened { amount, respond_by: due_by.and_then(super::seconds) }
+            }
+            Some("won") => What::DisputeWon { amount },
+            Some("lost") => What::DisputeLost { amount },
+            _ => What::Other { kind: kind.chars().take(100).collect() },
+        }
     }
 
     /// Why the last attempt failed.
@@ -75,12 +89,9 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
                 _ => What::Other { kind: body.kind.chars().take(100).collect() },
             }
         }
-        "charge.dispute.created" => What::DisputeOpened { amount: object.money("amount")? },
-        "charge.dispute.closed" => match object.text("status") {
-            Some("won") => What::DisputeWon { amount: object.money("amount")? },
-            Some("lost") => What::DisputeLost { amount: object.money("amount")? },
-            _ => What::Other { kind: body.kind.chars().take(100).collect() },
-        },
+        "charge.dispute.created" | "charge.dispute.closed" => {
+            object.disputed(&body.kind, object.money("amount")?)
+        }
         other => What::Other { kind: other.chars().take(100).collect() },
     };
     let id = object.reference("id")?;
@@ -100,6 +111,7 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
         id: super::reference(&body.id)?.to_string(),
         reference,
         payment,
+        dispute: object.reference("id")?.filter(|_| about == "dispute"),
         our_reference: our(ordinal.and_then(Value::as_str).filter(|_| ours)),
         what,
     })

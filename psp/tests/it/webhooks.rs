@@ -234,3 +234,26 @@ fn a_genuine_body_that_is_not_understood_is_said_so() {
         }
     }
 }
+
+#[test]
+fn a_dispute_has_its_own_name_and_a_time_to_respond() {
+    let stripe = r#"{"id":"evt_1","type":"charge.dispute.created","data":{"object":{
+        "id":"dp_1","object":"dispute","amount":500,"currency":"gbp","charge":"ch_1",
+        "payment_intent":"pi_1","evidence_details":{"due_by":1900000000}}}}"#;
+    let razorpay = r#"{"event":"payment.dispute.created","payload":{"dispute":{"entity":{
+        "id":"dp_1","amount":500,"currency":"GBP","payment_id":"ch_1","respond_by":1900000000}}}}"#;
+    let own = r#"{"id":"evt_1","type":"dispute_opened","data":{"reference":"ch_1","payment":"pi_1",
+        "amount":500,"currency":"GBP","dispute":"dp_1","respond_by":"2030-03-17T17:46:40Z"}}"#;
+    let until = Timestamp::from_micros(1_900_000_000_000_000);
+    for (dialect, body) in
+        [(Dialect::Stripe, stripe), (Dialect::Razorpay, razorpay), (Dialect::Simulator, own)]
+    {
+        let event = read(dialect, body);
+        let what = What::DisputeOpened { amount: gbp(500), respond_by: Some(until) };
+        assert_eq!(event.what, what, "{dialect}");
+        let names = [&event.dispute, &event.reference].map(|name| name.as_ref().unwrap().as_str());
+        assert_eq!(names, ["dp_1", "ch_1"], "{dialect}");
+        let kept = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&kept).unwrap(), event, "{dialect}");
+    }
+}

@@ -51,8 +51,8 @@ pub use order_names::{NameField, OrderNames};
 pub use order_number::{OrderNumber, ParseOrderNumberError};
 pub use payment_fact::PaymentFact;
 pub use payment_parts::{
-    CapturePolicy, LossCause, ParseNameError, PaymentHeader, PaymentPart, PaymentPolicy, PspName,
-    RequestedPayment, Reversed, Seller,
+    CapturePolicy, DisputeOutcome, LossCause, ParseNameError, PaymentHeader, PaymentPart,
+    PaymentPolicy, PspName, RequestedPayment, Reversed, Seller,
 };
 pub use printable::{PrintableError, printable};
 pub use quantity::{Quantity, QuantityError};

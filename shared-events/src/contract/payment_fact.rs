@@ -1,7 +1,7 @@
 use super::body::facts;
 use super::{
-    CapturePolicy, LossCause, Money, OrderId, PaymentHeader, PaymentId, PaymentPart, RefundId,
-    Reversed, Seller, Timestamp,
+    CapturePolicy, DisputeOutcome, LossCause, Money, OrderId, PaymentHeader, PaymentId,
+    PaymentPart, RefundId, Reversed, Seller, Timestamp,
 };
 
 facts! {
@@ -46,6 +46,25 @@ facts! {
             reverses: Reversed,
             /// What the shop's fee changes by: less for a capture, more again for a refund.
             fee: Money,
+        }
+        /// `payment.disputed.v1`: the customer disputes what was taken.
+        "payment.disputed.v1" => Disputed {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+            /// The provider's name of the dispute.
+            dispute_id: String,
+            /// Until when evidence can be given, where the provider says so.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            respond_by: Option<Timestamp>,
+        }
+        /// `payment.dispute.closed.v1`: a dispute ended. A later verdict may be another.
+        "payment.dispute.closed.v1" => DisputeClosed {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+            /// The provider's name of the dispute.
+            dispute_id: String,
+            /// For whom.
+            outcome: DisputeOutcome,
         }
         /// `payment.secured.v1`: all the money that an order asked for is reserved or taken.
         "payment.secured.v1" => Secured {
@@ -103,7 +122,9 @@ impl PaymentFact {
             | Self::Voided { payment }
             | Self::Expired { payment }
             | Self::Refunded { payment, .. }
-            | Self::Reversed { payment, .. } => payment.order_id,
+            | Self::Reversed { payment, .. }
+            | Self::Disputed { payment, .. }
+            | Self::DisputeClosed { payment, .. } => payment.order_id,
             Self::Secured { order_id, .. }
             | Self::Failed { order_id, .. }
             | Self::Lost { order_id, .. }

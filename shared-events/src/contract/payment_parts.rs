@@ -155,6 +155,13 @@ words! {
         /// A capture failed for good.
         CaptureFailed = "CAPTURE_FAILED"
     }
+    /// How a dispute ended.
+    DisputeOutcome {
+        /// For the seller: the money stays.
+        Won = "WON"
+        /// For the customer: they have it back.
+        Lost = "LOST"
+    }
     /// What the provider took back.
     Reversed {
         /// An authorisation.

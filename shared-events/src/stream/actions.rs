@@ -87,6 +87,8 @@ pub enum Verb {
     PostEntry,
     /// What became of an operation at a payment service provider is said.
     ResolveOperation,
+    /// A webhook of a payment service provider is looked at again, or dropped.
+    ResolveWebhook,
 }
 
 impl Verb {
@@ -114,6 +116,7 @@ impl Verb {
             Self::OpenAccount => "OPEN_ACCOUNT",
             Self::PostEntry => "POST_ENTRY",
             Self::ResolveOperation => "RESOLVE_OPERATION",
+            Self::ResolveWebhook => "RESOLVE_WEBHOOK",
         }
     }
 
@@ -133,7 +136,7 @@ impl Verb {
             Self::ResendNotification => "NOTIFICATION",
             Self::ReplayWebhooks => "WEBHOOK",
             Self::OpenAccount | Self::PostEntry => "LEDGER",
-            Self::ResolveOperation => "PAYMENT",
+            Self::ResolveOperation | Self::ResolveWebhook => "PAYMENT",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Facts about payments, and what facts of orders say of them: written as published, and read back.
 
 use shared_events::contract::{
-    CapturePolicy, Fact, FactBody, LossCause, Money, OrderFact, OrderHeader, OrderId, PaymentFact,
+    CapturePolicy, DisputeOutcome, Fact, FactBody, LossCause, Money, OrderFact, OrderHeader, OrderId, PaymentFact,
     PaymentHeader, PaymentId, PaymentPart, PaymentPolicy, PspName, RequestedPayment, Reversed,
     Seller, Timestamp,
 };
@@ -83,6 +83,16 @@ pub fn of_payments() -> Vec<FactBody> {
         PaymentFact::Expired { payment: header(265) },
         PaymentFact::Refunded { payment: header(265), fee: gbp(33) },
         PaymentFact::Reversed { payment: header(265), reverses: Reversed::Refund, fee: gbp(33) },
+        PaymentFact::Disputed {
+            payment: header(265),
+            dispute_id: "dp_1".to_owned(),
+            respond_by: Some(valid_until),
+        },
+        PaymentFact::DisputeClosed {
+            payment: header(265),
+            dispute_id: "dp_1".to_owned(),
+            outcome: DisputeOutcome::Lost,
+        },
         PaymentFact::Secured { order_id, amount: gbp(1_530), valid_until, payments: parts() },
         PaymentFact::Failed {
             order_id,

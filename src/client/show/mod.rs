@@ -13,7 +13,10 @@ mod stock; // products and messages
 pub use ledger::{account, accounts, entries, entry, hold};
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
 pub use orders::{command, history, order, orders, parcels, recorded, waiting_returns, what};
-pub use payments::{attempt, payment, payment_operation, payment_operations, payments};
+pub use payments::{
+    attempt, payment, payment_operation, payment_operations, payment_webhook, payment_webhooks,
+    payments,
+};
 pub use stock::{
     holders, locations, losers, movements, notification, notifications, reservation, stock,
 };

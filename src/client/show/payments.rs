@@ -16,6 +16,45 @@ pub fn attempt(out: &Output, answer: &Value) {
 pub fn payment(out: &Output, answer: &Value) {
     listed(out, [&answer["payment"]]);
     operations(out, items(&answer["operations"]), "nothing was done at the provider");
+    let mut disputes = items(&answer["disputes"]).peekable();
+    if disputes.peek().is_some() {
+        let rows = disputes.map(|one| {
+            let (id, state, amount) =
+                (text(one, "dispute_id"), text(one, "state"), text(one, "amount"));
+            vec![id, state, amount, short_time(one, "respond_by"), short_time(one, "open_time")]
+        });
+        out.list(&["dispute", "state", "amount", "respond by", "since"], rows, "no disputes");
+    }
+}
+
+/// One webhook of a provider.
+pub fn payment_webhook(out: &Output, answer: &Value) {
+    webhooks(out, [&answer["webhook"]]);
+}
+
+/// Webhooks of providers.
+pub fn payment_webhooks(out: &Output, answer: &Value) {
+    webhooks(out, items(&answer["webhooks"]));
+    next_page(out, answer);
+}
+
+fn webhooks<'a>(out: &Output, all: impl IntoIterator<Item = &'a Value>) {
+    let rows = all.into_iter().map(|one| {
+        vec![
+            text(one, "psp"),
+            text(one, "event_id"),
+            text(one, "kind"),
+            code(one, "state", "WEBHOOK_STATE_"),
+            short_time(one, "receive_time"),
+            short_time(one, "due_time"),
+            text(one, "tries"),
+            text(one, "psp_reference"),
+            text(one, "note"),
+        ]
+    });
+    let head =
+        ["provider", "webhook", "tells", "state", "came", "next", "tries", "reference", "note"];
+    out.list(&head, rows, "no webhooks");
 }
 
 /// Payments.
@@ -36,7 +75,8 @@ pub fn payment_operations(out: &Output, answer: &Value) {
 }
 
 fn listed<'a>(out: &Output, payments: impl IntoIterator<Item = &'a Value>) {
-    let rows = payments.into_iter().map(|one| {
+    let payments: Vec<&Value> = payments.into_iter().collect();
+    let rows = payments.iter().map(|one| {
         vec![
             text(one, "payment_id"),
             text(one, "order_id"),
@@ -63,6 +103,11 @@ fn listed<'a>(out: &Output, payments: impl IntoIterator<Item = &'a Value>) {
         "at",
     ];
     out.list(&head, rows, "no payments");
+    for url in payments.iter().filter_map(|one| one["action_url"].as_str()) {
+        if !url.is_empty() {
+            out.line(format!("the customer must act: {url}"));
+        }
+    }
 }
 
 fn operations<'a>(out: &Output, all: impl IntoIterator<Item = &'a Value>, none: &str) {

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use order_actor::actor::Registry;
 use order_actor::clock::Clock;
 use order_actor::domain::Status;
-use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
+use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge, Payers};
 use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
@@ -13,7 +13,7 @@ use order_actor::outbox::OrderFacts;
 use order_actor::projections::{self, Deadlines, OrderSummaries};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
-use shared_events::contract::Origin;
+use shared_events::contract::{Origin, PspName};
 use shared_events::metric::{Page, table};
 use shared_events::stream::Pace;
 use tokio_util::sync::CancellationToken;
@@ -129,6 +129,10 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         Backend::Postgres(_) => edge.among(Arc::new(building.nodes.clone())),
         Backend::Sqlite(_) => edge,
     };
+    let edge = match payers(building) {
+        Some(payers) => edge.paid_by(payers),
+        None => edge,
+    };
     let (slots, limits) = (building.slots.clone(), building.limits.clone());
     let slots = CommandSlots { slots, limits };
     let (orders, events) = edge.taking_slots(Arc::new(slots)).into_services();
@@ -144,6 +148,13 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     ));
     building.orders = Some(Orders { journal, registry, database, summaries, clock });
     Ok(Box::new(move |building| follow(building, lists)))
+}
+
+/// Who can pay what, where this process calls the providers itself.
+fn payers(building: &Building) -> Option<Payers> {
+    let psps = building.settings.psps.clone();
+    let known = building.settings.role.runs(&super::payments::SERVICE) && !psps.is_empty();
+    known.then(|| Arc::new(move |psp: &PspName, currency| psps.wrong(psp, currency)) as Payers)
 }
 
 /// Numbers of orders and of what they wait for.

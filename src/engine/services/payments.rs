@@ -1,20 +1,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use http::HeaderMap;
+use payment::domain::WebhookState;
 use payment::grpc::FILE_DESCRIPTOR_SET;
-use payment::{Payments, Psps, store};
+use payment::{NotReceived, Payments, Psps, WebhookDoor, store};
 use service_edge::feed;
 use shared_events::chance::Chance;
 use shared_events::contract::{Origin, Timestamp};
+use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
 use crate::edge::health::Reason;
-use crate::edge::with_caller;
+use crate::edge::{Receipt, Receive, with_caller};
 use crate::engine::building::Building;
 use crate::engine::health::Alarm;
+use crate::engine::metrics::Sample;
 use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
 
 /// Payments.
@@ -56,20 +61,34 @@ pub const PAYMENTS: Follower = Follower {
     scope: Runs::Once,
 };
 
+/// How often webhooks and disputes are counted, and how many at most.
+const NUMBERS_EVERY: Duration = Duration::from_secs(15);
+const COUNTED_MAX: u32 = 1_000;
+
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
     let psps = Psps::new(building.settings.psps.psps());
     let payments = Payments::new(database, psps, Arc::clone(&building.now));
+    let door = payments.door(building.settings.psps.verifiers());
+    if door.is_open() {
+        building.told = Some(receive(door));
+    }
     let facts = payments.clone();
     let log: feed::Log = Arc::new(move || facts.facts());
     building.publish_once(PUBLISHED, log, payments.database());
     building.routes.add_service(InterceptedService::new(payments.grpc(), with_caller));
-    building.alarms.push(stuck(payments.database().clone(), Arc::clone(&building.now)));
+    let (database, now) = (payments.database(), &building.now);
+    building.alarms.push(stuck(database.clone(), Arc::clone(now)));
+    building.alarms.push(parked(database.clone()));
+    building.alarms.push(disputed(database.clone()));
+    building.samples.push(numbers(database.clone()));
     Ok(Box::new(move |building| {
         building.follow_facts(&PAYMENTS, payments.follower())?;
         // Every process calls providers: an operation is taken up by one at a time.
         let runner = payments.runner(Chance::system());
+        let webhooks = runner.clone();
         building.followers.run(|stop| runner.run(stop));
+        building.followers.run(|stop| webhooks.run_webhooks(stop));
         Ok(())
     }))
 }
@@ -92,4 +111,87 @@ fn stuck(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> A
         })
     };
     Alarm { part: "payments", look: Box::new(look) }
+}
+
+/// The door for webhooks of providers.
+fn receive(door: WebhookDoor) -> Receive {
+    Arc::new(move |psp: String, headers: HeaderMap, body: Bytes| {
+        let door = door.clone();
+        Box::pin(async move {
+            match door.receive(&psp, &headers, &body).await {
+                Ok(_) => Receipt::Taken,
+                Err(NotReceived::ProviderUnknown) => Receipt::NoProvider,
+                Err(NotReceived::Unverified(why)) => Receipt::NotGenuine(why.to_string()),
+                Err(NotReceived::Database(error)) => {
+                    tracing::warn!(%error, "webhooks of providers");
+                    Receipt::Away
+                }
+            }
+        })
+    })
+}
+
+/// An alarm while webhooks wait for a person.
+fn parked(database: Database) -> Alarm {
+    let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
+        let database = database.clone();
+        Box::pin(async move {
+            let state = Some(WebhookState::Parked);
+            let parked = store::webhooks(&database, state, ("", ""), 100).await.ok()?;
+            let count = parked.len();
+            Some(parked.first().map(|first| {
+                let text = format!(
+                    "{count} webhooks wait for a person (ordinal payment webhooks); the first is \
+                     {} of {}: {}",
+                    first.event_id, first.psp, first.note
+                );
+                Reason { text, since: first.settled_at.unwrap_or(first.received_at) }
+            }))
+        })
+    };
+    Alarm { part: "webhooks of providers", look: Box::new(look) }
+}
+
+/// An alarm while disputes are open.
+fn disputed(database: Database) -> Alarm {
+    let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
+        let database = database.clone();
+        Box::pin(async move {
+            let open = store::open_disputes(&database, 100).await.ok()?;
+            let count = open.len();
+            Some(open.first().map(|first| {
+                let until = first.respond_by.map(|at| format!(" until {at}")).unwrap_or_default();
+                let text = format!(
+                    "{count} disputes are open; the first to be answered{until} is {} of payment \
+                     {} at {}",
+                    first.dispute_id, first.payment_id, first.psp
+                );
+                Reason { text, since: first.opened_at }
+            }))
+        })
+    };
+    Alarm { part: "disputes", look: Box::new(look) }
+}
+
+/// How many webhooks wait, and how many disputes are open.
+fn numbers(database: Database) -> Sample {
+    let look = move || -> BoxFuture<'static, Page> {
+        let database = database.clone();
+        Box::pin(async move {
+            let mut page = Page::default();
+            for (state, name) in
+                [(WebhookState::Waiting, "waiting"), (WebhookState::Parked, "parked")]
+            {
+                let found = store::webhooks(&database, Some(state), ("", ""), COUNTED_MAX).await;
+                if let Ok(found) = found {
+                    table::PSP_WEBHOOKS_WAITING.is(&mut page, [name], found.len());
+                }
+            }
+            if let Ok(open) = store::open_disputes(&database, COUNTED_MAX).await {
+                table::DISPUTES_OPEN.is(&mut page, [], open.len());
+            }
+            page
+        })
+    };
+    Sample { every: NUMBERS_EVERY, look: Box::new(look) }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, ManualClock, SystemClock};
+use psp::Dialect;
 use psp::simulator::{Settings as OfSimulator, SimulatedPsp};
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
@@ -97,7 +98,7 @@ fn provider(clock: &ManualClock) -> anyhow::Result<Psps> {
     let clock = clock.clone();
     let settings = OfSimulator { name: paid::PROVIDER.to_owned(), ..OfSimulator::default() };
     let psp = SimulatedPsp::new(settings, Arc::new(move || clock.now()), Chance::seeded(1));
-    Psps::of(paid::PROVIDER, Arc::new(psp))
+    Psps::of(paid::PROVIDER, Dialect::Simulator, Arc::new(psp))
 }
 
 async fn start(

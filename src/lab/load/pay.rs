@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::grpc::proto;
+use psp::Dialect;
 use psp::simulator::{Settings, SimulatedPsp};
 use shared_events::chance::Chance;
 use uuid::Uuid;
@@ -94,7 +95,7 @@ impl PayArgs {
             settings.seed = chance.bits();
         }
         let simulator = SimulatedPsp::new(settings, Arc::new(|| SystemClock.now()), chance);
-        let psps = Psps::of(PROVIDER, Arc::new(simulator.clone()))?;
+        let psps = Psps::of(PROVIDER, Dialect::Simulator, Arc::new(simulator.clone()))?;
         Ok(Some((Paying { how, book: Book::Here(simulator) }, psps)))
     }
 }

@@ -61,4 +61,24 @@ pub enum PaymentVerb {
         #[command(flatten)]
         why: Why,
     },
+    /// List webhooks of providers: those that a person must look at, by default.
+    Webhooks {
+        /// With this state: waiting, handled, parked, dropped, or all.
+        #[arg(long, default_value = "parked")]
+        state: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Look once more at a webhook that a person must look at, or drop it.
+    ResolveWebhook {
+        /// The provider.
+        psp: String,
+        /// The provider's id of it.
+        event_id: String,
+        /// Drop it: it never has an effect.
+        #[arg(long)]
+        drop: bool,
+        #[command(flatten)]
+        why: Why,
+    },
 }

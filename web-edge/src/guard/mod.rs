@@ -37,11 +37,19 @@ const TOKENS_IN_URLS: [&str; 3] = ["access_token", "token", "authorization"];
 /// # Errors
 /// The problem.
 pub(crate) fn check<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), Problem> {
-    size(request)?;
-    check_page(hosts, request)?;
-    canonical(request.uri().path())?;
+    check_bare(hosts, request)?;
     no_token(request.uri().query().unwrap_or_default())?;
     media_type(request.headers())
+}
+
+/// Checks all but what its body is, and what its query has.
+///
+/// # Errors
+/// The problem.
+pub(crate) fn check_bare<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), Problem> {
+    size(request)?;
+    check_page(hosts, request)?;
+    canonical(request.uri().path())
 }
 
 /// Whether a browser says where the page is from that asks.

@@ -129,6 +129,12 @@ impl Problem {
         self
     }
 
+    /// Of a request to this path that is answered beside the routes.
+    #[must_use]
+    pub fn at(self, path: &str) -> Self {
+        self.of(path)
+    }
+
     /// Of a request that no call became, with its trace.
     pub(crate) fn of_request<B>(self, request: &Request<B>) -> Self {
         let trace_id = trace_of(request.headers(), request.extensions());
@@ -191,7 +197,8 @@ impl Problem {
     }
 
     /// The answer.
-    pub(crate) fn into_response(self) -> Response<Body> {
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
         let body = self.json().to_string();
         let mut answer = Response::new(Body::new(http_body_util::Full::from(body)));
         *answer.status_mut() = self.status;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use payment::domain::{Case, Input, Observation, OperationKind, OperationState};
+use payment::domain::{
+    Case, External, Input, Observation, OfDispute, OperationKind, OperationState,
+};
 use proptest::prelude::*;
 use shared_events::contract::{CapturePolicy, PaymentFact, PaymentPolicy, RefundId};
 
@@ -20,6 +22,10 @@ enum Step {
     Refund(u8, u16),
     Seen(u8, u8),
     Late(u8),
+    /// Somebody takes or pays back at the provider.
+    External(u8, u16),
+    /// A dispute begins, or is judged.
+    Dispute(u8, u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -33,6 +39,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any::<u8>(), 0_u16..700).prop_map(|(n, minor)| Step::Refund(n, minor)),
         12 => (any::<u8>(), 0_u8..10).prop_map(|(n, kind)| Step::Seen(n, kind)),
         1 => (0_u8..20).prop_map(Step::Late),
+        1 => (any::<u8>(), 0_u16..700).prop_map(|(n, minor)| Step::External(n, minor)),
+        1 => (0_u8..3, 0_u8..3).prop_map(|(n, verdict)| Step::Dispute(n, verdict)),
     ]
 }
 
@@ -87,6 +95,23 @@ fn hear(told: &mut Told, step: &Step, capture: CapturePolicy, policy: PaymentPol
                 _ => done(operation.amount),
             };
             Input::Observed { operation_id: operation.id, seen }
+        }
+        Step::External(nth, minor) => {
+            let Some(payment) = told.case.payments.first() else { return };
+            let takes = nth % 2 == 0;
+            let kind = if takes { OperationKind::Capture } else { OperationKind::Refund };
+            let reference = format!("theirs_{nth}");
+            let amount = payment.money(i64::from(*minor));
+            Input::External(External { payment_id: payment.id, kind, reference, amount })
+        }
+        Step::Dispute(nth, verdict) => {
+            let Some(payment) = told.case.payments.first() else { return };
+            let mut captures = payment.of_kind(OperationKind::Capture);
+            let Some(capture) = captures.find(|one| one.stands()) else { return };
+            let (payment_id, id) = (payment.id, format!("dp_{nth}"));
+            let (capture, amount) = (capture.id, capture.amount);
+            let (respond_by, won) = (None, (*verdict > 0).then_some(*verdict == 1));
+            Input::Dispute(OfDispute { payment_id, id, capture, amount, respond_by, won })
         }
         Step::Late(minutes) => {
             told.context.now = told.context.now.max(at(i64::from(*minutes)));
@@ -212,7 +237,10 @@ proptest! {
         let mut told = Told::new();
         told.context.capabilities.release_remainder = releases;
         told.request(&[(None, 1_000, 300)], capture, PaymentPolicy::AllOrNone);
-        let parcels = |step: &&Step| !matches!(step, Step::Parcel(..) | Step::Refund(..));
+        let parcels = |step: &&Step| {
+            let others = matches!(step, Step::External(..) | Step::Dispute(..));
+            !(others || matches!(step, Step::Parcel(..) | Step::Refund(..)))
+        };
         for step in steps.iter().filter(parcels) {
             hear(&mut told, step, capture, PaymentPolicy::AllOrNone);
         }

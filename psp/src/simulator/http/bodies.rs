@@ -1,7 +1,6 @@
 //! Webhooks as each dialect writes them.
 
 use serde_json::{Value, json};
-use shared_events::contract::Money;
 
 use super::{razorpay, stripe};
 use crate::simulator::{Outgoing, Payment, Simulator};
@@ -18,37 +17,20 @@ pub(super) fn body(dialect: Dialect, simulator: &Simulator, outgoing: &Outgoing)
     Some(body.to_string())
 }
 
-fn amount(what: &What) -> Option<Money> {
-    match what {
-        What::Authorized { amount }
-        | What::Captured { amount }
-        | What::Refunded { amount }
-        | What::DisputeOpened { amount }
-        | What::DisputeWon { amount }
-        | What::DisputeLost { amount } => Some(*amount),
-        _ => None,
-    }
-}
-
 fn own(outgoing: &Outgoing) -> Value {
     let event = &outgoing.event;
-    let (kind, code) = match &event.what {
-        What::Authorized { .. } => ("authorized", None),
-        What::ActionRequired => ("action_required", None),
-        What::Declined { code } => ("declined", Some(code)),
-        What::Captured { .. } => ("captured", None),
-        What::CaptureFailed { code } => ("capture_failed", Some(code)),
-        What::Voided => ("voided", None),
-        What::Expired => ("expired", None),
-        What::Reversed => ("reversed", None),
-        What::Refunded { .. } => ("refunded", None),
-        What::RefundFailed { code } => ("refund_failed", Some(code)),
-        What::DisputeOpened { .. } => ("dispute_opened", None),
-        What::DisputeWon { .. } => ("dispute_won", None),
-        What::DisputeLost { .. } => ("dispute_lost", None),
-        What::Other { kind } => (kind.as_str(), None),
+    let kind = match &event.what {
+        What::Other { kind } => kind.as_str(),
+        what => what.name(),
     };
-    let amount = amount(&event.what);
+    let (code, respond_by) = match &event.what {
+        What::Declined { code } | What::CaptureFailed { code } | What::RefundFailed { code } => {
+            (Some(code), None)
+        }
+        What::DisputeOpened { respond_by, .. } => (None, respond_by.map(|at| at.to_string())),
+        _ => (None, None),
+    };
+    let amount = event.what.amount();
     json!({
         "id": event.id,
         "type": kind,
@@ -60,6 +42,8 @@ fn own(outgoing: &Outgoing) -> Value {
             "amount": amount.map(|amount| amount.minor),
             "currency": amount.map(|amount| amount.currency.code().to_owned()),
             "code": code,
+            "dispute": event.dispute.as_ref().map(|dispute| dispute.as_str()),
+            "respond_by": respond_by,
         },
     })
 }
@@ -74,11 +58,16 @@ fn of_stripe(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) -> O
         Some(stripe::refund_object(payment, found))
     };
     let dispute = |status: &str| {
-        let amount = amount(&event.what)?;
+        let amount = event.what.amount()?;
+        let respond_by = match &event.what {
+            What::DisputeOpened { respond_by, .. } => respond_by.map(stripe::unix),
+            _ => None,
+        };
         let units = Dialect::Stripe.amount(amount).ok()?;
         let currency = amount.currency.code().to_ascii_lowercase();
         Some(json!({
-            "id": format!("dp_{}", event.id), "object": "dispute", "amount": units,
+            "id": event.dispute.as_ref()?.as_str(), "object": "dispute", "amount": units,
+            "evidence_details": { "due_by": respond_by },
             "currency": currency, "status": status, "charge": about,
             "payment_intent": payment.reference.as_str(),
         }))
@@ -126,9 +115,14 @@ fn of_razorpay(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) ->
         Some(json!({ "refund": { "entity": razorpay::refund_object(payment, found) } }))
     };
     let dispute = || {
-        let amount = amount(&event.what)?;
+        let amount = event.what.amount()?;
+        let respond_by = match &event.what {
+            What::DisputeOpened { respond_by, .. } => respond_by.map(stripe::unix),
+            _ => None,
+        };
         Some(json!({ "dispute": { "entity": {
-            "id": format!("disp_{}", event.id), "amount": Dialect::Razorpay.amount(amount).ok()?,
+            "id": event.dispute.as_ref()?.as_str().replacen("dp_", "disp_", 1),
+            "respond_by": respond_by, "amount": Dialect::Razorpay.amount(amount).ok()?,
             "currency": amount.currency.code(),
             "payment_id": payment.reference.as_str().replacen("pi_", "pay_", 1),
         } } }))

@@ -88,12 +88,13 @@ impl Delivery {
             let due = simulator.webhooks(at, BATCH);
             let body = |outgoing: Outgoing| {
                 let body = bodies::body(self.target.dialect, simulator, &outgoing);
-                (outgoing, body, at.now)
+                (outgoing, body)
             };
             due.into_iter().map(body).collect::<Vec<_>>()
         });
         let count = due.len();
-        for (outgoing, body, now) in due {
+        let now = service.psp().clock();
+        for (outgoing, body) in due {
             let Some(body) = body else { continue };
             let secret = match outgoing.signed_by {
                 SignedBy::Live => self.target.secrets.first(),

@@ -76,6 +76,13 @@ pub(super) fn answer(
                 let seen = refunds.filter(|op| op.is_found(at.now));
                 list(seen.map(|refund| refund_object(payment, refund)).collect())
             }
+            (false, ["payments", id, "refunds", refund]) => {
+                let Some(payment) = named(simulator, id) else { return missing() };
+                let mut refunds =
+                    simulator.operations(payment).filter(|op| op.kind == Kind::Refund);
+                let found = refunds.find(|op| theirs(&op.reference) == *refund);
+                found.map_or_else(missing, |refund| ok(&refund_object(payment, refund)))
+            }
             _ => missing(),
         }
     })

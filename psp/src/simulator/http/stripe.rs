@@ -28,6 +28,16 @@ pub(super) fn answer(service: &Service, request: &Request, path: &[&str]) -> Res
             payment.map_or_else(missing, |payment| ok(&expanded(simulator, payment)))
         }),
         (false, ["refunds"]) => refunds(service, request),
+        (false, ["refunds", id]) => service.psp.with(|simulator, at| {
+            simulator.advance(at);
+            let id: Option<PspReference> = id.parse().ok();
+            let found = id.as_ref().and_then(|id| {
+                let payment = simulator.payment(id)?;
+                let mut refunds = simulator.operations(payment).filter(|op| op.is_found(at.now));
+                Some((payment, refunds.find(|op| op.kind == Kind::Refund && op.reference == *id)?))
+            });
+            found.map_or_else(missing, |(payment, refund)| ok(&refund_object(payment, refund)))
+        }),
         _ => missing(),
     }
 }
@@ -278,9 +288,16 @@ pub(super) fn intent(simulator: &Simulator, payment: &Payment) -> Value {
         metadata.insert("ordinal".to_owned(), our.0.to_string().into());
     }
     let captures = simulator.operations(payment).filter(|op| op.kind == Kind::Capture);
-    let mut charge = Value::Null;
-    for capture in captures.filter(|op| !matches!(op.answer, Answer::Declined { .. })) {
-        charge = capture.reference.as_str().into();
+    let (mut charge, mut failed) = (Value::Null, None);
+    for capture in captures {
+        // A capture that failed leaves the intent without a payment method that pays.
+        failed = match &capture.answer {
+            Answer::Declined { code } => Some(code),
+            _ => None,
+        };
+        if failed.is_none() {
+            charge = capture.reference.as_str().into();
+        }
         if let Some(our) = capture.our_reference {
             let amount = of(capture.amount).to_string();
             metadata.insert(format!("capture_{}", our.0.simple()), amount.into());
@@ -289,6 +306,7 @@ pub(super) fn intent(simulator: &Simulator, payment: &Payment) -> Value {
     let open = sums.open() - payment.capture_pending;
     let status = match payment.state {
         _ if payment.capture_pending > 0 => "processing",
+        _ if failed.is_some() && sums.captured == 0 => "requires_payment_method",
         State::Declined => "requires_payment_method",
         State::Pending => "processing",
         State::Action => "requires_action",
@@ -316,7 +334,7 @@ pub(super) fn intent(simulator: &Simulator, payment: &Payment) -> Value {
         "cancellation_reason": if status == "canceled" { why.into() } else { Value::Null },
         "latest_charge": charge,
         "metadata": metadata,
-        "last_payment_error": payment.decline.as_ref().map(|code| json!({
+        "last_payment_error": payment.decline.as_ref().or(failed).map(|code| json!({
             "type": "card_error", "code": "card_declined", "decline_code": code,
         })),
         "next_action": (status == "requires_action").then(|| json!({

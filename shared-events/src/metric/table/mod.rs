@@ -7,10 +7,12 @@ mod bounds; // bounds of buckets
 mod edge; // the process and its edge
 mod followers; // followers, timers, and what the shop does
 mod orders; // orders, the journal and its shards
+mod payments; // providers of payments
 
 pub use edge::*;
 pub use followers::*;
 pub use orders::*;
+pub use payments::*;
 
 use super::Metric;
 
@@ -76,4 +78,7 @@ pub static ALL: &[&dyn Metric] = &[
     &MESSAGES,
     &LEDGER_ENTRIES,
     &LEDGER_BATCH,
+    &PSP_WEBHOOKS,
+    &PSP_WEBHOOKS_WAITING,
+    &DISPUTES_OPEN,
 ];

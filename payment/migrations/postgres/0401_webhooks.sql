@@ -1,0 +1,75 @@
+-- What providers told by webhooks, each once: stored before it is answered. Bodies are not kept,
+-- only what is needed of them.
+CREATE TABLE webhooks (
+    psp          TEXT COLLATE "C" NOT NULL,
+    event_id     TEXT COLLATE "C" NOT NULL,
+    shard        BIGINT NOT NULL,
+    position     BIGINT NOT NULL,  -- in its shard, from 1 without a gap
+    received_at  BIGINT NOT NULL,  -- microseconds since 1970
+    kind         TEXT   NOT NULL,
+    reference    TEXT,             -- the provider's names of what it is about
+    payment      TEXT,
+    operation_id TEXT,             -- ours, where it says so
+    told         TEXT   NOT NULL,  -- JSON
+    state        TEXT   NOT NULL,  -- WAITING, HANDLED, PARKED or DROPPED
+    due_at       BIGINT NOT NULL,
+    tries        BIGINT NOT NULL,
+    note         TEXT   NOT NULL,
+    order_id     TEXT,             -- once it was handled
+    settled_at   BIGINT,
+    PRIMARY KEY (psp, event_id)
+);
+CREATE UNIQUE INDEX webhooks_in_order ON webhooks (shard, position);
+CREATE INDEX webhooks_due ON webhooks (due_at) WHERE state = 'WAITING';
+CREATE INDEX webhooks_parked ON webhooks (psp, event_id) WHERE state = 'PARKED';
+
+CREATE TABLE webhook_heads (
+    shard    BIGINT PRIMARY KEY,
+    position BIGINT NOT NULL
+);
+
+-- Operations by the provider's names of them.
+CREATE TABLE psp_references (
+    psp          TEXT COLLATE "C" NOT NULL,
+    reference    TEXT COLLATE "C" NOT NULL,
+    operation_id TEXT COLLATE "C" NOT NULL,
+    order_id     TEXT NOT NULL,
+    payment_id   TEXT NOT NULL,
+    PRIMARY KEY (psp, reference, operation_id)
+);
+INSERT INTO psp_references
+SELECT cases.body::json #>> '{plan,psp}', one ->> 'reference', one ->> 'id', cases.order_id,
+       payment ->> 'id'
+FROM cases, json_array_elements(cases.body::json -> 'payments') AS payment,
+     json_array_elements(payment -> 'operations') AS one
+WHERE one ->> 'reference' IS NOT NULL;
+
+-- Where customers act at their bank. Deleted when the attempt ends; nowhere else.
+CREATE TABLE actions (
+    operation_id TEXT COLLATE "C" PRIMARY KEY,
+    order_id     TEXT COLLATE "C" NOT NULL,
+    payment_id   TEXT   NOT NULL,
+    url          TEXT   NOT NULL,
+    kept_at      BIGINT NOT NULL
+);
+CREATE INDEX actions_by_order ON actions (order_id);
+CREATE INDEX actions_by_age ON actions (kept_at);
+
+-- Disputes, for operators.
+CREATE TABLE disputes (
+    payment_id TEXT COLLATE "C" NOT NULL,
+    dispute_id TEXT COLLATE "C" NOT NULL,
+    order_id   TEXT   NOT NULL,
+    psp        TEXT   NOT NULL,
+    amount     BIGINT NOT NULL,
+    currency   TEXT   NOT NULL,
+    respond_by BIGINT,
+    opened_at  BIGINT NOT NULL,
+    outcome    TEXT,
+    PRIMARY KEY (payment_id, dispute_id)
+);
+CREATE INDEX disputes_open ON disputes (opened_at) WHERE outcome IS NULL;
+
+CREATE TRIGGER webhooks_are_forever
+    BEFORE DELETE OR TRUNCATE ON webhooks
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_forget_payments();

@@ -1,0 +1,114 @@
+//! The door for webhooks of providers: verified as they came, stored once, and only then answered.
+//! Never here: what a webhook means.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use psp::What;
+use psp::webhook::{Unverified, Verifier, body_id};
+use shared_events::contract::{PspName, Timestamp};
+use shared_events::metric::table::PSP_WEBHOOKS;
+use shared_events::stream::{Database, DatabaseError};
+use tokio::sync::Notify;
+
+use crate::store;
+
+/// Receives webhooks of the providers that have a secret for them. Clones share it.
+#[derive(Clone)]
+pub struct WebhookDoor {
+    pub(crate) database: Database,
+    pub(crate) verifiers: Arc<BTreeMap<PspName, Verifier>>,
+    pub(crate) told: Arc<Notify>,
+    pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// A webhook that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It is stored, and handled soon.
+    Stored,
+    /// It was stored before.
+    Known,
+    /// It is genuine, and tells nothing of payments; nothing is kept.
+    Ignored,
+    /// It is genuine and not understood; that it came is stored for a person.
+    NotUnderstood,
+}
+
+/// Why a webhook was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReceived {
+    /// No provider of this name sends webhooks to this process.
+    #[error("no provider of this name sends webhooks here")]
+    ProviderUnknown,
+    /// It is not genuine.
+    #[error("{0}")]
+    Unverified(#[from] Unverified),
+    /// It could not be stored: the provider is to send it again.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl WebhookDoor {
+    /// Whether any provider sends webhooks.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.verifiers.is_empty()
+    }
+
+    /// Takes exactly the bytes that came. Whether they are genuine and their time fits is judged
+    /// here and now, and not again when they are handled.
+    ///
+    /// # Errors
+    /// [`NotReceived`]: nothing is stored.
+    pub async fn receive(
+        &self,
+        psp: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Received, NotReceived> {
+        let name: PspName = psp.parse().map_err(|_| NotReceived::ProviderUnknown)?;
+        let verifier = self.verifiers.get(&name).ok_or(NotReceived::ProviderUnknown)?;
+        let taken = self.take(&name, verifier, headers, body).await;
+        let outcome = match &taken {
+            Ok(Received::Stored) => "stored",
+            Ok(Received::Known) => "known",
+            Ok(Received::Ignored) => "ignored",
+            Ok(Received::NotUnderstood) => "not_understood",
+            Err(NotReceived::Database(_)) => "not_stored",
+            Err(_) => "refused",
+        };
+        PSP_WEBHOOKS.add([name.as_str(), outcome], 1);
+        taken
+    }
+
+    async fn take(
+        &self,
+        name: &PspName,
+        verifier: &Verifier,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Received, NotReceived> {
+        let now = (self.now)();
+        verifier.verify(headers, body, now)?;
+        let told = verifier.read(body).ok();
+        if let Some(What::Other { .. }) = told.as_ref().map(|told| &told.what) {
+            return Ok(Received::Ignored);
+        }
+        let unnamed = || body_id(body);
+        let id = told.as_ref().map_or_else(unnamed, |told| told.id.clone());
+        let new = store::keep(&self.database, (name, &id), told.as_ref(), now).await?;
+        Ok(match (new, told) {
+            (false, _) => Received::Known,
+            (true, Some(_)) => {
+                self.told.notify_one();
+                Received::Stored
+            }
+            (true, None) => {
+                tracing::warn!(psp = %name, id, "a webhook is not understood");
+                Received::NotUnderstood
+            }
+        })
+    }
+}

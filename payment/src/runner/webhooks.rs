@@ -1,0 +1,292 @@
+//! What providers told by webhooks, handled. Each is a hint: what may have happened is asked for,
+//! and the answer is recorded with the webhook in one transaction.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use psp::{Answer, Event as Told, Found, Lookup, OurReference, Theirs};
+use shared_events::contract::{OperationId, OrderId, PaymentId};
+use shared_events::stream::{Backoff, DatabaseError};
+use tokio_util::sync::CancellationToken;
+
+use super::{ANSWER_WITHIN, IN_FLIGHT_MAX, POLL, Point, READ_MAX, Runner, RunnerError};
+use crate::domain::{
+    Case, External, Hint, Input, Observation, Operation, OperationKind, OperationState, Rejection,
+    WebhookState, hint,
+};
+use crate::store::{self, Origins, Outcome, Webhook};
+
+/// How long a webhook waits for what it is about. Then a person must look.
+const WAITS_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// Waits before it is looked at again; afterwards the last one.
+const WAITS: [u64; 6] = [2, 5, 15, 60, 300, 1_800];
+
+/// What came of looking at a webhook.
+enum Looked {
+    /// It is settled: what the payments hear of it, and what is said of it.
+    Handled(Option<Input>, &'static str),
+    /// It is looked at again.
+    Wait(String),
+}
+
+/// What a provider is asked.
+enum Question {
+    /// What became of an operation of ours.
+    Ours(Lookup),
+    /// What became of something that somebody else did.
+    Theirs(Theirs),
+}
+
+impl Runner {
+    /// Handles webhooks until stopped.
+    pub async fn run_webhooks(self, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let pause = match self.hear_webhooks().await {
+                Ok(0) => {
+                    failures = 0;
+                    POLL
+                }
+                Ok(_) => {
+                    failures = 0;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "webhooks of providers");
+                    failures += 1;
+                    Backoff::FOLLOWER.wait(failures, self.chance.number())
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.told.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Handles the webhooks that are due now, once; returns how many that were.
+    ///
+    /// # Errors
+    /// [`RunnerError`]; what was done until then stays.
+    pub async fn hear_webhooks(&self) -> Result<usize, RunnerError> {
+        let due = store::webhooks_due(&self.database, (self.now)(), READ_MAX).await?;
+        let mut heard = futures::stream::iter(due.into_iter().map(|row| self.hear_webhook(row)))
+            .buffer_unordered(IN_FLIGHT_MAX);
+        let (mut done, mut failed) = (0, None);
+        while let Some(one) = heard.next().await {
+            match one {
+                Ok(()) => done += 1,
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(done), Err)
+    }
+
+    async fn hear_webhook(&self, row: Webhook) -> Result<(), RunnerError> {
+        let Some(told) = &row.told else {
+            return self.wait(&row, "the body is not understood").await;
+        };
+        let Some((order, payment)) = store::about(&self.database, &row.psp, told).await? else {
+            return self.wait(&row, "nothing is known of what it is about").await;
+        };
+        let Some(case) = store::case(&self.database, order).await? else {
+            return self.wait(&row, "nothing is known of its order").await;
+        };
+        match self.look(&row, (&case, payment), told).await {
+            Looked::Wait(why) => self.wait(&row, &why).await,
+            Looked::Handled(input, note) => self.handled(&row, (order, input), note).await,
+        }
+    }
+
+    /// What is to be heard of a webhook. No transaction is open while the provider is asked.
+    async fn look(&self, row: &Webhook, of: (&Case, PaymentId), told: &Told) -> Looked {
+        let (case, payment) = of;
+        match hint(case, payment, told) {
+            Hint::Nothing(why) => Looked::Handled(None, why),
+            Hint::Wait(why) => Looked::Wait(why.to_owned()),
+            Hint::Dispute(of) => Looked::Handled(Some(Input::Dispute(of)), "a dispute"),
+            Hint::External(of) => self.look_for(row, case, of, told).await,
+            Hint::Ask { operation, expired } => {
+                let Some((_, operation)) = case.operation(operation) else {
+                    return Looked::Wait("the operation is not known".to_owned());
+                };
+                self.look_at(row, (case, operation), (told, expired)).await
+            }
+        }
+    }
+
+    async fn look_at(
+        &self,
+        row: &Webhook,
+        (case, operation): (&Case, &Operation),
+        (told, expired): (&Told, bool),
+    ) -> Looked {
+        let reference = || operation.reference.as_deref().and_then(|text| text.parse().ok());
+        let theirs = operation.external.then(reference).flatten();
+        let theirs = theirs.zip(authorization(case, operation.id).or_else(|| told.payment.clone()));
+        let kind = super::calls::kind(operation.kind);
+        let found = match theirs {
+            Some((reference, payment)) => {
+                self.asked(row, Question::Theirs(Theirs { kind, payment, reference })).await
+            }
+            None => {
+                let about = operation.of.and_then(|of| case.operation(of));
+                let about = about.and_then(|(_, of)| of.reference.as_deref()?.parse().ok());
+                let ours = OurReference(operation.id.uuid());
+                self.asked(row, Question::Ours(Lookup { operation: ours, kind, about })).await
+            }
+        };
+        let answer = match found {
+            Ok(answer) => answer,
+            Err(why) => return Looked::Wait(why),
+        };
+        match observation(operation, answer, expired) {
+            Ok(seen) => {
+                let input = Input::Observed { operation_id: operation.id, seen };
+                Looked::Handled(Some(input), "as the provider says")
+            }
+            Err(why) => Looked::Wait(why.to_owned()),
+        }
+    }
+
+    /// Asks for something that we did not do.
+    async fn look_for(&self, row: &Webhook, case: &Case, of: External, told: &Told) -> Looked {
+        let reference = of.reference.parse().ok();
+        let payment = told.payment.clone().or_else(|| {
+            let standing = case.payment(of.payment_id)?.of_kind(OperationKind::Authorize);
+            standing
+                .filter(|one| one.stands())
+                .find_map(|one| one.reference.as_deref()?.parse().ok())
+        });
+        let Some((payment, reference)) = payment.zip(reference) else {
+            return Looked::Handled(None, "it names nothing that can be looked up");
+        };
+        let theirs = Theirs { kind: super::calls::kind(of.kind), payment, reference };
+        match self.asked(row, Question::Theirs(theirs)).await {
+            Ok(Answer::Done { reference, amount, .. }) => {
+                let reference = reference.as_str().to_owned();
+                let input = Input::External(External { reference, amount, ..of });
+                Looked::Handled(Some(input), "done at the provider by somebody else")
+            }
+            Ok(Answer::Declined { .. } | Answer::Refused { .. }) => {
+                Looked::Handled(None, "the provider says that it came to nothing")
+            }
+            Ok(_) => Looked::Wait("the provider works on it".to_owned()),
+            Err(why) => Looked::Wait(why),
+        }
+    }
+
+    /// What a provider knows; or why it could not be asked, or knows nothing.
+    async fn asked(&self, row: &Webhook, question: Question) -> Result<Answer, String> {
+        let now = (self.now)();
+        let psp = self.psps.get(&row.psp);
+        let psp = psp.ok_or_else(|| "this provider is not configured".to_owned())?;
+        if self.breaker(&row.psp, |breaker| breaker.holds_back(now)).is_some() {
+            return Err("the provider does not answer".to_owned());
+        }
+        let asking = async {
+            match &question {
+                Question::Ours(of) => psp.find(of).await,
+                Question::Theirs(of) => psp.look(of).await,
+            }
+        };
+        let found = tokio::time::timeout(ANSWER_WITHIN, asking).await;
+        let found = found.unwrap_or_else(|_| Found::Unknown { why: "timeout".to_owned() });
+        let known = !matches!(found, Found::Unknown { .. });
+        self.breaker(&row.psp, |breaker| breaker.record(known, (self.now)()));
+        match found {
+            Found::Known(Answer::Unknown { why }) | Found::Unknown { why } => Err(why),
+            Found::Known(answer) => Ok(answer),
+            Found::Nothing => Err("the provider does not know it".to_owned()),
+        }
+    }
+
+    /// What follows from a webhook, and that it is settled, in one transaction.
+    async fn handled(
+        &self,
+        row: &Webhook,
+        (order, input): (OrderId, Option<Input>),
+        note: &str,
+    ) -> Result<(), RunnerError> {
+        if (self.ends)(Point::Heard, OperationKind::Authorize) {
+            return Ok(());
+        }
+        let mut tx = self.database.begin().await?;
+        let open = self.locked(&mut tx, order).await?;
+        let mut refused = None;
+        if let (Some(mut open), Some(input)) = (open, input) {
+            let context = self.context(&open.case);
+            let causationid = Some(format!("{}/{}", row.psp, row.event_id));
+            match open.hear(input, &context, &Origins { causationid, traceparent: None }) {
+                Ok(()) => self.write(&mut tx, open).await?,
+                // What can never be heard is for a person; the others go on.
+                Err(error @ Rejection::Malformed(_)) => refused = Some(error.to_string()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let now = (self.now)();
+        let state = if refused.is_some() { WebhookState::Parked } else { WebhookState::Handled };
+        let note = refused.as_deref().unwrap_or(note);
+        let (due_at, tries, order_id) = (row.due_at, row.tries, Some(order));
+        let next = Outcome { state, due_at, tries, note, order_id, now };
+        // Where somebody else has, nothing of this is kept.
+        if store::settle(&mut tx, row, &next).await? {
+            self.commit(tx).await?;
+        }
+        Ok(())
+    }
+
+    /// It is looked at again later; after a day a person must.
+    async fn wait(&self, row: &Webhook, note: &str) -> Result<(), RunnerError> {
+        let now = (self.now)();
+        let over = now >= row.received_at.plus(WAITS_FOR);
+        let state = if over { WebhookState::Parked } else { WebhookState::Waiting };
+        if over {
+            let (psp, id) = (&row.psp, &row.event_id);
+            tracing::warn!(%psp, %id, note, "a webhook waits for a person");
+        }
+        let nth = usize::try_from(row.tries).unwrap_or(usize::MAX);
+        let seconds = WAITS.get(nth).or(WAITS.last()).copied().unwrap_or_default();
+        let due_at = now.plus(Duration::from_secs(seconds));
+        let tries = row.tries.saturating_add(1);
+        let next = Outcome { state, due_at, tries, note, order_id: None, now };
+        let mut tx = self.database.begin().await?;
+        store::settle(&mut tx, row, &next).await?;
+        tx.commit().await.map_err(DatabaseError::from)?;
+        Ok(())
+    }
+}
+
+/// The provider's name of the authorisation that an operation belongs to.
+fn authorization(case: &Case, operation: OperationId) -> Option<psp::PspReference> {
+    let (payment, mut one) = case.operation(operation)?;
+    while let Some(of) = one.of {
+        one = payment.operation(of)?;
+    }
+    one.reference.as_deref()?.parse().ok()
+}
+
+/// What an operation hears of the provider's answer; or why that is no end of it.
+fn observation(
+    operation: &Operation,
+    answer: Answer,
+    expired: bool,
+) -> Result<Observation, &'static str> {
+    let stands = operation.state == OperationState::Succeeded;
+    match answer {
+        Answer::Done { .. } if stands => Err("the provider says that it stands"),
+        Answer::Done { reference, amount, valid_until } => {
+            let reference = reference.as_str().to_owned();
+            Ok(Observation::Done { reference, amount, valid_until })
+        }
+        Answer::Declined { .. } if stands && expired => Ok(Observation::Expired),
+        Answer::Declined { code } if stands => Ok(Observation::Reversed { code }),
+        Answer::Declined { code } => Ok(Observation::Declined { code }),
+        Answer::Pending { reference } | Answer::ActionRequired { reference, .. } if !stands => {
+            Ok(Observation::Pending { reference: reference.as_str().to_owned() })
+        }
+        Answer::Pending { .. } | Answer::ActionRequired { .. } => Err("the provider works on it"),
+        Answer::Refused { .. } | Answer::Unknown { .. } => Err("the provider cannot say"),
+    }
+}

@@ -1,0 +1,73 @@
+use shared_events::contract::{OperationId, PspName, Timestamp};
+use shared_events::stream::{DatabaseError, Tx};
+
+use super::cases::LOOK_AGAIN;
+use super::operations::{self, OperationRow};
+use super::{actions, disputes, webhooks};
+use crate::domain::{Case, Event, OperationState, Schedule, Stage};
+
+/// What an event means for the runner, for webhooks that wait for it, and for operators.
+pub(super) async fn todo(
+    tx: &mut Tx,
+    case: &Case,
+    event: &Event,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let no_plan = DatabaseError::Corrupt("case without a plan");
+    match event {
+        Event::Opened { payment_id, operation } => {
+            let psp: PspName = case.plan.as_ref().ok_or(no_plan)?.psp.clone();
+            let row = OperationRow {
+                id: operation.id,
+                order_id: case.order_id,
+                payment_id: *payment_id,
+                psp,
+                kind: operation.kind,
+                schedule: Schedule::due(now),
+                claim: 0,
+            };
+            operations::add(tx, &row).await
+        }
+        Event::Succeeded { operation_id, reference, .. } => {
+            known(tx, case, (*operation_id, Some(reference)), now).await?;
+            operations::stage(tx, *operation_id, Stage::Done, now).await
+        }
+        Event::Declined { operation_id, .. } | Event::Reversed { operation_id, .. } => {
+            known(tx, case, (*operation_id, None), now).await?;
+            operations::stage(tx, *operation_id, Stage::Done, now).await
+        }
+        Event::Waits { operation_id, reference, stuck } => {
+            known(tx, case, (*operation_id, reference.as_deref()), now).await?;
+            let stage = if stuck.is_some() { Stage::Stuck } else { Stage::Looking };
+            operations::stage(tx, *operation_id, stage, now.plus(LOOK_AGAIN)).await
+        }
+        Event::Disputed { payment_id, dispute } => {
+            let (Some(plan), Some(payment)) = (&case.plan, case.payment(*payment_id)) else {
+                return Err(no_plan);
+            };
+            disputes::add(tx, (case.order_id, &plan.psp), payment, dispute).await
+        }
+        Event::DisputeClosed { payment_id, dispute_id, won, .. } => {
+            disputes::close(tx, (*payment_id, dispute_id), *won).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// More is known of an operation: its name at the provider, and what waits for it.
+async fn known(
+    tx: &mut Tx,
+    case: &Case,
+    (id, reference): (OperationId, Option<&str>),
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let Some(plan) = &case.plan else { return Ok(()) };
+    if case.operation(id).is_some_and(|(_, one)| one.state != OperationState::Pending) {
+        actions::forget(tx, id).await?;
+    }
+    if let (Some(reference), Some((payment, _))) = (reference, case.operation(id)) {
+        let place = (case.order_id, payment.id);
+        webhooks::name(tx, &plan.psp, (reference, id), place).await?;
+    }
+    webhooks::wake(tx, &plan.psp, (id, reference), now).await
+}

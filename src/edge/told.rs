@@ -1,0 +1,163 @@
+//! The door for webhooks of payment providers: `POST /v1/webhooks/PROVIDER`. Providers have no
+//! token; what they send is signed over its raw bytes, so nothing here parses it. The door has
+//! shares of its own by address, and what is refused counts against the limit of its address.
+//! Never here: what is genuine, or what a webhook means.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, Either};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use shared_events::contract::Reason;
+use tokio::time::timeout;
+use tonic::body::Body;
+use tower::{Layer, Service};
+use web_edge::{Problem, WebEdge};
+
+use super::arrival;
+use super::body::MESSAGE_WITHIN;
+use super::connections::Connection;
+use super::limit::RateLimits;
+use super::shares::{Amount, Caller, Held, Shares};
+
+/// Where providers send to.
+const PATH: &str = "/v1/webhooks/";
+/// The largest body.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What became of a webhook.
+pub(crate) enum Receipt {
+    /// It is stored, or was before.
+    Taken,
+    /// No provider of this name sends webhooks here.
+    NoProvider,
+    /// It is not genuine.
+    NotGenuine(String),
+    /// It cannot be stored now: it is to be sent again.
+    Away,
+}
+
+/// Receives the webhooks of a provider: its name, the headers, and the body as it came.
+pub(crate) type Receive =
+    Arc<dyn Fn(String, HeaderMap, Bytes) -> BoxFuture<'static, Receipt> + Send + Sync>;
+
+/// The layer. Without anybody who receives it is no door.
+#[derive(Clone)]
+pub(super) struct ToldDoor {
+    pub(super) receive: Option<Receive>,
+    pub(super) web: WebEdge,
+    pub(super) shares: Shares,
+    pub(super) limits: RateLimits,
+}
+
+/// A service with [`ToldDoor`] in front.
+#[derive(Clone)]
+pub(super) struct Told<S> {
+    door: Arc<ToldDoor>,
+    inner: S,
+}
+
+impl<S> Layer<S> for ToldDoor {
+    type Service = Told<S>;
+
+    fn layer(&self, inner: S) -> Told<S> {
+        Told { door: Arc::new(self.clone()), inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for Told<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let name = request.uri().path().strip_prefix(PATH).filter(|name| !name.contains('/'));
+        let (Some(receive), Some(name)) = (&self.door.receive, name) else {
+            return Either::Left(self.inner.call(request));
+        };
+        let (receive, name, door) = (Arc::clone(receive), name.to_owned(), Arc::clone(&self.door));
+        Either::Right(Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            let answer = door.answer(receive, name, request).await;
+            Ok(answer.unwrap_or_else(|problem| problem.at(&path).into_response()))
+        }))
+    }
+}
+
+impl ToldDoor {
+    async fn answer(
+        &self,
+        receive: Receive,
+        name: String,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Problem> {
+        self.web.check_page(&request)?;
+        if request.method() != Method::POST {
+            let detail = "webhooks of providers are sent by POST";
+            return Err(Problem::new(Reason::MethodNotAllowed, detail));
+        }
+        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        let caller = Caller::of(None, arrival::address(&request, connection.as_deref()));
+        let (held, path) = (self.room(&caller, &request)?, request.uri().path().to_owned());
+        let (head, body) = request.into_parts();
+        let body = timeout(MESSAGE_WITHIN, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+        let Ok(Ok(body)) = body else {
+            let detail = "a webhook has at most 256 KiB, and comes within 10 s";
+            return Err(self.refused(&caller, &path, Reason::MessageTooLarge, detail));
+        };
+        let receipt = receive(name, head.headers, body.to_bytes()).await;
+        drop(held);
+        match receipt {
+            Receipt::Taken => Ok(taken()),
+            Receipt::NoProvider => {
+                let detail = "no provider of this name sends webhooks to this process";
+                Err(self.refused(&caller, &path, Reason::RouteNotFound, detail))
+            }
+            Receipt::NotGenuine(why) => {
+                Err(self.refused(&caller, &path, Reason::Unauthenticated, &why))
+            }
+            Receipt::Away => {
+                let detail = "it could not be stored: send it again";
+                Err(Problem::new(Reason::PaymentsUnavailable, detail))
+            }
+        }
+    }
+
+    /// A place for the body in the share of its address.
+    fn room(&self, caller: &Caller, request: &Request<Body>) -> Result<Held, Problem> {
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let bytes = length.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
+        let asked = Amount { calls: 1, streams: 0, bytes };
+        self.shares.take(caller, asked).map_err(|full| {
+            let detail = format!("too many webhooks at a time: {}", full.bound());
+            Problem::new(Reason::Overloaded, &detail)
+        })
+    }
+
+    /// A refusal, or that the limit of its address is reached.
+    fn refused(&self, caller: &Caller, path: &str, reason: Reason, detail: &str) -> Problem {
+        match self.limits.count_unknown(caller, path) {
+            Ok(()) => Problem::new(reason, detail),
+            Err(limited) => Problem::from_status(&limited, false),
+        }
+    }
+}
+
+fn taken() -> Response<Body> {
+    let mut answer = Response::new(Body::new(Full::from("{}\n")));
+    *answer.status_mut() = StatusCode::OK;
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, json);
+    answer
+}

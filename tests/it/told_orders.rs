@@ -1,0 +1,291 @@
+//! Webhooks of a provider, from its socket to the order: a simulator that sends them late, twice,
+//! never, or signed by another secret, and an engine that is killed around each of them.
+
+use std::time::{Duration, Instant};
+
+use psp::Dialect;
+use psp::webhook::{Secret, sign};
+use serde_json::{Value, json};
+use shared_events::contract::Timestamp;
+use tempfile::TempDir;
+
+use crate::http::{Answer, Http};
+use crate::nodes::databases;
+use crate::paid_orders::{NEW, OLD, Shop, gbp, on_sqlite, pays};
+use crate::support::{ordinal, placing};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const DOOR: &str = "POST /v1/webhooks/cards";
+
+fn now() -> Timestamp {
+    Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(future)
+}
+
+/// Sends a webhook as the provider does, signed by a secret.
+fn send(shop: &Shop, door: &str, secret: &str, body: &str) -> Answer {
+    let secret = Secret::new(Dialect::Stripe, secret).unwrap();
+    let signed = sign(Dialect::Stripe, &secret, "evt", now(), body.as_bytes());
+    let mut headers: Vec<(&str, &str)> =
+        signed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    headers.push(("content-type", "application/json; charset=utf-8"));
+    block_on(async {
+        let mut http = Http::connect(&shop.engine.address).await;
+        http.text(door, &headers, body).await
+    })
+}
+
+/// A refund of a payment, in Stripe's words.
+fn of_refund(id: &str, kind: &str, status: &str, (refund, payment): (&str, &str)) -> String {
+    json!({ "id": id, "type": kind, "data": { "object": {
+        "id": refund, "object": "refund", "amount": 500, "currency": "gbp", "status": status,
+        "payment_intent": payment, "metadata": {},
+    } } })
+    .to_string()
+}
+
+fn simulate(shop: &Shop, line: &str, body: &Value) {
+    let answer = block_on(async {
+        let mut http = Http::connect(&shop.provider.address).await;
+        http.json(line, &[], body).await
+    });
+    assert_eq!(answer.status, 200, "{line}");
+}
+
+fn signal(shop: &Shop, name: &str) {
+    let id = shop.provider.process.id().to_string();
+    assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
+}
+
+fn webhooks(shop: &Shop, state: &str) -> Vec<Value> {
+    let all = ["payment", "webhooks", "--state", state, "--page-size", "100"];
+    shop.engine.ask(&all)["webhooks"].as_array().unwrap().clone()
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !is() {
+        assert!(since.elapsed() < PATIENCE, "not {what}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// An order that was paid, delivered and returned.
+fn returned(shop: &Shop, token: &str) -> String {
+    let order = shop.place("cards");
+    shop.attempt(&order, token);
+    shop.confirmed(&order);
+    shop.engine.ask(&["order", "fulfill", &order]);
+    shop.until_payment(&order, "CAPTURED");
+    shop.engine.ask(&["return", "request", &order, "--line", "1=1", "--reason", "chipped"]);
+    shop.engine.ask(&["return", "approve", &order]);
+    shop.until_payment(&order, "PARTIALLY_REFUNDED");
+    order
+}
+
+fn references(shop: &Shop, order: &str) -> Vec<String> {
+    let payment = shop.payments(order)[0]["payment_id"].as_str().unwrap().to_owned();
+    let shown = shop.engine.ask(&["payment", "show", &payment]);
+    let operations = shown["operations"].as_array().unwrap().iter();
+    operations.map(|one| one["psp_reference"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// What a storm of webhooks says changes nothing that is so already.
+fn a_storm_changes_nothing(shop: Shop) {
+    let shop = pays(shop);
+    until("handled", || webhooks(&shop, "waiting").is_empty());
+    let all = webhooks(&shop, "all");
+    assert!(all.len() > 5, "{all:?}");
+    assert_eq!(webhooks(&shop, "parked"), [] as [Value; 0]);
+    shop.close();
+}
+
+const STORM: &str = "doubled=400,wrong_secret=300,old_secret=300,dropped=100,delayed=300";
+
+#[test]
+fn a_storm_of_webhooks_on_sqlite() {
+    a_storm_changes_nothing(Shop::told(on_sqlite, Some(STORM)));
+}
+
+#[test]
+fn a_storm_of_webhooks_on_postgres() {
+    let (_runtime, [database]) = databases();
+    let url = database.url();
+    a_storm_changes_nothing(Shop::told(|_| on_postgres(url), Some(STORM)));
+}
+
+fn on_postgres(url: String) -> Vec<String> {
+    vec!["--database-url".to_owned(), url]
+}
+
+/// Rows 6, 7 and 8 of the crash matrix.
+fn killed_around_webhooks(mut shop: Shop) {
+    let order = returned(&shop, "tok_visa");
+    let known = references(&shop, &order);
+    let payment = known[0].as_str();
+    let secret = NEW;
+    // 6: stored, and killed before or after the answer. The provider sends it again.
+    let theirs = of_refund("evt_6", "refund.updated", "succeeded", ("re_nobody", payment));
+    assert_eq!(send(&shop, DOOR, secret, &theirs).status, 200);
+    shop = shop.killed();
+    for secret in [secret, OLD] {
+        assert_eq!(send(&shop, DOOR, secret, &theirs).status, 200);
+    }
+    let of_six = |all: Vec<Value>| all.iter().filter(|one| one["event_id"] == "evt_6").count();
+    assert_eq!(of_six(webhooks(&shop, "all")), 1);
+    // 7: stored and not handled: the provider that is asked stands still. A refund of ours failed.
+    let refund = known.iter().find(|one| one.starts_with("re_")).unwrap().clone();
+    signal(&shop, "-STOP");
+    let failed = of_refund("evt_7", "refund.failed", "failed", (&refund, payment));
+    assert_eq!(send(&shop, DOOR, secret, &failed).status, 200);
+    let waits =
+        |shop: &Shop| webhooks(shop, "waiting").iter().any(|one| one["event_id"] == "evt_7");
+    assert!(waits(&shop));
+    shop = shop.killed();
+    assert!(waits(&shop));
+    signal(&shop, "-CONT");
+    // The provider says that the refund stands: the hint alone changes nothing.
+    until("looked at", || {
+        let all = webhooks(&shop, "waiting");
+        all.iter().any(|one| one["note"].as_str().is_some_and(|note| note.contains("stands")))
+    });
+    assert_eq!(shop.until_payment(&order, "PARTIALLY_REFUNDED")["refunded"], gbp(10));
+    // 8: the webhook of a capture is here before its answer, which is lost; and killed then.
+    let order = shop.place("cards,capture=ON_CONFIRM");
+    shop.attempt(&order, "tok_capture_timeout_after");
+    shop.until(&order, "confirmed", |order| order["status"] == "ORDER_STATUS_CONFIRMED");
+    shop.until_payment(&order, "CAPTURED");
+    shop = shop.killed();
+    assert_eq!(shop.until_payment(&order, "CAPTURED")["captured"], gbp(20));
+    // A person drops what nobody will confirm.
+    let drop = ["payment", "resolve-webhook", "cards", "evt_6", "--drop", "--reason", "forged"];
+    assert_eq!(shop.engine.refused(1, &drop)["reason"], "OPERATION_NOT_STUCK");
+    shop.close();
+}
+
+#[test]
+fn an_engine_that_is_killed_around_webhooks_on_sqlite() {
+    killed_around_webhooks(Shop::told(on_sqlite, Some("doubled=500")));
+}
+
+#[test]
+fn an_engine_that_is_killed_around_webhooks_on_postgres() {
+    let (_runtime, [database]) = databases();
+    let url = database.url();
+    killed_around_webhooks(Shop::told(|_| on_postgres(url), Some("doubled=500")));
+}
+
+#[test]
+fn a_refund_that_fails_days_later_is_heard_of() {
+    let shop = Shop::told(on_sqlite, Some("doubled=500"));
+    let order = returned(&shop, "tok_refund_fails_later");
+    simulate(&shop, "POST /_sim/clock", &json!({ "advance_seconds": 6 * 86_400 }));
+    let failed = |order: &Value| order["payment"]["refunds"][0]["state"] == "REFUND_STATE_FAILED";
+    shop.until(&order, "told that the refund failed", failed);
+    assert_eq!(shop.until_payment(&order, "CAPTURED")["refunded"]["units"], 0);
+    shop.close();
+}
+
+#[test]
+fn a_dispute_is_shown_until_it_is_judged() {
+    let shop = Shop::told(on_sqlite, Some("doubled=500"));
+    let order = shop.place("cards");
+    shop.attempt(&order, "tok_capture_dispute_won");
+    shop.confirmed(&order);
+    shop.engine.ask(&["order", "fulfill", &order]);
+    let payment = shop.until_payment(&order, "CAPTURED")["payment_id"].as_str().unwrap().to_owned();
+    let state = || shop.engine.ask(&["payment", "show", &payment])["disputes"][0]["state"].clone();
+    simulate(&shop, "POST /_sim/clock", &json!({ "advance_seconds": 11 * 86_400 }));
+    until("disputed", || state() == "OPEN");
+    let alarmed = || {
+        let health = shop.engine.run(&["health"]);
+        String::from_utf8_lossy(&health.stdout).contains("disputes are open")
+    };
+    until("an alarm", alarmed);
+    simulate(&shop, "POST /_sim/clock", &json!({ "advance_seconds": 31 * 86_400 }));
+    until("judged", || state() == "WON");
+    shop.close();
+}
+
+#[test]
+fn the_door_takes_only_what_a_provider_signed() {
+    let shop = Shop::told(on_sqlite, Some("dropped=1000"));
+    let secret = NEW;
+    let body = of_refund("evt_1", "refund.updated", "succeeded", ("re_1", "pi_1"));
+    for (line, secret, body, expected) in [
+        (DOOR, "whsec_of_a_stranger", body.as_str(), (401, "UNAUTHENTICATED")),
+        ("POST /v1/webhooks/paypal", secret, &body, (404, "ROUTE_NOT_FOUND")),
+        ("PUT /v1/webhooks/cards", secret, &body, (405, "METHOD_NOT_ALLOWED")),
+        (DOOR, secret, &"x".repeat(256 * 1024 + 1), (413, "MESSAGE_TOO_LARGE")),
+    ] {
+        let answer = send(&shop, line, secret, body);
+        assert_eq!((answer.status, answer.code().as_str()), expected, "{line}");
+    }
+    let foreign = block_on(async {
+        let mut http = Http::connect(&shop.engine.address).await;
+        let page = [("origin", "https://evil.example"), ("content-type", "text/plain")];
+        http.text(DOOR, &page, &body).await
+    });
+    assert_eq!(foreign.code(), "ORIGIN_NOT_ALLOWED");
+    assert_eq!(webhooks(&shop, "all"), [] as [Value; 0]);
+    assert_eq!(send(&shop, DOOR, secret, &body).status, 200);
+    assert_eq!(send(&shop, DOOR, secret, "[]").status, 200);
+    let parked = webhooks(&shop, "parked");
+    assert_eq!((parked.len(), parked[0]["kind"].as_str()), (1, Some("not_understood")));
+    let id = parked[0]["event_id"].as_str().unwrap();
+    let drop = ["payment", "resolve-webhook", "cards", id, "--drop", "--reason", "not ours"];
+    let dropped = shop.engine.ask(&drop);
+    assert_eq!(dropped["webhook"]["state"], "WEBHOOK_STATE_DROPPED");
+    shop.close();
+}
+
+#[test]
+fn a_provider_with_webhooks_and_no_secret_keeps_the_engine_from_starting() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("psps.toml");
+    let text = "[[psps]]\nname = \"play\"\ndialect = \"simulator\"\nwebhook-secret-files = []\n";
+    std::fs::write(&file, text).unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let output = ordinal(&["serve", "--data", &data, "--psps", file.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("a webhook secret is missing"), "{error}");
+}
+
+#[test]
+fn a_customer_is_told_where_to_act_and_operators_are_not() {
+    let shop = Shop::told(on_sqlite, Some("doubled=500"));
+    let order = shop.place("cards");
+    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.attempt(&order, "tok_action");
+    shop.until_payment(&order, "ACTION_REQUIRED");
+    let list = |role: &str| {
+        let list = ["--as", role, "payment", "list", "--order", &order];
+        let shown = shop.engine.run(&list);
+        let text = String::from_utf8_lossy(&shown.stderr).into_owned();
+        assert!(shown.status.success(), "{text}");
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        shown["payments"][0]["action_url"].as_str().unwrap_or_default().to_owned()
+    };
+    until("told where", || list("service:shop").starts_with("https://simulator.invalid/act/pi_"));
+    assert_eq!(list("ops:anna"), "");
+    let payment = list("service:shop").rsplit('/').next().unwrap().to_owned();
+    simulate(&shop, "POST /_sim/act", &json!({ "payment": payment, "approve": true }));
+    shop.confirmed(&order);
+    assert_eq!(list("service:shop"), "");
+    shop.close();
+}
+
+#[test]
+fn an_order_that_nobody_here_can_be_paid_for_is_refused() {
+    let shop = Shop::told(on_sqlite, None);
+    let mut order = placing(&["MUG=2@10.00GBP"]);
+    order.extend(["--payment", "paypal"]);
+    let refused = shop.engine.refused(1, &order);
+    assert_eq!(refused["reason"], "INVALID_PAYMENT", "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains("payment.psp") && text.contains("there are cards"), "{text}");
+    shop.close();
+}
