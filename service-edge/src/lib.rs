@@ -14,8 +14,10 @@ pub mod page;
 mod refusal; // a reason and its message → a status
 pub mod time;
 mod violation; // invalid fields
+mod wire; // the way to another process
 
 pub use refusal::{
     DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, is_fault, reason_of,
 };
 pub use violation::{Violation, Violations, violation};
+pub use wire::Wire;
