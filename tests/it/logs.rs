@@ -264,7 +264,8 @@ async fn a_stream_by_http_that_ends_with_a_problem_is_logged_with_it() {
     let log = folder.path().join("log");
     let shop = Limited::started(&[], &[], Some(("warn,access=info", &log)));
     let mut http = shop.http().await;
-    let headers = [("accept", "text/event-stream"), ("authorization", &ops())];
+    let ops = ops();
+    let headers = [("accept", "text/event-stream"), ("authorization", ops.as_str())];
     http.head("GET /v1/orders:watch", &headers).await;
     assert_eq!(http.answered().await.status, 200);
     http.chunk().await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -179,16 +180,15 @@ fn an_installation_has_an_authority_and_certificates_for_all() {
     std::fs::remove_file(folder.path().join("tls/orders/tls.key")).unwrap();
     assert_eq!(made(&[]), [false, true]);
     assert_eq!(read("authority/ca.crt"), authority);
-    use std::os::unix::fs::PermissionsExt as _;
     let key = std::fs::metadata(folder.path().join("tls/edge/tls.key")).unwrap();
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
 
     // An engine speaks TLS with them, and its callers know the authority.
     let at = |file: &str| folder.path().join("tls/edge").join(file).display().to_string();
     let data = folder.path().join("data").display().to_string();
-    let (cert, key) = (at("tls.crt"), at("tls.key"));
+    let (ca, cert, key) = (at("ca.crt"), at("tls.crt"), at("tls.key"));
     let engine = Engine::start_with(&["--data", &data, "--tls-cert", &cert, "--tls-key", &key]);
-    let call = ["--address", &engine.address, "--ca", &at("ca.crt"), "health"];
+    let call = ["--address", &engine.address, "--ca", &ca, "health"];
     assert!(ordinal(&call).status.success());
     assert!(engine.stop().success());
     for wrong in ["orders", "=x", "authority=x", "a/b=x"] {
