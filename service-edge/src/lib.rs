@@ -14,9 +14,11 @@ pub mod page;
 mod refusal; // a reason and its message → a status
 pub mod time;
 mod violation; // invalid fields
+mod wire; // the way to another process
 
 pub use refusal::{
     DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, archived, is_fault,
     reason_of, status_code,
 };
 pub use violation::{Violation, Violations, parsed, violation};
+pub use wire::Wire;

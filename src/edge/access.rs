@@ -19,6 +19,7 @@ use super::certificates::Holders;
 use super::policy::Kind;
 use super::principal::{self, Principal};
 use super::refusal::refused;
+use super::upstream::PEER;
 
 /// How callers are authenticated.
 #[derive(Clone)]
@@ -229,6 +230,21 @@ impl Access {
             _ => return None,
         };
         Some(principal.by)
+    }
+
+    /// Whether a process of this installation sends a call of this caller: it shows a token of role
+    /// SERVICE that is not the caller's own. Without tokens everybody is believed.
+    pub(super) fn knows_peer(
+        &self,
+        headers: &http::HeaderMap,
+        by: Option<&By>,
+        now: Timestamp,
+    ) -> bool {
+        let Self::Tokens(tokens) = self else { return true };
+        let said = headers.get(PEER).and_then(|value| value.to_str().ok());
+        let token = said.and_then(|value| value.strip_prefix("Bearer "));
+        let peer = token.and_then(|token| tokens.caller(token, now).ok());
+        peer.is_some_and(|peer| matches!(peer.by, By::Service(_)) && Some(&peer.by) != by)
     }
 
     fn caller(&self, headers: &http::HeaderMap, now: Timestamp) -> Result<Principal, NotAdmitted> {

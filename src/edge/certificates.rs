@@ -45,6 +45,10 @@ pub(super) struct CertificateLine {
     peer: bool,
 }
 
+/// A call that comes from a process of this installation, by its certificate.
+#[derive(Clone, Copy)]
+pub(super) struct FromPeer;
+
 #[derive(Clone)]
 struct Holder {
     by: By,
@@ -183,6 +187,9 @@ where
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         let certificate = connection.as_ref().and_then(|from| from.certificate.get());
         self.holders.mark(request.headers_mut(), certificate);
+        if certificate.and_then(|shown| self.holders.of(shown)).is_some_and(|one| one.is_peer) {
+            request.extensions_mut().insert(FromPeer);
+        }
         self.inner.call(request)
     }
 }

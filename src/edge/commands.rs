@@ -36,7 +36,7 @@ impl order_actor::grpc::Slots for CommandSlots {
     async fn slot(&self, by: &By, forwarded: bool) -> Result<Box<dyn Send + Sync>, Status> {
         let caller = caller(by);
         // The limit of the stream's own method counts its commands.
-        if !forwarded && let Some(counting) = self.limits.begin(&caller, COMMANDS, false)? {
+        if !forwarded && let Some(counting) = self.limits.begin(&caller, COMMANDS)? {
             counting.settle().await?;
         }
         Ok(Box::new(self.slots.slot(&caller).await))

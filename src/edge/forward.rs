@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,19 +14,22 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use order_actor::grpc::Nodes;
 use order_actor::grpc::status::{FORWARDED_HEADER, OWNER_HEADER};
+use service_edge::Wire;
 use shared_events::contract::Reason;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::TimeoutExpired;
 use tonic::body::Body;
-use tonic::transport::Channel;
-use tonic::{ConnectError, TimeoutExpired};
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::CallSlot;
 use super::body::passed;
-use super::breaker::Breakers;
+use super::calls::{self, Calls, Kind};
+use super::passing::Passing;
 use super::peers;
 use super::refusal::{refused, unavailable};
 use super::tls::{ClientTls, NotConnected};
+use super::upstream::{Upstream, Ways};
 
 /// A command is buffered until its owner is known: at most 1 MiB and its frame header.
 const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
@@ -45,10 +47,13 @@ pub(super) const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteComman
 #[derive(Clone, Default)]
 pub struct Forwarding {
     /// Services of other processes, by the beginning of their paths.
-    services: Vec<(&'static str, Channel)>,
+    services: Vec<(String, Upstream)>,
+    /// Paths of them that are answered here all the same.
+    here: Vec<&'static str>,
     /// Other order nodes; none if there cannot be any.
     nodes: Option<NodeChannels>,
-    breakers: Breakers,
+    /// Ends streams of other processes, where it is known what is a stream.
+    streams: Option<(Arc<Calls>, CancellationToken)>,
 }
 
 /// Channels to other order nodes by address, created on first use. By TLS only to a node whose
@@ -56,44 +61,58 @@ pub struct Forwarding {
 /// goes to nobody else.
 #[derive(Clone, Default)]
 pub struct NodeChannels {
-    known: Arc<Mutex<HashMap<String, Channel>>>,
+    known: Arc<Mutex<HashMap<String, Upstream>>>,
     tls: Option<ClientTls>,
+    ways: Ways,
+}
+
+impl Nodes for NodeChannels {
+    fn wire(&self, address: &str) -> Option<Wire> {
+        self.upstream(address).map(|node| node.wire())
+    }
 }
 
 impl NodeChannels {
     /// By TLS, or without it in clear text.
     #[must_use]
-    pub fn new(tls: Option<ClientTls>) -> Self {
-        Self { known: Arc::default(), tls }
+    pub(crate) fn new(tls: Option<ClientTls>, ways: Ways) -> Self {
+        Self { known: Arc::default(), tls, ways }
     }
-}
 
-impl Nodes for NodeChannels {
-    fn channel(&self, address: &str) -> Option<Channel> {
+    /// The way to the node at this address; none if the address is invalid.
+    pub(super) fn upstream(&self, address: &str) -> Option<Upstream> {
         let mut nodes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = nodes.get(address) {
-            return Some(channel.clone());
+        if let Some(node) = nodes.get(address) {
+            return Some(node.clone());
         }
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{address}");
         let channel = peers::channel(&[url], self.tls.as_ref()).ok().flatten()?;
-        nodes.insert(address.to_owned(), channel.clone());
-        Some(channel)
+        let node = self.ways.to(address, channel);
+        nodes.insert(address.to_owned(), node.clone());
+        Some(node)
     }
 }
 
 impl Forwarding {
     /// Forwards calls whose paths begin so.
     #[must_use]
-    pub fn with_service(mut self, path: &'static str, channel: Option<Channel>) -> Self {
-        self.services.extend(channel.map(|channel| (path, channel)));
+    pub(crate) fn with_service(mut self, path: &str, to: Option<Upstream>) -> Self {
+        self.services.extend(to.map(|to| (path.to_owned(), to)));
         self
     }
 
-    /// Behind these breakers.
+    /// Answers these paths here, although others that begin like them are forwarded.
     #[must_use]
-    pub(crate) fn behind(mut self, breakers: Breakers) -> Self {
-        self.breakers = breakers;
+    pub(crate) fn answering(mut self, paths: impl IntoIterator<Item = &'static str>) -> Self {
+        self.here.extend(paths);
+        self
+    }
+
+    /// Ends streams of other processes when this one stops, with `STOPPING`.
+    #[must_use]
+    pub(crate) fn stopping_with(mut self, calls: Arc<Calls>, stop: CancellationToken) -> Self {
+        self.streams = Some((calls, stop));
         self
     }
 
@@ -104,13 +123,35 @@ impl Forwarding {
         self
     }
 
-    fn service(&self, path: &str) -> Option<(&'static str, Channel)> {
+    fn service(&self, path: &str) -> Option<Upstream> {
+        if self.here.contains(&path) {
+            return None;
+        }
         let mut services = self.services.iter();
-        services.find(|(known, _)| path.starts_with(known)).cloned()
+        services.find(|(known, _)| path.starts_with(known)).map(|(_, to)| to.clone())
     }
 
-    fn node(&self, address: &str) -> Option<Channel> {
-        self.nodes.as_ref()?.channel(address)
+    /// The answer of another process of any kind.
+    async fn pass_on(&self, to: &Upstream, request: Request<Body>) -> Response<Body> {
+        let Some((calls, stop)) = &self.streams else {
+            return forward(to, request, FROM_ROLE_HEADER).await;
+        };
+        let path = request.uri().path();
+        let kind = calls::kind(calls.method(path), path, false);
+        let request = match kind {
+            Kind::BidiStream => request.map(|body| Passing::messages(body, stop)),
+            _ => request,
+        };
+        let answer = forward(to, request, FROM_ROLE_HEADER).await;
+        match kind {
+            Kind::Unary | Kind::ForwardedStream => answer,
+            Kind::ServerStream => answer.map(|body| Passing::answers(body, stop)),
+            Kind::BidiStream => answer.map(|body| Passing::answers_to_them(body, stop)),
+        }
+    }
+
+    fn node(&self, address: &str) -> Option<Upstream> {
+        self.nodes.as_ref()?.upstream(address)
     }
 }
 
@@ -148,15 +189,10 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if !request.headers().contains_key(FROM_ROLE_HEADER)
-            && let Some((path, channel)) = self.forwarding.service(path)
+            && let Some(to) = self.forwarding.service(path)
         {
             let forwarding = Arc::clone(&self.forwarding);
-            // As it is called in flags: inventory.
-            let process = path.trim_start_matches("/ordinal.").trim_end_matches('.');
-            return Box::pin(async move {
-                let to = (&forwarding.breakers, process);
-                Ok(forward(to, channel, request, FROM_ROLE_HEADER).await)
-            });
+            return Box::pin(async move { Ok(forwarding.pass_on(&to, request).await) });
         }
         let of_orders =
             self.forwarding.nodes.is_some() && path.starts_with(ORDERS) && path != COMMANDS;
@@ -198,10 +234,8 @@ where
     };
     let Ok(answer) = inner.call(again(&head)).await;
     let owner = answer.headers().get(OWNER_HEADER).and_then(|owner| owner.to_str().ok());
-    let node = owner.and_then(|owner| Some((owner, forwarding.node(owner)?)));
-    let Some((owner, channel)) = node else { return answer };
-    let to = (&forwarding.breakers, owner);
-    let answer = forward(to, channel, again(&head), FORWARDED_HEADER).await;
+    let Some(node) = owner.and_then(|owner| forwarding.node(owner)) else { return answer };
+    let answer = forward(&node, again(&head), FORWARDED_HEADER).await;
     if !answer.headers().contains_key(OWNER_HEADER) {
         return answer;
     }
@@ -220,12 +254,11 @@ where
 /// Returns another process's answer. The header tells it that the call was forwarded. The call
 /// waits for a slot there and gives up its slot here. It is sent once, or not at all.
 async fn forward(
-    (breakers, process): (&Breakers, &str),
-    channel: Channel,
+    to: &Upstream,
     mut request: Request<Body>,
     header: &'static str,
 ) -> Response<Body> {
-    let pass = match breakers.pass(process) {
+    let pass = match to.pass() {
         Ok(pass) => pass,
         Err(status) => return status.into_http(),
     };
@@ -233,21 +266,14 @@ async fn forward(
         slot.end();
     }
     request.headers_mut().insert(header, HeaderValue::from_static("1"));
-    match channel.oneshot(request).await {
-        Ok(answer) => {
-            pass.answered();
-            answer
-        }
+    match to.send(pass, request).await {
+        Ok(answer) => answer,
         // The caller's own deadline, which says nothing of the process.
         Err(error) if Chain::new(&error).any(|it| it.is::<TimeoutExpired>()) => {
-            drop(pass);
             passed().into_http()
         }
         Err(error) => {
-            match of_connection(&error) {
-                true => pass.failed(),
-                false => drop(pass),
-            }
+            let process = to.process();
             match NotConnected::within(&error) {
                 Some(why) => tracing::warn!(process, "a call could not be forwarded: {why}"),
                 None => {
@@ -260,20 +286,6 @@ async fn forward(
             unavailable(Reason::OutcomeUnknown, message).into_http()
         }
     }
-}
-
-/// Whether a connection failed, or there was none. Else it was one call only: its caller's message
-/// broke off, or the process has reset it.
-fn of_connection(error: &(dyn Error + 'static)) -> bool {
-    let ended = |error: &hyper::Error| {
-        // Without an answer to what keeps it alive, or with calls that waited for it.
-        error.is_timeout() || error.is_closed() || error.is_canceled()
-    };
-    Chain::new(error).any(|it| {
-        it.is::<ConnectError>()
-            || it.is::<std::io::Error>()
-            || it.downcast_ref::<hyper::Error>().is_some_and(ended)
-    })
 }
 
 /// Takes time that has passed from a call's deadline.
@@ -295,14 +307,14 @@ fn time_left(headers: &http::HeaderMap, passed: Duration) -> Option<HeaderValue>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::breaker::Breakers;
 
     /// How a call to stock ends that waits for 20 ms.
-    async fn ends(breakers: &Breakers, channel: &Channel) -> String {
+    async fn ends(to: &Upstream) -> String {
         let mut request = Request::post("/ordinal.inventory.A/B");
         request = request.header("grpc-timeout", "20m");
         let request = request.body(Body::empty()).unwrap();
-        let to = (breakers, "stock");
-        let answer = forward(to, channel.clone(), request, FROM_ROLE_HEADER).await;
+        let answer = forward(to, request, FROM_ROLE_HEADER).await;
         answer.headers()["grpc-status"].to_str().unwrap().to_owned()
     }
 
@@ -313,17 +325,18 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let channel = peers::channel(&[url], None).unwrap().unwrap();
         let breakers = Breakers::default();
+        let stock = Ways::new(breakers.clone(), &peers::Identity::default()).to("stock", channel);
         for _ in 0..10 {
-            assert_eq!(ends(&breakers, &channel).await, "4");
+            assert_eq!(ends(&stock).await, "4");
         }
         assert!(breakers.open().is_none());
         drop(listener);
         // The connection may take a call or two to end.
         for _ in 0..20 {
-            ends(&breakers, &channel).await;
+            ends(&stock).await;
         }
         assert!(breakers.open().is_some());
-        assert_eq!(ends(&breakers, &channel).await, "14");
+        assert_eq!(ends(&stock).await, "14");
     }
 
     #[test]

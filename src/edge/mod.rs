@@ -20,6 +20,7 @@ pub(crate) mod health; // whether this process can serve
 mod limit; // how often a caller may call
 mod openapi; // the document of the routes, and Swagger UI
 mod owned; // looks whose order it is, for services that do not know
+mod passing; // streams of other processes, ended when this one stops
 pub(crate) mod peers; // channels to other processes
 pub mod policy; // who may call a method, as its proto says
 mod principal; // a caller who is known
@@ -32,6 +33,7 @@ pub mod tls; // TLS for callers and to other processes
 mod token_file; // the file of --tokens
 pub mod tokens; // tokens of our own issuer
 mod told; // webhooks of payment providers
+pub(crate) mod upstream; // the way to another process
 pub(crate) mod web; // calls by HTTP with JSON
 
 pub use account::{AccessLog, Accounts};

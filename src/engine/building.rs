@@ -14,7 +14,6 @@ use shared_events::stream::{Candidacy, Database, Handler, Item, Scope, Source};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
-use tonic::transport::Channel;
 
 use super::Orders;
 use super::followers::Followers;
@@ -28,6 +27,7 @@ use crate::edge::access::Access;
 use crate::edge::breaker::Breakers;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
+use crate::edge::upstream::{Upstream, Ways};
 use crate::edge::{Accounts, RateLimits, Receive, Slots};
 use service_edge::feed::{self, RemoteFacts};
 
@@ -64,21 +64,22 @@ pub struct Building {
     pub(super) stop_edge: CancellationToken,
 }
 
-/// Channels to the services of other processes, by name.
-pub(super) struct Channels(BTreeMap<&'static str, Channel>);
+/// The ways to the services of other processes, by name.
+pub(super) struct Channels(BTreeMap<&'static str, Upstream>);
 
 impl Channels {
-    pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) fn new(settings: &Settings, ways: &Ways) -> anyhow::Result<Self> {
         let mut channels = BTreeMap::new();
         for service in elsewhere(settings) {
             let channel =
                 peers::channel(settings.peers.at(service.name), settings.peers.tls.as_ref())?;
-            channels.extend(channel.map(|channel| (service.name, channel)));
+            let to = |channel| (service.name, ways.to(service.name, channel));
+            channels.extend(channel.map(to));
         }
         Ok(Self(channels))
     }
 
-    pub(super) fn to(&self, service: &Service) -> Option<Channel> {
+    pub(super) fn to(&self, service: &Service) -> Option<Upstream> {
         self.0.get(service.name).cloned()
     }
 }
@@ -134,12 +135,13 @@ impl Building {
         };
         // Order nodes call each other as they are called themselves.
         let by_tls = settings.tls.as_ref().and(settings.peers.tls.clone());
-        let nodes = NodeChannels::new(by_tls);
+        let breakers = Breakers::new(Arc::clone(&settings.clock));
+        let ways = Ways::new(breakers.clone(), &settings.peers.identity);
+        let nodes = NodeChannels::new(by_tls, ways.clone());
         let limits = limits(&settings)?;
         let accounts = Accounts::new(settings.access_log)?;
-        let breakers = Breakers::new(Arc::clone(&settings.clock));
         Ok(Self {
-            channels: Channels::new(&settings)?,
+            channels: Channels::new(&settings, &ways)?,
             followers: Followers::new(stop_followers, Arc::clone(&now)),
             settings,
             address,
@@ -203,11 +205,12 @@ impl Building {
         if let Some((_, log)) = self.logs.get(source.uri()) {
             return Ok(log());
         }
-        let channel = publisher(self.settings.services, source)
+        let publisher = publisher(self.settings.services, source)
             .and_then(|service| self.channels.to(service))
             .with_context(|| format!("no known process publishes {}", source.uri()))?;
         let identity = self.settings.peers.identity.clone();
-        let remote: Arc<dyn Source<Fact>> = Arc::new(RemoteFacts::new(source, channel, identity));
+        let remote = RemoteFacts::new(source, publisher.wire(), identity);
+        let remote: Arc<dyn Source<Fact>> = Arc::new(remote);
         Ok(match &self.redis {
             Some(redis) => {
                 let now = Arc::clone(&self.now);

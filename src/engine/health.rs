@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::clock::TrustedClock;
 use super::files::Watch;
+use super::gateway::Reached;
 use crate::edge::admin::FollowerEntry;
 use crate::edge::health::{Health, Reason};
 
@@ -41,6 +42,8 @@ pub(crate) struct Checks {
     pub(crate) journal: Option<Journal>,
     pub(crate) files: Option<Watch>,
     pub(crate) clock: Option<Arc<TrustedClock>>,
+    /// Whether other processes answer, of one that only forwards.
+    pub(crate) reached: Option<Reached>,
     /// The journal's doubt at the last check.
     pub(crate) doubt: Option<String>,
     /// The alarms of this process's services.
@@ -117,7 +120,12 @@ impl Checks {
             let silent = |_| Some("its database does not answer".to_owned());
             health.set(&part, looked.unwrap_or_else(silent));
         }));
-        tokio::join!(journal, databases, followers);
+        let reached = async {
+            if let Some(reached) = &mut self.reached {
+                health.set("orders", reached.failure().await);
+            }
+        };
+        tokio::join!(journal, databases, followers, reached);
         if self.alarmed.is_none_or(|looked| looked.elapsed() >= ALARMS_EVERY) {
             self.alarmed = Some(Instant::now());
             let (letters, others) = (self.letters(), self.of_services());

@@ -7,6 +7,7 @@ mod cores; // how busy the cores are
 pub(crate) mod databases; // flags of the Postgres databases
 mod files; // locks and checks the files of an SQLite directory
 mod followers; // the followers and background tasks of a process
+mod gateway; // the role edge, in front of the others
 mod health; // periodic checks of everything a process depends on
 pub(crate) mod issuers; // flags of the issuers of tokens
 pub(crate) mod messages; // flags of message delivery
@@ -116,7 +117,7 @@ impl Engine {
         let mut files = stores::take_files(&building.settings).await?;
         open(&mut building, files.as_mut()).await?;
         let draining = CancellationToken::new();
-        watch(&mut building, &health, files.as_ref(), draining.clone()).await;
+        watch(&mut building, &health, files.as_ref(), draining.clone()).await?;
         let admin = AdminEdge::new(admin_parts(&building, &health));
         let metrics = door.serve(&mut building, &admin);
         let Building { settings, followers, databases, orders, .. } = building;
@@ -125,7 +126,7 @@ impl Engine {
             edge::web::layer(&calls, who, (settings.public.clone(), settings.own_tokens.clone()))?;
         let services = Services {
             forwarding: forwarding(&settings, &building.channels, building.nodes)
-                .behind(building.breakers),
+                .stopping_with(Arc::clone(&calls), stop_edge.clone()),
             names: names(&settings),
             web,
             calls,
@@ -254,8 +255,12 @@ async fn watch(
     health: &Health,
     files: Option<&Files>,
     draining: CancellationToken,
-) {
+) -> anyhow::Result<()> {
     let orders = building.orders.as_ref();
+    let reached = match building.settings.role {
+        Role::Edge => Some(gateway::Reached::new(&building.settings, &building.channels)?),
+        Role::All | Role::Only(_) => None,
+    };
     let databases = building.databases.iter().cloned();
     let mut checks = Checks {
         health: health.clone(),
@@ -264,6 +269,7 @@ async fn watch(
         journal: orders.map(|orders| orders.journal.clone()),
         files: files.map(Files::watch),
         clock: orders.map(|orders| Arc::clone(&orders.clock)),
+        reached,
         doubt: None,
         of_services: std::mem::take(&mut building.alarms),
         alarmed: None,
@@ -271,6 +277,7 @@ async fn watch(
     checks.check().await;
     checks.health.publish();
     building.followers.run(|_| keep_checking(checks, draining));
+    Ok(())
 }
 
 fn admin_parts(building: &Building, health: &Health) -> AdminParts {
@@ -278,10 +285,10 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
     let others = || building::elsewhere(settings);
     let peer = |service: &Service| {
         let followers: Vec<_> = service.followers.iter().map(|follower| follower.name).collect();
-        let channel = building.channels.to(service)?;
+        let at = building.channels.to(service)?;
         // Operators know a service by its first follower, if it has one.
         let name = followers.first().copied().unwrap_or(service.name);
-        Some((name, Elsewhere { followers, channel }))
+        Some((name, Elsewhere { followers, at }))
     };
     AdminParts {
         followers: building.followers.entries(),
@@ -313,6 +320,7 @@ fn forwarding(settings: &Settings, channels: &Channels, nodes: NodeChannels) -> 
     let is_node = journal.is_some_and(|service| settings.role.runs(service));
     match settings.backend {
         Backend::Postgres(_) if is_node => forwarding.with_nodes(nodes),
+        Backend::Nothing => gateway::forwarding(forwarding, settings, channels),
         _ => forwarding,
     }
 }

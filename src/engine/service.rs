@@ -139,6 +139,8 @@ pub enum Role {
     All,
     /// The one of this name.
     Only(&'static str),
+    /// None: it is the gateway in front of those of other processes, and stores nothing.
+    Edge,
 }
 
 impl Role {
@@ -148,6 +150,7 @@ impl Role {
         match self {
             Self::All => true,
             Self::Only(name) => name == service.name,
+            Self::Edge => false,
         }
     }
 
@@ -157,6 +160,7 @@ impl Role {
         match self {
             Self::All => "all",
             Self::Only(name) => name,
+            Self::Edge => "edge",
         }
     }
 }

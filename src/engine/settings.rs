@@ -33,6 +33,20 @@ pub enum Backend {
     Sqlite(PathBuf),
     /// Postgres databases, by URL; each service has schemas of its own in its database.
     Postgres(Databases),
+    /// Nothing is: of a process of the role edge.
+    Nothing,
+}
+
+impl Backend {
+    /// What it is called in metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+            Self::Nothing => "none",
+        }
+    }
 }
 
 /// The database of each service; several may share one.
@@ -179,7 +193,9 @@ impl Settings {
     pub fn new(backend: Backend) -> Self {
         let (shards, mail) = match &backend {
             Backend::Sqlite(directory) => (1, directory.join("mail")),
-            Backend::Postgres(_) => (16, std::env::temp_dir().join("ordinal-mail")),
+            Backend::Postgres(_) | Backend::Nothing => {
+                (16, std::env::temp_dir().join("ordinal-mail"))
+            }
         };
         Self {
             services: services::ALL,
@@ -230,6 +246,9 @@ impl Settings {
         }
         self.check_certificates()?;
         check_limits(&self.rate_limits, self.services)?;
+        if self.role == Role::Edge {
+            super::gateway::check(self)?;
+        }
         let here = || self.services.iter().filter(|service| self.role.runs(service));
         // A follower of a service in another process needs that service's address.
         for follower in here().flat_map(|service| service.followers) {

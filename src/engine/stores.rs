@@ -11,6 +11,9 @@ use super::service::{Follower, Role, Service};
 use super::services::{self, Services};
 use super::settings::{Backend, Databases, Settings};
 
+/// A process of the role edge opens no store.
+const NOTHING: &str = "the role edge stores nothing";
+
 /// The stores of all services.
 pub struct Stores {
     /// The journal of orders.
@@ -64,7 +67,7 @@ impl Stores {
                 }
             }
             let named = || match backend {
-                Backend::Sqlite(_) => service.file(),
+                Backend::Sqlite(_) | Backend::Nothing => service.file(),
                 Backend::Postgres(_) => format!("schema {}", service.name),
             };
             databases.push((service, snapshot(backend, service).await.with_context(named)?));
@@ -78,6 +81,7 @@ impl Stores {
                 let opened = journal::open_spread(&databases.journal, JOURNAL, options).await;
                 opened.with_context(|| format!("schema {JOURNAL}"))?
             }
+            Backend::Nothing => anyhow::bail!(NOTHING),
         };
         Ok(Self { journal, databases, not_named })
     }
@@ -125,6 +129,7 @@ async fn is_there(backend: &Backend, service: &Service) -> anyhow::Result<Option
             let beside = was_beside(&directory.join(JOURNAL_FILE), &file).await;
             beside.map(Some).context(JOURNAL_FILE)
         }
+        Backend::Nothing => anyhow::bail!(NOTHING),
     }
 }
 
@@ -135,7 +140,7 @@ pub(super) async fn take_files(settings: &Settings) -> anyhow::Result<Option<Fil
             let Settings { services, role, make_anew, .. } = settings;
             Files::take(directory, services, *role, make_anew).await.map(Some)
         }
-        Backend::Postgres(_) => Ok(None),
+        Backend::Postgres(_) | Backend::Nothing => Ok(None),
     }
 }
 
@@ -164,6 +169,7 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
             let opened = journal::open_spread(&databases.journal, JOURNAL, options).await;
             opened.with_context(|| format!("schema {JOURNAL}"))
         }
+        Backend::Nothing => anyhow::bail!(NOTHING),
     }
 }
 
@@ -195,6 +201,7 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
             Backend::Postgres(databases) => journal::migrate_postgres(&databases.journal, JOURNAL)
                 .await
                 .with_context(|| format!("schema {JOURNAL}"))?,
+            Backend::Nothing => anyhow::bail!(NOTHING),
         }
         done.push("journal");
     }
@@ -219,6 +226,7 @@ pub(super) async fn snapshot(backend: &Backend, service: &Service) -> anyhow::Re
             let (url, tables) = (databases.url(service.name)?, service.store.exchanged);
             Database::postgres_snapshot(url, service.name, tables).await?
         }
+        Backend::Nothing => anyhow::bail!(NOTHING),
     };
     database.expect_migrated(&(service.store.migrator)(database.dialect())).await?;
     Ok(database)
@@ -244,5 +252,6 @@ pub(super) async fn database(
             let opened = Database::postgres_with(url, schema, &migrations, connections).await;
             opened.with_context(|| format!("schema {schema}"))
         }
+        Backend::Nothing => anyhow::bail!(NOTHING),
     }
 }

@@ -46,7 +46,7 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
             }
             return super::serve::run(&args, out.json).await;
         }
-        Verb::Token(verb) => super::token::run(&verb, out)?,
+        Verb::Token(verb) => super::token::run(&verb, &connection, out).await?,
         Verb::Tls(verb) => super::tls::run(&verb, out)?,
         Verb::Migrate(args) => return Ok(super::migrate::migrate(args, out).await?),
         Verb::Journal(verb) => return super::journal::run(verb, &connection, out).await,

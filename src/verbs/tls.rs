@@ -8,13 +8,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 use serde_json::json;
+use shared_events::contract::Timestamp;
 
 use super::token::write_pair;
 use crate::client::{Failure, Output};
-use crate::edge::tls::{Authority, Counts, Pair};
+use crate::edge::tls::{Authority, Counts, Pair, is_enough};
+use crate::engine::write_private;
 
 /// The longest time for which a certificate may count.
 const VALID_FOR_MAX: Duration = Duration::from_secs(20 * 366 * 24 * 60 * 60);
+
+/// The folder of an installation's authority, and the files of certificates, as Kubernetes calls them.
+const AUTHORITY: &str = "authority";
+const CA: &str = "ca.crt";
+const CERT: &str = "tls.crt";
+const KEY: &str = "tls.key";
+/// How long such an authority counts.
+const AUTHORITY_FOR: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
 
 /// The verbs of certificates.
 #[derive(Debug, clap::Subcommand)]
@@ -34,6 +44,46 @@ pub enum TlsVerb {
     },
     /// Sign a certificate: FILE with it, and FILE.key with its key, readable by its owner only.
     Issue(IssueArgs),
+    /// Make what the processes of an installation need, or renew it: an authority in DIR/authority,
+    /// and for each process DIR/NAME with tls.crt, tls.key and ca.crt. What counts for long enough
+    /// stays as it is.
+    Processes(ProcessesArgs),
+}
+
+/// The processes of an installation.
+#[derive(Debug, clap::Args)]
+pub struct ProcessesArgs {
+    /// Where the folders are; that of the authority has the key that signs.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// A process, or several that share a certificate, and the hosts at which they are called, such
+    /// as orders=orders-a,orders-b; may be repeated.
+    #[arg(long = "process", value_name = "NAME=HOST,…", required = true, value_parser = process)]
+    processes: Vec<Processes>,
+    /// How long a certificate counts.
+    #[arg(long, value_name = "DURATION", default_value = "90days", value_parser = crate::flags::duration)]
+    valid_for: Duration,
+    /// Make a new one where it ends within this.
+    #[arg(long, value_name = "DURATION", default_value = "30days", value_parser = crate::flags::duration)]
+    renew_within: Duration,
+}
+
+/// The name of a folder, and the hosts of its certificate.
+#[derive(Clone, Debug)]
+struct Processes {
+    name: String,
+    hosts: Vec<String>,
+}
+
+fn process(text: &str) -> Result<Processes, String> {
+    let what = "is not NAME=HOST,…, such as orders=orders-a,orders-b";
+    let (name, hosts) = text.split_once('=').ok_or(what)?;
+    let named = |name: &str| name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-');
+    if name.is_empty() || !named(name) || name == AUTHORITY {
+        return Err(format!("has no name of a folder before the =, which {AUTHORITY} is not"));
+    }
+    let hosts: Vec<String> = hosts.split(',').map(|host| host.trim().to_owned()).collect();
+    Ok(Processes { name: name.to_owned(), hosts })
 }
 
 /// What a certificate says.
@@ -68,7 +118,64 @@ pub fn run(verb: &TlsVerb, out: &Output) -> Result<(), Failure> {
             let issued = issue(args, counts(args.valid_for)?);
             write(&args.out, &issued.map_err(|error| Failure::usage(&error))?, out)
         }
+        TlsVerb::Processes(args) => {
+            let counts = counts(args.valid_for)?;
+            if args.renew_within >= args.valid_for {
+                let what = "--renew-within is less than --valid-for: else all is new each time";
+                return Err(Failure::Usage(what.to_owned()));
+            }
+            processes(args, counts, out).map_err(|error| Failure::usage(&error))
+        }
     }
+}
+
+/// Makes or renews the certificates of an installation.
+fn processes(args: &ProcessesArgs, counts: Counts, out: &Output) -> anyhow::Result<()> {
+    let (ca, authority) = authority_in(&args.dir.join(AUTHORITY), counts.from)?;
+    for Processes { name, hosts } in &args.processes {
+        let folder = args.dir.join(name);
+        let enough = counts.from.plus(args.renew_within);
+        let stays = read(&folder.join(CA)).is_ok_and(|known| known.trim() == ca.trim())
+            && folder.join(KEY).exists()
+            && read(&folder.join(CERT)).is_ok_and(|cert| is_enough(&cert, hosts, enough));
+        if !stays {
+            let Pair { cert, key } = authority.issue(hosts, counts)?;
+            std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+            for (file, text) in [(CA, &ca), (KEY, &key), (CERT, &cert)] {
+                keep(&folder.join(file), text)?;
+            }
+        }
+        if out.json {
+            out.value(&json!({"process": name, "hosts": hosts, "new": !stays}));
+        } else {
+            let what = if stays { "stays" } else { "is new" };
+            out.line(format!("{name}: the certificate for {} {what}", hosts.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+/// The authority of an installation and its certificate, made where there is none.
+fn authority_in(folder: &Path, from: Timestamp) -> anyhow::Result<(String, Authority)> {
+    let (cert, key) = (folder.join(CA), key_of(&folder.join(CA)));
+    // The key is written last: an authority without it was not finished.
+    if !key.exists() {
+        let counts = Counts { from, length: AUTHORITY_FOR };
+        let made = Authority::generate("Ordinal installation", counts)?;
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        keep(&cert, &made.cert)?;
+        keep(&key, &made.key)?;
+    }
+    let known = Pair { cert: read(&cert)?, key: read(&key)? };
+    Ok((known.cert.clone(), Authority::from_pem(&known)?))
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+fn keep(path: &Path, text: &str) -> anyhow::Result<()> {
+    write_private(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn counts(length: Duration) -> Result<Counts, Failure> {

@@ -14,7 +14,7 @@ use serde_json::json;
 use shared_events::chance::Chance;
 use shared_events::contract::CustomerId;
 
-use crate::client::{Failure, Output};
+use crate::client::{Client, Connection, Failure, Output, text};
 use crate::engine::services;
 
 /// The longest time for which a token may be valid: a leaked one cannot be called back.
@@ -31,6 +31,16 @@ pub enum TokenVerb {
     },
     /// Sign a token and print it.
     Issue(IssueArgs),
+    /// Ask an engine that signs tokens (`serve --issue-tokens`) for one of a customer, as a service
+    /// or an operator, and print it.
+    Ask {
+        /// The id of the customer.
+        #[arg(long, value_name = "ID")]
+        customer: String,
+        /// How long it is valid, at most an hour.
+        #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::flags::duration)]
+        valid_for: Duration,
+    },
 }
 
 /// What a token says.
@@ -58,11 +68,19 @@ pub struct IssueArgs {
 /// Runs a verb.
 ///
 /// # Errors
-/// Usage if a file or a value is invalid.
-pub fn run(verb: &TokenVerb, out: &Output) -> Result<(), Failure> {
+/// Usage if a file or a value is invalid, or the refusal of the engine that was asked.
+pub async fn run(verb: &TokenVerb, connection: &Connection, out: &Output) -> Result<(), Failure> {
     match verb {
         TokenVerb::Key { out: path } => make_key(path, out),
         TokenVerb::Issue(args) => issue(args, out),
+        TokenVerb::Ask { customer, valid_for } => {
+            let valid_for = format!("{}.{:09}s", valid_for.as_secs(), valid_for.subsec_nanos());
+            let asked = json!({ "customer_id": customer, "valid_for": valid_for });
+            let client = Client::connect(connection).await?;
+            let answer = client.call("admin.v1.AdminService/IssueToken", asked).await?;
+            out.answer(&answer, |out, answer| out.line(text(answer, "token")));
+            Ok(())
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub async fn check(report: &mut Report, stores: &Stores, backend: &Backend) -> a
     let guards = match backend {
         Backend::Sqlite(directory) => sqlite_guards(&directory.join(JOURNAL_FILE)).await,
         Backend::Postgres(databases) => postgres_guards(&databases.journal, JOURNAL).await,
+        Backend::Nothing => return Ok(()),
     };
     note(report, "journal", guards.context("triggers of the journal")?);
     for (service, _) in &stores.databases {
@@ -28,19 +29,19 @@ pub async fn check(report: &mut Report, stores: &Stores, backend: &Backend) -> a
 }
 
 async fn of_service(service: &Service, backend: &Backend) -> anyhow::Result<Guards> {
-    let dialect = match backend {
-        Backend::Sqlite(_) => Dialect::Sqlite,
-        Backend::Postgres(_) => Dialect::Postgres,
-    };
-    let (streams, own) = (of_streams(dialect), (service.store.migrator)(dialect));
-    let made = streams.iter().chain(own.iter());
+    let made = |dialect| (of_streams(dialect), (service.store.migrator)(dialect));
     Ok(match backend {
         Backend::Sqlite(directory) => {
+            let (streams, own) = made(Dialect::Sqlite);
+            let made = streams.iter().chain(own.iter());
             stream::sqlite_guards(&directory.join(service.file()), made).await?
         }
         Backend::Postgres(databases) => {
+            let (streams, own) = made(Dialect::Postgres);
+            let made = streams.iter().chain(own.iter());
             stream::postgres_guards(databases.url(service.name)?, service.name, made).await?
         }
+        Backend::Nothing => anyhow::bail!("nothing is stored there"),
     })
 }
 

@@ -102,6 +102,8 @@ async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
     let (fake, address) = Fake::start().await;
     let url = database.url();
     let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
+    // Without a feed: what it asks would count, too.
+    let flags = [&flags[..], &["--without-stock"]].concat();
     let stock = Engine::start_with(&flags);
     let wire = Wire::open(&stock.address).await;
     let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
@@ -159,6 +161,8 @@ async fn a_process_that_hangs_or_resets_calls_keeps_getting_them() {
     let (fake, address) = Fake::start().await;
     let url = database.url();
     let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
+    // Without a feed: what it asks would count, too.
+    let flags = [&flags[..], &["--without-stock"]].concat();
     let stock = Engine::start_with(&flags);
     let wire = Wire::open(&stock.address).await;
     let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
@@ -178,6 +182,30 @@ async fn a_process_that_hangs_or_resets_calls_keeps_getting_them() {
     assert_eq!(ends(&wire, GET, &missing).await.0, 5);
     let notes = String::from_utf8(stock.run(&["health"]).stdout).unwrap();
     assert!(!notes.contains("forwarding"), "{notes}");
+    drop(stock);
+    database.drop().await;
+}
+
+/// A feed of facts is behind the same breaker as calls: either finds out for both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_finds_out_that_a_process_is_away() {
+    let database = TestDatabase::create().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let url = database.url();
+    let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
+    let stock = Engine::start_with(&flags);
+    until_notes(&stock, |notes| notes.contains("calls to orders fail")).await;
+    let wire = Wire::open(&stock.address).await;
+    let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
+    // One in a second may try; nobody waits for more.
+    let mut reasons = Vec::new();
+    for _ in 0..4 {
+        reasons.push(ends(&wire, GET, &missing).await.1);
+    }
+    let refused = reasons.iter().filter(|reason| *reason == "NOT_FORWARDED").count();
+    assert!(refused >= 2, "{reasons:?}");
     drop(stock);
     database.drop().await;
 }

@@ -161,6 +161,22 @@ const ways = {
     socket.close();
     return data === "refused" ? data : Object.keys(JSON.parse(data));
   },
+  // G16: more than the six connections that a browser has to a place, and calls beside them.
+  tabs: async () => {
+    const live = new Set(), url = engine.replace("http", "ws") + "/v1/live";
+    let failed = false;
+    const sockets = Array.from({length: 8}, () => new WebSocket(url, "ordinal.live.v1"));
+    sockets.forEach((socket, tab) => {
+      socket.onopen = () => socket.send(JSON.stringify({id: "a", watch: {}}));
+      socket.onmessage = () => live.add(tab);
+      socket.onerror = () => { failed = true; };
+    });
+    for (let times = 0; times < 500 && live.size < 8 && !failed; times++) {
+      await fetch(engine + "/v1/problems/NOT_FOUND").catch(() => {});
+    }
+    sockets.forEach((socket) => socket.close());
+    return live.size || "refused";
+  },
   cookies: async () => (await fetch(engine + "/v1/orders", {credentials: "include"})).status,
 };
 (async () => {
@@ -194,6 +210,7 @@ fn a_page_of_a_permitted_origin_calls_in_every_way() {
             "grpc_web": [200, true],
             "events": "open",
             "socket": ["id", "progress", "cursor"],
+            "tabs": 8,
             "cookies": "refused",
         }),
         "{told}"

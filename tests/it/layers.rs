@@ -300,7 +300,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "psp/src/simulator/http/server.rs",
             "src/edge/connections/",
-            "src/edge/forward.rs",
+            "src/edge/upstream.rs",
             "web-edge/src/live/mod.rs",
         ],
     ),

@@ -235,6 +235,19 @@ async fn each_command_of_a_stream_counts() {
     assert_eq!(shop.orders_of(ANNA).await, 4);
 }
 
+/// Who may not call a method pays for asking, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_refused_for_their_callers_role_count() {
+    let shop = Limited::start(&[ANNA], &["--rate-limit", "CUSTOMER=1:3"]);
+    let (mut http, token) = (shop.http().await, bearer(ANNA));
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        answers.push(http.call("GET /v1/shards", &[("authorization", &token)]).await.status);
+    }
+    assert_eq!(answers, [403, 403, 403, 429, 429]);
+    assert_eq!(read(&mut http, &[("authorization", &token)]).await, 429);
+}
+
 /// A13.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_proxies_that_are_named_say_who_calls() {

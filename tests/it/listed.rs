@@ -46,7 +46,8 @@ fn the_metrics_of_every_service_are_read() {
     let policy = between(&network, "  name: metrics\n", "policyTypes");
     let allowed = between(policy, "values: [", "]").split(',');
     let allowed: BTreeSet<String> = allowed.map(|name| name.trim().to_owned()).collect();
-    let names = services();
+    let mut names = services();
+    names.insert("edge".to_owned());
     assert_eq!(allowed, names, "k8s/base/network.yaml");
     for name in names {
         let hosts: &[&str] = if name == "orders" { &["orders-a", "orders-b"] } else { &[&name] };
@@ -67,7 +68,7 @@ fn the_metrics_of_every_service_are_read() {
 fn every_service_has_its_name_in_traces() {
     let page = text("docs/tracing.md");
     let names = between(&page, "- Service names are", "`service.instance.id`");
-    for service in services() {
+    for service in services().into_iter().chain(["edge".to_owned()]) {
         assert!(names.contains(&format!("`ordinal-{service}`")), "{service}");
     }
 }

@@ -15,7 +15,7 @@ use crate::nodes::node;
 use crate::rest::events;
 use crate::shop::TestDatabase;
 use crate::socket::Socket;
-use crate::support::{CUSTOMER, PATIENCE};
+use crate::support::{CUSTOMER, Engine, PATIENCE};
 
 /// As the one customer of all orders, whose positions are hidden: fewer than he may have.
 const OF_CUSTOMER: usize = 10;
@@ -140,7 +140,13 @@ async fn sixty_watchers_of_a_node_that_stops_go_on_at_another() {
     let database = TestDatabase::create().await;
     let url = database.url();
     let flags = ["--database-url", url.as_str(), "--without-stock"];
-    let [a, b] = ["a", "b"].map(|name| node(name, &flags));
+    watchers_go_on(["a", "b"].map(|name| node(name, &flags))).await;
+    database.drop().await;
+}
+
+/// Sixty clients of the first process go on at the second when the first stops, without a gap and
+/// without a repeat.
+pub async fn watchers_go_on([a, b]: [Engine; 2]) {
     let (to_a, to_b) = (a.address.clone(), b.address.clone());
     let customer = (0..OF_CUSTOMER).map(|_| Kind::Stream { of_customer: true });
     let others = (OF_CUSTOMER..STREAMS).map(|_| Kind::Stream { of_customer: false });
@@ -191,5 +197,4 @@ async fn sixty_watchers_of_a_node_that_stops_go_on_at_another() {
     let orders: Vec<_> = resumed.into_iter().map(|seen| seen.unwrap().orders).collect();
     assert!(orders.iter().all(|seen| *seen == orders[0] && seen.len() == placed));
     assert!(b.stop().success());
-    database.drop().await;
 }

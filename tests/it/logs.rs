@@ -257,3 +257,27 @@ async fn until_confirmed(http: &mut Http, order_id: Uuid, headers: &[(&str, &str
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_by_http_that_ends_with_a_problem_is_logged_with_it() {
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("log");
+    let shop = Limited::started(&[], &[], Some(("warn,access=info", &log)));
+    let mut http = shop.http().await;
+    let ops = ops();
+    let headers = [("accept", "text/event-stream"), ("authorization", ops.as_str())];
+    http.head("GET /v1/orders:watch", &headers).await;
+    assert_eq!(http.answered().await.status, 200);
+    http.chunk().await.unwrap();
+    shop.engine.signal("-TERM");
+    let mut last = String::new();
+    while let Some(chunk) = http.chunk().await {
+        last = chunk;
+    }
+    assert!(last.contains("STOPPING"), "{last}");
+    let engine = shop.engine;
+    assert!(engine.stop().success());
+    let said = std::fs::read_to_string(&log).unwrap();
+    let line = said.lines().find(|line| line.contains("orders:watch")).expect("no line");
+    assert!(line.contains("STOPPING") && line.contains("\"http\":200"), "{line}");
+}

@@ -35,6 +35,7 @@ mod edits;
 mod fake;
 mod feed;
 mod files;
+mod gateway;
 mod golden_journals;
 mod health;
 mod hidden;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -91,7 +92,8 @@ fn certificates_are_made_by_the_command_line() {
 fn base_port() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let fits = |base: &u16| {
-        *base < 65_000 && [0, 1, 10, 20, 30, 32, 79].into_iter().all(|above| is_free(base + above))
+        *base < 65_000
+            && [0, 1, 10, 20, 30, 31, 32, 50, 79].into_iter().all(|above| is_free(base + above))
     };
     std::iter::repeat_with(free_port).find(fits).unwrap()
 }
@@ -104,7 +106,7 @@ fn a_cluster_has_certificates_of_its_own() {
     let ca = folder.path().canonicalize().unwrap().join("tls/ca.pem").display().to_string();
     let up = || {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
-            .args(["--json", "cluster", "up", "--dir", &dir, "--port", &port])
+            .args(["--json", "cluster", "up", "--edge", "--dir", &dir, "--port", &port])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -117,16 +119,17 @@ fn a_cluster_has_certificates_of_its_own() {
             Engine { process, address: at("orders-a"), metrics: None },
             at("orders-b"),
             at("inventory"),
+            at("edge"),
         )
     };
     let call =
         |address: &str, verb: &[&str]| told(&[&["--address", address, "--ca", &ca], verb].concat());
-    let (cluster, other, stock) = up();
+    let (cluster, other, stock, edge) = up();
     let (code, _, error) = call(&stock, &["stock", "set", "MUG", "5"]);
     assert_eq!(code, Some(0), "{error}");
     let mut placed = Vec::new();
-    // Each node owns a half of the shards and forwards the others' calls.
-    for address in [&cluster.address, &other, &cluster.address, &other] {
+    // Each node owns a half of the shards and forwards the others' calls; a gateway all of them.
+    for address in [&cluster.address, &other, &cluster.address, &other, &edge] {
         let (code, order, error) = call(address, &placing(&["MUG=1@4.50GBP"]));
         assert_eq!(code, Some(0), "{error}");
         placed.push(order["order"]["order_id"].as_str().unwrap().to_owned());
@@ -144,8 +147,52 @@ fn a_cluster_has_certificates_of_its_own() {
     assert!(cluster.stop().success());
 
     // Once more: callers that trust the authority go on doing so.
-    let (cluster, other, _) = up();
+    let (cluster, other, ..) = up();
     let (_, order, error) = call(&other, &["order", "get", &placed[0]]);
     assert_eq!(order["order"]["status"], "ORDER_STATUS_CONFIRMED", "{error}");
     assert!(cluster.stop().success());
+}
+
+/// Made once, renewed by the same again, and kept as long as they are good.
+#[test]
+fn an_installation_has_an_authority_and_certificates_for_all() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path().join("tls").display().to_string();
+    let made = |more: &[&str]| {
+        let all = ["tls", "processes", "--dir", &dir];
+        let hosts = ["--process", "edge=localhost,127.0.0.1", "--process", "orders=*.nodes"];
+        let output = ordinal(&[&["--json"], &all[..], &hosts, more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let new = |line: &str| serde_json::from_str::<Value>(line).unwrap()["new"] == true;
+        lines.lines().map(new).collect::<Vec<_>>()
+    };
+    let read = |file: &str| std::fs::read_to_string(folder.path().join("tls").join(file)).unwrap();
+    assert_eq!(made(&[]), [true, true]);
+    assert_eq!(read("edge/ca.crt"), read("authority/ca.crt"));
+    let (before, authority) = (read("edge/tls.crt"), read("authority/ca.crt"));
+    assert_eq!(made(&[]), [false, false]);
+    assert_eq!(read("edge/tls.crt"), before);
+    // One that is called otherwise, one that ends soon, and one that was half written.
+    assert_eq!(made(&["--process", "edge=other"]), [false, false, true]);
+    assert_eq!(made(&["--renew-within", "89days"]), [true, false]);
+    assert_eq!(made(&["--valid-for", "200days", "--renew-within", "100days"]), [true, true]);
+    std::fs::remove_file(folder.path().join("tls/orders/tls.key")).unwrap();
+    assert_eq!(made(&[]), [false, true]);
+    assert_eq!(read("authority/ca.crt"), authority);
+    let key = std::fs::metadata(folder.path().join("tls/edge/tls.key")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+
+    // An engine speaks TLS with them, and its callers know the authority.
+    let at = |file: &str| folder.path().join("tls/edge").join(file).display().to_string();
+    let data = folder.path().join("data").display().to_string();
+    let (ca, cert, key) = (at("ca.crt"), at("tls.crt"), at("tls.key"));
+    let engine = Engine::start_with(&["--data", &data, "--tls-cert", &cert, "--tls-key", &key]);
+    let call = ["--address", &engine.address, "--ca", &ca, "health"];
+    assert!(ordinal(&call).status.success());
+    assert!(engine.stop().success());
+    for wrong in ["orders", "=x", "authority=x", "a/b=x"] {
+        let output = ordinal(&["tls", "processes", "--dir", &dir, "--process", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+    }
 }

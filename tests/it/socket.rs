@@ -2,16 +2,17 @@
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::http::Stream;
 use crate::support::PATIENCE;
 
 /// A socket.
-pub struct Socket(WebSocketStream<TcpStream>);
+pub struct Socket(WebSocketStream<Box<dyn Stream>>);
 
 /// How a socket was closed.
 pub type Closed = Option<u16>;
@@ -40,6 +41,15 @@ impl Socket {
             tcp.set_recv_buffer_size(bytes).unwrap();
         }
         let stream = tcp.connect(host.parse().unwrap()).await.unwrap();
+        Self::over(Box::new(stream), host, headers).await
+    }
+
+    /// Over a connection to this host.
+    pub async fn over(
+        stream: Box<dyn Stream>,
+        host: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
         let mut request = format!("ws://{host}/v1/live").into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());

@@ -20,6 +20,7 @@ use crate::certificates::{Authority, Pair};
 use crate::health::ends_at_once;
 use crate::http::Http;
 use crate::nodes::{LEASE, databases};
+use crate::socket::Socket;
 use crate::support::{Engine, ordinal, placing, write_private};
 
 const TOKEN: &str = "services-have-this-token-of-32-characters";
@@ -262,6 +263,46 @@ async fn what_a_certificate_has_opened_ends_with_it() {
     let answer = http.call("GET /v1/orders", &[]).await;
     assert_eq!((answer.status, answer.code().as_str()), (401, "TOKEN_EXPIRED"));
     engine.stop().await.unwrap();
+}
+
+/// A socket is its certificate's: what is watched is what its holder may see, and nobody's without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_is_that_of_its_certificate() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let server = authority.write("server", &authority.issue(&["127.0.0.1"]));
+    let (callers, data) = (callers(folder.path()), folder.path().join("data"));
+    let mut all = flags(&server, &callers, &authority);
+    all.extend(["--data", data.to_str().unwrap(), "--without-stock"]);
+    let engine = Engine::start_with(&all);
+    let host = engine.address.trim_start_matches("https://");
+    let connect = async |pair: Option<&Pair>| {
+        let stream = authority.connect_as(&engine.address, &["http/1.1"], pair).await;
+        Socket::over(Box::new(stream), host, &[]).await.unwrap()
+    };
+    let one = authority.issue(&["one.example"]);
+    let mut watching = connect(Some(&one)).await;
+    watching.watch("mine", None).await;
+    let begun = watching.next().await.unwrap();
+    assert!(begun.get("progress").is_some(), "{begun}");
+    let checkout = authority.write("checkout", &authority.issue(&["spiffe://shop/checkout"]));
+    let mut placed = Vec::new();
+    // The first is another customer's.
+    for customer in [CUSTOMERS[1], CUSTOMERS[0]] {
+        let verb = [&with(&authority, &checkout)[..], &placing(&["MUG=1@4.50GBP"])].concat();
+        let verb: Vec<&str> = verb
+            .into_iter()
+            .map(|word| if word == crate::support::CUSTOMER { customer } else { word })
+            .collect();
+        let order = engine.ask(&verb);
+        placed.push(order["order"]["order_id"].as_str().unwrap().to_owned());
+    }
+    let change = watching.news().await;
+    assert_eq!(change["change"]["order"]["order_id"], placed[1].as_str(), "{change}");
+    let mut unknown = connect(None).await;
+    unknown.watch("all", None).await;
+    assert_eq!(unknown.news().await["problem"]["code"], "UNAUTHENTICATED");
+    drop((watching, unknown));
+    assert!(engine.stop().success());
 }
 
 /// The node to which a call is forwarded knows its caller from a process of ours.

@@ -56,6 +56,13 @@ async fn a_service_gets_a_token_with_which_its_customer_calls() {
     assert!(issued.json()["expires_at"].is_string(), "{issued:?}");
     let token = issued.json()["token"].as_str().unwrap().to_owned();
     let bearer = format!("Bearer {token}");
+    // The same on the command line.
+    let token_of_service = service.trim_start_matches("Bearer ");
+    let asking = ["--token", token_of_service, "token", "ask", "--customer", CUSTOMER];
+    let asked = engine.ask(&[&asking[..], &["--valid-for", "60s"]].concat());
+    assert!(asked["token"].is_string() && asked["expires_at"].is_string(), "{asked}");
+    let refused = engine.refused(2, &[&asking[..], &["--valid-for", "2h"]].concat());
+    assert_eq!(refused["field_violations"][0]["field"], "valid_for", "{refused}");
     // It is this customer's, and nobody else's.
     let mut http = Http::connect(&engine.address).await;
     let mine = http.call("GET /v1/orders", &[("authorization", &bearer)]).await;

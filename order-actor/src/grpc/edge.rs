@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use service_edge::Wire;
 use shared_events::chance::Chance;
 use shared_events::contract::{Currency, OrderId, PspName, Reason};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::changes::Changes;
 use super::parse::{Parsed, Violations};
@@ -23,8 +23,8 @@ const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// The order nodes of a cluster.
 pub trait Nodes: Send + Sync {
-    /// A channel to the node at this address; none if the address is invalid.
-    fn channel(&self, address: &str) -> Option<Channel>;
+    /// The way to the node at this address; none if the address is invalid.
+    fn wire(&self, address: &str) -> Option<Wire>;
 }
 
 /// Execution slots, shared fairly between callers. Single calls take a slot before they reach this

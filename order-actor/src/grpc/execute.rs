@@ -8,12 +8,12 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use prost::Message as _;
+use service_edge::Wire;
 use shared_events::contract::{OrderId, Reason};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 use super::caller::{CallContext, message_span, seen_by, well_formed};
@@ -272,11 +272,11 @@ impl StreamContext {
         };
         if let (Refusal::NotOwner { owner: Some(owner), .. }, Some(command), false) =
             (&refusal, original, self.call.forwarded)
-            && let Some(channel) = self.edge.nodes.as_ref().and_then(|nodes| nodes.channel(owner))
+            && let Some(wire) = self.edge.nodes.as_ref().and_then(|nodes| nodes.wire(owner))
         {
             // The other node takes its own slot. Holding ours could deadlock two nodes.
             drop(slot);
-            return self.forward((owner, channel), command, traceparent.as_deref(), deadline).await;
+            return self.forward((owner, wire), command, traceparent.as_deref(), deadline).await;
         }
         if let (Refusal::Rejected(Rejection::NotFound), By::Customer(_)) = (&refusal, &self.call.by)
         {
@@ -289,7 +289,7 @@ impl StreamContext {
     /// Forwards the command to the order's owner, at most one hop.
     async fn forward(
         &self,
-        (owner, channel): (&str, Channel),
+        (owner, wire): (&str, Wire),
         command: proto::ExecuteCommandsRequest,
         traceparent: Option<&str>,
         deadline: Instant,
@@ -302,7 +302,7 @@ impl StreamContext {
         }
         request.metadata_mut().insert(status::FORWARDED_HEADER, MetadataValue::from_static("1"));
         let answer = async {
-            let mut client = OrderServiceClient::new(channel);
+            let mut client = OrderServiceClient::new(wire);
             client.execute_commands(request).await?.into_inner().message().await
         };
         match timeout_at(deadline, answer).await {
@@ -329,6 +329,7 @@ fn was_not_started(status: &Status) -> bool {
                 | Reason::Unauthenticated
                 | Reason::TokenExpired
                 | Reason::KeysUnavailable
+                | Reason::NotForwarded
         )
     )
 }

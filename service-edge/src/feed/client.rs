@@ -8,12 +8,12 @@ use shared_events::stream::{
 };
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::proto::fact_service_client::FactServiceClient;
 use super::{Identity, cursors, place, positions, proto, read_history};
+use crate::Wire;
 
 /// A message holds at most 1 MiB of facts, or one fact that is larger.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -24,7 +24,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// stream is opened again; what the reader has not committed is read again.
 pub struct RemoteFacts {
     origin: Origin,
-    client: FactServiceClient<Channel>,
+    client: FactServiceClient<Wire>,
     identity: Identity,
     live: Mutex<Option<Live>>,
 }
@@ -40,10 +40,10 @@ struct Live {
 }
 
 impl RemoteFacts {
-    /// The facts of this service, from whichever process answers on the channel.
+    /// The facts of this service, from whichever process answers at the end of the wire.
     #[must_use]
-    pub fn new(origin: Origin, channel: Channel, identity: Identity) -> Self {
-        let client = FactServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    pub fn new(origin: Origin, wire: Wire, identity: Identity) -> Self {
+        let client = FactServiceClient::new(wire).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Self { origin, client, identity, live: Mutex::default() }
     }
 
@@ -219,6 +219,7 @@ mod tests {
     use tokio_stream::wrappers::TcpListenerStream;
     use tonic::transport::{Endpoint, Server};
     use tonic::{Request, Response};
+    use tower::ServiceExt as _;
 
     use super::*;
     use crate::feed::proto::fact_service_server::{FactService, FactServiceServer};
@@ -286,7 +287,8 @@ mod tests {
             .serve_with_incoming(TcpListenerStream::new(listener));
         let serving = shared_events::stream::spawn(serving);
         let channel = Endpoint::new(format!("http://{address}")).unwrap().connect_lazy();
-        (RemoteFacts::new(Origin::Inventory, channel, Identity::default()), serving)
+        let wire = Wire::new(channel.map_err(|error| Status::from_error(error.into())));
+        (RemoteFacts::new(Origin::Inventory, wire, Identity::default()), serving)
     }
 
     #[tokio::test]

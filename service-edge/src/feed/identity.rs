@@ -32,6 +32,12 @@ impl Identity {
         Ok(Self { bearer: Some(bearer) })
     }
 
+    /// The value of `authorization`, if it is a token.
+    #[must_use]
+    pub const fn bearer(&self) -> Option<&MetadataValue<Ascii>> {
+        self.bearer.as_ref()
+    }
+
     /// A request with this identity.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);

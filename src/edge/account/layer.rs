@@ -88,6 +88,7 @@ where
             caller: None,
             trace,
             note: None,
+            behind: None,
             route: None,
             status,
             span,
@@ -103,7 +104,7 @@ where
 }
 
 impl Call {
-    fn answered_by_http(mut self, note: &Note, mut answer: Response<Body>) -> Response<Body> {
+    fn answered_by_http(mut self, note: &Arc<Note>, mut answer: Response<Body>) -> Response<Body> {
         if let Some(method) = note.method.get() {
             self.method = Arc::clone(method);
         }
@@ -119,6 +120,7 @@ impl Call {
             self.end(Some(reason.unwrap_or(Reason::Internal.code())));
             return answer;
         }
+        self.behind = Some(Arc::clone(note));
         answer.map(|body| Body::new(Tracked::new(body, self)))
     }
 }

@@ -127,8 +127,8 @@ impl Accounts {
             let _ = note.route.set(route.clone());
         }
         let (accounts, meter) = (Some(self.clone()), Meter::of_rpc(&method, since));
-        let (caller, route, status) = (None, None, 0);
-        Call { accounts, method, since, caller, trace, note, route, status, span, meter }
+        let (caller, behind, route, status) = (None, None, None, 0);
+        Call { accounts, method, since, caller, trace, note, behind, route, status, span, meter }
     }
 }
 
@@ -192,6 +192,8 @@ pub(super) struct Call {
     trace: Trace,
     /// Where it was by HTTP, which is accounted for outside: as its caller sees it.
     note: Option<Arc<Note>>,
+    /// What the call of gRPC says that is behind one by HTTP, whose stream has begun.
+    behind: Option<Arc<Note>>,
     /// The route that it came by.
     route: Option<RouteOf>,
     /// The status of HTTP; zero for gRPC.
@@ -265,9 +267,15 @@ impl Call {
 
     /// Accounts for it: refused for a reason, or done.
     fn end(&mut self, reason: Option<&'static str>) {
+        // By HTTP a stream says in its last item that it did not end well.
+        let said = || self.behind.as_ref().and_then(|note| note.reason.get().copied());
+        let reason = reason.or_else(said);
         self.meter.ended(reason.is_some());
         let Some(accounts) = self.accounts.take() else { return };
-        if self.note.is_some() {
+        if let Some(note) = &self.note {
+            if let Some(reason) = reason {
+                let _ = note.reason.set(reason);
+            }
             return;
         }
         if let Some(reason) = reason {

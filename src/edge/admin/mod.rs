@@ -24,7 +24,6 @@ use order_actor::projections::OrderSummaries;
 use shared_events::contract::{Reason, Timestamp};
 use shared_events::stream::{Cursors, Database, DeadLetters, FollowStatus, OperatorAction, Verb};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::account::Accounts;
@@ -33,6 +32,7 @@ use super::forward::NodeChannels;
 use super::health::Health;
 use super::refusal::refused;
 use super::tokens::OwnTokens;
+use super::upstream::Upstream;
 
 pub(crate) use actions::recorded_caller;
 pub(crate) use timers::Timers;
@@ -58,8 +58,13 @@ pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
 
 /// For operators alone.
-pub(super) const RPC: Rpc =
+pub(crate) const RPC: Rpc =
     Rpc { name: "ordinal.admin.v1.AdminService", message_bytes_max: 64 * 1024 };
+
+/// A process's own health.
+pub(crate) const GET_HEALTH: &str = "/ordinal.admin.v1.AdminService/GetHealth";
+/// Signs a token with the key of this process.
+pub(crate) const ISSUE_TOKEN: &str = "/ordinal.admin.v1.AdminService/IssueToken";
 
 /// Optional parts of an answer are not waited for longer than this.
 const NOTES_WITHIN: Duration = Duration::from_secs(1);
@@ -104,8 +109,8 @@ pub struct AdminParts {
     pub peers: BTreeMap<&'static str, Elsewhere>,
     /// Channels to the other order nodes.
     pub nodes: NodeChannels,
-    /// A channel to an order node, if orders are in other processes.
-    pub orders_at: Option<Channel>,
+    /// The way to an order node, if orders are in other processes.
+    pub(crate) orders_at: Option<Upstream>,
     /// This process's name and address to others.
     pub node: Node,
     /// The health of this process.
@@ -122,8 +127,8 @@ pub struct AdminParts {
 pub struct Elsewhere {
     /// Its followers.
     pub followers: Vec<&'static str>,
-    /// The channel to its process.
-    pub channel: Channel,
+    /// The way to its process.
+    pub(crate) at: Upstream,
 }
 
 /// The admin service.

@@ -1,16 +1,15 @@
 use std::time::Duration;
 
-use order_actor::grpc::Nodes as _;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::journal::Node;
 use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::proto::admin_service_client::AdminServiceClient;
 use super::{AdminEdge, NOTES_WITHIN, proto};
 use crate::edge::forward::FROM_ROLE_HEADER;
+use crate::edge::upstream::Upstream;
 
 /// A peer that takes longer counts as unavailable.
 const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -18,7 +17,7 @@ const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const ASKED_FOR_OTHERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Another process's admin service.
-pub(super) type Peer = AdminServiceClient<Channel>;
+pub(super) type Peer = AdminServiceClient<Upstream>;
 
 /// A request about one follower, which its process answers.
 pub(super) trait OfFollower {
@@ -134,7 +133,7 @@ impl AdminEdge {
     fn peer<T>(&self, follower: &str, request: &Request<T>) -> Option<Peer> {
         let mut others = self.parts.peers.values().filter(|_| !is_forwarded(request));
         let there = others.find(|other| other.followers.contains(&follower))?;
-        Some(AdminServiceClient::new(there.channel.clone()))
+        Some(AdminServiceClient::new(there.at.clone()))
     }
 
     /// The other order nodes, by name; none for a forwarded call.
@@ -148,8 +147,8 @@ impl AdminEdge {
         let nodes = nodes.ok().and_then(Result::ok).unwrap_or_default();
         let others = nodes.into_iter().filter(|node| *node != self.parts.node);
         let peer = |node: Node| {
-            let channel = self.parts.nodes.channel(&node.address)?;
-            Some((node.name, AdminServiceClient::new(channel)))
+            let at = self.parts.nodes.upstream(&node.address)?;
+            Some((node.name, AdminServiceClient::new(at)))
         };
         others.filter_map(peer).collect()
     }

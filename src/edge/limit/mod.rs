@@ -97,22 +97,16 @@ impl RateLimits {
         Ok(Self(Some(Arc::new(Limiter { rules, local: Local::new(), shared, clock }))))
     }
 
-    /// Begins to count a call; none if it is not limited. Calls that another process `forwarded`
-    /// were counted there: here they have a bound of their own, because anybody can say so.
+    /// Begins to count a call; none if it is not limited. Calls that another process has forwarded
+    /// were counted there.
     ///
     /// # Errors
     /// The refusal, where this process knows already that the limit is reached.
-    pub(super) fn begin(
-        &self,
-        caller: &Caller,
-        path: &str,
-        forwarded: bool,
-    ) -> Result<Option<Counting>, Status> {
+    pub(super) fn begin(&self, caller: &Caller, path: &str) -> Result<Option<Counting>, Status> {
         let Some(limiter) = &self.0 else { return Ok(None) };
         let Some(quota) = limiter.rules.of(caller, path) else { return Ok(None) };
-        let rate = if forwarded { quota.forwarded } else { quota.rate };
-        let key = key(quota, caller, forwarded);
-        let asks = !forwarded && limiter.shared.as_ref().is_some_and(Shared::is_here);
+        let (rate, key) = (quota.rate, key(quota, caller));
+        let asks = limiter.shared.as_ref().is_some_and(Shared::is_here);
         // All processes together have counted at least as many: a flood costs Redis nothing.
         let taken = match asks {
             true => limiter.local.look(&key, rate.pace),
@@ -125,14 +119,15 @@ impl RateLimits {
         Ok(Some(Counting { limiter, quota, rate, key, taken: (!asks).then_some(taken) }))
     }
 
-    /// Counts a call of somebody without a valid token, in this process alone: it is refused anyway.
+    /// Counts a call that is refused anyway, in this process alone: of somebody without a valid token,
+    /// or of one who may not call the method.
     ///
     /// # Errors
-    /// The refusal, if the limit of its address is reached.
-    pub(super) fn count_unknown(&self, caller: &Caller, path: &str) -> Result<(), Status> {
+    /// The refusal, if the limit of the caller or the address is reached.
+    pub(super) fn count_refused(&self, caller: &Caller, path: &str) -> Result<(), Status> {
         let Some(limiter) = &self.0 else { return Ok(()) };
         let Some(quota) = limiter.rules.of_refused(caller, path) else { return Ok(()) };
-        let taken = limiter.local.take(&key(quota, caller, false), quota.rate.pace);
+        let taken = limiter.local.take(&key(quota, caller), quota.rate.pace);
         if taken.allowed { Ok(()) } else { Err(refused(quota, quota.rate, taken)) }
     }
 
@@ -287,9 +282,8 @@ fn refused(quota: &Quota, rate: Rate, taken: Taken) -> Status {
 }
 
 /// Names a caller's count. Neither customers nor addresses stand in Redis as they are.
-fn key(quota: &Quota, caller: &Caller, forwarded: bool) -> Key {
+fn key(quota: &Quota, caller: &Caller) -> Key {
     let hash = caller.hash();
-    let kind = if forwarded { "forwarded-" } else { "" };
     let known = matches!(caller, Caller::Known(..));
-    Key { name: format!("{kind}{}:{hash}", quota.name), known }
+    Key { name: format!("{}:{hash}", quota.name), known }
 }

@@ -95,9 +95,6 @@ pub(super) struct Quota {
     /// Its name, to callers and in keys: `customer`, or `customer-PlaceOrder`.
     pub(super) name: String,
     pub(super) rate: Rate,
-    /// What a process allows of calls that other processes forward: they were counted there, and
-    /// reading whose order it is makes two of one.
-    pub(super) forwarded: Rate,
 }
 
 /// How often a caller may call.
@@ -186,12 +183,7 @@ impl Quota {
             name.push('-');
             name.push_str(method);
         }
-        let twice = |number: u32| number.saturating_mul(2);
-        Self {
-            name,
-            rate: Rate::new(per_minute, at_once),
-            forwarded: Rate::new(twice(per_minute), twice(at_once)),
-        }
+        Self { name, rate: Rate::new(per_minute, at_once) }
     }
 }
 

@@ -9,8 +9,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use rustls::client::verify_server_name;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::server::ParsedCertificate;
 use shared_events::contract::Timestamp;
 
 use super::certificate::{Validity, key_of_authority};
@@ -97,6 +99,20 @@ impl Authority {
         let cert = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Pair { cert, key: key.serialize_pem() })
     }
+}
+
+/// Whether a certificate in PEM form is for all these hosts, and still counts then.
+#[must_use]
+pub fn is_enough(cert: &str, hosts: &[String], then: Timestamp) -> bool {
+    let Ok(der) = CertificateDer::from_pem_slice(cert.as_bytes()) else { return false };
+    let ends_later = Validity::of(&der).is_ok_and(|validity| validity.ends() > then);
+    let Ok(parsed) = ParsedCertificate::try_from(&der) else { return false };
+    ends_later
+        && hosts.iter().all(|host| {
+            // A name for all hosts of a domain is for any of them.
+            let host = host.replacen("*.", "any.", 1);
+            super::server_name(&host).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
+        })
 }
 
 fn params(names: Vec<String>, called: &str, counts: Counts) -> anyhow::Result<CertificateParams> {

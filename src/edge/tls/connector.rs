@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use order_actor::clock::Clock;
 use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
+use shared_events::contract::Timestamp;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -20,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use super::certificate::Validity;
 use super::fresh::Fresh;
 use super::{Time, files};
 
@@ -34,7 +36,14 @@ pub struct ClientFiles {
 
 /// TLS to other processes. Clones share it.
 #[derive(Clone)]
-pub struct ClientTls(Arc<Fresh<ClientConfig>>);
+pub struct ClientTls(Arc<Fresh<Made>>);
+
+/// What is made of the files.
+struct Made {
+    config: Arc<ClientConfig>,
+    /// When its own certificate ends, if it has one.
+    ends: Option<Timestamp>,
+}
 
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,11 +51,7 @@ impl fmt::Debug for ClientTls {
     }
 }
 
-fn config(
-    contents: &[Vec<u8>],
-    has_ca: bool,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<ClientConfig> {
+fn config(contents: &[Vec<u8>], has_ca: bool, clock: &Arc<dyn Clock>) -> anyhow::Result<Made> {
     let (ca, pair) = contents.split_at(usize::from(has_ca).min(contents.len()));
     let roots = match ca {
         [] => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
@@ -57,15 +62,17 @@ fn config(
         .with_safe_default_protocol_versions()
         .context("TLS")?;
     let builder = builder.with_root_certificates(roots);
-    let mut config = match pair {
+    let (mut config, ends) = match pair {
         [cert, key, ..] => {
-            let own = SingleCertAndKey::from(files::pair(cert, key)?);
-            builder.with_client_cert_resolver(Arc::new(own))
+            let own = files::pair(cert, key)?;
+            let ends = Validity::of(own.end_entity_cert().context("the certificate")?)?.ends();
+            let own = SingleCertAndKey::from(own);
+            (builder.with_client_cert_resolver(Arc::new(own)), Some(ends))
         }
-        _ => builder.with_no_client_auth(),
+        _ => (builder.with_no_client_auth(), None),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
+    Ok(Made { config: Arc::new(config), ends })
 }
 
 impl ClientTls {
@@ -89,6 +96,16 @@ impl ClientTls {
 }
 
 impl ClientTls {
+    /// When the certificate by which this process says who it is ends, if it has one.
+    pub(crate) fn ends(&self) -> Option<Timestamp> {
+        self.0.get().ends
+    }
+
+    /// Whether it has a certificate of its own.
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.ends().is_some()
+    }
+
     /// Looks at the files every 10 s and on SIGHUP, until stopped.
     ///
     /// # Errors
@@ -235,5 +252,5 @@ async fn connect(tls: &ClientTls, place: &Uri) -> io::Result<TlsStream<TcpStream
     let host = super::without_brackets(host);
     let socket = TcpStream::connect((host, place.port_u16().unwrap_or(443))).await?;
     socket.set_nodelay(true)?;
-    TlsConnector::from(tls.0.get()).connect(name, socket).await
+    TlsConnector::from(Arc::clone(&tls.0.get().config)).connect(name, socket).await
 }

@@ -11,7 +11,7 @@ mod plaintext; // callers that do not speak TLS
 mod server; // handshakes with callers
 mod tally; // events that are counted instead of logged one by one
 
-pub use authority::{Authority, Counts, Pair};
+pub use authority::{Authority, Counts, Pair, is_enough};
 pub use connector::{ClientFiles, ClientTls, Connector, NotConnected};
 pub use plaintext::TLS_ONLY;
 pub use server::{ServerFiles, ServerTls};

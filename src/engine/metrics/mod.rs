@@ -20,11 +20,11 @@ use tokio::net::TcpListener;
 pub(crate) use sample::Sample;
 
 use super::building::Building;
-use super::settings::{Backend, Settings};
+use super::settings::Settings;
 use crate::edge::access::Access;
 use crate::edge::admin::AdminEdge;
 use crate::edge::breaker::Breakers;
-use crate::edge::tls::ServerTls;
+use crate::edge::tls::{ClientTls, ServerTls};
 use crate::edge::{MakePage, RateLimits, serve_metrics};
 use sample::Samples;
 
@@ -77,6 +77,7 @@ struct Observed {
     orders: Option<(Journal, Registry)>,
     access: Access,
     tls: Option<ServerTls>,
+    peer_tls: Option<ClientTls>,
     limits: RateLimits,
     breakers: Breakers,
     samples: Samples,
@@ -85,13 +86,9 @@ struct Observed {
 impl Observed {
     fn of(building: &Building, admin: AdminEdge, samples: Samples) -> Self {
         let settings = &building.settings;
-        let backend = match settings.backend {
-            Backend::Sqlite(_) => "sqlite",
-            Backend::Postgres(_) => "postgres",
-        };
         let orders = building.orders.as_ref();
         Self {
-            info: [env!("CARGO_PKG_VERSION"), settings.role.name(), backend],
+            info: [env!("CARGO_PKG_VERSION"), settings.role.name(), settings.backend.name()],
             started: settings.clock.now(),
             clock: Arc::clone(&settings.clock),
             self_stop: settings.lease.self_stop,
@@ -99,6 +96,7 @@ impl Observed {
             orders: orders.map(|orders| (orders.journal.clone(), orders.registry.clone())),
             access: settings.access.clone(),
             tls: settings.tls.clone(),
+            peer_tls: settings.peers.tls.clone(),
             limits: building.limits.clone(),
             breakers: building.breakers.clone(),
             samples,
@@ -132,6 +130,10 @@ impl Observed {
         if let Some(tls) = &self.tls {
             let left = tls.ends().since(self.clock.now());
             table::CERTIFICATE_EXPIRES.is(page, ["tls-cert"], left);
+        }
+        if let Some(ends) = self.peer_tls.as_ref().and_then(ClientTls::ends) {
+            let left = ends.since(self.clock.now());
+            table::CERTIFICATE_EXPIRES.is(page, ["peer-cert"], left);
         }
     }
 

@@ -61,13 +61,24 @@ pub(crate) fn made_anew(services: Services) -> PossibleValuesParser {
     PossibleValuesParser::new(files.map(|service| service.file()))
 }
 
-/// The values of `--role`.
+/// The values of `--role` of a process that stores something.
 pub(crate) fn roles(services: Services) -> impl TypedValueParser<Value = Role> {
+    parser(services, None)
+}
+
+/// The values of `--role` of any process.
+pub(crate) fn roles_and_edge(services: Services) -> impl TypedValueParser<Value = Role> {
+    let help = "None: the gateway in front of the others, without a database";
+    parser(services, Some(PossibleValue::new(Role::Edge.name()).help(help)))
+}
+
+fn parser(services: Services, edge: Option<PossibleValue>) -> impl TypedValueParser<Value = Role> {
     let each = services.iter().map(|one| PossibleValue::new(one.name).help(one.runs));
     let all = [PossibleValue::new(Role::All.name()).help("All of them")];
-    let names = PossibleValuesParser::new(all.into_iter().chain(each));
+    let names = PossibleValuesParser::new(all.into_iter().chain(each).chain(edge));
     names.map(move |name: String| match named(services, &name) {
         Some(service) => Role::Only(service.name),
+        None if name == Role::Edge.name() => Role::Edge,
         None => Role::All,
     })
 }
@@ -137,6 +148,8 @@ mod tests {
             assert!(read("k8s/base/kustomization.yaml").contains(&at), "{at}");
             assert!(read("docker-compose.yml").contains(&role), "{role}");
         }
+        assert!(read("docker-compose.yml").contains("ORDINAL_ROLE: edge"));
+        assert!(read("k8s/base/edge.yaml").contains("args: [serve, --role, edge]"));
     }
 
     #[test]

@@ -127,7 +127,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         .stopping_with(building.stop_edge.clone());
     let edge = match building.settings.backend {
         Backend::Postgres(_) => edge.among(Arc::new(building.nodes.clone())),
-        Backend::Sqlite(_) => edge,
+        Backend::Sqlite(_) | Backend::Nothing => edge,
     };
     let edge = match payers(building) {
         Some(payers) => edge.paid_by(payers),

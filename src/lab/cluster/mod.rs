@@ -26,13 +26,15 @@ pub(crate) use servers::{execute, postgres_answers, postgres_servers, shard_map}
 
 use crate::client::{self, Output};
 use crate::edge::tls::ClientTls;
-use crate::engine::{self, Service, services};
+use crate::engine::{self, Role, Service, services};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a process drains.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 /// Where the metrics of a process are, above its port.
 const METRICS_ABOVE: u16 = 100;
+/// Where the gateway is, above the port.
+const EDGE_ABOVE: u16 = 50;
 /// How often processes are checked; one that died is started again then.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -55,6 +57,9 @@ pub enum ClusterVerb {
         /// Call the processes, and let them call each other, in clear text instead of by TLS.
         #[arg(long)]
         without_tls: bool,
+        /// Put a gateway without a database (role edge) in front of them, at +50.
+        #[arg(long)]
+        edge: bool,
         /// Show the metrics of each process at its port + 100 (docs/metrics.md).
         #[arg(long)]
         metrics: bool,
@@ -107,7 +112,7 @@ impl Addresses {
 /// # Errors
 /// Where a server is not installed or a process does not start.
 pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
-    let ClusterVerb::Up { dir, port, journal_databases, without_tls, metrics } = verb;
+    let ClusterVerb::Up { dir, port, journal_databases, without_tls, edge, metrics } = verb;
     let addresses = Addresses::above(port, journal_databases);
     let folder = folder(&dir)?;
     let postgres = postgres_servers(&folder, &addresses.postgres, &[]).await?;
@@ -115,6 +120,10 @@ pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
     let tls = if without_tls { None } else { Some(Files::fresh(&folder)?) };
     let ways = Ways { tls, ..Ways::direct(&addresses) };
     let mut cluster = Cluster::new(&folder, &addresses, postgres, redis, &ways, &[])?;
+    if edge {
+        let listens = port.checked_add(EDGE_ABOVE).context("--port is too high for --edge")?;
+        cluster.add_edge(&folder, &addresses, SocketAddr::from((Ipv4Addr::LOCALHOST, listens)))?;
+    }
     if metrics {
         cluster.show_metrics()?;
     }
@@ -213,6 +222,27 @@ impl Cluster {
         Ok(Self { postgres, redis, services, tls: ways.tls.clone() })
     }
 
+    /// Adds a gateway in front of all services, which is started last and stopped first.
+    fn add_edge(
+        &mut self,
+        folder: &Path,
+        addresses: &Addresses,
+        listens: SocketAddr,
+    ) -> anyhow::Result<()> {
+        let name = Role::Edge.name();
+        let program = std::env::current_exe().context("where is this program?")?;
+        let redis = format!("redis://{}", addresses.redis);
+        let listen = listens.to_string();
+        let own = ["serve", "--role", name, "--listen", &listen, "--redis-url", &redis];
+        let mut arguments: Vec<String> = own.map(str::to_owned).to_vec();
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        arguments.extend(at(services::ALL.iter().copied(), addresses, scheme));
+        arguments.extend(self.tls.iter().flat_map(Files::flags));
+        let log = folder.join("logs").join(format!("{name}.log"));
+        self.services.push(Process::new(name, listens, &program, arguments, log));
+        Ok(())
+    }
+
     /// Lets each process show its metrics, at its port + [`METRICS_ABOVE`].
     fn show_metrics(&mut self) -> anyhow::Result<()> {
         for service in &mut self.services {
@@ -304,10 +334,19 @@ fn arguments(
 /// The addresses of the others: order nodes know everyone, everyone knows the order nodes.
 fn peers(service: &Service, addresses: &Addresses, tls: bool) -> Vec<String> {
     let scheme = if tls { "https" } else { "http" };
-    let others = services::ALL.iter().filter(|other| other.has_journal != service.has_journal);
-    let flags = others.flat_map(|other| {
-        let at = addresses.of(other).map(|address| format!("{scheme}://{address}"));
-        [format!("--{}-at", other.name), at.collect::<Vec<_>>().join(",")]
+    let others = services::ALL.iter().copied();
+    at(others.filter(|other| other.has_journal != service.has_journal), addresses, scheme)
+}
+
+/// The flags that say where these services are.
+fn at(
+    services: impl Iterator<Item = &'static Service>,
+    addresses: &Addresses,
+    scheme: &str,
+) -> Vec<String> {
+    let flags = services.flat_map(|service| {
+        let at = addresses.of(service).map(|address| format!("{scheme}://{address}"));
+        [format!("--{}-at", service.name), at.collect::<Vec<_>>().join(",")]
     });
     flags.collect()
 }

@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::edge::{AccessLog, Bounds, Network, Numbers, Proxies, RateRule};
 use crate::engine::spans::Sending;
 use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
 use crate::logs::Process;
+
+/// Where an engine stores everything, unless it is told otherwise.
+const DATA: &str = "ordinal-data";
 
 /// Flags of `ordinal serve`; each may also be set in the environment; flags win.
 #[derive(Debug, clap::Args)]
@@ -33,15 +36,16 @@ pub struct ServeArgs {
         long,
         value_name = "DIR",
         env = "ORDINAL_DATA",
-        default_value = "ordinal-data",
+        default_value = DATA,
         conflicts_with = "databases"
     )]
     data: PathBuf,
-    /// Run this service only; the flags below name the addresses of the others.
+    /// Run this service only, or none but the gateway; the flags below name the addresses of the
+    /// others.
     #[arg(
         help_heading = "Several processes",
         long,
-        value_parser = services::roles(services::ALL),
+        value_parser = services::roles_and_edge(services::ALL),
         value_name = "ROLE",
         env = "ORDINAL_ROLE",
         default_value = "all"
@@ -298,6 +302,14 @@ impl ServeArgs {
     /// If no database is given for a service.
     pub fn backend(&self) -> anyhow::Result<Backend> {
         let databases = self.databases.databases(self.role)?;
+        if self.role == Role::Edge {
+            let is_set = databases.is_some() || self.data != Path::new(DATA);
+            anyhow::ensure!(
+                !is_set,
+                "--role edge stores nothing: it takes no database, nor --data"
+            );
+            return Ok(Backend::Nothing);
+        }
         Ok(databases.map_or_else(|| Backend::Sqlite(self.data.clone()), Backend::Postgres))
     }
 

@@ -33,7 +33,7 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
     let sending = args.observed(&process, &settings.clock)?;
     let backend = match &settings.backend {
         Backend::Sqlite(directory) => format!("sqlite in {}", directory.display()),
-        Backend::Postgres(_) => "postgres".to_owned(),
+        other => other.name().to_owned(),
     };
     // Installed before the address is printed, so that an immediate stop drains the engine, too.
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())

@@ -111,5 +111,5 @@ pub static LIVE_CONNECTIONS: Level<1> = Level::new(
 pub static CERTIFICATE_EXPIRES: Observed<1> = Observed::time(
     "ordinal_certificate_expires_seconds",
     &["name"],
-    "Time until the certificate of --tls-cert expires; 0 once it has.",
+    "Time until the certificate of --tls-cert or --peer-cert expires; 0 once it has.",
 );

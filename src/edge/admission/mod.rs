@@ -3,6 +3,9 @@
 //! slot, and counts the call until its answer is taken. A refused call has cost its headers only.
 //! Never here: what a call means.
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,18 +25,12 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 use web_edge::UnreadBody;
 
-use super::access::{Access, NotAdmitted};
-use super::account::{self, Accounts};
-use super::body::{Answer, End, Messages, ReadProgress, full, message, passed};
-use super::calls::{self, Calls, Kind};
-use super::connections::{CommandStream, Connection};
-use super::forward::{FROM_ROLE_HEADER, shorten_deadline};
-use super::limit::{Counting, RateLimits};
-use super::refusal::overloaded;
-use super::refusals::refuse;
-use super::shares::{Amount, Caller, Held, Shares};
-use super::slots::Slots;
-use super::{arrival, explained, is_not_found, principal};
+        // Looked up once: whoever handles the call later takes it from here.
+        if let Some(method) = known {
+            request.extensions_mut().insert(method);
+        }
+        let counting = match counts {
+            true => self.limits.begin(&caller, request.uri().path())?,
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -69,7 +66,9 @@ impl Admission {
     fn refused(&self, request: &mut Request<Body>, since: Instant, status: Status) -> Status {
         let by = request.extensions().get::<By>().cloned();
         let by = by.or_else(|| match status.code() {
-            Code::PermissionDenied => self.access.claimed(request.headers(), self.clock.now()),
+            Code::PermissionDenied | Code::ResourceExhausted => {
+                self.access.claimed(request.headers(), self.clock.now())
+            }
             _ => None,
         });
         let caller = by.map(|by| Caller::of(Some(&by), IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
@@ -79,7 +78,7 @@ impl Admission {
 
     /// With limits of how often callers may call, and accounts of what becomes of calls.
     #[must_use]
-    pub(super) fn counting(mut self, limits: RateLimits, accounts: Accounts) -> Self {
+    pub(in crate::edge) fn counting(mut self, limits: RateLimits, accounts: Accounts) -> Self {
         (self.limits, self.accounts) = (limits, accounts);
         self
     }
@@ -177,15 +176,36 @@ where
 }
 
 impl Admission {
-    /// A refusal of a caller that nobody knows, counted against the limit of its address.
-    fn counted(&self, refused: NotAdmitted, address: IpAddr, path: &str) -> NotAdmitted {
-        match refused {
-            NotAdmitted::Refused(status) if status.code() == Code::Unauthenticated => {
-                let limited = self.limits.count_unknown(&Caller::of(None, address), path);
-                NotAdmitted::Refused(limited.err().unwrap_or(status))
+    /// A refusal, counted against the limit of the caller whose token it is, or of the address of
+    /// one that nobody knows.
+    fn counted(
+        &self,
+        refused: NotAdmitted,
+        address: IpAddr,
+        request: &Request<Body>,
+    ) -> NotAdmitted {
+        let status = match refused {
+            NotAdmitted::Refused(status) => status,
+            wait @ NotAdmitted::Wait(_) => return wait,
+        };
+        let caller = match status.code() {
+            Code::Unauthenticated => Caller::of(None, address),
+            Code::PermissionDenied => {
+                let by = self.access.claimed(request.headers(), self.clock.now());
+                Caller::of(by.as_ref(), address)
             }
-            other => other,
-        }
+            _ => return NotAdmitted::Refused(status),
+        };
+        let limited = self.limits.count_refused(&caller, request.uri().path());
+        NotAdmitted::Refused(limited.err().unwrap_or(status))
+    }
+
+    /// Whether another process of this installation has forwarded a call, and counted it.
+    fn is_counted(&self, request: &Request<Body>, by: Option<&By>) -> bool {
+        let headers = request.headers();
+        let says = headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
+        let by_certificate = || request.extensions().get::<FromPeer>().is_some();
+        says && (by_certificate() || self.access.knows_peer(headers, by, self.clock.now()))
     }
 
     /// Authenticates a call and counts it against its caller's share.
@@ -208,7 +228,7 @@ impl Admission {
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         let address = arrival::address(request, connection.as_deref());
         let admitted = self.access.admit(&self.calls, (path, method), request.headers(), now);
-        let principal = admitted.map_err(|refused| self.counted(refused, address, path))?;
+        let principal = admitted.map_err(|refused| self.counted(refused, address, request))?;
         let token_left = principal.as_ref().and_then(|principal| principal.left(now));
         let by = principal.map(|principal| principal.by);
         if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {
@@ -216,6 +236,7 @@ impl Admission {
         }
         let caller = Caller::of(by.as_ref(), address);
         let of_customer = matches!(by, Some(By::Customer(_)));
+        let counts = takes_slot && !self.is_counted(request, by.as_ref());
         if let Some(by) = by {
             request.extensions_mut().insert(by);
         }
@@ -223,9 +244,8 @@ impl Admission {
         if let Some(method) = known {
             request.extensions_mut().insert(method);
         }
-        let elsewhere = forwarded || request.headers().contains_key(FROM_ROLE_HEADER);
-        let counting = match takes_slot {
-            true => self.limits.begin(&caller, request.uri().path(), elsewhere)?,
+        let counting = match counts {
+            true => self.limits.begin(&caller, request.uri().path())?,
             false => None,
         };
         let held = self.shares.take(&caller, Amount::of(kind)).map_err(full)?;
@@ -318,6 +338,8 @@ impl AdmittedCall {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         let (mut head, body) = request.into_parts();
+        // It is nobody else's, and goes no further.
+        head.headers.remove(PEER);
         if matches!(self.kind, Kind::BidiStream | Kind::ForwardedStream) {
             let unanswered = Unanswered::default();
             head.extensions.insert(unanswered.clone());
@@ -350,51 +372,5 @@ impl AdmittedCall {
             slot.end();
         }
         Ok(answer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::calls::Rpc;
-    use super::super::shares::Numbers;
-    use std::time::Duration;
-
-    use super::*;
-
-    const ORDERS: Rpc = Rpc { name: "ordinal.orders.v1.OrderService", message_bytes_max: 1024 };
-
-    /// The deadline that a service sees of a call whose message took so long to arrive.
-    async fn deadline_after(waited: Duration, deadline: &'static str) -> String {
-        let admission = Admission::new(
-            (Access::development(), Arc::new(order_actor::clock::SystemClock)),
-            Arc::new(Calls::new([order_actor::grpc::FILE_DESCRIPTOR_SET], [ORDERS])),
-            Shares::new(Numbers::default()),
-            Slots::default(),
-        );
-        let (sender, deadline_seen) = tokio::sync::oneshot::channel();
-        let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
-        let inner = tower::service_fn(move |request: Request<Body>| {
-            let timeout = request.headers()["grpc-timeout"].to_str().unwrap().to_owned();
-            let sender = sender.lock().unwrap().take().unwrap();
-            sender.send(timeout).unwrap();
-            std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
-        });
-        let message = async move {
-            tokio::time::sleep(waited).await;
-            Ok::<_, Status>(http_body::Frame::data(bytes::Bytes::from_static(&[0; 5])))
-        };
-        let body = http_body_util::StreamBody::new(futures::stream::once(Box::pin(message)));
-        let request = Request::post("/ordinal.orders.v1.OrderService/GetOrder")
-            .header("grpc-timeout", deadline)
-            .body(Body::new(body))
-            .unwrap();
-        admission.layer(inner).call(request).await.unwrap();
-        deadline_seen.await.unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_time_to_receive_a_message_is_taken_from_the_deadline() {
-        assert_eq!(deadline_after(Duration::from_millis(1_200), "3S").await, "1800m");
-        assert_eq!(deadline_after(Duration::ZERO, "3S").await, "3S");
     }
 }

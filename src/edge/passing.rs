@@ -1,0 +1,229 @@
+//! Streams that pass through this process, ended between two messages when it stops: their callers
+//! go on elsewhere from where they are.
+//! Never here: what a message means.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame};
+use service_edge::Refused;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+/// Before each message: a flag and its length.
+const PREFIX: usize = 5;
+
+/// What is done with a stream when the process stops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// Answers: they end with `STOPPING`.
+    Answers,
+    /// Messages of the caller: no more are sent on. Those that were are answered.
+    Messages,
+    /// The answers to such messages: their good end is `STOPPING`, because the caller has more.
+    AnswersToThem,
+}
+
+/// A stream that passes through.
+pub(super) struct Passing {
+    inner: Body,
+    of: Of,
+    place: Place,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    ended: bool,
+}
+
+impl Passing {
+    /// Answers to one message.
+    pub(super) fn answers(inner: Body, stop: &CancellationToken) -> Body {
+        Self::wrapped(inner, Of::Answers, stop)
+    }
+
+    /// The messages of a caller.
+    pub(super) fn messages(inner: Body, stop: &CancellationToken) -> Body {
+        Self::wrapped(inner, Of::Messages, stop)
+    }
+
+    /// The answers to [`Self::messages`].
+    pub(super) fn answers_to_them(inner: Body, stop: &CancellationToken) -> Body {
+        Self::wrapped(inner, Of::AnswersToThem, stop)
+    }
+
+    fn wrapped(inner: Body, of: Of, stop: &CancellationToken) -> Body {
+        let stop = Box::pin(stop.clone().cancelled_owned());
+        Body::new(Self { inner, of, place: Place::default(), stop, ended: false })
+    }
+
+    fn is_stopping(&mut self, context: &mut Context<'_>) -> bool {
+        self.stop.as_mut().poll(context).is_ready()
+    }
+}
+
+impl HttpBody for Passing {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if this.of != Of::AnswersToThem && this.place.is_between() && this.is_stopping(context) {
+            this.ended = true;
+            let last = (this.of == Of::Answers).then(|| Ok(Frame::trailers(stopping())));
+            return Poll::Ready(last);
+        }
+        let frame = match std::task::ready!(Pin::new(&mut this.inner).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        if let Some(data) = frame.data_ref() {
+            this.place.pass(data);
+        }
+        let ends_well = frame.trailers_ref().is_some_and(is_good);
+        if this.of == Of::AnswersToThem && ends_well && this.is_stopping(context) {
+            return Poll::Ready(Some(Ok(Frame::trailers(stopping()))));
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+}
+
+fn is_good(trailers: &HeaderMap) -> bool {
+    let code = trailers.get(Status::GRPC_STATUS);
+    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::Ok)
+}
+
+fn stopping() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if Refused::stopping().add_header(&mut trailers).is_err() {
+        tracing::warn!("a status did not fit into trailers");
+    }
+    trailers
+}
+
+/// Where in a stream of messages its bytes are.
+#[derive(Default)]
+struct Place {
+    prefix: [u8; PREFIX],
+    /// Bytes of the prefix that were there.
+    known: usize,
+    /// Bytes of the message that are to come.
+    left: usize,
+}
+
+impl Place {
+    const fn is_between(&self) -> bool {
+        self.known == 0 && self.left == 0
+    }
+
+    fn pass(&mut self, mut data: &[u8]) {
+        while let Some((first, rest)) = data.split_first() {
+            if self.left > 0 {
+                let taken = self.left.min(data.len());
+                self.left -= taken;
+                data = data.get(taken..).unwrap_or_default();
+                continue;
+            }
+            if let Some(byte) = self.prefix.get_mut(self.known) {
+                *byte = *first;
+            }
+            (self.known, data) = (self.known + 1, rest);
+            if self.known == PREFIX {
+                let [_, length @ ..] = self.prefix;
+                self.known = 0;
+                self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, StreamBody};
+    use tokio::sync::mpsc;
+    use tokio_stream::wrappers::UnboundedReceiverStream;
+
+    use super::*;
+
+    type Frames = mpsc::UnboundedSender<Result<Frame<Bytes>, Status>>;
+
+    fn stream() -> (Frames, Body) {
+        let (frames, received) = mpsc::unbounded_channel();
+        (frames, Body::new(StreamBody::new(UnboundedReceiverStream::new(received))))
+    }
+
+    fn data(bytes: &'static [u8]) -> Result<Frame<Bytes>, Status> {
+        Ok(Frame::data(Bytes::from_static(bytes)))
+    }
+
+    /// The bytes of a body and its status.
+    async fn all(body: Body) -> (Vec<u8>, Option<Status>) {
+        let whole = body.collect().await.unwrap();
+        let status = whole.trailers().and_then(Status::from_header_map);
+        (whole.to_bytes().to_vec(), status)
+    }
+
+    #[tokio::test]
+    async fn answers_end_between_two_messages_when_the_process_stops() {
+        let (frames, body) = stream();
+        let stop = CancellationToken::new();
+        let mut answers = Passing::answers(body, &stop);
+        // A message of two bytes, in three pieces.
+        frames.send(data(&[0, 0, 0])).unwrap();
+        let first = answers.frame().await.unwrap().unwrap();
+        assert_eq!(first.data_ref().unwrap().len(), 3);
+        stop.cancel();
+        let rest = crate::tasks::spawn(all(answers));
+        tokio::task::yield_now().await;
+        frames.send(data(&[0, 2, 7])).unwrap();
+        frames.send(data(&[8])).unwrap();
+        let (bytes, status) = rest.await.unwrap();
+        assert_eq!(bytes, [0, 2, 7, 8]);
+        assert_eq!(status.unwrap().code(), Code::Unavailable);
+        assert!(frames.is_closed());
+    }
+
+    #[tokio::test]
+    async fn answers_that_end_by_themselves_end_as_they_do() {
+        let (frames, body) = stream();
+        let answers = Passing::answers(body, &CancellationToken::new());
+        frames.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
+        let mut trailers = HeaderMap::new();
+        Status::not_found("x").add_header(&mut trailers).unwrap();
+        frames.send(Ok(Frame::trailers(trailers))).unwrap();
+        drop(frames);
+        let (bytes, status) = all(answers).await;
+        assert_eq!((bytes.len(), status.unwrap().code()), (6, Code::NotFound));
+    }
+
+    #[tokio::test]
+    async fn no_more_is_sent_on_and_what_was_is_answered() {
+        let stop = CancellationToken::new();
+        let (messages, body) = stream();
+        let sent = Passing::messages(body, &stop);
+        messages.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
+        let (answers, body) = stream();
+        let answered = Passing::answers_to_them(body, &stop);
+        let reading = crate::tasks::spawn(all(sent));
+        tokio::task::yield_now().await;
+        stop.cancel();
+        assert_eq!(reading.await.unwrap().0.len(), 6);
+        answers.send(data(&[0, 0, 0, 0, 0])).unwrap();
+        let mut trailers = HeaderMap::new();
+        Status::ok("").add_header(&mut trailers).unwrap();
+        answers.send(Ok(Frame::trailers(trailers))).unwrap();
+        drop(answers);
+        let (bytes, status) = all(answered).await;
+        assert_eq!((bytes.len(), status.unwrap().code()), (5, Code::Unavailable));
+    }
+}
