@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::grpc::proto;
@@ -8,11 +9,12 @@ use order_actor::grpc::proto::execute_commands_response::Outcome;
 use order_actor::grpc::proto::order_service_client::OrderServiceClient;
 use shared_events::contract::OrderId;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::measure::{Pace, Run, Tally, closed};
+use crate::measure::{Latencies, OpenLoop, Pace, Run, Tally, closed, latencies, micros};
 use crate::work::request;
 
 /// A connection takes 128 calls at a time.
@@ -58,6 +60,40 @@ pub async fn by_calls(pace: Pace, address: SocketAddr, callers: usize) -> anyhow
         }
     })
     .await
+}
+
+/// Places this many orders a second by calls, whether or not earlier ones have ended. Latencies count
+/// from when an order was due.
+///
+/// # Errors
+/// A refusal.
+pub async fn placed_at_rate(
+    address: SocketAddr,
+    rate: u64,
+    time: Duration,
+) -> anyhow::Result<Latencies> {
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(connect(address).await?);
+    }
+    let mut placed = JoinSet::new();
+    let mut open_loop = OpenLoop::new(rate, time);
+    let mut all = latencies()?;
+    let mut clients = clients.iter().cycle();
+    while let Some((_, due)) = open_loop.due().await {
+        while let Some(took) = placed.try_join_next() {
+            all.record(micros(took??))?;
+        }
+        let mut orders = clients.next().context("no client")?.clone();
+        placed.spawn(async move {
+            orders.place_order(request(OrderId::mint(), SKUS)).await?;
+            anyhow::Ok(due.elapsed())
+        });
+    }
+    while let Some(took) = placed.join_next().await {
+        all.record(micros(took??))?;
+    }
+    Ok(all)
 }
 
 /// One stream with this many commands under way: each order is placed and then cancelled.

@@ -7,6 +7,7 @@ use ordinal::cluster::Process;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::telemetry::Telemetry;
 use crate::lab::{Lab, free_address};
 
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
@@ -49,7 +50,7 @@ pub async fn fill_shelves(
 ) -> anyhow::Result<()> {
     let client = operator(stock).await?;
     let skus: Vec<String> = skus.collect();
-    for skus in skus.chunks(500) {
+    for skus in skus.chunks(100) {
         let stock: Vec<Value> =
             skus.iter().map(|sku| json!({"sku": sku, "onHand": "1000000000"})).collect();
         let method = "inventory.v1.InventoryService/BatchSetStock";
@@ -64,6 +65,17 @@ impl Cluster {
     /// # Errors
     /// Where one of them does not start.
     pub async fn start(lab: &Lab) -> anyhow::Result<Self> {
+        Self::start_with(lab, None).await
+    }
+
+    /// The same, with what looks at it.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with(
+        lab: &Lab,
+        mut telemetry: Option<&mut Telemetry>,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program's file")?;
         let (orders, inventory, notifications) =
             (free_address()?, free_address()?, free_address()?);
@@ -74,7 +86,7 @@ impl Cluster {
         ];
         let redis = lab.redis_url();
         let mail = lab.mail()?.display().to_string();
-        let start = async |role: &str, at: SocketAddr, database: &str, flags: &[&str]| {
+        let mut start = async |role: &str, at: SocketAddr, database: &str, flags: &[&str]| {
             let (listen, database_flag) = (at.to_string(), format!("--{role}-database-url"));
             let all = [
                 &[
@@ -90,7 +102,10 @@ impl Cluster {
                 &["--redis-url", &redis][..],
                 flags,
             ];
-            let all: Vec<String> = all.concat().into_iter().map(str::to_owned).collect();
+            let looked_at = telemetry.as_mut().map(|telemetry| telemetry.flags()).transpose()?;
+            let all =
+                all.concat().into_iter().map(str::to_owned).chain(looked_at.into_iter().flatten());
+            let all: Vec<String> = all.collect();
             let mut process = Process::new(role, at, &program, all, lab.log(role));
             process.start()?;
             process
