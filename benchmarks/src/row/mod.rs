@@ -7,12 +7,14 @@ mod first_order; // 18: from the start to the first order
 mod followers; // 10: journal, Redis, service
 pub mod growth; // 7 and 9: what grows with a journal, and what should not
 mod hot_product; // 5: one product in all orders
+mod http; // 11, 12 and 14: calls by HTTP, with tokens, by TLS
 mod in_process; // 1: actors and journal
 mod many_orders; // 19, 20 and 21: what 100,000 orders leave behind
 mod one_process; // 16 and 17: to confirmed, in one process
 mod overload; // 15: too many calls, and one bad caller
 pub mod reaction; // 4: everything that follows an order
 mod sqlite; // 3: rows 1 and 2 on SQLite
+mod sse; // 13: watchers by server-sent events
 mod stream; // 2b: commands by the stream
 mod telemetry; // 22 and 23: the cost of being looked at
 
@@ -22,8 +24,8 @@ use crate::report::Row;
 
 /// Row numbers in the order in which they run; 7 and 9 share their journal.
 pub const NUMBERS: &[&str] = &[
-    "1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "15", "16", "17", "18", "19+20+21", "22",
-    "23",
+    "1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "11", "12", "13", "14", "15", "16", "17",
+    "18", "19+20+21", "22", "23",
 ];
 
 /// Measures rows.
@@ -42,6 +44,10 @@ pub async fn measure(number: &str, lab: &Lab, pace: Pace) -> anyhow::Result<Vec<
         "7+9" => return growth::measure(lab, pace).await,
         "8" => deadlines::measure(lab, pace).await,
         "10" => followers::measure(lab, pace).await,
+        "11" => http::measure(lab, pace).await,
+        "12" => http::tokens(lab, pace).await,
+        "13" => sse::measure(lab, pace).await,
+        "14" => http::tls(lab, pace).await,
         "15" => overload::measure(lab, pace).await,
         "16" => one_process::steady(lab, pace).await,
         "17" => one_process::in_flight(lab, pace).await,
