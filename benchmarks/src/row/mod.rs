@@ -9,7 +9,9 @@ pub mod growth; // 7 and 9: what grows with a journal, and what should not
 mod hot_product; // 5: one product in all orders
 mod http; // 11, 12 and 14: calls by HTTP, with tokens, by TLS
 mod in_process; // 1: actors and journal
+mod ledger; // L1, L2, L3 and V1: the book of money
 mod many_orders; // 19, 20 and 21: what 100,000 orders leave behind
+mod money; // P1 and P2: orders that are paid
 mod one_process; // 16 and 17: to confirmed, in one process
 mod overload; // 15: too many calls, and one bad caller
 pub mod reaction; // 4: everything that follows an order
@@ -25,7 +27,7 @@ use crate::report::Row;
 /// Row numbers in the order in which they run; 7 and 9 share their journal.
 pub const NUMBERS: &[&str] = &[
     "1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "11", "12", "13", "14", "15", "16", "17",
-    "18", "19+20+21", "22", "23",
+    "18", "19+20+21", "22", "23", "L1+L2+V1", "L3", "P1+P2",
 ];
 
 /// Measures rows.
@@ -53,6 +55,9 @@ pub async fn measure(number: &str, lab: &Lab, pace: Pace) -> anyhow::Result<Vec<
         "17" => one_process::in_flight(lab, pace).await,
         "18" => first_order::measure(lab, pace).await,
         "19+20+21" => return many_orders::measure(lab, pace).await,
+        "L1+L2+V1" => return ledger::measure(lab, pace).await,
+        "L3" => ledger::holds(lab, pace).await,
+        "P1+P2" => return money::measure(lab, pace).await,
         "22" => telemetry::measure(lab, pace).await,
         "23" => telemetry::collectors(lab, pace).await,
         _ => anyhow::bail!("there is no row {number}; there are {}", NUMBERS.join(", ")),

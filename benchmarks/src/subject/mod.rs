@@ -1,6 +1,7 @@
 //! The contenders.
 
 pub mod axum_edge; // the framework behind plain handlers of HTTP
+pub mod books; // ours of money, and what one would write by hand
 pub mod client; // the clients of gRPC
 pub mod cluster; // ours complete: a process per role
 pub mod collector; // a collector of spans, willing or not
