@@ -129,7 +129,7 @@ pub async fn tokens(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         "--issuer-roles",
         "roles",
         "--issuer-map",
-        "shop=SERVICE",
+        "shop=OPS",
     ];
     let (with, with_url) = serving(lab, "tokens", &flags).await?;
     let (without, without_url) = serving(lab, "open", &[]).await?;

@@ -29,6 +29,8 @@ use crate::work::request;
 
 /// Orders of row P2 that are placed and not paid yet, at most.
 const OPEN_MAX: usize = 512;
+/// Buyers with a call under way; more would wait for a slot, or be refused.
+const CALLS_MAX: usize = 128;
 /// Time limit for an order, and for followers after the load.
 const PAID_WITHIN: Duration = Duration::from_secs(60);
 
@@ -231,7 +233,7 @@ impl Shop {
         while since.elapsed() < time || !waiting.is_empty() {
             let free = std::sync::Arc::clone(&open);
             tokio::select! {
-                place = free.acquire_owned(), if since.elapsed() < time => {
+                place = free.acquire_owned(), if since.elapsed() < time && calls.len() < CALLS_MAX => {
                     let order_id = OrderId::mint();
                     waiting.insert(order_id, place?);
                     let nth = usize::try_from(tag)? % clients.len();

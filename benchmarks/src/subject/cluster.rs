@@ -11,6 +11,8 @@ use super::telemetry::Telemetry;
 use crate::lab::{Lab, free_address};
 
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
+/// How often stock is set before it fails.
+const SET_TRIES: u32 = 5;
 
 /// The engine as deployed: a process per role, a database per role, connected by Redis.
 pub struct Cluster {
@@ -53,8 +55,17 @@ pub async fn fill_shelves(
     for skus in skus.chunks(100) {
         let stock: Vec<Value> =
             skus.iter().map(|sku| json!({"sku": sku, "onHand": "1000000000"})).collect();
-        let method = "inventory.v1.InventoryService/BatchSetStock";
-        call(&client, method, json!({ "requests": stock })).await?;
+        let (method, asked) =
+            ("inventory.v1.InventoryService/BatchSetStock", json!({ "requests": stock }));
+        // A machine that others use may take longer than a call waits. Set twice is set once.
+        let mut set = call(&client, method, asked.clone()).await;
+        for _ in 1..SET_TRIES {
+            if set.is_ok() {
+                break;
+            }
+            set = call(&client, method, asked.clone()).await;
+        }
+        set?;
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ impl Issuer {
         Ok(Self { url, key, serving })
     }
 
-    /// A token of a service of this name.
+    /// A token of a caller of this name.
     ///
     /// # Errors
     /// Where it cannot be signed.
