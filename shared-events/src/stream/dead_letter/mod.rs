@@ -163,7 +163,7 @@ impl DeadLetters {
     pub async fn waiting(&self, follower: &str) -> Result<Option<LettersWaiting>, DatabaseError> {
         let row = sqlx::query(
             "SELECT COUNT(*), COALESCE(MIN(parked_at), 0) FROM
-                 (SELECT parked_at FROM dead_letters WHERE follower = $1 LIMIT $2) AS some",
+                 (SELECT parked_at FROM dead_letters WHERE follower = $1 LIMIT $2) AS counted",
         )
         .bind(follower)
         .bind(i64::from(LETTERS_COUNTED))
