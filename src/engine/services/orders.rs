@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use order_actor::actor::Registry;
 use order_actor::clock::Clock;
-use order_actor::domain::Status;
+use order_actor::domain::{DeadlineKind, Status};
 use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
 use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
@@ -170,9 +170,12 @@ fn numbers(
                 table::RETURN_WAIT.is(&mut page, [], wait);
             }
             if let Ok(due) = deadlines.due(now, None, DUE_COUNTED_MAX).await {
-                table::DEADLINES_DUE.is(&mut page, [], due.len());
-                let late = due.first().map_or(Duration::ZERO, |first| now.since(first.due));
-                table::DEADLINE_LATE.is(&mut page, [], late);
+                for kind in DeadlineKind::all() {
+                    let mut due = due.iter().filter(|one| one.kind == kind).peekable();
+                    let late = due.peek().map_or(Duration::ZERO, |first| now.since(first.due));
+                    table::DEADLINES_DUE.is(&mut page, [kind.code()], due.count());
+                    table::DEADLINE_LATE.is(&mut page, [kind.code()], late);
+                }
             }
             if let Ok(quarantined) = journal.quarantined().await {
                 table::QUARANTINED.is(&mut page, [], quarantined.len());
