@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
+/// The name under which a copy of this program is `ordinal`.
+pub const PROGRAM: &str = "ordinal";
 
 /// A private Postgres and Redis.
 pub struct Lab {
@@ -164,6 +166,19 @@ impl Lab {
     pub fn program(name: &str) -> anyhow::Result<PathBuf> {
         let program = postgres_programs().map(|programs| programs.join(name));
         program.filter(|path| path.exists()).with_context(|| format!("{name} is not installed"))
+    }
+
+    /// A copy of this program that is `ordinal`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn ordinal(&self) -> anyhow::Result<PathBuf> {
+        let copy = self.directory("bin")?.join(PROGRAM);
+        if !copy.exists() {
+            let program = std::env::current_exe().context("cannot find this program's file")?;
+            std::fs::copy(program, &copy).context("cannot copy this program")?;
+        }
+        Ok(copy)
     }
 
     /// Ends the servers and removes everything.

@@ -61,6 +61,9 @@ enum Verb {
     /// Serve a contender; the suite starts these itself.
     #[command(hide = true)]
     Serve(subject::server::ServeArgs),
+    /// Run engine and callers of row 1; the suite starts these itself.
+    #[command(hide = true)]
+    Drive(subject::driven::DriveArgs),
     /// The `ordinal` program, with its own flags; the suite starts its processes with it.
     #[command(hide = true, disable_help_flag = true)]
     Ordinal {
@@ -72,10 +75,11 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct RunArgs {
-    /// Take a minute: short runs, small journals. For a quick look; its figures prove nothing.
+    /// Take some minutes: short runs, small journals. For a quick look; its figures prove nothing.
     #[arg(long)]
     quick: bool,
-    /// Let a journal grow to ten million events in rows 7 and 9. Takes some minutes and 10 GB more.
+    /// Let a journal grow to ten million events in rows 7 and 9, and to a million orders in rows 19
+    /// to 21. Takes some minutes and 10 GB more.
     #[arg(long)]
     large: bool,
     /// Only these rows.
@@ -88,14 +92,19 @@ struct RunArgs {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let logs = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(logs).with_writer(std::io::stderr).init();
-    match Cli::parse().verb {
-        Verb::Ordinal { arguments } => {
-            let named = std::iter::once(OsString::from("ordinal")).chain(arguments);
-            return Ok(ordinal::verbs::run(named).await);
-        }
+    let mut arguments = std::env::args_os();
+    // `ordinal cluster up` starts its own file with verbs of `ordinal`.
+    let named = arguments.next().map(PathBuf::from);
+    if named.is_some_and(|path| path.file_name().is_some_and(|name| name == lab::PROGRAM)) {
+        return Ok(ordinal(arguments.collect()).await);
+    }
+    let verb = Cli::parse().verb;
+    if let Verb::Ordinal { arguments } = verb {
+        return Ok(ordinal(arguments).await);
+    }
+    let _logs = ordinal::logs::begin(std::env::args_os());
+    match verb {
+        Verb::Ordinal { .. } => Ok(()),
         Verb::Run(args) => run(args).await,
         Verb::Compare { before, after } => {
             compare::print(&Report::read(&before)?, &Report::read(&after)?);
@@ -103,8 +112,18 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Verb::Profile(args) => profile::run(args).await,
         Verb::Serve(args) => subject::server::serve(args).await,
+        Verb::Drive(args) => subject::driven::drive(args).await,
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The `ordinal` program, as it begins itself.
+async fn ordinal(arguments: Vec<OsString>) -> ExitCode {
+    // Where the system does not support it, it is as before.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let all = || std::iter::once(OsString::from(lab::PROGRAM)).chain(arguments.iter().cloned());
+    let _logs = ordinal::logs::begin(all());
+    ordinal::verbs::run(all()).await
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {
@@ -130,7 +149,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         rows: Vec::new(),
         costs: Vec::new(),
     };
-    for number in row::NUMBERS {
+    for number in row::NUMBERS.iter().copied() {
         if !args.rows.is_empty() && !args.rows.iter().any(|row| names(number, row)) {
             continue;
         }

@@ -1,5 +1,6 @@
 //! Cost per order by process and statement. Never here: the workload.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -201,6 +202,25 @@ impl Cost {
         }
         Ok(())
     }
+}
+
+/// Seconds of CPU that a process has used with all its children that still run, by the name of
+/// their programs.
+pub fn cpu_by_name(process: u32) -> BTreeMap<String, f64> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![process];
+    while let Some(id) = open.pop() {
+        let Some(found) = i32::try_from(id).ok().and_then(|id| Process::new(id).ok()) else {
+            continue;
+        };
+        if let Ok(stat) = found.stat() {
+            let ticks = number(stat.utime + stat.stime);
+            *all.entry(stat.comm).or_default() += ticks / number(procfs::ticks_per_second());
+        }
+        let tasks = found.tasks().into_iter().flatten().flatten();
+        open.extend(tasks.filter_map(|task| task.children().ok()).flatten());
+    }
+    all
 }
 
 /// Usage of a process and its children; zero where it has ended.

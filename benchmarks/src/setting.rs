@@ -1,10 +1,17 @@
 //! The machine and the versions that a report names. Never here: paths, names of people or hosts.
 
 use std::process::Command;
+use std::time::Duration;
 
 use procfs::process::Process;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::lab::Lab;
+
+/// How often memory is sampled.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 fn line_of(file: &str, key: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
@@ -104,4 +111,35 @@ pub fn resident_bytes_of(process: u32) -> f64 {
     let status = i32::try_from(process).ok().and_then(|id| Process::new(id).ok()?.status().ok());
     let kilobytes = status.and_then(|status| status.vmrss);
     kilobytes.unwrap_or_default() as f64 * 1_024.0
+}
+
+/// The memory of a process, sampled continuously.
+pub struct Memory {
+    stop: CancellationToken,
+    watching: JoinHandle<f64>,
+}
+
+impl Memory {
+    /// From now on.
+    pub fn watch(process: u32) -> Self {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let watching = tokio::spawn(async move {
+            let mut most = resident_bytes_of(process);
+            while stopped.run_until_cancelled(sleep(SAMPLE_EVERY)).await.is_some() {
+                most = most.max(resident_bytes_of(process));
+            }
+            most.max(resident_bytes_of(process))
+        });
+        Self { stop, watching }
+    }
+
+    /// The maximum, in bytes.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub async fn most(self) -> anyhow::Result<f64> {
+        self.stop.cancel();
+        Ok(self.watching.await?)
+    }
 }

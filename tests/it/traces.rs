@@ -475,6 +475,48 @@ fn a_call_that_is_forwarded_to_another_node_stays_in_its_trace() {
     runtime.block_on(database.drop());
 }
 
+/// The first process decides for all: one that would record everything records nothing of a call
+/// that came to another one, which records none.
+#[test]
+fn a_forwarded_call_that_is_not_recorded_is_not_decided_anew() {
+    let (runtime, [database]) = databases();
+    let (url, collector) = (database.url(), Collector::start());
+    let collector_url = collector.url();
+    let flags = ["--database-url", &url, "--otlp-endpoint", &collector_url, "--without-stock"];
+    let a = node("a", &[&flags[..], &["--trace-sample", "0"]].concat());
+    let b = node("b", &flags);
+    let server = "ordinal.orders.v1.OrderService/PlaceOrder";
+    // Spans of a process arrive in their order: what came before this has arrived with it.
+    let until_forwarded = |trace: &str| {
+        let forwarded = |seen: &[Seen]| {
+            let of_server = || seen.iter().filter(|it| it.name == server && it.trace == trace);
+            of_server().any(|it| of_server().any(|caller| caller.span == it.parent))
+        };
+        let patience = Instant::now() + PATIENCE;
+        while !forwarded(&collector.seen()) {
+            assert!(Instant::now() < patience, "{}", drawn(&collector.seen()));
+            runtime.block_on(place(&a, Some(&traceparent(trace, true))));
+        }
+    };
+    until_forwarded(TRACE);
+    // About half of them belong to the other node.
+    for _ in 0..40 {
+        runtime.block_on(place(&a, None));
+    }
+    let last = TRACE.replace('0', "9");
+    until_forwarded(&last);
+    let seen = collector.seen();
+    let others = seen.iter().filter(|it| it.name == server && it.trace != TRACE);
+    let others: Vec<&Seen> = others.filter(|it| it.trace != last).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    // The other one decides about calls that come to itself.
+    let before = collector.seen().len();
+    runtime.block_on(place(&b, None));
+    collector.until(|seen| seen[before..].iter().any(|it| it.name == server && it.trace != last));
+    assert!(a.stop().success() && b.stop().success());
+    runtime.block_on(database.drop());
+}
+
 /// T1: with one worker thread, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_never_answers_holds_nothing_up() {

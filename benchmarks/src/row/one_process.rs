@@ -1,17 +1,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ordinal::cluster::Process;
 use shared_events::contract::OrderId;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 
 use super::reaction::{PRODUCTS, at_rate, sku, sustained, warm};
-use crate::lab::{self, Lab};
+use crate::lab::Lab;
 use crate::measure::{Count, Latencies, OpenLoop, Pace, Spread, latencies, micros, number};
 use crate::report::{Bound, Row};
 use crate::subject::cluster::fill_shelves;
+use crate::subject::one_process::{On, OneProcess};
 
 /// Connections of the hand-written transaction. It was fastest with 16.
 const CONNECTIONS: u32 = 16;
@@ -39,9 +39,9 @@ pub async fn steady(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut taken: BTreeMap<(&str, u64), Vec<Latencies>> = BTreeMap::new();
     for _ in 0..pace.rounds {
         for on in [On::Sqlite, On::Postgres] {
-            let subject = Subject::start(lab, on).await?;
+            let subject = filled(lab, on).await?;
             for (rate, ..) in RATES {
-                let confirmed = at_rate(subject.process.address, rate, time).await?.confirmed;
+                let confirmed = at_rate(subject.address(), rate, time).await?.confirmed;
                 taken.entry((on.name(), rate)).or_default().push(confirmed);
             }
             subject.end(lab).await?;
@@ -77,6 +77,14 @@ pub async fn steady(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     Ok(row)
 }
 
+/// One process with stock of all products, after a second of orders.
+async fn filled(lab: &Lab, on: On) -> anyhow::Result<OneProcess> {
+    let subject = OneProcess::start(lab, on, &[]).await?;
+    fill_shelves(subject.address(), (0..PRODUCTS).map(sku)).await?;
+    at_rate(subject.address(), 200, Duration::from_secs(1)).await?;
+    Ok(subject)
+}
+
 /// Row 17: as many orders as are confirmed with so many under way.
 ///
 /// # Errors
@@ -92,9 +100,9 @@ pub async fn in_flight(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut taken: BTreeMap<(&str, usize), Vec<f64>> = BTreeMap::new();
     for _ in 0..pace.rounds {
         for on in [On::Sqlite, On::Postgres] {
-            let subject = Subject::start(lab, on).await?;
+            let subject = filled(lab, on).await?;
             for open in IN_FLIGHT {
-                let rate = sustained(subject.process.address, open, time).await?.rate;
+                let rate = sustained(subject.address(), open, time).await?.rate;
                 taken.entry((on.name(), open)).or_default().push(rate);
             }
             subject.end(lab).await?;
@@ -119,55 +127,6 @@ pub async fn in_flight(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
 
 const THREE: &str = "Ordinal, three processes and Redis";
 const WRITTEN: &str = "hand-written transaction";
-
-#[derive(Clone, Copy)]
-enum On {
-    Sqlite,
-    Postgres,
-}
-
-impl On {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Sqlite => "Ordinal, SQLite",
-            Self::Postgres => "Ordinal, Postgres",
-        }
-    }
-}
-
-/// `ordinal serve`, with stock of all products.
-struct Subject {
-    process: Process,
-    database: Option<String>,
-}
-
-impl Subject {
-    async fn start(lab: &Lab, on: On) -> anyhow::Result<Self> {
-        let mail = lab.mail()?.display().to_string();
-        let directory = lab.directory(&format!("one-{}", OrderId::mint()))?.display().to_string();
-        let database = match on {
-            On::Sqlite => None,
-            On::Postgres => Some(lab.database("one").await?),
-        };
-        let at = match &database {
-            Some(url) => ["--database-url", url],
-            None => ["--data", &directory],
-        };
-        let flags = [&["ordinal", "serve", "--mail-dir", &mail][..], &at].concat();
-        let process = lab::server(lab, "one", &flags).await?;
-        fill_shelves(process.address, (0..PRODUCTS).map(sku)).await?;
-        at_rate(process.address, 200, Duration::from_secs(1)).await?;
-        Ok(Self { process, database })
-    }
-
-    async fn end(self, lab: &Lab) -> anyhow::Result<()> {
-        lab::end(self.process).await;
-        match self.database {
-            Some(url) => lab.drop_database(&url).await,
-            None => Ok(()),
-        }
-    }
-}
 
 const TABLES: &str = "
 CREATE TABLE orders (id text PRIMARY KEY, customer text NOT NULL, state text NOT NULL, placed timestamptz NOT NULL);

@@ -10,9 +10,8 @@ use ordinal::cluster::Process;
 use shared_events::contract::OrderId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 use uuid::Uuid;
@@ -20,7 +19,7 @@ use uuid::Uuid;
 use crate::lab::{self, Lab};
 use crate::measure::{Latencies, OpenLoop, Pace, Spread, latencies, micros, number};
 use crate::report::{Bound, Row};
-use crate::setting::{Cores, keep_to, resident_bytes_of};
+use crate::setting::{Cores, Memory, keep_to, resident_bytes_of};
 use crate::subject::client::connect;
 use crate::work::request;
 
@@ -30,8 +29,6 @@ const OTHERS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Connections of a load; each takes 128 calls at a time.
 const CONNECTIONS: usize = 16;
-/// How often memory is sampled under a load.
-const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 /// Consecutive calls answered within 100 ms after which the engine counts as recovered.
 const RECOVERED_CALLS: u32 = 5;
 /// Maximum of unanswered calls of a load.
@@ -194,33 +191,6 @@ impl Window {
 
     fn time(self) -> Duration {
         self.end - self.begun
-    }
-}
-
-/// The memory of a process, sampled continuously.
-struct Memory {
-    stop: CancellationToken,
-    watching: JoinHandle<f64>,
-}
-
-impl Memory {
-    fn watch(process: u32) -> Self {
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let watching = tokio::spawn(async move {
-            let mut most = resident_bytes_of(process);
-            while stopped.run_until_cancelled(sleep(SAMPLE_EVERY)).await.is_some() {
-                most = most.max(resident_bytes_of(process));
-            }
-            most.max(resident_bytes_of(process))
-        });
-        Self { stop, watching }
-    }
-
-    /// The maximum, in bytes.
-    async fn most(self) -> anyhow::Result<f64> {
-        self.stop.cancel();
-        Ok(self.watching.await?)
     }
 }
 

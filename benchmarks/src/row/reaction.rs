@@ -87,7 +87,14 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
 /// # Errors
 /// As [`measure`].
 pub async fn warm(lab: &Lab) -> anyhow::Result<Cluster> {
-    let cluster = Cluster::start(lab).await?;
+    warmed(Cluster::start(lab).await?).await
+}
+
+/// This cluster, after the same.
+///
+/// # Errors
+/// As [`measure`].
+pub async fn warmed(cluster: Cluster) -> anyhow::Result<Cluster> {
     fill_shelves(cluster.stock(), (0..PRODUCTS).map(sku)).await?;
     let _ = sustained(cluster.address(), OPEN_MAX, Duration::from_secs(1)).await?;
     caught_up(&cluster).await?;

@@ -7,9 +7,12 @@ use ordinal::cluster::Process;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::telemetry::Telemetry;
 use crate::lab::{Lab, free_address};
 
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
+/// How often stock is set before it fails.
+const SET_TRIES: u32 = 5;
 
 /// The engine as deployed: a process per role, a database per role, connected by Redis.
 pub struct Cluster {
@@ -49,11 +52,20 @@ pub async fn fill_shelves(
 ) -> anyhow::Result<()> {
     let client = operator(stock).await?;
     let skus: Vec<String> = skus.collect();
-    for skus in skus.chunks(500) {
+    for skus in skus.chunks(100) {
         let stock: Vec<Value> =
             skus.iter().map(|sku| json!({"sku": sku, "onHand": "1000000000"})).collect();
-        let method = "inventory.v1.InventoryService/BatchSetStock";
-        call(&client, method, json!({ "requests": stock })).await?;
+        let (method, asked) =
+            ("inventory.v1.InventoryService/BatchSetStock", json!({ "requests": stock }));
+        // A machine that others use may take longer than a call waits. Set twice is set once.
+        let mut set = call(&client, method, asked.clone()).await;
+        for _ in 1..SET_TRIES {
+            if set.is_ok() {
+                break;
+            }
+            set = call(&client, method, asked.clone()).await;
+        }
+        set?;
     }
     Ok(())
 }
@@ -64,6 +76,17 @@ impl Cluster {
     /// # Errors
     /// Where one of them does not start.
     pub async fn start(lab: &Lab) -> anyhow::Result<Self> {
+        Self::start_with(lab, None).await
+    }
+
+    /// The same, with what looks at it.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with(
+        lab: &Lab,
+        mut telemetry: Option<&mut Telemetry>,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program's file")?;
         let (orders, inventory, notifications) =
             (free_address()?, free_address()?, free_address()?);
@@ -74,7 +97,7 @@ impl Cluster {
         ];
         let redis = lab.redis_url();
         let mail = lab.mail()?.display().to_string();
-        let start = async |role: &str, at: SocketAddr, database: &str, flags: &[&str]| {
+        let mut start = async |role: &str, at: SocketAddr, database: &str, flags: &[&str]| {
             let (listen, database_flag) = (at.to_string(), format!("--{role}-database-url"));
             let all = [
                 &[
@@ -90,7 +113,10 @@ impl Cluster {
                 &["--redis-url", &redis][..],
                 flags,
             ];
-            let all: Vec<String> = all.concat().into_iter().map(str::to_owned).collect();
+            let looked_at = telemetry.as_mut().map(|telemetry| telemetry.flags()).transpose()?;
+            let all =
+                all.concat().into_iter().map(str::to_owned).chain(looked_at.into_iter().flatten());
+            let all: Vec<String> = all.collect();
             let mut process = Process::new(role, at, &program, all, lab.log(role));
             process.start()?;
             process

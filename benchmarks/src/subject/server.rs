@@ -29,6 +29,9 @@ pub struct ServeArgs {
     /// Listening address.
     #[arg(long)]
     listen: SocketAddr,
+    /// The framework behind plain handlers of HTTP, not behind our edge.
+    #[arg(long, requires = "framework")]
+    axum: bool,
     /// The contender.
     #[command(flatten)]
     contender: Contender,
@@ -58,6 +61,9 @@ struct Contender {
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let Contender { postgres, sqlite, memory: _, framework } = args.contender;
     if let Some(url) = framework {
+        if args.axum {
+            return super::axum_edge::serve(args.listen, Framework::open(&url).await?).await;
+        }
         let edge = FrameworkEdge(Framework::open(&url).await?);
         let orders = OrderServiceServer::new(edge);
         return listen(args.listen, orders, Slots::default()).await;

@@ -10,6 +10,7 @@ use futures::stream::FuturesUnordered;
 use prost::Message as _;
 use service_edge::Wire;
 use shared_events::contract::{OrderId, Reason};
+use shared_events::traces;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
@@ -297,8 +298,14 @@ impl StreamContext {
         let tag = command.tag;
         let mut request = Request::new(tokio_stream::once(command));
         *request.metadata_mut() = self.headers.clone();
-        if let Some(Ok(own)) = traceparent.map(str::parse) {
-            request.metadata_mut().insert("traceparent", own);
+        match traceparent.map(str::parse) {
+            Some(Ok(own)) => {
+                request.metadata_mut().insert("traceparent", own);
+            }
+            _ if traces::is_on() => {
+                request.metadata_mut().insert(traces::UNRECORDED, MetadataValue::from_static("1"));
+            }
+            _ => {}
         }
         request.metadata_mut().insert(status::FORWARDED_HEADER, MetadataValue::from_static("1"));
         let answer = async {

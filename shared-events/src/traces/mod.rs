@@ -20,6 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// fields `trace_id`, `order_id`, `shard`, `rpc_method`.
 pub const CONTEXT: &str = "context";
 
+/// The header of a call that came without a trace and is not recorded, where it is forwarded: whoever
+/// gets it does not decide anew.
+pub const UNRECORDED: &str = "ordinal-unrecorded";
+
 /// Whether lines of the log name what they belong to.
 static NAMED_IN_LOGS: AtomicBool = AtomicBool::new(false);
 

@@ -254,6 +254,18 @@ async fn poison_stops_only_its_order(backend: &str) {
         [(2, DeadLetterState::Poison), (4, DeadLetterState::Behind), (6, DeadLetterState::Behind)]
     );
     assert_eq!(parked[0].error, "cannot be handled");
+    let waiting = letters.waiting("writer").await.unwrap().unwrap();
+    assert_eq!((waiting.letters, waiting.first.position), (3, 2));
+    let counted = letters.by_state("writer").await.unwrap();
+    let counted = counted.map(|(state, counted)| (state, counted.map(|(letters, _)| letters)));
+    assert_eq!(
+        counted,
+        [
+            (DeadLetterState::Poison, Some(1)),
+            (DeadLetterState::Behind, Some(2)),
+            (DeadLetterState::Retry, None),
+        ]
+    );
 
     // Put back before it is fixed: it is poison again, one try later, and nothing was lost.
     letters.put_back("writer", bad, action(Verb::PutBackDeadLetters)).await.unwrap();

@@ -33,8 +33,14 @@ pub(super) fn begin(request: &mut Request<Body>, method: &str) -> (Trace, Span) 
     }
     let mut span = match &trace {
         Trace::Sent(sent) => Span::call(method, sent.to_str().ok(), None),
+        // The process that forwarded it has decided.
+        Trace::Own(_) if request.headers().contains_key(traces::UNRECORDED) => Span::none(),
         Trace::Own(own) => Span::call(method, None, own.map(number)),
     };
+    if let (Trace::Own(_), false) = (&trace, span.is_some()) {
+        // A `traceparent` would be stored with each event.
+        request.headers_mut().insert(traces::UNRECORDED, HeaderValue::from_static("1"));
+    }
     if let Some(Ok(header)) = span.traceparent().map(|it| HeaderValue::from_str(&it)) {
         request.headers_mut().insert(TRACEPARENT, header);
         span.set("rpc.system", "grpc");

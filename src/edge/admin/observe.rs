@@ -77,12 +77,15 @@ impl AdminEdge {
         }
         if let Some(database) = &entry.database
             && let letters = DeadLetters::new(database.clone())
-            && let Ok(Ok(waiting)) = timeout_at(until, letters.waiting(&known.name)).await
+            && let Ok(Ok(by_state)) = timeout_at(until, letters.by_state(&known.name)).await
         {
-            let letters = waiting.as_ref().map_or(0, |waiting| waiting.letters);
-            table::DEAD_LETTERS.is(&mut page, name, u64::from(letters));
-            let age = waiting.map_or(Duration::ZERO, |waiting| now.since(waiting.since));
-            table::DEAD_LETTER_AGE.is(&mut page, name, age);
+            for (state, counted) in by_state {
+                let labels = [known.name.as_str(), state.code()];
+                let letters = counted.map_or(0, |(letters, _)| letters);
+                table::DEAD_LETTERS.is(&mut page, labels, u64::from(letters));
+                let age = counted.map_or(Duration::ZERO, |(_, since)| now.since(since));
+                table::DEAD_LETTER_AGE.is(&mut page, labels, age);
+            }
         }
         page
     }

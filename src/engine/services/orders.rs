@@ -4,8 +4,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use order_actor::actor::Registry;
 use order_actor::clock::Clock;
+<<<<<<< HEAD
 use order_actor::domain::Status;
 use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge, Payers};
+=======
+use order_actor::domain::{DeadlineKind, Status};
+use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
+>>>>>>> part-f
 use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
@@ -181,9 +186,12 @@ fn numbers(
                 table::RETURN_WAIT.is(&mut page, [], wait);
             }
             if let Ok(due) = deadlines.due(now, None, DUE_COUNTED_MAX).await {
-                table::DEADLINES_DUE.is(&mut page, [], due.len());
-                let late = due.first().map_or(Duration::ZERO, |first| now.since(first.due));
-                table::DEADLINE_LATE.is(&mut page, [], late);
+                for kind in DeadlineKind::all() {
+                    let mut due = due.iter().filter(|one| one.kind == kind).peekable();
+                    let late = due.peek().map_or(Duration::ZERO, |first| now.since(first.due));
+                    table::DEADLINES_DUE.is(&mut page, [kind.code()], due.count());
+                    table::DEADLINE_LATE.is(&mut page, [kind.code()], late);
+                }
             }
             if let Ok(quarantined) = journal.quarantined().await {
                 table::QUARANTINED.is(&mut page, [], quarantined.len());

@@ -41,16 +41,17 @@ pub static BATCH_DURATION: Histogram<1> = Histogram::of_times(
     "Time in which a follower applied one batch, with its commit.",
 );
 /// Dead letters.
-pub static DEAD_LETTERS: Observed<1> = Observed::number(
+pub static DEAD_LETTERS: Observed<2> = Observed::number(
     "ordinal_dead_letters",
-    &["follower"],
-    "Dead letters that wait for an operator; no more than 100 are counted.",
+    &["follower", "state"],
+    "Dead letters of a follower: POISON, BEHIND (one of the same subject), RETRY (put back); no more \
+     than 100 are counted.",
 );
 /// Dead letters.
-pub static DEAD_LETTER_AGE: Observed<1> = Observed::time(
+pub static DEAD_LETTER_AGE: Observed<2> = Observed::time(
     "ordinal_dead_letter_oldest_seconds",
-    &["follower"],
-    "How long the oldest dead letter has waited; 0 without one.",
+    &["follower", "state"],
+    "How long the oldest dead letter of the state has waited; 0 without one.",
 );
 /// Redis.
 pub static STREAM_ENTRIES: Level<1> = Level::new(
@@ -61,15 +62,15 @@ pub static STREAM_ENTRIES: Level<1> = Level::new(
 );
 
 /// Deadlines.
-pub static DEADLINES_DUE: Observed<0> = Observed::number(
+pub static DEADLINES_DUE: Observed<1> = Observed::number(
     "ordinal_deadlines_due",
-    &[],
+    &["kind"],
     "Deadlines that have passed and still wait for their order; no more than 1000 are counted.",
 );
 /// Deadlines.
-pub static DEADLINE_LATE: Observed<0> = Observed::time(
+pub static DEADLINE_LATE: Observed<1> = Observed::time(
     "ordinal_deadline_oldest_due_seconds",
-    &[],
+    &["kind"],
     "How long ago the oldest waiting deadline passed; 0 if none waits.",
 );
 /// Deadlines.

@@ -22,6 +22,8 @@ pub enum DeadLetterState {
 }
 
 impl DeadLetterState {
+    const ALL: [Self; 3] = [Self::Poison, Self::Behind, Self::Retry];
+
     /// The stable name.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -163,7 +165,7 @@ impl DeadLetters {
     pub async fn waiting(&self, follower: &str) -> Result<Option<LettersWaiting>, DatabaseError> {
         let row = sqlx::query(
             "SELECT COUNT(*), COALESCE(MIN(parked_at), 0) FROM
-                 (SELECT parked_at FROM dead_letters WHERE follower = $1 LIMIT $2) AS some",
+                 (SELECT parked_at FROM dead_letters WHERE follower = $1 LIMIT $2) AS counted",
         )
         .bind(follower)
         .bind(i64::from(LETTERS_COUNTED))
@@ -177,6 +179,34 @@ impl DeadLetters {
         let letters = u32::try_from(letters).unwrap_or(LETTERS_COUNTED);
         let since = Timestamp::from_micros(since);
         Ok(first.map(|first| LettersWaiting { letters, first, since }))
+    }
+
+    /// For each state how many dead letters a follower has, and when the earliest was set aside;
+    /// none where it has none. No more than [`LETTERS_COUNTED`] are looked at.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn by_state(
+        &self,
+        follower: &str,
+    ) -> Result<[(DeadLetterState, Option<(u32, Timestamp)>); 3], DatabaseError> {
+        let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+            "SELECT state, COUNT(*), MIN(parked_at) FROM
+                 (SELECT state, parked_at FROM dead_letters WHERE follower = $1 LIMIT $2) AS counted
+             GROUP BY state",
+        )
+        .bind(follower)
+        .bind(i64::from(LETTERS_COUNTED))
+        .fetch_all(self.database.reader())
+        .await?;
+        Ok(DeadLetterState::ALL.map(|state| {
+            let row = rows.iter().find(|(code, ..)| code == state.code());
+            let counted = row.map(|(_, letters, since)| {
+                let letters = u32::try_from(*letters).unwrap_or(LETTERS_COUNTED);
+                (letters, Timestamp::from_micros(*since))
+            });
+            (state, counted)
+        }))
     }
 
     /// A follower's dead letters of one subject, in order.
