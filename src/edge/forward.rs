@@ -137,7 +137,7 @@ impl Forwarding {
             return forward(to, request, FROM_ROLE_HEADER).await;
         };
         let path = request.uri().path();
-        let kind = calls::kind(calls.method(path), path, false);
+        let kind = calls::kind(calls.method(path).map(Arc::as_ref), path, false);
         let request = match kind {
             Kind::BidiStream => request.map(|body| Passing::messages(body, stop)),
             _ => request,

@@ -147,7 +147,7 @@ impl ToldDoor {
 
     /// A refusal, or that the limit of its address is reached.
     fn refused(&self, caller: &Caller, path: &str, reason: Reason, detail: &str) -> Problem {
-        match self.limits.count_unknown(caller, path) {
+        match self.limits.count_refused(caller, path) {
             Ok(()) => Problem::new(reason, detail),
             Err(limited) => Problem::from_status(&limited, false),
         }

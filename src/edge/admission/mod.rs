@@ -25,12 +25,20 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 use web_edge::UnreadBody;
 
-        // Looked up once: whoever handles the call later takes it from here.
-        if let Some(method) = known {
-            request.extensions_mut().insert(method);
-        }
-        let counting = match counts {
-            true => self.limits.begin(&caller, request.uri().path())?,
+use crate::edge::access::{Access, NotAdmitted};
+use crate::edge::account::{self, Accounts};
+use crate::edge::body::{Answer, End, Messages, ReadProgress, full, message, passed};
+use crate::edge::calls::{self, Calls, Kind};
+use crate::edge::certificates::FromPeer;
+use crate::edge::connections::{CommandStream, Connection};
+use crate::edge::forward::{FROM_ROLE_HEADER, shorten_deadline};
+use crate::edge::limit::{Counting, RateLimits};
+use crate::edge::refusal::overloaded;
+use crate::edge::refusals::refuse;
+use crate::edge::shares::{Amount, Caller, Held, Shares};
+use crate::edge::slots::Slots;
+use crate::edge::upstream::PEER;
+use crate::edge::{arrival, explained, is_not_found, principal};
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]

@@ -4,13 +4,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use order_actor::actor::Registry;
 use order_actor::clock::Clock;
-<<<<<<< HEAD
-use order_actor::domain::Status;
-use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge, Payers};
-=======
 use order_actor::domain::{DeadlineKind, Status};
-use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
->>>>>>> part-f
+use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge, Payers};
 use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
