@@ -68,12 +68,16 @@ pub enum Law {
     OperationsDue,
     /// No operation was done twice at a provider, as far as our history says.
     OnceAtPsp,
+    /// The book has what facts of payments say, and each payment's money adds up in it.
+    LedgerAsPayments,
+    /// Payments move what the goods of their orders are worth.
+    MoneyAsGoods,
     /// The Redis streams hold the published facts without gaps.
     StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 30] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -101,6 +105,8 @@ impl Law {
         Self::PaymentsAsPlanned,
         Self::OperationsDue,
         Self::OnceAtPsp,
+        Self::LedgerAsPayments,
+        Self::MoneyAsGoods,
         Self::StreamsAsFacts,
     ];
 
@@ -134,6 +140,8 @@ impl Law {
             Self::PaymentsAsPlanned => "payments_as_planned",
             Self::OperationsDue => "operations_due",
             Self::OnceAtPsp => "once_at_psp",
+            Self::LedgerAsPayments => "ledger_as_payments",
+            Self::MoneyAsGoods => "money_as_goods",
             Self::StreamsAsFacts => "streams_as_facts",
         }
     }
@@ -169,6 +177,8 @@ impl Law {
             Self::PaymentsAsPlanned => "payments equal their events, sums in order",
             Self::OperationsDue => "exactly the open operations are due",
             Self::OnceAtPsp => "no operation was done twice",
+            Self::LedgerAsPayments => "entries equal the facts of payments, cent by cent",
+            Self::MoneyAsGoods => "money taken and paid back equals the goods kept",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }
     }

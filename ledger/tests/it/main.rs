@@ -13,5 +13,6 @@
 mod book;
 mod damage;
 mod domain;
+mod payments;
 mod support;
 mod takeover;

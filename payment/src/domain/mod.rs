@@ -8,6 +8,7 @@ mod event; // what happened
 mod evolve; // what events make of the case
 mod facts; // which facts events are published as
 mod fee; // fees and shares that add up
+mod goods; // money that is held until its goods leave
 mod operation; // one thing done at the provider
 mod payment; // one payment, its sums and its word
 mod react; // what follows
@@ -20,6 +21,7 @@ pub use event::Event;
 pub use evolve::Impossible;
 pub use facts::facts;
 pub use fee::fee;
+pub use goods::Goods;
 pub use operation::Operation;
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};
 pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
