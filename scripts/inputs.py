@@ -373,7 +373,7 @@ def mistakes(trial):
         "order cancel ID --reason because": (2, "not one of CUSTOMER_REQUEST, OPS"),
         "order list --status SHIPPED": (2, "is not one of PENDING, CONFIRMED, FULFILLED"),
         "order list --status pending": (0,),
-        "follower pause nosuch --reason x": (2, "deadlines, money-answers, notifications"),
+        "follower pause nosuch --reason x": (2, "deadlines, ledger-entries, money-answers"),
         "stock adjust MUG 0": (2, "INVALID_FIELD: delta:"),
         "stock list --prefix MU": (0, "MUG"),
         "shards list": (0,),

@@ -10,6 +10,7 @@ use crate::domain::{
     Account, AccountName, GENESIS, Hash, Hold, HoldId, HoldState, KnownEntry, Side, Sums, Transfer,
     TransferKind,
 };
+use crate::follower::ASKED_BY_PAYMENTS;
 use crate::store::{self, BookedEntry};
 
 /// Findings that are kept at most.
@@ -51,6 +52,8 @@ pub struct BookAudit {
     pub accounts: u64,
     /// Holds compared.
     pub holds: u64,
+    /// Entries that were booked because of facts of payments.
+    pub of_payments: u64,
     /// Differences, the first [`FINDINGS_MAX`].
     pub findings: Vec<BookFinding>,
 }
@@ -162,6 +165,9 @@ impl Reckoning {
     /// The entry of a first leg.
     fn begin(&mut self, entry: Option<BookedEntry>, first: &Transfer) {
         self.legs_left = 1;
+        if entry.as_ref().is_some_and(|entry| entry.asked_by == ASKED_BY_PAYMENTS) {
+            self.audit.of_payments += 1;
+        }
         let receipt = entry.as_ref().and_then(|entry| entry.known.answer.as_ref().ok());
         match (receipt, &entry) {
             (Some(receipt), Some(booked))

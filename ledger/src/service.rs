@@ -6,7 +6,7 @@ use shared_events::stream::{Database, Dialect, migrations};
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
-use crate::SqlBook;
+use crate::{PaymentFollower, SqlBook};
 use crate::grpc::LedgerEdge;
 use crate::grpc::proto::ledger_service_server::LedgerServiceServer;
 
@@ -27,19 +27,26 @@ pub fn migrator(dialect: Dialect) -> Migrator {
 pub struct Ledger {
     database: Database,
     book: SqlBook,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl Ledger {
     /// Over a database with its tables; `now` dates its transfers.
     #[must_use]
     pub fn new(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        let book = SqlBook::new(database.clone(), now);
-        Self { database, book }
+        let book = SqlBook::new(database.clone(), Arc::clone(&now));
+        Self { database, book, now }
     }
 
     /// Books what is asked for, until `stop`. Without it no call that writes is answered.
     pub async fn run(self, stop: CancellationToken) {
         self.book.run(stop).await;
+    }
+
+    /// The follower of facts of payments.
+    #[must_use]
+    pub fn follower(&self) -> PaymentFollower {
+        PaymentFollower::new(self.database.clone(), Arc::clone(&self.now))
     }
 
     /// The handler of its calls.

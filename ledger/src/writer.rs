@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::batch;
 use crate::book::{Book, BookError, Posted};
 use crate::domain::{
     Account, AccountName, BookPart, Entry, Hold, HoldId, NewAccount, Opened, Outcome,
@@ -238,18 +239,10 @@ impl Writer {
 
     async fn commit(&mut self, batch: &[Request]) -> Result<Done, DatabaseError> {
         let mut tx = self.database.begin().await?;
-        store::limit_waits(&self.database, &mut tx).await?;
-        let (head, fence) = store::lock(&mut tx, self.fence).await?;
-        if self.fence.is_some_and(|earlier| earlier != fence) {
-            tracing::debug!("another process has written the book since; taken over again");
-        }
-        // By the clock after the lock, and never before what was booked meanwhile.
-        let now = head.at.max((self.now)());
         let entries = batch.iter().filter_map(Request::entry);
         let opened = batch.iter().filter_map(Request::opens);
-        let mut part =
-            store::part(&self.database, &mut tx, head, entries.clone(), opened, now).await?;
-        part.expire(now);
+        let (mut part, fence, now) =
+            batch::begin(&self.database, &mut tx, self.fence, entries, opened, &self.now).await?;
         let expired = part.answered().count();
         let answers: Vec<Answer> = batch.iter().map(|one| one.decide(&mut part, now)).collect();
         if part.is_unchanged() {

@@ -4,12 +4,14 @@
 //! is compared with the replay up to the follower's own cursor, not up to the head.
 //! Never here: repair. It reports differences by law and order.
 
+mod goods_paid; // payments move what goods are worth
 mod guards; // databases refuse changes
 mod history; // an order's events, replayed
 mod laws; // what must hold of one order; pure
 mod noted; // the journal continues from recorded heads
 mod of_ledger; // laws of the book
 mod of_messages; // laws of the message ledger
+mod of_money; // the book has what payments say
 mod of_orders; // laws of the read models
 mod of_payments; // laws of payments
 mod of_stock; // laws of reservations and sums

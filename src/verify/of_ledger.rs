@@ -1,5 +1,6 @@
 use ledger::{BookLaw, audit};
 
+use super::of_money;
 use super::report::{Law, Report};
 use super::stores::{ROWS, Rest, readable};
 use crate::engine::services::ledger::SERVICE;
@@ -13,6 +14,7 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
     }
     report.check_many(Law::BalancesAsTransfers, found.accounts);
     report.check_many(Law::HoldsAsTransfers, found.holds);
+    of_money::check(report, rest, found.of_payments).await?;
     for one in found.findings {
         let law = match one.law {
             BookLaw::Chain => Law::MoneyChain,

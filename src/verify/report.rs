@@ -70,12 +70,16 @@ pub enum Law {
     OnceAtPsp,
     /// Stored webhooks of providers are gapless; each was handled, waits, is parked or was dropped.
     WebhooksSettled,
+    /// The book has what facts of payments say, and each payment's money adds up in it.
+    LedgerAsPayments,
+    /// Payments move what the goods of their orders are worth.
+    MoneyAsGoods,
     /// The Redis streams hold the published facts without gaps.
     StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 31] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -104,6 +108,8 @@ impl Law {
         Self::OperationsDue,
         Self::OnceAtPsp,
         Self::WebhooksSettled,
+        Self::LedgerAsPayments,
+        Self::MoneyAsGoods,
         Self::StreamsAsFacts,
     ];
 
@@ -138,6 +144,8 @@ impl Law {
             Self::OperationsDue => "operations_due",
             Self::OnceAtPsp => "once_at_psp",
             Self::WebhooksSettled => "webhooks_settled",
+            Self::LedgerAsPayments => "ledger_as_payments",
+            Self::MoneyAsGoods => "money_as_goods",
             Self::StreamsAsFacts => "streams_as_facts",
         }
     }
@@ -174,6 +182,8 @@ impl Law {
             Self::OperationsDue => "exactly the open operations are due",
             Self::OnceAtPsp => "no operation was done twice",
             Self::WebhooksSettled => "webhooks of providers are gapless, and none is forgotten",
+            Self::LedgerAsPayments => "entries equal the facts of payments, cent by cent",
+            Self::MoneyAsGoods => "money taken and paid back equals the goods kept",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }
     }

@@ -12,7 +12,7 @@ use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters};
 
 use super::history::{History, ReadPart};
 use super::report::{Law, Report};
-use super::{of_ledger, of_messages, of_orders, of_payments, of_stock};
+use super::{goods_paid, of_ledger, of_messages, of_orders, of_payments, of_stock};
 use crate::engine::{Follower, Log, Published, Stores, services};
 
 pub(super) const PAGE: u32 = 500;
@@ -360,8 +360,7 @@ static LAWS: [Laws; 5] = [
     },
     Laws {
         service: services::payments::SERVICE.name,
-        // None of its laws is about one order.
-        of_orders: |_, _| Box::pin(std::future::ready(Ok(()))),
+        of_orders: |report, batch| Box::pin(goods_paid::of_orders(report, batch)),
         of_rows: |report, rest| Box::pin(of_payments::of_rows(report, rest)),
     },
 ];

@@ -123,6 +123,7 @@ fn a_parcel_and_a_return_change_stock_and_send_messages() {
         .collect();
     let all = [
         "deadlines",
+        "ledger-entries",
         "money-answers",
         "notifications",
         "order-summaries",

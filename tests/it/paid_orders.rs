@@ -172,6 +172,25 @@ impl Shop {
         self.until(order, "confirmed", |order| order["status"] == "ORDER_STATUS_CONFIRMED")
     }
 
+    /// What an account has in the ledger, in minor units; 0 where it is not open.
+    fn balance(&self, account: &str) -> i64 {
+        let found = self.engine.run(&["ledger", "balance", account]);
+        let found: Value = serde_json::from_slice(&found.stdout).unwrap_or_default();
+        let posted = &found["account"]["balance"]["posted"];
+        let units = posted["units"].as_i64().unwrap_or_default();
+        units * 100 + posted["nanos"].as_i64().unwrap_or_default() / 10_000_000
+    }
+
+    /// Looks at an account until it has so much.
+    fn until_balance(&self, account: &str, minor: i64) {
+        let since = Instant::now();
+        while self.balance(account) != minor {
+            let (account, minor) = (self.balance(account), (account, minor));
+            assert!(since.elapsed() < PATIENCE, "{minor:?} has {account}");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
     /// Ends it; the provider's book must agree with ours, and every law must hold.
     pub fn close(self) {
         let (book, ours) = (self.provider.book(), self.engine.ask(&["payment", "list"]));
@@ -184,6 +203,13 @@ impl Shop {
             let there: i64 = theirs.iter().map(|one| one[word].as_i64().unwrap()).sum();
             assert_eq!(there, sum * 100, "{word}: {book}");
         }
+        // What the provider has of the shop's, and what it has reserved, stands in the ledger.
+        let minor = |word: &str| -> i64 {
+            theirs.iter().map(|one| one[word].as_i64().unwrap_or_default()).sum()
+        };
+        self.until_balance("psp_receivable:cards:GBP", minor("captured") - minor("refunded"));
+        let left = minor("authorized") - minor("captured") - minor("released");
+        self.until_balance("auth_memo_d:GBP", left);
         let Self { folder, engine, stored, provider } = self;
         assert!(engine.stop().success());
         let mut verify = vec!["--json", "verify"];
@@ -193,6 +219,10 @@ impl Shop {
         let verified = ordinal(&verify);
         let said = String::from_utf8_lossy(&verified.stdout).into_owned();
         assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
+        let report: Value = serde_json::from_str(&said).unwrap();
+        for law in ["ledger_as_payments", "money_as_goods"] {
+            assert!(report["checked"][law].as_u64().unwrap_or_default() > 1, "{law}: {report}");
+        }
         drop((folder, provider));
     }
 }
@@ -259,7 +289,12 @@ pub fn pays(shop: Shop) -> Shop {
     let captured = |order: &Value| order["payment"]["status"] == "PAYMENT_STATUS_CAPTURED";
     shop.until(&order, "captured", captured);
     assert_eq!(shop.until_payment(&order, "CAPTURED")["captured"], gbp(20));
+    // It is nobody's until the goods leave.
+    shop.until_balance("customer_held:GBP", 2_000);
     shop.engine.ask(&["order", "fulfill", &order]);
+    shop.until_balance("customer_held:GBP", 0);
+    shop.until_balance("sales:GBP", 2_975);
+    shop.until_balance("fee_revenue:GBP", 25);
     shop
 }
 
@@ -299,4 +334,45 @@ fn a_killed_engine_pays_once() {
     let reserved: Vec<i64> = reserved.map(|one| one["authorized"].as_i64().unwrap()).collect();
     assert_eq!(reserved, [2_000; 3], "{book}");
     shop.close();
+}
+
+/// Payments have committed what they did, and the engine dies before the ledger has read it: twice
+/// nothing is booked, and nothing is missing.
+fn is_killed_before_it_books(mut shop: Shop) {
+    let follower = ["follower", "pause", "ledger-entries", "--reason", "closing the books"];
+    shop.engine.ask(&follower);
+    let order = shop.place("cards,fee=250");
+    shop.attempt(&order, "tok_visa");
+    shop.confirmed(&order);
+    shop.engine.ask(&["order", "fulfill", &order]);
+    shop.until_payment(&order, "CAPTURED");
+    shop = shop.killed();
+    assert_eq!(shop.balance("psp_receivable:cards:GBP"), 0, "it is still paused");
+    shop.engine.ask(&["follower", "resume", "ledger-entries"]);
+    shop.until_balance("psp_receivable:cards:GBP", 2_000);
+    // Killed at any moment of reading: entries and cursor are one commit.
+    for nth in 2..6 {
+        let order = shop.place("cards,fee=250");
+        shop.attempt(&order, "tok_visa");
+        shop.confirmed(&order);
+        shop.engine.ask(&["order", "fulfill", &order]);
+        shop.until_payment(&order, "CAPTURED");
+        shop = shop.killed();
+        shop.until_balance("fee_revenue:GBP", nth * 50);
+    }
+    let entries = shop.engine.ask(&["ledger", "entries", "--account", "fee_revenue:GBP"]);
+    assert_eq!(entries["entries"].as_array().unwrap().len(), 5, "{entries}");
+    shop.close();
+}
+
+#[test]
+fn books_of_a_killed_engine_on_sqlite() {
+    is_killed_before_it_books(Shop::open(on_sqlite));
+}
+
+#[test]
+fn books_of_a_killed_engine_on_postgres() {
+    let (_runtime, [database]) = databases();
+    let url = database.url();
+    is_killed_before_it_books(Shop::open(|_| vec!["--database-url".to_owned(), url]));
 }

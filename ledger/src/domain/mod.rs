@@ -7,6 +7,7 @@
 mod account; // accounts, their limits and sums
 mod answer; // what an entry is answered
 mod book; // the part of the book that a batch touches
+mod chart; // the accounts of the engine
 mod entry; // what is asked for
 mod fold; // what a transfer does to sums
 mod hold; // amounts that are reserved
@@ -17,6 +18,7 @@ mod transfer; // what was booked, and its hash chain
 pub use account::{Account, AccountKind, AccountName, Limit, NewAccount, Sums, UnknownName};
 pub use answer::{KnownEntry, Opened, Outcome, Receipt};
 pub use book::{BookPart, Head};
+pub use chart::{ChartAccount, is_of_takings};
 pub use entry::{Entry, EntryId, Fingerprint, HOLD_SECONDS_MAX, HoldId, LEGS_MAX, Leg, Malformed};
 pub use fold::Side;
 pub use hold::{Hold, HoldState};

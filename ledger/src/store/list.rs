@@ -187,6 +187,21 @@ pub async fn entry(database: &Database, id: EntryId) -> Result<Option<BookedEntr
     Ok(Some(entry))
 }
 
+/// Those of these entries that were ever asked for, with their transfers.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn entries_of(
+    database: &Database,
+    ids: &BTreeSet<EntryId>,
+) -> Result<Vec<BookedEntry>, DatabaseError> {
+    let sql = format!("{ENTRY} WHERE id {}", database.one_of());
+    let rows = sqlx::query(&sql).bind(json(ids)?).fetch_all(database.reader()).await?;
+    let mut found = rows.iter().map(entry_of).collect::<Result<Vec<_>, _>>()?;
+    load(database, &mut found).await?;
+    Ok(found)
+}
+
 /// Entries that were booked, newest first; at most `limit`.
 ///
 /// # Errors

@@ -6,7 +6,8 @@ mod read; // the part of the book that a batch touches
 mod write; // what a batch changed
 
 pub use list::{
-    BookedEntry, EntryFilter, account, account_at, accounts, entries, entry, find_hold, head,
+    BookedEntry, EntryFilter, account, account_at, accounts, entries, entries_of, entry, find_hold,
+    head,
 };
 pub(crate) use list::{entries_after, holds_after, transfers_after};
 pub(crate) use read::{DUE_MAX, Fence, any_due, limit_waits, lock, part, took_too_long};

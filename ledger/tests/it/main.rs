@@ -12,5 +12,6 @@
 mod book;
 mod damage;
 mod domain;
+mod payments;
 mod support;
 mod takeover;

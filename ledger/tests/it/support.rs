@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use ledger::domain::{
     AccountKind, AccountName, Entry, EntryId, Leg, Limit, NewAccount, Opened, Outcome, Receipt,
 };
-use ledger::{Book as _, BookAudit, BookError, Posted, SqlBook, audit, migrator, store};
+use ledger::{
+    Book as _, BookAudit, BookError, Ledger, PaymentFollower, Posted, SqlBook, audit, migrator,
+    store,
+};
 use shared_events::chance::Chance;
 use shared_events::contract::{Money, Timestamp};
 use shared_events::stream::{AskedBy, Database, Dialect};
@@ -54,6 +57,13 @@ impl Bench {
         let stop = CancellationToken::new();
         let running = shared_events::stream::spawn(book.clone().run(stop.clone()));
         Self { database, book, clock, schema, folder, stop, running }
+    }
+
+    /// A follower of payments over the same database.
+    pub fn follower(&self) -> PaymentFollower {
+        let told = Arc::clone(&self.clock);
+        let now = Arc::new(move || Timestamp::from_micros(told.load(Ordering::SeqCst)));
+        Ledger::new(self.database.clone(), now).follower()
     }
 
     /// A second process over the same database.

@@ -61,6 +61,7 @@ fn command_of(fact: &Fact) -> Option<Command> {
         }
         PaymentFact::Captured { .. }
         | PaymentFact::Authorized { .. }
+        | PaymentFact::Earned { .. }
         | PaymentFact::Voided { .. }
         | PaymentFact::Expired { .. }
         | PaymentFact::Refunded { .. }

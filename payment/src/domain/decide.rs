@@ -185,9 +185,7 @@ fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Re
         Input::Confirmed { cause } => confirmed(case, cause),
         Input::Fulfilled { cause, parts } => {
             let parts = checked(case, parts)?;
-            let on_fulfil = case.plan.as_ref().is_some_and(is_on_fulfil);
-            let new = on_fulfil && !parts.is_empty() && !case.causes.contains(&cause);
-            new.then_some(Event::Due { cause, parts }).into_iter().collect()
+            case.left(cause, parts).into_iter().collect()
         }
         Input::Cancelled { cause, refund_id, parts, whole } => {
             cancelled(case, cause, refund_id, parts, whole)?

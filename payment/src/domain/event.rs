@@ -40,6 +40,26 @@ pub enum Event {
         /// How much of each payment.
         parts: Vec<PaymentPart>,
     },
+    /// A parcel left, whose money is taken with the confirmation of the order.
+    Delivered {
+        /// The parcel.
+        cause: Uuid,
+        /// What it is worth of each payment.
+        parts: Vec<PaymentPart>,
+    },
+    /// Money that was taken before is earned: its goods left.
+    Earned {
+        /// Of which payment.
+        payment_id: PaymentId,
+        /// A capture that took it.
+        operation_id: OperationId,
+        /// The last parcel that left.
+        cause: Uuid,
+        /// How much.
+        amount: Money,
+        /// When.
+        at: Timestamp,
+    },
     /// Money is to be paid back.
     RefundDue {
         /// The refund.

@@ -1,7 +1,7 @@
 use shared_events::contract::{OperationId, PaymentId, PaymentPart};
 
 use super::{
-    Case, Demand, Event, Operation, OperationKind, OperationState, Payment, RefundOfOrder,
+    Case, Demand, Event, Goods, Operation, OperationKind, OperationState, Payment, RefundOfOrder,
     RefundTold,
 };
 
@@ -38,6 +38,7 @@ impl Case {
                     payment.demands.push(Demand { cause: *cause, amount });
                 })?;
             }
+            Event::Delivered { .. } | Event::Earned { .. } => self.goods(event)?,
             Event::RefundDue { refund_id, parts, cancelled } => {
                 let parts = parts.iter().map(|part| (part.payment_id, part.amount.minor));
                 let (id, parts, not_taken) = (*refund_id, parts.collect(), Vec::new());
@@ -90,7 +91,9 @@ impl Case {
                 }
             }
             Event::Succeeded { operation_id, reference, amount, valid_until, released, .. } => {
+                let of_earned = self.refund_goods(*operation_id, amount.minor)?;
                 let operation = self.operation_mut(*operation_id)?;
+                operation.of_earned = of_earned;
                 operation.state = OperationState::Succeeded;
                 operation.code = String::new();
                 operation.reference = Some(reference.clone());
@@ -121,6 +124,7 @@ impl Case {
                 }
             }
             Event::Reversed { operation_id, code, .. } => {
+                self.take_back_goods(*operation_id)?;
                 let operation = self.operation_mut(*operation_id)?;
                 operation.state = OperationState::Reversed;
                 operation.code.clone_from(code);
@@ -163,7 +167,7 @@ impl Case {
         }
     }
 
-    fn payment_mut(&mut self, id: PaymentId) -> Result<&mut Payment, Impossible> {
+    pub(super) fn payment_mut(&mut self, id: PaymentId) -> Result<&mut Payment, Impossible> {
         self.payments.iter_mut().find(|one| one.id == id).ok_or(Impossible("no such payment"))
     }
 
@@ -173,7 +177,7 @@ impl Case {
         found.next().ok_or(Impossible("no such operation"))
     }
 
-    fn each(
+    pub(super) fn each(
         &mut self,
         parts: &[PaymentPart],
         mut change: impl FnMut(&mut Payment, i64),
@@ -196,6 +200,7 @@ fn requested(part: &shared_events::contract::RequestedPayment) -> Payment {
         demands: Vec::new(),
         operations: Vec::new(),
         disputes: Vec::new(),
+        goods: Goods::default(),
         failed: String::new(),
     }
 }

@@ -1,6 +1,6 @@
 use shared_events::contract::{
-    DisputeOutcome, Money, OperationId, PaymentFact, PaymentHeader, PaymentId, RefundId, Reversed,
-    Timestamp,
+    CapturePolicy, DisputeOutcome, Money, OperationId, PaymentFact, PaymentHeader, PaymentId,
+    RefundId, Reversed, Timestamp,
 };
 
 use super::{Case, Dispute, Event, Operation, OperationKind, Payment};
@@ -13,7 +13,7 @@ pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
     match event {
         Event::Succeeded { operation_id, at, .. } => succeeded(before, after, *operation_id, *at),
         Event::Reversed { operation_id, at, .. } => {
-            reversed(before, *operation_id, *at).into_iter().collect()
+            reversed(before, after, *operation_id, *at).into_iter().collect()
         }
         Event::Expired { operation_id, at } => {
             let ended = before.operation(*operation_id);
@@ -33,6 +33,7 @@ pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
             let told = ended.and_then(|one| dispute_told(after, *payment_id, one, Some(*won), *at));
             told.into_iter().collect()
         }
+        Event::Earned { .. } => earned(before, after, event).into_iter().collect(),
         Event::Secured { parts, valid_until } => {
             let sum = parts
                 .iter()
@@ -64,6 +65,7 @@ pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
         | Event::Attempted { .. }
         | Event::Unwanted { .. }
         | Event::Due { .. }
+        | Event::Delivered { .. }
         | Event::RefundDue { .. }
         | Event::Opened { .. }
         | Event::Waits { .. }
@@ -118,33 +120,74 @@ fn succeeded(
             }
             OperationKind::Capture => {
                 let capture = after.plan.as_ref()?.capture;
-                let fee = payment.money(earlier.fee_step(minor));
+                let fee = payment.fee_so_far(capture).saturating_sub(earlier.fee_so_far(capture));
+                let fee = payment.money(fee);
                 let captured = PaymentFact::Captured { payment: whole, fee, capture };
                 [Some(captured), given_back()].into_iter().flatten().collect()
             }
             OperationKind::Void => given_back().into_iter().collect(),
             OperationKind::Refund => {
-                let fee = payment.money(-earlier.fee_step(-minor));
-                vec![PaymentFact::Refunded { payment: whole, fee }]
+                let capture = after.plan.as_ref()?.capture;
+                let fee = earlier.fee_so_far(capture).saturating_sub(payment.fee_so_far(capture));
+                let fee = payment.money(fee);
+                let held = held_of(capture, payment, minor, operation.of_earned);
+                vec![PaymentFact::Refunded { payment: whole, fee, held }]
             }
         })
     };
     told().unwrap_or_default()
 }
 
-fn reversed(before: &Case, operation_id: OperationId, at: Timestamp) -> Option<PaymentFact> {
-    let (payment, operation) = before.operation(operation_id)?;
+/// What of an amount was held for the customer, since its goods had not left.
+fn held_of(capture: CapturePolicy, payment: &Payment, minor: i64, of_earned: i64) -> Option<Money> {
+    let held = payment.money(minor.saturating_sub(of_earned));
+    (capture == CapturePolicy::OnConfirm && held.minor > 0).then_some(held)
+}
+
+fn earned(before: &Case, after: &Case, event: &Event) -> Option<PaymentFact> {
+    let Event::Earned { payment_id, operation_id, cause, amount, at } = event else { return None };
+    let (earlier, payment) = (before.payment(*payment_id)?, after.payment(*payment_id)?);
+    let of = payment.operation(*operation_id)?;
+    let header = header(after, payment, of, amount.minor, *at)?;
+    let capture = after.plan.as_ref()?.capture;
+    let fee = payment.fee_so_far(capture).saturating_sub(earlier.fee_so_far(capture));
+    let (fee, through) = (payment.money(fee), payment.money(payment.goods.earned));
+    Some(PaymentFact::Earned { payment: PaymentHeader { cause: *cause, ..header }, fee, through })
+}
+
+fn reversed(
+    before: &Case,
+    after: &Case,
+    operation_id: OperationId,
+    at: Timestamp,
+) -> Option<PaymentFact> {
+    let (earlier, operation) = before.operation(operation_id)?;
+    let (payment, _) = after.operation(operation_id)?;
+    let capture = after.plan.as_ref()?.capture;
     let minor = operation.amount.minor;
-    let (reverses, minor, fee) = match operation.kind {
-        OperationKind::Authorize => (Reversed::Authorization, payment.left_of(operation), 0),
-        OperationKind::Capture => (Reversed::Capture, minor, -payment.fee_step(-minor)),
-        OperationKind::Refund => (Reversed::Refund, minor, payment.fee_step(minor)),
+    let fees = (earlier.fee_so_far(capture), payment.fee_so_far(capture));
+    let lost = payment.goods.lost.saturating_sub(earlier.goods.lost);
+    let (reverses, minor, fee, held) = match operation.kind {
+        OperationKind::Authorize => (Reversed::Authorization, earlier.left_of(operation), 0, None),
+        OperationKind::Capture => {
+            let fee = fees.0.saturating_sub(fees.1);
+            (Reversed::Capture, minor, fee, held_of(capture, payment, minor, lost))
+        }
+        OperationKind::Refund => {
+            let fee = fees.1.saturating_sub(fees.0);
+            let held = held_of(capture, payment, minor, operation.of_earned);
+            (Reversed::Refund, minor, fee, held)
+        }
         // What was given back is not taken again.
         OperationKind::Void => return None,
     };
+    // Money that was not taken after all is reserved again, while its authorisation stands.
+    let left = |payment: &Payment| Some(payment.left_of(payment.operation(operation.of?)?));
+    let again = left(payment).zip(left(earlier)).map(|(now, then)| now.saturating_sub(then));
+    let restored = again.filter(|minor| *minor > 0).map(|minor| payment.money(minor));
     let fee = payment.money(fee);
-    let payment = header(before, payment, operation, minor, at)?;
-    Some(PaymentFact::Reversed { payment, reverses, fee })
+    let payment = header(before, earlier, operation, minor, at)?;
+    Some(PaymentFact::Reversed { payment, reverses, fee, held, restored })
 }
 
 fn dispute_told(

@@ -8,6 +8,7 @@ mod event; // what happened
 mod evolve; // what events make of the case
 mod facts; // which facts events are published as
 mod fee; // fees and shares that add up
+mod goods; // money that is held until its goods leave
 mod hint; // what a webhook hints at
 mod observe; // what is said of an operation
 mod operation; // one thing done at the provider
@@ -23,6 +24,7 @@ pub use event::Event;
 pub use evolve::Impossible;
 pub use facts::facts;
 pub use fee::fee;
+pub use goods::Goods;
 pub use hint::{Hint, hint};
 pub use operation::Operation;
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};

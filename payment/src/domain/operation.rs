@@ -45,6 +45,9 @@ pub struct Operation {
     /// Of an authorisation: what was given back of it, or ended, in minor units.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub released: i64,
+    /// Of a refund: how much of it is of goods that left, where money is taken before them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub of_earned: i64,
     /// Whether an authorisation ended by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Currency, Money, OperationId, PaymentId, Seller};
 use uuid::Uuid;
 
-use super::{Dispute, Operation, OperationKind, OperationState, Status, fee};
+use super::{Dispute, Goods, Operation, OperationKind, OperationState, Status};
 
 /// Attempts of one payment; each is one authorisation.
 pub const ATTEMPTS_MAX: usize = 5;
@@ -40,6 +40,9 @@ pub struct Payment {
     /// Disputes of the customer, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disputes: Vec<Dispute>,
+    /// What of it is of goods that left, where money is taken before them.
+    #[serde(default, skip_serializing_if = "Goods::is_none")]
+    pub goods: Goods,
     /// Why it was given up, if it was.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub failed: String,
@@ -111,17 +114,11 @@ impl Payment {
         standing.map(|one| one.released).fold(0, i64::saturating_add)
     }
 
-    /// What the fee grows by where this much more is taken (or, where negative, paid back).
-    #[must_use]
-    pub fn fee_step(&self, minor: i64) -> i64 {
-        let before = self.captured().saturating_sub(self.refunded());
-        fee(before.saturating_add(minor), self.fee_bps) - fee(before, self.fee_bps)
-    }
-
-    /// What is left of an authorisation: neither taken, nor being taken, nor given back.
+    /// What is left of an authorisation that has not ended: neither taken, nor being taken, nor given
+    /// back.
     #[must_use]
     pub fn left_of(&self, authorization: &Operation) -> i64 {
-        if !authorization.stands() {
+        if !authorization.stands() || authorization.expired {
             return 0;
         }
         let of_it = |one: &Operation| one.of == Some(authorization.id) && one.is_used();

@@ -21,6 +21,7 @@ pub(super) fn react(case: &Case, context: &Context) -> Option<Event> {
         .or_else(|| case.payments.iter().find_map(|one| capture(case, one, context)))
         .or_else(|| case.refunds.iter().find_map(|one| refund(case, one)))
         .or_else(|| case.refunds.iter().find_map(|one| refund_told(case, one)))
+        .or_else(|| case.earn(context.now))
         .or_else(|| lost(case))
         .or_else(|| secured(case))
         .or_else(|| given_up(case, context))
@@ -49,6 +50,7 @@ pub(super) fn operation(
         reference: None,
         valid_until: None,
         released: 0,
+        of_earned: 0,
         expired: false,
     }
 }

@@ -121,7 +121,7 @@ pub(crate) async fn lock(
 }
 
 /// body, shard.
-fn case_of(row: &AnyRow) -> Result<(Case, Option<u16>), DatabaseError> {
+pub(super) fn case_of(row: &AnyRow) -> Result<(Case, Option<u16>), DatabaseError> {
     let (body, shard): (String, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
     let case = serde_json::from_str(&body).map_err(|_| DatabaseError::Corrupt("body of a case"))?;
     let shard = shard.map(u16::try_from).transpose();

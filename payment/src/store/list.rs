@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use shared_events::contract::{
     Currency, CustomerId, OrderId, PaymentId, PspName, Seller, Timestamp,
 };
@@ -5,8 +7,9 @@ use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::{instant, word};
-use crate::domain::Status;
+use super::cases::case_of;
+use super::{instant, json, word};
+use crate::domain::{Case, Status};
 
 /// A payment as lists have it. Sums are minor units.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,19 @@ pub struct PaymentFilter {
 const SUMMARY: &str = "SELECT payment_id, order_id, customer_id, seller, psp, currency, status,
                               requested, wanted, authorized, captured, refunded, updated_at
                        FROM payments";
+
+/// The payments of these orders, as far as anything is known of them.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn cases_of(
+    database: &Database,
+    orders: &BTreeSet<OrderId>,
+) -> Result<Vec<Case>, DatabaseError> {
+    let sql = format!("SELECT body, shard FROM cases WHERE order_id {}", database.one_of());
+    let rows = sqlx::query(&sql).bind(json(orders)?).fetch_all(database.reader()).await?;
+    rows.iter().map(|row| case_of(row).map(|(case, _)| case)).collect()
+}
 
 /// Payments by id, at most `limit`.
 ///

@@ -18,7 +18,7 @@ pub(crate) use cases::{OpenCase, Origins, lock, write};
 pub use cases::{case, cases_after, cases_due};
 pub use chain::{EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, shard_of};
 pub use disputes::{OpenDispute, open_disputes};
-pub use list::{PaymentFilter, PaymentSummary, payment, payments};
+pub use list::{PaymentFilter, PaymentSummary, cases_of, payment, payments};
 pub(crate) use operations::claim;
 pub use operations::{OperationRow, operation, operations_after, operations_due, stuck};
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};

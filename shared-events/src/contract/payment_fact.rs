@@ -19,8 +19,18 @@ facts! {
             #[serde(flatten)]
             payment: PaymentHeader,
             /// The shop's fee of it: what the fee of all that is captured and not refunded grew by.
+            /// None yet where it is taken before its goods leave (`ON_CONFIRM`).
             fee: Money,
             capture: CapturePolicy,
+        }
+        /// `payment.earned.v1`: goods left whose money was taken before (`ON_CONFIRM`).
+        "payment.earned.v1" => Earned {
+            #[serde(flatten)]
+            payment: PaymentHeader,
+            /// The shop's fee of it.
+            fee: Money,
+            /// All that was earned of the payment so far, this included.
+            through: Money,
         }
         /// `payment.voided.v1`: reserved money was given back.
         "payment.voided.v1" => Voided {
@@ -38,6 +48,9 @@ facts! {
             payment: PaymentHeader,
             /// The shop's fee that is given back with it.
             fee: Money,
+            /// What of it is of goods that had not left, where money is taken before them.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            held: Option<Money>,
         }
         /// `payment.reversed.v1`: the provider took back what it had said is done.
         "payment.reversed.v1" => Reversed {
@@ -46,6 +59,12 @@ facts! {
             reverses: Reversed,
             /// What the shop's fee changes by: less for a capture, more again for a refund.
             fee: Money,
+            /// What of it is of goods that had not left, where money is taken before them.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            held: Option<Money>,
+            /// Of a capture: what is reserved again by it.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            restored: Option<Money>,
         }
         /// `payment.disputed.v1`: the customer disputes what was taken.
         "payment.disputed.v1" => Disputed {
@@ -119,6 +138,7 @@ impl PaymentFact {
         match self {
             Self::Authorized { payment, .. }
             | Self::Captured { payment, .. }
+            | Self::Earned { payment, .. }
             | Self::Voided { payment }
             | Self::Expired { payment }
             | Self::Refunded { payment, .. }

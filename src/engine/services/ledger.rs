@@ -1,13 +1,16 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use ledger::Ledger;
 use ledger::grpc::FILE_DESCRIPTOR_SET;
+use shared_events::contract::Origin;
+use shared_events::stream::Pace;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
 use crate::edge::with_caller;
 use crate::engine::building::Building;
-use crate::engine::service::{Follow, Process, Service, Store};
+use crate::engine::service::{Follow, Follower, Log, Process, Runs, Service, Store};
 
 /// The ledger.
 pub static SERVICE: Service = Service {
@@ -19,7 +22,7 @@ pub static SERVICE: Service = Service {
     store: Store {
         migrator: ledger::migrator,
         exchanged: &[],
-        kept_in: &["accounts"],
+        kept_in: &["cursors", "accounts"],
         // A new file would lose what everybody has.
         anew: None,
         added_later: true,
@@ -28,9 +31,18 @@ pub static SERVICE: Service = Service {
     path: "/ordinal.ledger.",
     rpcs: &[Rpc { name: "ordinal.ledger.v1.LedgerService", message_bytes_max: 64 * 1024 }],
     published: None,
-    followers: &[],
+    followers: &[ENTRIES],
     processes: &[Process { name: "ledger", port: 30, flags: &[] }],
     open: |building| Box::pin(open(building)),
+};
+
+/// What payments say of money.
+pub const ENTRIES: Follower = Follower {
+    name: "ledger-entries",
+    follows: Log::Facts(Origin::Payments),
+    // Nobody waits for it.
+    pace: Pace::Every(Duration::from_millis(20)),
+    scope: Runs::Once,
 };
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
@@ -38,6 +50,13 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let ledger = Ledger::new(database, Arc::clone(&building.now));
     building.routes.add_service(InterceptedService::new(ledger.grpc(), with_caller));
     // Every process of the role books what it is asked for: a batch has the book to itself.
-    building.followers.run(|stop| ledger.run(stop));
-    Ok(Box::new(|_| Ok(())))
+    let books = ledger.clone();
+    building.followers.run(|stop| books.run(stop));
+    Ok(Box::new(move |building| {
+        // Without payments nothing is to be booked of them.
+        if building.publishes(Origin::Payments) {
+            building.follow_facts(&ENTRIES, ledger.follower())?;
+        }
+        Ok(())
+    }))
 }

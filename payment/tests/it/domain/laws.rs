@@ -123,13 +123,16 @@ fn hear(told: &mut Told, step: &Step, capture: CapturePolicy, policy: PaymentPol
 
 /// The facts, added up per payment, are what the case says.
 fn facts_add_up(told: &Told) {
-    let mut sums: BTreeMap<_, [i64; 4]> = BTreeMap::new();
+    let mut sums: BTreeMap<_, [i64; 5]> = BTreeMap::new();
+    // Fees, and what is held until its goods leave.
+    let mut parts: BTreeMap<_, (i64, i64)> = BTreeMap::new();
     let mut secured = 0_i64;
     for fact in &told.facts {
         let (payment, column, fee) = match fact {
             PaymentFact::Authorized { payment, .. } => (payment, 0, 0),
             PaymentFact::Captured { payment, fee, .. } => (payment, 1, fee.minor),
-            PaymentFact::Refunded { payment, fee } => (payment, 2, -fee.minor),
+            PaymentFact::Refunded { payment, fee, .. } => (payment, 2, -fee.minor),
+            PaymentFact::Earned { payment, fee, .. } => (payment, 4, fee.minor),
             PaymentFact::Voided { payment } | PaymentFact::Expired { payment } => (payment, 3, 0),
             PaymentFact::Secured { .. } => {
                 secured += 1;
@@ -147,10 +150,25 @@ fn facts_add_up(told: &Told) {
         assert!(payment.amount.minor > 0, "{fact:?}");
         let payment = told.case.payment(payment.payment_id).unwrap();
         assert!(fee.abs() <= payment.requested, "{fact:?}");
+        let (fees, held) = parts.entry(payment.id).or_default();
+        *fees += fee;
+        *held += match fact {
+            PaymentFact::Captured { payment, capture: CapturePolicy::OnConfirm, .. } => {
+                payment.amount.minor
+            }
+            PaymentFact::Earned { payment, .. } => -payment.amount.minor,
+            PaymentFact::Refunded { held, .. } => -held.map_or(0, |held| held.minor),
+            _ => 0,
+        };
     }
     for payment in &told.case.payments {
-        let [_, captured, refunded, _] = sums.get(&payment.id).copied().unwrap_or_default();
+        let [_, captured, refunded, ..] = sums.get(&payment.id).copied().unwrap_or_default();
         assert_eq!((payment.captured(), payment.refunded()), (captured, refunded));
+        let capture = told.case.plan.as_ref().unwrap().capture;
+        let held = if capture == CapturePolicy::OnConfirm { payment.held() } else { 0 };
+        let (fees, of_goods) = parts.get(&payment.id).copied().unwrap_or_default();
+        assert_eq!((fees, of_goods), (payment.fee_so_far(capture), held), "{:?}", payment.goods);
+        assert!(held >= 0 && payment.goods.net() >= 0, "{:?}", payment.goods);
     }
 }
 
