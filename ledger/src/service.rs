@@ -6,9 +6,9 @@ use shared_events::stream::{Database, Dialect, migrations};
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
-use crate::{PaymentFollower, SqlBook};
 use crate::grpc::LedgerEdge;
 use crate::grpc::proto::ledger_service_server::LedgerServiceServer;
+use crate::{PaymentFollower, SqlBook};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");

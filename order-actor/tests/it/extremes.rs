@@ -72,7 +72,7 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
             vec![json!(Uuid::nil()), json!(Uuid::max())]
         }
         "at" | "time" | "placed_at" | "ordered_at" | "confirm_by" | "return_until" | "judge_by"
-        | "delivered_at" | "answer_by" | "pay_by" | "valid_until" => {
+        | "delivered_at" | "answer_by" | "pay_by" | "valid_until" | "respond_by" => {
             vec![json!(Timestamp::MIN), json!(Timestamp::MAX)]
         }
         "sku" | "skus" => vec![json!("0"), json!("z._-".repeat(16))],

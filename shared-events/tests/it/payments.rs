@@ -1,9 +1,9 @@
 //! Facts about payments, and what facts of orders say of them: written as published, and read back.
 
 use shared_events::contract::{
-    CapturePolicy, DisputeOutcome, Fact, FactBody, LossCause, Money, OrderFact, OrderHeader, OrderId, PaymentFact,
-    PaymentHeader, PaymentId, PaymentPart, PaymentPolicy, PspName, RequestedPayment, Reversed,
-    Seller, Timestamp,
+    CapturePolicy, DisputeOutcome, Fact, FactBody, LossCause, Money, OrderFact, OrderHeader,
+    OrderId, PaymentFact, PaymentHeader, PaymentId, PaymentPart, PaymentPolicy, PspName,
+    RequestedPayment, Reversed, Seller, Timestamp,
 };
 
 use crate::contract::{bodies, fact};
