@@ -117,12 +117,14 @@ async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
     for sent in 1..=5 {
         let (code, reason) = ends(&wire, PLACE, &order(CUSTOMER)).await;
         assert_eq!((code, reason.as_str()), (14, "OUTCOME_UNKNOWN"));
-        assert_eq!(fake.calls(), 1_000 + sent);
+        // One that was written to a connection that is about to end may not arrive.
+        assert!(fake.calls() <= 1_000 + sent, "{} of {sent} were sent", fake.calls());
     }
+    let arrived = fake.calls();
     // Then none is sent, and that is known.
     fake.does.store(HANGS, Ordering::SeqCst);
     let refused = ends(&wire, PLACE, &order(CUSTOMER)).await;
-    assert_eq!((refused.0, refused.1.as_str(), fake.calls()), (14, "NOT_FORWARDED", 1_005));
+    assert_eq!((refused.0, refused.1.as_str(), fake.calls()), (14, "NOT_FORWARDED", arrived));
     let notes = until_notes(&stock, |notes| notes.contains("calls to orders fail")).await;
     assert!(notes.contains("forwarding"), "{notes}");
 
@@ -131,10 +133,10 @@ async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
     let trying = loop {
         let call = wire.call(GET, None, &missing).await;
         let before = Instant::now();
-        while fake.calls() == 1_005 && before.elapsed() < Duration::from_millis(300) {
+        while fake.calls() == arrived && before.elapsed() < Duration::from_millis(300) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        if fake.calls() == 1_006 {
+        if fake.calls() == arrived + 1 {
             break call;
         }
         assert!(Instant::now() < patience, "no call tries");
@@ -148,7 +150,7 @@ async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
         assert!(Instant::now() < patience, "it stays open");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(fake.calls(), 1_007);
+    assert_eq!(fake.calls(), arrived + 2);
     until_notes(&stock, |notes| !notes.contains("forwarding")).await;
     drop(stock);
     database.drop().await;

@@ -90,7 +90,7 @@ fn a_gateway_without_a_database_answers_as_the_services_do() {
     let names: Vec<&str> =
         followers.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert!(
-        ["summaries", "stock", "notifications"].iter().all(|name| names.contains(name)),
+        ["order-summaries", "stock", "notifications"].iter().all(|name| names.contains(name)),
         "{names:?}"
     );
     assert!(!edge.ask(&["shards", "list"])["shards"].as_array().unwrap().is_empty());
