@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, Either};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use shared_events::contract::Reason;
+use shared_events::contract::{PspName, Reason};
 use tokio::time::timeout;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -81,7 +81,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let name = request.uri().path().strip_prefix(PATH).filter(|name| !name.contains('/'));
+        // What is no provider's name is a call of others, such as `shop:replay`.
+        let name = request.uri().path().strip_prefix(PATH);
+        let name = name.filter(|name| name.parse::<PspName>().is_ok());
         let (Some(receive), Some(name)) = (&self.door.receive, name) else {
             return Either::Left(self.inner.call(request));
         };

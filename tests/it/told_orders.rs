@@ -224,6 +224,9 @@ fn the_door_takes_only_what_a_provider_signed() {
         let answer = send(&shop, line, secret, body);
         assert_eq!((answer.status, answer.code().as_str()), expected, "{line}");
     }
+    // Calls of others under the same path are not the door's.
+    let replay = send(&shop, "POST /v1/webhooks/shop:replay", secret, "{}");
+    assert!(replay.status != 404 && replay.status != 401, "{replay:?}");
     let foreign = block_on(async {
         let mut http = Http::connect(&shop.engine.address).await;
         let page = [("origin", "https://evil.example"), ("content-type", "text/plain")];
