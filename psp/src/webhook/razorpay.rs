@@ -38,6 +38,7 @@ struct Entity {
     error_reason: Option<String>,
     error_code: Option<String>,
     respond_by: Option<i64>,
+    status: Option<String>,
 }
 
 impl Entity {
@@ -85,6 +86,15 @@ pub(super) fn read(body: &[u8], id: &str) -> Result<Event, NotUnderstood> {
         }
         "payment.dispute.won" => What::DisputeWon { amount: entity.money()? },
         "payment.dispute.lost" => What::DisputeLost { amount: entity.money()? },
+        // By whom it ended is in its status; what is not lost blocks no refund any more.
+        "payment.dispute.closed" => match entity.status.as_deref() {
+            Some("lost") => What::DisputeLost { amount: entity.money()? },
+            Some("won" | "closed") => What::DisputeWon { amount: entity.money()? },
+            _ => return Err(NotUnderstood),
+        },
+        "payment.dispute.under_review" | "payment.dispute.action_required" => other(),
+        // A dispute that ends in words that are not known is for a person.
+        kind if kind.starts_with("payment.dispute.") => return Err(NotUnderstood),
         _ => other(),
     };
     let ours = match what {
