@@ -46,6 +46,25 @@ impl Entity {
         money(Dialect::Razorpay, self.amount, &self.currency)
     }
 
+    /// A dispute that begins, or has ended. What ends and is not lost blocks no refund any more; what
+    /// is not known is for a person.
+    fn disputed(&self, kind: &str) -> Result<What, NotUnderstood> {
+        let amount = self.money()?;
+        let kind = kind.trim_start_matches("payment.dispute.");
+        Ok(match (kind, self.status.as_deref()) {
+            ("created", _) => {
+                let respond_by = self.respond_by.and_then(super::seconds);
+                What::DisputeOpened { amount, respond_by }
+            }
+            ("won", _) | ("closed", Some("won" | "closed")) => What::DisputeWon { amount },
+            ("lost", _) | ("closed", Some("lost")) => What::DisputeLost { amount },
+            ("under_review" | "action_required", _) => {
+                What::Other { kind: format!("payment.dispute.{kind}") }
+            }
+            _ => return Err(NotUnderstood),
+        })
+    }
+
     fn why(&self, otherwise: &str) -> String {
         let why = self.error_reason.as_deref().or(self.error_code.as_deref());
         code(why.unwrap_or(otherwise))
@@ -80,21 +99,7 @@ pub(super) fn read(body: &[u8], id: &str) -> Result<Event, NotUnderstood> {
         "payment.failed" => What::Declined { code: entity.why("payment_failed") },
         "refund.processed" => What::Refunded { amount: entity.money()? },
         "refund.failed" => What::RefundFailed { code: entity.why("refund_failed") },
-        "payment.dispute.created" => {
-            let respond_by = entity.respond_by.and_then(super::seconds);
-            What::DisputeOpened { amount: entity.money()?, respond_by }
-        }
-        "payment.dispute.won" => What::DisputeWon { amount: entity.money()? },
-        "payment.dispute.lost" => What::DisputeLost { amount: entity.money()? },
-        // By whom it ended is in its status; what is not lost blocks no refund any more.
-        "payment.dispute.closed" => match entity.status.as_deref() {
-            Some("lost") => What::DisputeLost { amount: entity.money()? },
-            Some("won" | "closed") => What::DisputeWon { amount: entity.money()? },
-            _ => return Err(NotUnderstood),
-        },
-        "payment.dispute.under_review" | "payment.dispute.action_required" => other(),
-        // A dispute that ends in words that are not known is for a person.
-        kind if kind.starts_with("payment.dispute.") => return Err(NotUnderstood),
+        kind if kind.starts_with("payment.dispute.") => entity.disputed(kind)?,
         _ => other(),
     };
     let ours = match what {

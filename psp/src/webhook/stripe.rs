@@ -36,22 +36,25 @@ impl Object<'_> {
         money(Dialect::Stripe, amount, self.text("currency").ok_or(NotUnderstood)?)
     }
 
-    /// A dispute that begins, or has ended. An inquiry (`warning_…`) moves no money: it opens none,
-    /// and its end closes one that it became.
-    fn disputed(&self, kind: &str, amount: Money) -> Result<What, NotUnderstood> {
+    /// A dispute that begins, or has ended. An inquiry (`warning_…`) moves no money and opens none;
+    /// where it becomes a dispute, its money is withdrawn. What is not known is for a person.
+    fn disputed(&self, kind: &str) -> Result<What, NotUnderstood> {
+        let amount = self.money("amount")?;
         let status = self.text("status").unwrap_or_default();
-        let ends = kind.ends_with("closed");
-        Ok(match status {
-            "warning_closed" | "won" | "prevented" if ends => What::DisputeWon { amount },
-            "lost" if ends => What::DisputeLost { amount },
-            _ if ends => return Err(NotUnderstood),
-            _ if status.starts_with("warning_") => {
-                What::Other { kind: kind.chars().take(100).collect() }
-            }
-            _ => {
+        let other = || What::Other { kind: kind.to_owned() };
+        Ok(match kind.trim_start_matches("charge.dispute.") {
+            "created" | "funds_withdrawn" if status.starts_with("warning_") => other(),
+            "created" | "funds_withdrawn" => {
                 let due_by = self.0.pointer("/evidence_details/due_by").and_then(Value::as_i64);
                 What::DisputeOpened { amount, respond_by: due_by.and_then(super::seconds) }
             }
+            "closed" => match status {
+                "won" | "warning_closed" | "prevented" => What::DisputeWon { amount },
+                "lost" => What::DisputeLost { amount },
+                _ => return Err(NotUnderstood),
+            },
+            "updated" | "funds_reinstated" => other(),
+            _ => return Err(NotUnderstood),
         })
     }
 
@@ -95,15 +98,7 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
                 _ => What::Other { kind: body.kind.chars().take(100).collect() },
             }
         }
-        // Where an inquiry becomes a dispute its money is taken.
-        "charge.dispute.created" | "charge.dispute.funds_withdrawn" | "charge.dispute.closed" => {
-            object.disputed(&body.kind, object.money("amount")?)?
-        }
-        "charge.dispute.updated" | "charge.dispute.funds_reinstated" => {
-            What::Other { kind: body.kind.clone() }
-        }
-        // What is not known of a dispute is for a person.
-        kind if kind.starts_with("charge.dispute.") => return Err(NotUnderstood),
+        kind if kind.starts_with("charge.dispute.") => object.disputed(kind)?,
         other => What::Other { kind: other.chars().take(100).collect() },
     };
     let id = object.reference("id")?;
