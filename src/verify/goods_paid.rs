@@ -114,7 +114,8 @@ fn compare(report: &mut Report, subject: &str, told: &BTreeMap<PaymentId, Worth>
 }
 
 /// Why what was taken and not paid back is not what the goods are worth. While something is under
-/// way, or has failed, that cannot be said.
+/// way, or has failed, that cannot be said. What somebody paid back at the provider is not because of
+/// goods; what somebody took there is of no parcel.
 fn unpaid(case: &Case, payment: &Payment, worth: Worth) -> Option<String> {
     let failed = |kind, state| {
         let moves = matches!(kind, OperationKind::Capture | OperationKind::Refund);
@@ -123,10 +124,13 @@ fn unpaid(case: &Case, payment: &Payment, worth: Worth) -> Option<String> {
     let under_way =
         payment.operations.iter().any(|one| one.is_open() || failed(one.kind, one.state));
     let refunds = case.refunds.iter().any(|one| one.told != Some(RefundTold::Settled));
-    if under_way || refunds || !payment.failed.is_empty() || !case.lost.is_empty() {
+    let taken_there = payment.of_kind(OperationKind::Capture).any(|one| one.external);
+    if taken_there || under_way || refunds || !payment.failed.is_empty() || !case.lost.is_empty() {
         return None;
     }
-    let net = payment.captured().saturating_sub(payment.refunded());
+    let there = payment.of_kind(OperationKind::Refund).filter(|one| one.external && one.stands());
+    let there = there.map(|one| one.amount.minor).fold(0, i64::saturating_add);
+    let net = payment.captured().saturating_sub(payment.refunded()).saturating_add(there);
     // What the customer keeps; and what is still to come where all is taken at once.
     let kept = worth.delivered.saturating_sub(worth.returned);
     let all = payment.wanted().saturating_sub(worth.returned);

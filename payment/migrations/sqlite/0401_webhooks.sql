@@ -22,6 +22,10 @@ CREATE TABLE webhooks (
 CREATE UNIQUE INDEX webhooks_in_order ON webhooks (shard, position);
 CREATE INDEX webhooks_due ON webhooks (due_at) WHERE state = 'WAITING';
 CREATE INDEX webhooks_parked ON webhooks (psp, event_id) WHERE state = 'PARKED';
+-- What waits for an operation is woken by it.
+CREATE INDEX webhooks_by_operation ON webhooks (operation_id) WHERE state = 'WAITING';
+CREATE INDEX webhooks_by_reference ON webhooks (psp, reference) WHERE state = 'WAITING';
+CREATE INDEX webhooks_by_payment ON webhooks (psp, payment) WHERE state = 'WAITING';
 
 CREATE TABLE webhook_heads (
     shard    BIGINT PRIMARY KEY,

@@ -8,7 +8,9 @@ use super::observe::{expired, observed};
 use super::payment::ATTEMPTS_MAX;
 use super::react::react;
 use super::theirs::{disputed, external};
-use super::{Case, Event, External, Impossible, OfDispute, OperationKind, Payment, Plan};
+use super::{
+    Case, Event, External, Impossible, OfDispute, Operation, OperationKind, Payment, Plan,
+};
 
 /// Attempts that may wait for an order that has not asked for money yet.
 const WAITING_MAX: usize = ATTEMPTS_MAX;
@@ -135,6 +137,9 @@ pub enum Rejection {
     /// There is no such operation.
     #[error("no such operation")]
     OperationUnknown,
+    /// Something of ours that is under way must end first.
+    #[error("something of ours is under way, and may be it")]
+    UnderWay,
     /// A fact says what cannot be: a payment that the order has not, an amount below zero.
     #[error("{0}")]
     Malformed(&'static str),
@@ -174,6 +179,17 @@ pub struct Decision {
     pub after: Case,
 }
 
+/// An operation, and where somebody paid back of several captures at once the others of that.
+fn same_refund<'a>(
+    payment: &'a Payment,
+    seen: &'a Operation,
+) -> impl Iterator<Item = &'a Operation> {
+    let part = |one: &Operation| one.external && one.kind == OperationKind::Refund;
+    payment.operations.iter().filter(move |one| {
+        one.id == seen.id || (part(one) && part(seen) && one.reference == seen.reference)
+    })
+}
+
 /// The events of an input itself.
 fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Rejection> {
     Ok(match input {
@@ -200,7 +216,8 @@ fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Re
         Input::Observed { operation_id, seen } => {
             let (payment, operation) =
                 case.operation(operation_id).ok_or(Rejection::OperationUnknown)?;
-            observed(payment, operation, seen, context).into_iter().collect()
+            let same = same_refund(payment, operation);
+            same.filter_map(|one| observed(payment, one, seen.clone(), context)).collect()
         }
         Input::External(what) => external(case, &what, context)?,
         Input::Dispute(what) => disputed(case, what, context)?.into_iter().collect(),

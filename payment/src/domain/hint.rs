@@ -4,7 +4,6 @@
 use psp::{Event as Told, What};
 use shared_events::contract::{Money, OperationId, PaymentId, Timestamp};
 
-use super::theirs::refundable;
 use super::{Case, External, OfDispute, Operation, OperationKind, OperationState, Payment};
 
 /// What is to be done about a webhook.
@@ -20,6 +19,9 @@ pub enum Hint {
         operation: OperationId,
         /// Whether the reservation is said to have ended by its time.
         expired: bool,
+        /// What is said to have become of it. A lower answer is waited over: some providers find
+        /// late what they did.
+        claims: OperationState,
     },
     /// Somebody else did something at the provider: it is asked whether that is so.
     External(External),
@@ -76,7 +78,7 @@ fn ask(operation: &Operation, claims: OperationState) -> Hint {
         known if claims <= known => return Hint::Nothing("known already"),
         _ => {}
     }
-    Hint::Ask { operation: operation.id, expired: false }
+    Hint::Ask { operation: operation.id, expired: false, claims }
 }
 
 fn of_authorization(payment: &Payment, told: &Told, claims: OperationState) -> Hint {
@@ -94,13 +96,18 @@ fn gone(payment: &Payment, told: &Told) -> Hint {
     }) else {
         return Hint::Wait("no attempt has this reference yet");
     };
+    let taking = |other: &Operation| other.of == Some(one.id) && other.is_open();
+    if payment.of_kind(OperationKind::Capture).any(taking) {
+        return Hint::Wait("it is being taken");
+    }
     let mut voids = payment.of_kind(OperationKind::Void).filter(|void| void.of == Some(one.id));
     if let Some(void) = voids.next() {
         return ask(void, OperationState::Succeeded);
     }
     match one.state {
         OperationState::Succeeded if payment.left_of(one) > 0 => {
-            Hint::Ask { operation: one.id, expired: told.what == What::Expired }
+            let (expired, claims) = (told.what == What::Expired, OperationState::Declined);
+            Hint::Ask { operation: one.id, expired, claims }
         }
         OperationState::Succeeded => Hint::Nothing("nothing of it is left"),
         _ => ask(one, OperationState::Declined),
@@ -108,14 +115,24 @@ fn gone(payment: &Payment, told: &Told) -> Hint {
 }
 
 fn captured(payment: &Payment, told: &Told, amount: Money) -> Hint {
-    if let Some(one) = named(payment, told, OperationKind::Capture) {
-        return ask(one, OperationState::Succeeded);
+    let claims = OperationState::Succeeded;
+    let ours = named(payment, told, OperationKind::Capture);
+    if let Some(one) = ours.filter(|one| !one.stands()) {
+        return ask(one, claims);
+    }
+    // Captures of one authorisation can have one name: then only the sum tells them apart.
+    let taken = match named(payment, told, OperationKind::Authorize) {
+        Some(of) => payment.captured_of(of),
+        None => payment.captured(),
+    };
+    if ours.is_some() && amount.minor <= taken {
+        return Hint::Nothing("known already");
     }
     let mut open = payment.of_kind(OperationKind::Capture).filter(|one| one.is_open());
     if let Some(one) = open.next() {
-        return Hint::Ask { operation: one.id, expired: false };
+        return Hint::Ask { operation: one.id, expired: false, claims };
     }
-    if amount.minor <= payment.captured() {
+    if amount.minor <= taken {
         return Hint::Nothing("known already");
     }
     external(payment, told, OperationKind::Capture, amount)
@@ -132,11 +149,10 @@ fn refunded(payment: &Payment, told: &Told, amount: Money) -> Hint {
     if payment.has_open(OperationKind::Capture) {
         return Hint::Wait("what it would be of is being taken");
     }
-    if refundable(payment, amount.minor).is_none() {
+    if payment.captured() == 0 {
         // Razorpay calls it a refund where a reservation goes back.
-        let back = (payment.captured() == 0).then(|| gone(payment, told));
-        return match back {
-            Some(ask @ Hint::Ask { .. }) => ask,
+        return match gone(payment, told) {
+            ask @ Hint::Ask { .. } => ask,
             _ => Hint::Nothing("nothing was taken that it could be of"),
         };
     }
@@ -147,20 +163,22 @@ fn external(payment: &Payment, told: &Told, kind: OperationKind, amount: Money) 
     let Some(reference) = told.reference.as_ref().map(ToString::to_string) else {
         return Hint::Nothing("it names nothing");
     };
-    Hint::External(External { payment_id: payment.id, kind, reference, amount })
+    let authorization = named(payment, told, OperationKind::Authorize).map(|one| one.id);
+    Hint::External(External { payment_id: payment.id, kind, authorization, reference, amount })
 }
 
 /// A capture or refund that failed, perhaps after it was told as done.
 fn failed(payment: &Payment, told: &Told, kind: OperationKind) -> Hint {
+    let claims = OperationState::Declined;
     if let Some(one) = named(payment, told, kind) {
         return match one.state {
-            OperationState::Succeeded => Hint::Ask { operation: one.id, expired: false },
-            _ => ask(one, OperationState::Declined),
+            OperationState::Succeeded => Hint::Ask { operation: one.id, expired: false, claims },
+            _ => ask(one, claims),
         };
     }
     let mut unnamed = payment.of_kind(kind).filter(|one| one.is_open() && one.reference.is_none());
     match unnamed.next() {
-        Some(one) => Hint::Ask { operation: one.id, expired: false },
+        Some(one) => Hint::Ask { operation: one.id, expired: false, claims },
         None => Hint::Nothing("nothing of ours has this reference"),
     }
 }

@@ -89,6 +89,12 @@ impl Payment {
         self.sum(OperationKind::Capture, Operation::stands)
     }
 
+    /// Taken of an authorisation.
+    #[must_use]
+    pub fn captured_of(&self, authorization: &Operation) -> i64 {
+        self.sum(OperationKind::Capture, |one| one.of == Some(authorization.id) && one.stands())
+    }
+
     /// Being taken.
     #[must_use]
     pub fn capture_pending(&self) -> i64 {
@@ -135,7 +141,16 @@ impl Payment {
         let of_it = |one: &Operation| one.of == Some(capture.id) && one.is_used();
         let lost = self.lost_of(|one| one.capture == capture.id);
         let refunded = self.sum(OperationKind::Refund, of_it);
-        capture.amount.minor.saturating_sub(refunded).saturating_sub(lost)
+        let left = capture.amount.minor.saturating_sub(refunded).saturating_sub(lost);
+        // A dispute of several captures is noted at one of them.
+        left.min(self.refundable())
+    }
+
+    /// What can be refunded in all.
+    #[must_use]
+    pub fn refundable(&self) -> i64 {
+        let used = self.sum(OperationKind::Refund, Operation::is_used);
+        self.captured().saturating_sub(used).saturating_sub(self.lost_by_disputes())
     }
 
     fn lost_of(&self, counts: impl Fn(&Dispute) -> bool) -> i64 {

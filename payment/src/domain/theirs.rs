@@ -36,6 +36,8 @@ pub struct External {
     pub payment_id: PaymentId,
     /// Took or paid back: a capture or a refund.
     pub kind: OperationKind,
+    /// Of which authorisation, where the provider names it.
+    pub authorization: Option<OperationId>,
     /// The provider's name of it.
     pub reference: String,
     /// How much was paid back; of a capture, all that is taken of its authorisation.
@@ -59,7 +61,8 @@ pub struct OfDispute {
     pub won: Option<bool>,
 }
 
-/// An operation that we never opened is recorded as one that is done.
+/// An operation that we never opened is recorded as one that is done. What is not known and fits
+/// nothing is for a person.
 pub(super) fn external(
     case: &Case,
     what: &External,
@@ -70,38 +73,79 @@ pub(super) fn external(
     if what.amount.currency != payment.currency {
         return Err(Rejection::Malformed("an amount of another currency"));
     }
-    let known = payment.operations.iter().any(|one| {
-        one.kind == what.kind && one.reference.as_deref() == Some(what.reference.as_str())
+    let parts = match what.kind {
+        OperationKind::Capture => taken_of(payment, what)?.into_iter().collect(),
+        OperationKind::Refund => paid_back_of(payment, what)?,
+        OperationKind::Authorize | OperationKind::Void => Vec::new(),
+    };
+    let is_capture = what.kind == OperationKind::Capture;
+    let more_follows = is_capture && context.capabilities.multi_capture;
+    let done = parts.into_iter().flat_map(|(of, key, minor)| {
+        let made = Operation {
+            of: Some(of.id),
+            external: true,
+            more_follows,
+            ..operation(payment, what.kind, &key, of.id.uuid(), minor)
+        };
+        let gives_back = is_capture && !more_follows && context.capabilities.release_remainder;
+        let left = payment.left_of(of).saturating_sub(minor);
+        let released = (gives_back && left > 0).then_some(left);
+        let (operation_id, reference) = (made.id, what.reference.clone());
+        let (amount, valid_until, at) = (made.amount, None, context.now);
+        [
+            Event::Opened { payment_id: payment.id, operation: made },
+            Event::Succeeded { operation_id, reference, amount, valid_until, released, at },
+        ]
     });
-    let taken = payment.captured().saturating_add(payment.capture_pending());
-    let minor = match what.kind {
-        OperationKind::Capture => what.amount.minor.saturating_sub(taken),
-        _ => what.amount.minor,
-    };
-    let of = match what.kind {
-        OperationKind::Capture => payment.standing().filter(|one| payment.left_of(one) >= minor),
-        OperationKind::Refund => refundable(payment, minor),
-        OperationKind::Authorize | OperationKind::Void => None,
-    };
-    let Some(of) = of.filter(|_| minor > 0 && !known) else { return Ok(Vec::new()) };
-    let key = format!("external/{}", what.reference);
-    let made = Operation {
-        of: Some(of.id),
-        external: true,
-        more_follows: what.kind == OperationKind::Capture,
-        ..operation(payment, what.kind, &key, of.id.uuid(), minor)
-    };
-    let (operation_id, reference) = (made.id, what.reference.clone());
-    let (amount, valid_until, released, at) = (made.amount, None, None, context.now);
-    Ok(vec![
-        Event::Opened { payment_id: payment.id, operation: made },
-        Event::Succeeded { operation_id, reference, amount, valid_until, released, at },
-    ])
+    Ok(done.collect())
 }
 
-/// The oldest capture of which so much can be paid back.
-pub(super) fn refundable(payment: &Payment, minor: i64) -> Option<&Operation> {
-    payment.of_kind(OperationKind::Capture).find(|one| payment.refundable_of(one) >= minor)
+/// Of what, by which key and how much.
+type Part<'a> = (&'a Operation, String, i64);
+
+/// What was taken of an authorisation, and is not known.
+fn taken_of<'a>(payment: &'a Payment, what: &External) -> Result<Option<Part<'a>>, Rejection> {
+    let named = what.authorization.and_then(|id| payment.operation(id));
+    let taken = match named {
+        Some(of) => payment.captured_of(of),
+        None => payment.captured(),
+    };
+    let minor = what.amount.minor.saturating_sub(taken);
+    if minor <= 0 {
+        return Ok(None);
+    }
+    if payment.has_open(OperationKind::Capture) {
+        return Err(Rejection::UnderWay);
+    }
+    let fits = |one: &&Operation| !payment.is_being_voided(one) && payment.left_of(one) >= minor;
+    let of = named.or_else(|| payment.standing()).filter(fits);
+    let of = of.ok_or(Rejection::Malformed("somebody took what no reservation has left"))?;
+    // The provider can call all captures of an authorisation the same.
+    let key = format!("external/{}/{}", what.reference, what.amount.minor);
+    Ok(Some((of, key, minor)))
+}
+
+/// The captures that a refund is of, the oldest first.
+fn paid_back_of<'a>(payment: &'a Payment, what: &External) -> Result<Vec<Part<'a>>, Rejection> {
+    let mut refunds = payment.of_kind(OperationKind::Refund);
+    if refunds.any(|one| one.reference.as_deref() == Some(what.reference.as_str())) {
+        return Ok(Vec::new());
+    }
+    let mut rest = what.amount.minor;
+    let mut all = payment.refundable();
+    let mut parts = Vec::new();
+    for capture in payment.of_kind(OperationKind::Capture) {
+        let minor = payment.refundable_of(capture).min(rest).min(all);
+        if minor > 0 {
+            parts.push((capture, format!("external/{}/{}", what.reference, capture.id), minor));
+            rest = rest.saturating_sub(minor);
+            all = all.saturating_sub(minor);
+        }
+    }
+    if rest > 0 {
+        return Err(Rejection::Malformed("somebody paid back more than is left of what was taken"));
+    }
+    Ok(parts)
 }
 
 /// A dispute that is known is not opened again, whatever comes late; a verdict counts where it is

@@ -44,7 +44,7 @@ pub(super) fn refused(error: PaymentError) -> Status {
         Rejection::NothingToPay => Reason::NothingToPay,
         Rejection::AttemptsSpent => Reason::AttemptsSpent,
         Rejection::OperationUnknown => Reason::NotFound,
-        Rejection::Malformed(_) | Rejection::Broken(_) => Reason::Internal,
+        Rejection::Malformed(_) | Rejection::Broken(_) | Rejection::UnderWay => Reason::Internal,
     };
     Refused::new(reason).say(&rejection.to_string())
 }

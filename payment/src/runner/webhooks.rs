@@ -107,11 +107,11 @@ impl Runner {
             Hint::Wait(why) => Looked::Wait(why.to_owned()),
             Hint::Dispute(of) => Looked::Handled(Some(Input::Dispute(of)), "a dispute"),
             Hint::External(of) => self.look_for(row, case, of, told).await,
-            Hint::Ask { operation, expired } => {
+            Hint::Ask { operation, expired, claims } => {
                 let Some((_, operation)) = case.operation(operation) else {
                     return Looked::Wait("the operation is not known".to_owned());
                 };
-                self.look_at(row, (case, operation), (told, expired)).await
+                self.look_at(row, (case, operation), (told, expired, claims)).await
             }
         }
     }
@@ -120,7 +120,7 @@ impl Runner {
         &self,
         row: &Webhook,
         (case, operation): (&Case, &Operation),
-        (told, expired): (&Told, bool),
+        (told, expired, claims): (&Told, bool, OperationState),
     ) -> Looked {
         let reference = || operation.reference.as_deref().and_then(|text| text.parse().ok());
         let theirs = operation.external.then(reference).flatten();
@@ -133,6 +133,10 @@ impl Runner {
             None => {
                 let about = operation.of.and_then(|of| case.operation(of));
                 let about = about.and_then(|(_, of)| of.reference.as_deref()?.parse().ok());
+                // Of an authorisation: the provider's name of it, by which it is found at once.
+                let own = operation.kind == OperationKind::Authorize;
+                let own = own.then(|| reference().or_else(|| told.payment.clone())).flatten();
+                let about = about.or(own);
                 let ours = OurReference(operation.id.uuid());
                 self.asked(row, Question::Ours(Lookup { operation: ours, kind, about })).await
             }
@@ -141,6 +145,9 @@ impl Runner {
             Ok(answer) => answer,
             Err(why) => return Looked::Wait(why),
         };
+        if is_below(&answer, claims) {
+            return Looked::Wait("the provider does not say so yet".to_owned());
+        }
         match observation(operation, answer, expired) {
             Ok(seen) => {
                 let input = Input::Observed { operation_id: operation.id, seen };
@@ -220,9 +227,16 @@ impl Runner {
             let causationid = Some(format!("{}/{}", row.psp, row.event_id));
             match open.hear(input, &context, &Origins { causationid, traceparent: None }) {
                 Ok(()) => self.write(&mut tx, open).await?,
+                Err(error @ Rejection::UnderWay) => {
+                    drop(tx);
+                    return self.wait(row, &error.to_string()).await;
+                }
                 // What can never be heard is for a person; the others go on.
-                Err(error @ Rejection::Malformed(_)) => refused = Some(error.to_string()),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let (psp, id) = (&row.psp, &row.event_id);
+                    tracing::warn!(%psp, %id, %error, "a webhook waits for a person");
+                    refused = Some(error.to_string());
+                }
             }
         }
         let now = (self.now)();
@@ -265,6 +279,20 @@ fn authorization(case: &Case, operation: OperationId) -> Option<psp::PspReferenc
         one = payment.operation(of)?;
     }
     one.reference.as_deref()?.parse().ok()
+}
+
+/// Whether a provider says less than its webhook did: it finds late what it did, or takes it back.
+const fn is_below(answer: &Answer, claims: OperationState) -> bool {
+    match answer {
+        Answer::Pending { .. } | Answer::ActionRequired { .. } => !matches!(
+            claims,
+            OperationState::Open | OperationState::Stuck | OperationState::Pending
+        ),
+        Answer::Declined { .. } => {
+            matches!(claims, OperationState::Succeeded | OperationState::Reversed)
+        }
+        _ => false,
+    }
 }
 
 /// What an operation hears of the provider's answer; or why that is no end of it.

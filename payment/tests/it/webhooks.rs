@@ -308,6 +308,44 @@ async fn what_somebody_does_at_the_provider_is_recorded_once(dialect: Dialect) {
     bench.laws_hold().await;
 }
 
+async fn a_refund_of_several_captures_is_split_and_one_of_too_much_is_parked(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = paid(&bench).await;
+    for minor in [2_000, 3_000] {
+        bench.follow(&[story.shipped(minor)]).await.unwrap();
+        bench.turns().await;
+    }
+    let refund = |reference: &str, minor: i64| {
+        bench.psp.did(reference, gbp(minor));
+        json!({ "reference": reference, "payment": "psp_0", "amount": minor, "currency": "GBP" })
+    };
+    tell(&bench, "evt_1", "refunded", &refund("re_most", 4_000)).await;
+    hear(&bench).await;
+    let case = bench.case(story.order_id).await;
+    let refunds = case.payments[0].operations.iter().filter(|one| one.kind == REFUND);
+    let parts: Vec<_> = refunds.map(|one| (one.external, one.amount.minor)).collect();
+    assert_eq!(parts, [(true, 2_000), (true, 2_000)]);
+    tell(&bench, "evt_2", "refunded", &refund("re_much", 1_001)).await;
+    hear(&bench).await;
+    assert_eq!(kept(&bench, "evt_2").await.state, WebhookState::Parked);
+    assert_eq!(bench.case(story.order_id).await.payments[0].refunded(), 4_000);
+    bench.laws_hold().await;
+}
+
+async fn what_is_taken_of_no_reservation_is_parked(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let story = taken(&bench).await;
+    let data = json!({ "reference": "cap_theirs", "payment": "psp_0", "amount": 6000,
+                       "currency": "GBP" });
+    bench.psp.did("cap_theirs", gbp(6_000));
+    tell(&bench, "evt_1", "captured", &data).await;
+    hear(&bench).await;
+    let one = kept(&bench, "evt_1").await;
+    assert_eq!((one.state, one.note.contains("no reservation")), (WebhookState::Parked, true));
+    assert_eq!(bench.case(story.order_id).await.payments[0].captured(), 5_000);
+    bench.laws_hold().await;
+}
+
 async fn a_refund_of_nothing_that_was_taken_is_no_refund(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     let mut story = paid(&bench).await;
@@ -387,6 +425,8 @@ on_both! {
     a_refund_that_fails_days_later_can_be_refunded_again,
     a_capture_that_fails_later_loses_the_money,
     what_somebody_does_at_the_provider_is_recorded_once,
+    a_refund_of_several_captures_is_split_and_one_of_too_much_is_parked,
+    what_is_taken_of_no_reservation_is_parked,
     a_refund_of_nothing_that_was_taken_is_no_refund,
     a_refund_waits_for_the_end_of_a_dispute,
     a_webhook_that_was_stored_is_handled_after_a_restart,

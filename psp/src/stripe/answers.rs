@@ -84,6 +84,11 @@ impl Intent {
         Answer::Declined { code: code(why) }
     }
 
+    /// Whether an operation of ours made it.
+    pub(super) fn is_of(&self, our: OurReference) -> bool {
+        self.metadata("ordinal") == Some(our.0.to_string().as_str())
+    }
+
     pub(super) fn is_canceled(&self) -> bool {
         self.text("status") == Some("canceled")
     }

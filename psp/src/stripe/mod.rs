@@ -232,6 +232,13 @@ impl Psp for Stripe {
 
     async fn find(&self, of: &Lookup) -> Found {
         let our = of.operation;
+        // What was searched for is found late; what has a name is found at once.
+        if let (Kind::Authorize, Some(about)) = (of.kind, &of.about) {
+            match self.intent(about).await {
+                Ok(intent) if intent.is_of(our) => return Found::Known(intent.authorized()),
+                _ => {}
+            }
+        }
         let Some(about) = of.about.as_ref().filter(|_| of.kind != Kind::Authorize) else {
             return match of.kind {
                 Kind::Authorize => self.made(our).await,

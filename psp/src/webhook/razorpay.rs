@@ -38,11 +38,31 @@ struct Entity {
     error_reason: Option<String>,
     error_code: Option<String>,
     respond_by: Option<i64>,
+    status: Option<String>,
 }
 
 impl Entity {
     fn money(&self) -> Result<shared_events::contract::Money, NotUnderstood> {
         money(Dialect::Razorpay, self.amount, &self.currency)
+    }
+
+    /// A dispute that begins, or has ended. What ends and is not lost blocks no refund any more; what
+    /// is not known is for a person.
+    fn disputed(&self, kind: &str) -> Result<What, NotUnderstood> {
+        let amount = self.money()?;
+        let kind = kind.trim_start_matches("payment.dispute.");
+        Ok(match (kind, self.status.as_deref()) {
+            ("created", _) => {
+                let respond_by = self.respond_by.and_then(super::seconds);
+                What::DisputeOpened { amount, respond_by }
+            }
+            ("won", _) | ("closed", Some("won" | "closed")) => What::DisputeWon { amount },
+            ("lost", _) | ("closed", Some("lost")) => What::DisputeLost { amount },
+            ("under_review" | "action_required", _) => {
+                What::Other { kind: format!("payment.dispute.{kind}") }
+            }
+            _ => return Err(NotUnderstood),
+        })
     }
 
     fn why(&self, otherwise: &str) -> String {
@@ -79,12 +99,7 @@ pub(super) fn read(body: &[u8], id: &str) -> Result<Event, NotUnderstood> {
         "payment.failed" => What::Declined { code: entity.why("payment_failed") },
         "refund.processed" => What::Refunded { amount: entity.money()? },
         "refund.failed" => What::RefundFailed { code: entity.why("refund_failed") },
-        "payment.dispute.created" => {
-            let respond_by = entity.respond_by.and_then(super::seconds);
-            What::DisputeOpened { amount: entity.money()?, respond_by }
-        }
-        "payment.dispute.won" => What::DisputeWon { amount: entity.money()? },
-        "payment.dispute.lost" => What::DisputeLost { amount: entity.money()? },
+        kind if kind.starts_with("payment.dispute.") => entity.disputed(kind)?,
         _ => other(),
     };
     let ours = match what {

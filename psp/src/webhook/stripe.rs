@@ -36,17 +36,26 @@ impl Object<'_> {
         money(Dialect::Stripe, amount, self.text("currency").ok_or(NotUnderstood)?)
     }
 
-    /// A dispute that begins, or was judged.
-    fn disputed(&self, kind: &str, amount: Money) -> What {
-        match self.text("status") {
-            _ if kind.ends_with("created") => {
+    /// A dispute that begins, or has ended. An inquiry (`warning_…`) moves no money and opens none;
+    /// where it becomes a dispute, its money is withdrawn. What is not known is for a person.
+    fn disputed(&self, kind: &str) -> Result<What, NotUnderstood> {
+        let amount = self.money("amount")?;
+        let status = self.text("status").unwrap_or_default();
+        let other = || What::Other { kind: kind.to_owned() };
+        Ok(match kind.trim_start_matches("charge.dispute.") {
+            "created" | "funds_withdrawn" if status.starts_with("warning_") => other(),
+            "created" | "funds_withdrawn" => {
                 let due_by = self.0.pointer("/evidence_details/due_by").and_then(Value::as_i64);
                 What::DisputeOpened { amount, respond_by: due_by.and_then(super::seconds) }
             }
-            Some("won") => What::DisputeWon { amount },
-            Some("lost") => What::DisputeLost { amount },
-            _ => What::Other { kind: kind.chars().take(100).collect() },
-        }
+            "closed" => match status {
+                "won" | "warning_closed" | "prevented" => What::DisputeWon { amount },
+                "lost" => What::DisputeLost { amount },
+                _ => return Err(NotUnderstood),
+            },
+            "updated" | "funds_reinstated" => other(),
+            _ => return Err(NotUnderstood),
+        })
     }
 
     /// Why the last attempt failed.
@@ -89,9 +98,7 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
                 _ => What::Other { kind: body.kind.chars().take(100).collect() },
             }
         }
-        "charge.dispute.created" | "charge.dispute.closed" => {
-            object.disputed(&body.kind, object.money("amount")?)
-        }
+        kind if kind.starts_with("charge.dispute.") => object.disputed(kind)?,
         other => What::Other { kind: other.chars().take(100).collect() },
     };
     let id = object.reference("id")?;

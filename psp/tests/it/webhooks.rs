@@ -178,6 +178,27 @@ fn events_of_stripe_are_read() {
     let won = event("charge.dispute.closed", dispute.to_owned());
     assert_eq!(won.what, What::DisputeWon { amount: gbp(100) });
     assert_eq!(won.reference, Some("ch_1".parse().unwrap()));
+    // An inquiry moves no money; whatever ends and is not lost blocks nothing any more.
+    let begun = event("charge.dispute.created", dispute.replace("won", "warning_needs_response"));
+    assert!(matches!(begun.what, What::Other { .. }), "{begun:?}");
+    for kind in ["charge.dispute.created", "charge.dispute.funds_withdrawn"] {
+        let begun = event(kind, dispute.replace("won", "needs_response"));
+        assert!(matches!(begun.what, What::DisputeOpened { .. }), "{begun:?}");
+    }
+    for (status, expected) in [
+        ("warning_closed", What::DisputeWon { amount: gbp(100) }),
+        ("lost", What::DisputeLost { amount: gbp(100) }),
+    ] {
+        let ended = event("charge.dispute.closed", dispute.replace("won", status));
+        assert_eq!(ended.what, expected);
+    }
+    for (kind, status) in [("closed", "in_a_new_way"), ("of_a_new_kind", "won")] {
+        let object = dispute.replace("won", status);
+        let body = format!(
+            r#"{{"id":"evt_1","type":"charge.dispute.{kind}","data":{{"object":{object}}}}}"#
+        );
+        assert!(verifier(Dialect::Stripe).read(body.as_bytes()).is_err(), "{body}");
+    }
     let other = event("customer.created", "{}".to_owned());
     assert_eq!(other.what, What::Other { kind: "customer.created".to_owned() });
 }

@@ -102,7 +102,8 @@ fn hear(told: &mut Told, step: &Step, capture: CapturePolicy, policy: PaymentPol
             let kind = if takes { OperationKind::Capture } else { OperationKind::Refund };
             let reference = format!("theirs_{nth}");
             let amount = payment.money(i64::from(*minor));
-            Input::External(External { payment_id: payment.id, kind, reference, amount })
+            let (payment_id, authorization) = (payment.id, None);
+            Input::External(External { payment_id, kind, authorization, reference, amount })
         }
         Step::Dispute(nth, verdict) => {
             let Some(payment) = told.case.payments.first() else { return };
