@@ -182,7 +182,17 @@ async fn execute(
             Err(refusal) => return Err(Some(refusal)),
         }
     }
-    send(registry, by, order_id, command, fact).await.map(drop).map_err(Some)
+    let once = matches!(command, Command::Confirm(_) | Command::AnswerEdit(_) | Command::Cancel(_));
+    match send(registry, by, order_id, command, fact).await {
+        // Stock was restored, and answers the same fact again from other levels. The order keeps to
+        // the first answer; stock makes up for units that wait there and not here.
+        Err(Refusal::RequestIdReused) if once => {
+            let kind = fact.body.kind();
+            tracing::warn!(order = %order_id, kind, "stock answers otherwise than it did before");
+            Ok(())
+        }
+        sent => sent.map(drop).map_err(Some),
+    }
 }
 
 fn is_cancelled_and_withdrawn(order: &Order, fact: &Fact) -> bool {
