@@ -305,7 +305,7 @@ fn edit(
             let answer = reservation.edit_requested(fact_id, edit, stock);
             Ok(answer.into_iter().collect())
         }
-        OrderFact::Edited { edit_id, raised, added, cancelled, .. } => {
+        OrderFact::Edited { edit_id, raised, added, cancelled, backordered, .. } => {
             let new = added.iter().map(|line| LineUnits {
                 line: line.line,
                 sku: line.sku.clone(),
@@ -313,7 +313,7 @@ fn edit(
                 title: String::new(),
             });
             let added: Vec<LineUnits> = raised.iter().cloned().chain(new).collect();
-            let edit = AppliedEdit { edit_id: *edit_id, added: &added, cancelled };
+            let edit = AppliedEdit { edit_id: *edit_id, added: &added, cancelled, backordered };
             reservation.edited(fact_id, edit, stock)
         }
         OrderFact::EditRefused { edit_id, .. } => {

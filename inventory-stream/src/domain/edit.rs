@@ -40,6 +40,8 @@ pub struct AppliedEdit<'a> {
     pub added: &'a [LineUnits],
     /// Units that will not be delivered.
     pub cancelled: &'a [LineUnits],
+    /// Of those in addition, the units that wait as far as the order knows.
+    pub backordered: &'a [LineUnits],
 }
 
 impl EditReservation {
@@ -108,7 +110,8 @@ impl Reservation {
     /// The order has the lines of an edit: what is held for it is the order's from now on, and what
     /// the order does without is released. Units that are not held are taken now: the order was
     /// promised them, and others may have got them since the log was set back. Those that are not
-    /// on hand wait for stock, whatever the limit of backorders.
+    /// on hand wait for stock, whatever the limit of backorders. Units that the order lets wait and
+    /// that do not wait here are told as allocated: nothing else would ever come for them.
     ///
     /// # Errors
     /// [`Impossible`] where the order was not placed yet, or stock of a product was never set.
@@ -130,6 +133,7 @@ impl Reservation {
                 Some(held) => held.lines,
                 None => self.take_now(&edit, stock, &mut facts)?,
             };
+            facts.extend(self.wait_no_more(&added, edit.backordered));
             for added in added {
                 // From now on the database knows for what it waits.
                 self.was_backordered |= added.backordered > 0;
@@ -146,6 +150,26 @@ impl Reservation {
         let (kind, lines) = (StepKind::Release, edit.cancelled.to_vec());
         facts.extend(self.step(Step { fact_id, kind, lines, location: None }, stock)?);
         Ok(facts)
+    }
+
+    /// Of units that the order has from now on, those that wait only there: stock had fewer when it
+    /// answered first, and was restored since then.
+    fn wait_no_more(
+        &self,
+        added: &[ReservedLine],
+        backordered: &[LineUnits],
+    ) -> Option<InventoryFact> {
+        let come = |there: &LineUnits| {
+            let held = added.iter().find(|held| held.line == there.line)?;
+            line_units(held, there.quantity.get().saturating_sub(held.backordered))
+        };
+        let lines: Vec<LineUnits> = backordered.iter().filter_map(come).collect();
+        if self.state != ReservationState::Reserved || lines.is_empty() {
+            return None;
+        }
+        let (order_id, reservation_id) = (self.order_id, self.reservation_id);
+        // Where they are was said when they were reserved.
+        Some(InventoryFact::Allocated { order_id, reservation_id, lines, elsewhere: Vec::new() })
     }
 
     /// The units of an edit that are not held: those on hand, and the rest backordered.

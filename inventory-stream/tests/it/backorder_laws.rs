@@ -134,7 +134,12 @@ impl World {
                 let Some(edit) = one.edit.clone() else { return };
                 if applied {
                     let added = [of_line(edit.lines[0].quantity)];
-                    let edit = AppliedEdit { edit_id: edit.edit_id, added: &added, cancelled: &[] };
+                    let edit = AppliedEdit {
+                        edit_id: edit.edit_id,
+                        added: &added,
+                        cancelled: &[],
+                        backordered: &[],
+                    };
                     one.edited(fact_id, edit, stock).unwrap();
                 } else {
                     one.edit_refused(fact_id, edit.edit_id, stock).unwrap();

@@ -7,7 +7,7 @@ use inventory_stream::grpc::proto::{
 };
 use inventory_stream::store;
 use shared_events::chance::Chance;
-use shared_events::contract::{FactBody, InventoryFact};
+use shared_events::contract::{FactBody, InventoryFact, LineUnits, OrderFact, Quantity};
 use shared_events::stream::{Blame, Cursors, Dialect, Handler as _, Source as _};
 
 use crate::edge::{Stock, reason, served, set};
@@ -141,6 +141,38 @@ async fn units_of_an_edit_are_backordered_as_those_of_an_order(dialect: Dialect)
     assert_eq!(level(&bench, "A").await, (9, 9, 0));
     bench.follow(&[story.shipped(&[(1, "A", 7), (2, "A", 2)])]).await.unwrap();
     assert_eq!(level(&bench, "A").await, (0, 0, 0));
+    bench.sums_hold().await;
+}
+
+/// Stock was restored from a backup, and has more than when it answered first. The order keeps to the
+/// first answer, and lets two units wait that stock holds.
+async fn units_that_wait_only_in_the_order_are_told_as_allocated(dialect: Dialect) {
+    let mut bench = Bench::on(dialect).await;
+    bench.set("A", 8).await;
+    let mut story = Story::new();
+    let placed = story.placed(&[("A", 4)]);
+    let asked = story.edit_requested(1, &[(1, "A", 3), (2, "A", 2)]);
+    let mut edited = story.edited(1, &[(1, "A", 3), (2, "A", 2)], &[]);
+    let waiting = |line: u32, units: u32| LineUnits {
+        line,
+        sku: sku("A"),
+        quantity: Quantity::new(units).unwrap(),
+        title: String::new(),
+    };
+    if let FactBody::Order(OrderFact::Edited { backordered, .. }) = &mut edited.body {
+        *backordered = vec![waiting(1, 2), waiting(2, 2)];
+    }
+    // One is missing: the edit as it was applied waits for it, and for no other unit.
+    bench.follow(&[placed, asked]).await.unwrap();
+    assert_eq!(bench.published().await.last(), Some(&"inventory.edit.rejected.v1"));
+    bench.follow(std::slice::from_ref(&edited)).await.unwrap();
+    assert_eq!(level(&bench, "A").await, (8, 9, 1));
+    let InventoryFact::Allocated { order_id, lines, .. } = last(&bench).await else { panic!() };
+    let named: Vec<_> = lines.iter().map(|one| (one.line, one.quantity.get())).collect();
+    assert_eq!((order_id, named), (story.order_id, vec![(1, 2), (2, 1)]));
+    let published = bench.published().await.len();
+    bench.follow(&[edited]).await.unwrap();
+    assert_eq!(bench.published().await.len(), published);
     bench.sums_hold().await;
 }
 
@@ -363,6 +395,7 @@ on_both! {
     an_edit_is_held_beside_the_order_and_then_is_the_orders
     an_edit_is_held_as_a_whole_or_not
     units_of_an_edit_are_backordered_as_those_of_an_order
+    units_that_wait_only_in_the_order_are_told_as_allocated
     units_of_an_edit_that_comes_to_nothing_wait_no_more
     backorders_that_have_ended_are_not_open_to_edits
     what_is_held_for_an_edit_is_released_where_it_comes_to_nothing

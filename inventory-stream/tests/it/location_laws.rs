@@ -181,7 +181,7 @@ impl World {
         let edit_id = EditId::from_uuid(Uuid::from_u128(u128::from(self.facts)));
         let stock = &mut self.stock;
         let Some(applied) = applied else {
-            let edit = AppliedEdit { edit_id, added: &lines, cancelled: &[] };
+            let edit = AppliedEdit { edit_id, added: &lines, cancelled: &[], backordered: &[] };
             reservation.edited(fact(self.facts), edit, stock).unwrap();
             return;
         };
@@ -191,7 +191,7 @@ impl World {
         if !matches!(asked, Some(InventoryFact::EditReserved { .. })) {
             assert!(reservation.edit.is_none());
         } else if applied {
-            let edit = AppliedEdit { edit_id, added: &lines, cancelled: &[] };
+            let edit = AppliedEdit { edit_id, added: &lines, cancelled: &[], backordered: &[] };
             reservation.edited(fact(self.facts), edit, stock).unwrap();
         } else {
             reservation.edit_refused(fact(self.facts), edit_id, stock).unwrap();

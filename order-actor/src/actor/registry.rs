@@ -15,7 +15,7 @@ use super::order_actor::OrderActor;
 use super::supervisor::Supervisor;
 use crate::clock::Clock;
 use crate::domain::{By, Command, Policy, Rejection, Role};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::limits;
 
 /// How long orders are read first, in milliseconds, after one that was presumed absent existed.
@@ -273,9 +273,12 @@ impl Registry {
     }
 
     /// Whether the journal was ever set back: others may remember orders that it does not hold.
-    pub(crate) async fn was_set_back(&self) -> bool {
-        let chronicle = self.shared.journal.chronicle().await;
-        chronicle.ok().flatten().is_some_and(|chronicle| chronicle.incarnation > 1)
+    ///
+    /// # Errors
+    /// [`JournalError`] where that cannot be read now.
+    pub(crate) async fn was_set_back(&self) -> Result<bool, JournalError> {
+        let chronicle = self.shared.journal.chronicle().await?;
+        Ok(chronicle.is_some_and(|chronicle| chronicle.incarnation > 1))
     }
 
     /// The incarnation of the journal, as read at most a second ago; 1 for one that was never set

@@ -5,9 +5,11 @@ use async_trait::async_trait;
 use service_edge::Wire;
 use shared_events::chance::Chance;
 use shared_events::contract::{Currency, OrderId, PspName, Reason};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::caller::CallContext;
 use super::changes::Changes;
 use super::parse::{Parsed, Violations};
 use super::proto::journal_service_server::JournalServiceServer;
@@ -133,16 +135,33 @@ impl OrdersEdge {
         self
     }
 
-    /// Whether the plan of an order that is placed can pay it.
-    pub(super) fn can_pay(&self, parsed: Parsed) -> Result<Parsed, Violations> {
-        let Command::Place(place) = &parsed.command else { return Ok(parsed) };
+    /// Refuses a placement whose plan cannot pay it. An order that is there was placed when its plan
+    /// could: that it is placed again is answered as ever.
+    pub(super) async fn can_pay(
+        &self,
+        call: &CallContext,
+        parsed: &Parsed,
+        deadline: Instant,
+    ) -> Result<(), Status> {
+        let Command::Place(place) = &parsed.command else { return Ok(()) };
         let currency = place.lines.first().map(|line| line.unit_price.currency);
         let wrong = self.payers.as_ref().zip(place.payment.as_ref()).zip(currency);
         let wrong = wrong.and_then(|((payers, plan), currency)| payers(&plan.psp, currency));
-        let Some(wrong) = wrong else { return Ok(parsed) };
-        let mut violations = Violations::default();
-        violations.add("payment.psp", Reason::InvalidPayment, wrong);
-        Err(violations)
+        let Some(wrong) = wrong else { return Ok(()) };
+        self.settled(parsed.order_id, call.forwarded, deadline).await;
+        match self.registry.view(parsed.order_id, &call.by).await {
+            Err(Refusal::Rejected(Rejection::NotFound)) => {
+                let mut violations = Violations::default();
+                violations.add("payment.psp", Reason::InvalidPayment, wrong);
+                Err(violations.into())
+            }
+            // The node that owns it looks itself.
+            Ok(_)
+            | Err(Refusal::NotOwner { .. } | Refusal::Archived { .. } | Refusal::Quarantined(_)) => {
+                Ok(())
+            }
+            Err(refusal) => Err(status::refused(&refusal)),
+        }
     }
 
     /// The two services.

@@ -241,8 +241,7 @@ impl CommandStream {
 impl StreamContext {
     fn parse(&self, command: Option<Command>) -> Result<Parsed, Status> {
         let context = ParseContext { by: &self.call.by, ids: &self.edge };
-        let parsed = commands::parse(command, &context);
-        well_formed(parsed.and_then(|parsed| self.edge.can_pay(parsed)))
+        well_formed(commands::parse(command, &context))
     }
 
     async fn answer(&self, work: Work) -> proto::ExecuteCommandsResponse {
@@ -257,6 +256,9 @@ impl StreamContext {
         };
         let began = Instant::now();
         let deadline = began + DEADLINE_DEFAULT;
+        if let Err(status) = self.edge.can_pay(&self.call, &parsed, deadline).await {
+            return refused(tag, &status);
+        }
         let (order_id, validate_only) = (parsed.order_id, parsed.options.validate_only);
         let mut call = self.call.clone();
         let _span = message_span(&mut call);

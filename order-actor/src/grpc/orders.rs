@@ -85,8 +85,8 @@ impl OrdersEdge {
         let call = CallContext::of(&request)?;
         let deadline = deadline(&request)?;
         let context = ParseContext { by: &call.by, ids: self };
-        let parsed = request.into_inner().parse(&context);
-        let parsed = well_formed(parsed.and_then(|parsed| self.can_pay(parsed)))?;
+        let parsed = well_formed(request.into_inner().parse(&context))?;
+        self.can_pay(&call, &parsed, deadline).await?;
         let (by, validate_only) = (call.by.clone(), parsed.options.validate_only);
         let executed = self.execute_command(call, parsed, deadline).await;
         let executed = executed.map_err(|refusal| status::refused(&refusal))?;

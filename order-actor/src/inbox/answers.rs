@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use shared_events::contract::{Fact, OrderId};
-use shared_events::stream::{Blame, DeadLetters, Tx};
+use shared_events::stream::Blame;
 use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
@@ -17,7 +17,7 @@ use crate::limits::REACTION_DEADLINE;
 pub(super) struct Missing {
     follower: &'static str,
     /// The incarnation of the journal for which letters were put back, and the one for which they
-    /// are in the transaction that is not committed yet.
+    /// are to be.
     retried: (u64, u64),
 }
 
@@ -27,28 +27,21 @@ impl Missing {
         Self { follower, retried: (1, 1) }
     }
 
-    /// Where the journal continues as another incarnation, letters about orders that it did not
-    /// hold are retried, once.
-    pub(super) async fn retry(&mut self, registry: &Registry, tx: &mut Tx) -> Result<(), Blame> {
-        let incarnation = registry.incarnation();
-        self.retried.1 = self.retried.0.max(incarnation);
-        if incarnation > self.retried.0 {
-            let error = Refusal::Rejected(Rejection::NotFound).to_string();
-            let retried = DeadLetters::retry_failed_with(tx, self.follower, &error).await?;
-            if retried > 0 {
-                tracing::warn!(
-                    follower = self.follower,
-                    retried,
-                    "dead letters are retried: the journal was set back"
-                );
-            }
-        }
-        Ok(())
+    /// Where the journal continues as another incarnation, the error of letters about orders that it
+    /// did not hold: they are retried, once.
+    pub(super) fn to_retry(&mut self, registry: &Registry) -> Option<String> {
+        self.retried.1 = self.retried.0.max(registry.incarnation());
+        let another = self.retried.1 > self.retried.0;
+        another.then(|| Refusal::Rejected(Rejection::NotFound).to_string())
     }
 
-    /// The batch was committed.
-    pub(super) const fn committed(&mut self) {
+    /// So many letters are put back.
+    pub(super) fn retried(&mut self, letters: u64) {
         self.retried.0 = self.retried.1;
+        if letters > 0 {
+            let follower = self.follower;
+            tracing::warn!(follower, letters, "dead letters are retried: the journal was set back");
+        }
     }
 
     /// Whether an answer of a service is done: the order accepted it, or no longer needs it.
@@ -65,7 +58,12 @@ impl Missing {
                 Ok(())
             }
             // About an order that the journal no longer holds since it was set back.
-            Refusal::Rejected(Rejection::NotFound) if registry.was_set_back().await => {
+            Refusal::Rejected(Rejection::NotFound)
+                if registry
+                    .was_set_back()
+                    .await
+                    .map_err(|error| Blame::World(error.to_string()))? =>
+            {
                 let order = fact.subject;
                 tracing::warn!(%order, service, "answered about an order that the journal no longer holds");
                 Ok(())
@@ -81,6 +79,17 @@ impl Missing {
             refusal => Err(Blame::World(refusal.to_string())),
         }
     }
+}
+
+/// Notes the facts of a batch that this blames; an error is one of the world outside.
+pub(super) fn note(
+    poison: &mut Vec<(usize, String)>,
+    judged: Result<(), Blame>,
+) -> Result<(), Blame> {
+    if let Err(blame) = judged {
+        poison.extend(blame.into_items()?);
+    }
+    Ok(())
 }
 
 /// The commands that answer to facts, by their orders, each with the index of its fact.

@@ -3,7 +3,7 @@ use futures::StreamExt as _;
 use shared_events::contract::{CapturePolicy, Fact, FactBody, PaymentFact};
 use shared_events::stream::{Blame, Handler, Tx};
 
-use super::answers::{Missing, by_order, send};
+use super::answers::{Missing, by_order, note, send};
 use crate::actor::Registry;
 use crate::domain::{
     By, Command, Compensated, Component, FailPayment, LosePayment, NoteCapture, RefundOutcome,
@@ -75,8 +75,7 @@ fn command_of(fact: &Fact) -> Option<Command> {
 impl Handler<Fact> for MoneyAnswers {
     /// The answers about one order are executed in their order, those about different orders at the
     /// same time.
-    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        self.missing.retry(&self.registry, tx).await?;
+    async fn handle(&mut self, _: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
         let registry = self.registry.clone();
         let registry = &registry;
         let mut answers = futures::stream::iter(by_order(facts, command_of))
@@ -90,18 +89,25 @@ impl Handler<Fact> for MoneyAnswers {
                 outcomes
             })
             .buffer_unordered(CONCURRENT_REACTIONS_MAX);
+        let mut poison = Vec::new();
         while let Some(outcomes) = answers.next().await {
             for (index, outcome) in outcomes {
                 if let Err(refusal) = outcome {
                     let fact = &facts[index];
-                    self.missing.judge((registry, "payments"), (index, fact), refusal).await?;
+                    let service = (registry, "payments");
+                    let judged = self.missing.judge(service, (index, fact), refusal).await;
+                    note(&mut poison, judged)?;
                 }
             }
         }
-        Ok(())
+        Blame::of_items(poison)
     }
 
-    fn committed(&mut self) {
-        self.missing.committed();
+    fn to_retry(&mut self) -> Option<String> {
+        self.missing.to_retry(&self.registry)
+    }
+
+    fn retried(&mut self, letters: u64) {
+        self.missing.retried(letters);
     }
 }

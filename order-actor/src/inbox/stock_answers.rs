@@ -5,7 +5,7 @@ use shared_events::contract::{
 };
 use shared_events::stream::{Blame, Handler, Tx};
 
-use super::answers::{Missing, by_order, send};
+use super::answers::{Missing, by_order, note, send};
 use crate::actor::{Refusal, Registry};
 use crate::domain::{
     Allocate, AnswerEdit, By, Cancel, Command, Compensated, Compensation, Component, Confirm,
@@ -101,8 +101,7 @@ const fn withdrawn_by(fact: &Fact) -> Option<ReservationId> {
 impl Handler<Fact> for StockAnswers {
     /// The answers about one order are executed in their order, those about different orders at the
     /// same time.
-    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        self.missing.retry(&self.registry, tx).await?;
+    async fn handle(&mut self, _: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
         let registry = self.registry.clone();
         let registry = &registry;
         let compensates = self.compensates;
@@ -117,6 +116,7 @@ impl Handler<Fact> for StockAnswers {
                 outcomes
             })
             .buffer_unordered(CONCURRENT_REACTIONS_MAX);
+        let mut poison = Vec::new();
         while let Some(outcomes) = answers.next().await {
             for (index, outcome) in outcomes {
                 match outcome {
@@ -125,20 +125,26 @@ impl Handler<Fact> for StockAnswers {
                     // cancellation.
                     Err(None) => {
                         let error = "stock rejects an order that it had confirmed".to_owned();
-                        return Err(Blame::Item { index, error });
+                        poison.push((index, error));
                     }
                     Err(Some(refusal)) => {
                         let fact = &facts[index];
-                        self.missing.judge((registry, "stock"), (index, fact), refusal).await?;
+                        let service = (registry, "stock");
+                        let judged = self.missing.judge(service, (index, fact), refusal).await;
+                        note(&mut poison, judged)?;
                     }
                 }
             }
         }
-        Ok(())
+        Blame::of_items(poison)
     }
 
-    fn committed(&mut self) {
-        self.missing.committed();
+    fn to_retry(&mut self) -> Option<String> {
+        self.missing.to_retry(&self.registry)
+    }
+
+    fn retried(&mut self, letters: u64) {
+        self.missing.retried(letters);
     }
 }
 
@@ -176,7 +182,17 @@ async fn execute(
             Err(refusal) => return Err(Some(refusal)),
         }
     }
-    send(registry, by, order_id, command, fact).await.map(drop).map_err(Some)
+    let once = matches!(command, Command::Confirm(_) | Command::AnswerEdit(_) | Command::Cancel(_));
+    match send(registry, by, order_id, command, fact).await {
+        // Stock was restored, and answers the same fact again from other levels. The order keeps to
+        // the first answer; stock makes up for units that wait there and not here.
+        Err(Refusal::RequestIdReused) if once => {
+            let kind = fact.body.kind();
+            tracing::warn!(order = %order_id, kind, "stock answers otherwise than it did before");
+            Ok(())
+        }
+        sent => sent.map(drop).map_err(Some),
+    }
 }
 
 fn is_cancelled_and_withdrawn(order: &Order, fact: &Fact) -> bool {

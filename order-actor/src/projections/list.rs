@@ -178,8 +178,13 @@ impl OrderSummaries {
         } else {
             ">"
         };
+        // Of few orders: SQLite would look for them row by row by the index of the sort.
+        let few = filter.returns_waiting || filter.held || !filter.words.is_empty();
+        let by_change = matches!(sort, SummarySort::UpdatedDesc | SummarySort::UpdatedAsc);
+        let hides = few && by_change && self.database.dialect() == Dialect::Sqlite;
+        let sorted = if hides { format!("+{column}") } else { column.to_owned() };
         let mut sql =
-            format!("SELECT * FROM order_summaries WHERE ({column}, order_id) {beyond} ($1, $2)");
+            format!("SELECT * FROM order_summaries WHERE ({sorted}, order_id) {beyond} ($1, $2)");
         let (mut times, mut texts) = (Vec::new(), Vec::new());
         for (condition, time) in [(">=", filter.placed_from), ("<", filter.placed_until)] {
             if let Some(time) = time {
@@ -200,7 +205,7 @@ impl OrderSummaries {
         }
         let last = 3 + times.len() + texts.len();
         sql.push_str(&format!(
-            " ORDER BY {column} {direction}, order_id {direction} LIMIT ${last}"
+            " ORDER BY {sorted} {direction}, order_id {direction} LIMIT ${last}"
         ));
         Ok(Statement { sql, after: (at, order_id), times, texts, limit })
     }

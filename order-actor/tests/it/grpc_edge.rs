@@ -81,7 +81,12 @@ impl Shop {
     }
 
     async fn place_units(&self, customer: CustomerId, quantity: u32) -> proto::PlaceOrderResponse {
-        let request = proto::PlaceOrderRequest {
+        let request = Self::placement(customer, quantity);
+        self.edge.place_order(by(&ops(), request)).await.unwrap().into_inner()
+    }
+
+    fn placement(customer: CustomerId, quantity: u32) -> proto::PlaceOrderRequest {
+        proto::PlaceOrderRequest {
             order_id: OrderId::mint().to_string(),
             customer_id: customer.to_string(),
             lines: vec![proto::NewLine {
@@ -102,8 +107,7 @@ impl Shop {
                 ..proto::Address::default()
             }),
             ..proto::PlaceOrderRequest::default()
-        };
-        self.edge.place_order(by(&ops(), request)).await.unwrap().into_inner()
+        }
     }
 
     async fn cancel(&self, order_id: &str) -> proto::CancelOrderResponse {
@@ -119,6 +123,37 @@ fn reason(status: &Status) -> String {
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), future).await.expect("no answer within 10 s")
+}
+
+/// A provider is removed from the settings: its orders are there, and new ones are refused.
+#[tokio::test]
+async fn an_order_is_placed_again_also_where_its_provider_is_gone() {
+    let Shop { edge, _directory, .. } = shop().await;
+    let gone = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let asked = Arc::clone(&gone);
+    let edge = edge.paid_by(Arc::new(move |_, _| {
+        let gone = asked.load(std::sync::atomic::Ordering::SeqCst);
+        gone.then(|| "is not a provider here".to_owned())
+    }));
+    let placement = || {
+        let payment = Some(proto::PaymentPlan { psp: "stripe".into(), ..Default::default() });
+        let request_id = uuid::Uuid::now_v7().to_string();
+        let options = Some(proto::CommandOptions { request_id, ..Default::default() });
+        let request = Shop::placement(CustomerId::mint(), 1);
+        proto::PlaceOrderRequest { payment, options, ..request }
+    };
+    let known = placement();
+    let first = edge.place_order(by(&ops(), known.clone())).await.unwrap().into_inner();
+    gone.store(true, std::sync::atomic::Ordering::SeqCst);
+    let again = edge.place_order(by(&ops(), known.clone())).await.unwrap().into_inner();
+    assert!(again.replayed && !first.replayed);
+    assert_eq!(again.order, first.order);
+    let other = proto::PlaceOrderRequest { options: None, ..known };
+    edge.place_order(by(&ops(), other)).await.unwrap();
+    let status = edge.place_order(by(&ops(), placement())).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let violations = status.get_error_details().bad_request().unwrap().field_violations.clone();
+    assert_eq!(violations[0].field, "payment.psp");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Lists of orders: which index serves them, on both databases.
 
-use order_actor::projections::{OrderSummaries, SummaryFilter, SummarySort, migrator};
+use order_actor::projections::{OrderSummaries, SummaryFilter, SummarySort, Word, migrator};
 use shared_events::contract::{CustomerId, OrderId, Timestamp};
 use shared_events::stream::{Database, Dialect};
 use uuid::Uuid;
@@ -83,6 +83,34 @@ async fn a_list_of_one_customer_is_not_read_as_a_whole(dialect: Dialect) {
     assert!(plan.contains("order_summaries_by_time") && !reads_all(&plan), "{plan}");
 }
 
+/// Few orders have a word, a hold or a waiting return: they are found by their own index, and sorted.
+async fn a_list_of_few_orders_is_read_by_their_index(dialect: Dialect) {
+    let directory = tempfile::tempdir().unwrap();
+    let (_database, lists) = lists(dialect, directory.path()).await;
+    let id = OrderId::from_uuid(Uuid::from_u128(9));
+    let all = SummaryFilter::default();
+    let words = vec![Word::tag("gift")];
+    let filters = [
+        ("order_summaries_by_held", SummaryFilter { held: true, ..all.clone() }),
+        ("order_summaries_by_waiting", SummaryFilter { returns_waiting: true, ..all.clone() }),
+        ("order_summaries_by_words", SummaryFilter { words, ..all }),
+    ];
+    for (index, filter) in filters {
+        for sort in [SummarySort::UpdatedDesc, SummarySort::UpdatedAsc, SummarySort::PlacedDesc] {
+            for place in [None, Some((Timestamp::from_micros(ORDERS / 2), id))] {
+                let filter = SummaryFilter { sort, ..filter.clone() };
+                let plan = lists.plan_of(&filter, place, 21).await.unwrap().join("; ");
+                let served = match dialect {
+                    Dialect::Sqlite => plan.contains(index),
+                    Dialect::Postgres => !plan.contains("Seq Scan"),
+                };
+                assert!(served, "{sort:?} after {place:?}: {plan}");
+                lists.list(&filter, place, 21).await.unwrap();
+            }
+        }
+    }
+}
+
 /// Whether a plan reads the whole table, or sorts.
 fn reads_all(plan: &str) -> bool {
     plan.contains("Seq Scan")
@@ -111,4 +139,5 @@ macro_rules! on_both {
 on_both! {
     a_page_by_the_last_change_is_read_by_its_index
     a_list_of_one_customer_is_not_read_as_a_whole
+    a_list_of_few_orders_is_read_by_their_index
 }

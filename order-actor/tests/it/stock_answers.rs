@@ -1,12 +1,12 @@
 //! What orders make of stock's answers.
 
 use order_actor::actor::{Limits, Registry};
-use order_actor::domain::{Order, Status};
+use order_actor::domain::{Command, EditOrder, ExpectedTotals, LineChange, Order, Status};
 use order_actor::inbox::StockAnswers;
 use order_actor::projections::migrator;
 use shared_events::contract::{
-    CancelReason, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin, Quantity,
-    ReservationId, StockLine, Timestamp,
+    CancelReason, EditId, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin,
+    Quantity, ReservationId, StockLine, Timestamp,
 };
 use shared_events::stream::{Blame, Database, Dialect, Handler as _};
 
@@ -135,6 +135,46 @@ async fn units_that_wait_come_with_later_answers_each_once() {
         };
         assert_eq!(waits, expected);
     }
+}
+
+/// Stock was restored from a backup: the same answers come again, from other levels.
+#[tokio::test]
+async fn an_answer_of_restored_stock_does_not_replace_the_first_and_holds_up_nothing() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    let (order_id, _) = placed(&registry).await;
+    let reservation = ReservationId::mint();
+    let units = order(&registry, order_id).await.details().unwrap().lines[0].ordered;
+    let waits = async || order(&registry, order_id).await.details().unwrap().lines[0].backordered;
+    hear(&registry, &[backordered(1, order_id, reservation, units)]).await.unwrap();
+    hear(&registry, &[reserved(1, order_id, reservation)]).await.unwrap();
+    assert_eq!(waits().await, units);
+    hear(&registry, &[allocated(2, order_id, reservation, units)]).await.unwrap();
+    assert_eq!(waits().await, 0);
+
+    let edit_id = EditId::mint();
+    let edit = EditOrder {
+        edit_id,
+        changes: vec![LineChange {
+            line: 1,
+            quantity: units + 3,
+            discounts: Vec::new(),
+            taxes: Vec::new(),
+        }],
+        added: Vec::new(),
+        reason: "asked by phone".to_owned(),
+        expected: ExpectedTotals::default(),
+    };
+    registry.execute(order_id, Command::EditOrder(Box::new(edit)), ops()).await.unwrap();
+    let answer = |units| {
+        let (lines, backordered) = (Vec::new(), line_units(units));
+        fact(3, InventoryFact::EditReserved { order_id, edit_id, lines, backordered })
+    };
+    for units in [2, 0, 3] {
+        hear(&registry, &[answer(units)]).await.unwrap();
+        assert_eq!(waits().await, 2);
+    }
+    hear(&registry, &[allocated(4, order_id, reservation, 2)]).await.unwrap();
+    assert_eq!(waits().await, 0);
 }
 
 /// Answers about orders that the journal does not hold, each in a batch of its own.

@@ -20,6 +20,42 @@ pub enum Blame {
         /// What is wrong with it. No personal data: operators see it.
         error: String,
     },
+    /// The same of several items, each with its index: the rest of the batch is tried once more,
+    /// and not once for each of them.
+    #[error("{} items of the batch", .0.len())]
+    Items(Vec<(usize, String)>),
+}
+
+impl Blame {
+    /// Blames these items, each with its index; nothing where there are none.
+    ///
+    /// # Errors
+    /// [`Blame::Item`] or [`Blame::Items`]
+    pub fn of_items(mut items: Vec<(usize, String)>) -> Result<(), Self> {
+        match (items.len(), items.pop()) {
+            (_, None) => Ok(()),
+            (1, Some((index, error))) => Err(Self::Item { index, error }),
+            (_, Some(last)) => {
+                items.push(last);
+                Err(Self::Items(items))
+            }
+        }
+    }
+
+    /// The items that are blamed.
+    ///
+    /// # Errors
+    /// [`Blame::World`] where it is none.
+    pub fn into_items(self) -> Result<Vec<(usize, String)>, Self> {
+        match self {
+            Self::World(_) => Err(self),
+            Self::Item { index, error } => Ok(vec![(index, error)]),
+            Self::Items(items) if items.is_empty() => {
+                Err(Self::World("no item of the batch is named".to_owned()))
+            }
+            Self::Items(items) => Ok(items),
+        }
+    }
 }
 
 impl From<DatabaseError> for Blame {
@@ -47,6 +83,16 @@ pub trait Handler<T>: Send + Sync + 'static {
     /// Applies the effect of these items, in order. May be called again with the same items (in
     /// other groups) when a try was rolled back; effects outside the transaction must allow that.
     async fn handle(&mut self, tx: &mut Tx, items: &[T]) -> Result<(), Blame>;
+
+    /// The error of dead letters whose cause is gone, if that has just turned out: they are retried,
+    /// in order and soon. Asked before each read, also where nothing new comes, until
+    /// [`retried`](Self::retried) is called.
+    fn to_retry(&mut self) -> Option<String> {
+        None
+    }
+
+    /// The letters that [`to_retry`](Self::to_retry) named are put back; so many.
+    fn retried(&mut self, _letters: u64) {}
 
     /// Called when effect and cursor are committed; for waking those who wait for them.
     fn committed(&mut self) {}

@@ -112,8 +112,8 @@ impl<H> Transactional<H> {
                     tx.commit().await?;
                     self.handler.committed();
                 }
-                Err(Blame::World(error)) => return Err(Blame::World(error)),
-                Err(Blame::Item { error, .. }) => {
+                Err(blame) => {
+                    let (_, error) = blame.into_items()?.swap_remove(0);
                     tx.rollback().await?;
                     let mut tx = self.database.begin().await?;
                     let (state, attempts) = (DeadLetterState::Poison, letter.attempts + 1);
@@ -291,19 +291,29 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                     }
                     return Ok(());
                 }
-                Err(Blame::Item { index, error }) if index < live_at.len() => {
+                Err(blame) => {
+                    let items = blame.into_items()?;
                     tx.rollback().await?;
-                    poison.insert(live_at[index], error);
+                    for (index, error) in items {
+                        let Some(at) = live_at.get(index) else {
+                            let error = format!("no item {index} in the batch: {error}");
+                            return Err(Blame::World(error));
+                        };
+                        poison.insert(*at, error);
+                    }
                 }
-                Err(Blame::Item { index, error }) => {
-                    return Err(Blame::World(format!("no item {index} in the batch: {error}")));
-                }
-                Err(Blame::World(error)) => return Err(Blame::World(error)),
             }
         }
     }
 
     async fn retry_parked(&mut self, scope: &Scope) -> Result<bool, Blame> {
+        if let Some(error) = self.handler.to_retry() {
+            let mut tx = self.database.begin().await?;
+            let letters = DeadLetters::retry_failed_with(&mut tx, &self.follower, &error).await?;
+            tx.commit().await?;
+            self.handler.retried(letters);
+            self.seen.put_back |= letters > 0;
+        }
         if !self.seen.put_back {
             return Ok(false);
         }

@@ -1,7 +1,7 @@
 //! The loop: effect and cursor happen together, once, whatever fails on the way.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Subject, Timestamp};
 use shared_events::stream::{
     ActionsAsked, AskedBy, Batch, Blame, Candidacy, Cursors, Database, DeadLetterState,
-    DeadLetters, FollowStatus, Handler, Item, OperatorAction, Pace, Pacing, Scope, Sink, Source,
-    SourceError, Transactional, Tx, Verb, everything, follow, follow_paced,
+    DeadLetters, FollowStatus, Handler, Item, LETTERS_COUNTED, OperatorAction, Pace, Pacing, Scope,
+    Sink, Source, SourceError, Transactional, Tx, Verb, everything, follow, follow_paced,
 };
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
@@ -103,11 +103,13 @@ impl Source<Thing> for Log {
 struct Writer {
     poison: Arc<Mutex<Vec<Subject>>>,
     outages: Arc<AtomicU64>,
+    gone: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Handler<Thing> for Writer {
     async fn handle(&mut self, tx: &mut Tx, things: &[Thing]) -> Result<(), Blame> {
+        let mut wrong = Vec::new();
         for (index, thing) in things.iter().enumerate() {
             sqlx::query("INSERT INTO effects (at, order_id) VALUES ($1, $2)")
                 .bind(format!("{}/{}", thing.shard, thing.position))
@@ -115,13 +117,22 @@ impl Handler<Thing> for Writer {
                 .execute(&mut **tx)
                 .await?;
             if self.poison.lock().unwrap().contains(&thing.subject) {
-                return Err(Blame::Item { index, error: "cannot be handled".to_owned() });
+                wrong.push((index, "cannot be handled".to_owned()));
             }
         }
+        Blame::of_items(wrong)?;
         let outage = self
             .outages
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if outage.is_ok() { Err(Blame::World("away".to_owned())) } else { Ok(()) }
+    }
+
+    fn to_retry(&mut self) -> Option<String> {
+        self.gone.load(Ordering::SeqCst).then(|| "cannot be handled".to_owned())
+    }
+
+    fn retried(&mut self, _: u64) {
+        self.gone.store(false, Ordering::SeqCst);
     }
 }
 
@@ -130,6 +141,8 @@ struct Bench {
     log: Arc<Log>,
     poison: Arc<Mutex<Vec<Subject>>>,
     outages: Arc<AtomicU64>,
+    /// Whether the cause of letters is gone.
+    gone: Arc<AtomicBool>,
     status: FollowStatus,
     stop: CancellationToken,
     task: Option<tokio::task::JoinHandle<()>>,
@@ -161,6 +174,7 @@ impl Bench {
             log: Arc::default(),
             poison: Arc::default(),
             outages: Arc::default(),
+            gone: Arc::default(),
             status: FollowStatus::new("writer"),
             stop: CancellationToken::new(),
             task: None,
@@ -169,8 +183,11 @@ impl Bench {
     }
 
     fn start(&mut self) {
-        let handler =
-            Writer { poison: Arc::clone(&self.poison), outages: Arc::clone(&self.outages) };
+        let handler = Writer {
+            poison: Arc::clone(&self.poison),
+            outages: Arc::clone(&self.outages),
+            gone: Arc::clone(&self.gone),
+        };
         let now = Arc::new(Timestamp::default);
         let mut sink = Transactional::new("writer", self.database.clone(), handler, now);
         let (log, status) = (Arc::clone(&self.log), self.status.clone());
@@ -279,6 +296,57 @@ async fn poison_stops_only_its_order(backend: &str) {
     bench.log.push(0, bad);
     bench.caught_up().await;
     assert_eq!(bench.effects().await.len(), 8);
+    bench.stop().await;
+}
+
+/// A hundred letters wait behind one, and those of other subjects are counted all the same.
+async fn letters_of_each_state_are_counted(backend: &str) {
+    let mut bench = Bench::on(backend).await;
+    let subjects: Vec<Subject> = (0..4).map(|_| Subject::mint()).collect();
+    bench.poison.lock().unwrap().extend(&subjects);
+    for _ in 0..=LETTERS_COUNTED {
+        bench.log.push(0, subjects[0]);
+    }
+    subjects[1..].iter().for_each(|subject| bench.log.push(1, *subject));
+    bench.start();
+    bench.caught_up().await;
+    bench.stop().await;
+    let letters = DeadLetters::new(bench.database.clone());
+    let mut tx = bench.database.begin().await.unwrap();
+    sqlx::query("UPDATE dead_letters SET parked_at = shard + 10 * position")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let counted = letters.by_state("writer").await.unwrap();
+    let at = |micros| Timestamp::from_micros(micros);
+    assert_eq!(
+        counted,
+        [
+            (DeadLetterState::Poison, Some((4, at(10)))),
+            (DeadLetterState::Behind, Some((LETTERS_COUNTED, at(20)))),
+            (DeadLetterState::Retry, None),
+        ]
+    );
+}
+
+/// Nothing new comes, and letters whose cause is gone are handled.
+async fn letters_whose_cause_is_gone_are_retried_without_a_new_item(backend: &str) {
+    let mut bench = Bench::on(backend).await;
+    let subject = Subject::mint();
+    bench.poison.lock().unwrap().push(subject);
+    bench.log.push(0, subject);
+    bench.log.push(0, subject);
+    bench.start();
+    bench.caught_up().await;
+    assert_eq!(bench.effects().await.len(), 0);
+    bench.poison.lock().unwrap().clear();
+    bench.gone.store(true, Ordering::SeqCst);
+    let letters = DeadLetters::new(bench.database.clone());
+    bench.until(async || letters.of_subject("writer", subject).await.unwrap().is_empty()).await;
+    assert_eq!(bench.effects().await, ["0/1", "0/2"]);
+    // Said once, and done once.
+    assert!(!bench.gone.load(Ordering::SeqCst));
     bench.stop().await;
 }
 
@@ -398,6 +466,26 @@ async fn poison_stops_only_its_order_on_sqlite() {
 #[tokio::test]
 async fn poison_stops_only_its_order_on_postgres() {
     poison_stops_only_its_order("postgres").await;
+}
+
+#[tokio::test]
+async fn letters_of_each_state_are_counted_on_sqlite() {
+    letters_of_each_state_are_counted("sqlite").await;
+}
+
+#[tokio::test]
+async fn letters_of_each_state_are_counted_on_postgres() {
+    letters_of_each_state_are_counted("postgres").await;
+}
+
+#[tokio::test]
+async fn letters_whose_cause_is_gone_are_retried_without_a_new_item_on_sqlite() {
+    letters_whose_cause_is_gone_are_retried_without_a_new_item("sqlite").await;
+}
+
+#[tokio::test]
+async fn letters_whose_cause_is_gone_are_retried_without_a_new_item_on_postgres() {
+    letters_whose_cause_is_gone_are_retried_without_a_new_item("postgres").await;
 }
 
 #[tokio::test]

@@ -182,7 +182,7 @@ impl DeadLetters {
     }
 
     /// For each state how many dead letters a follower has, and when the earliest was set aside;
-    /// none where it has none. No more than [`LETTERS_COUNTED`] are looked at.
+    /// none where it has none. Of each state no more than [`LETTERS_COUNTED`] are counted.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -190,20 +190,29 @@ impl DeadLetters {
         &self,
         follower: &str,
     ) -> Result<[(DeadLetterState, Option<(u32, Timestamp)>); 3], DatabaseError> {
-        let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-            "SELECT state, COUNT(*), MIN(parked_at) FROM
-                 (SELECT state, parked_at FROM dead_letters WHERE follower = $1 LIMIT $2) AS counted
-             GROUP BY state",
-        )
-        .bind(follower)
-        .bind(i64::from(LETTERS_COUNTED))
-        .fetch_all(self.database.reader())
-        .await?;
+        // Each by the index: of very many of one state, none hides another.
+        let of_state = |state: DeadLetterState| {
+            let code = state.code();
+            format!(
+                "SELECT '{code}',
+                        (SELECT COUNT(*) FROM
+                             (SELECT 1 FROM dead_letters
+                              WHERE follower = $1 AND state = '{code}' LIMIT $2) AS counted),
+                        (SELECT MIN(parked_at) FROM dead_letters
+                         WHERE follower = $1 AND state = '{code}')"
+            )
+        };
+        let sql = DeadLetterState::ALL.map(of_state).join(" UNION ALL ");
+        let rows: Vec<(String, i64, Option<i64>)> = sqlx::query_as(&sql)
+            .bind(follower)
+            .bind(i64::from(LETTERS_COUNTED))
+            .fetch_all(self.database.reader())
+            .await?;
         Ok(DeadLetterState::ALL.map(|state| {
             let row = rows.iter().find(|(code, ..)| code == state.code());
-            let counted = row.map(|(_, letters, since)| {
+            let counted = row.and_then(|(_, letters, since)| {
                 let letters = u32::try_from(*letters).unwrap_or(LETTERS_COUNTED);
-                (letters, Timestamp::from_micros(*since))
+                Some((letters, Timestamp::from_micros((*since)?)))
             });
             (state, counted)
         }))
