@@ -88,6 +88,24 @@ fn invoices_are_paid_whatever_goes_wrong_on_postgres() {
     all_are_paid(&["--database-url", &database.url()]);
 }
 
+/// The lines of an order that nobody is meant to pay are left out, and that is no failure.
+#[test]
+fn what_is_meant_to_stay_unpaid_is_no_failure() {
+    let directory = TempDir::new().unwrap();
+    let csv = file(directory.path());
+    let text = std::fs::read_to_string(&csv).unwrap();
+    // A credit note of such an order would find nothing to return.
+    let orders: Vec<&str> = text.lines().filter(|line| !line.starts_with('C')).collect();
+    std::fs::write(&csv, orders.join("\n")).unwrap();
+    let data = directory.path().join("data").display().to_string();
+    let output = ordinal(&["--json", "load", "--csv", &csv, "--data", &data, "--pay", "mixed"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let unpaid = report["paid"]["unpaid"].as_u64().unwrap();
+    assert!(unpaid > 1 && report["left_out"] == 2 * unpaid, "{report}");
+    assert_eq!(report["paid"]["open"], 0, "{report}");
+    assert_eq!(output.status.code(), Some(0), "{report}");
+}
+
 /// Each with a provider of its own, which outlives the load.
 #[test]
 fn a_killed_load_takes_and_pays_back_the_same() {

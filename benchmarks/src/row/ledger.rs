@@ -58,15 +58,19 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Vec<Row>> {
         }
     }
     let [by_zipf, by_one] = taken;
-    let [zipf, for_update, ..] = told(&mut spread, "Zipf 1.0", by_zipf);
+    let [zipf, for_update, conditional, function] = told(&mut spread, "Zipf 1.0", by_zipf);
     let goal = Bound::AtLeast(25_000.0);
     spread.goal("transfers/s", zipf.rates(), goal, "transfers/s");
     let against = zipf.times(&for_update);
     spread.goal("against SELECT … FOR UPDATE", against, Bound::AtLeast(8.0), "");
-    let [one, for_update, ..] = told(&mut hot, "one hot account", by_one);
+    spread.goal("against conditional updates", zipf.times(&conditional), Bound::Told, "");
+    spread.goal("against the function", zipf.times(&function), Bound::Told, "");
+    let [one, for_update, conditional, function] = told(&mut hot, "one hot account", by_one);
     hot.goal("against L1", one.times(&zipf), Bound::AtLeast(0.8), "");
     let against = one.times(&for_update);
     hot.goal("against SELECT … FOR UPDATE", against, Bound::AtLeast(25.0), "");
+    hot.goal("against conditional updates", one.times(&conditional), Bound::Told, "");
+    hot.goal("against the function", one.times(&function), Bound::Told, "");
 
     let mut rates = Vec::new();
     for _ in 0..pace.rounds {

@@ -9,13 +9,13 @@ use order_actor::grpc::proto::{
     CapturePolicy, OrderStatus, PaymentPlan, PaymentStatus, PlaceOrderRequest, ShipWhen,
     WatchOrdersRequest,
 };
-use ordinal::client::lag;
+use ordinal::client::{Client, lag};
 use payment::grpc::proto::AttemptRequest;
 use payment::grpc::proto::payment_service_client::PaymentServiceClient;
 use shared_events::contract::OrderId;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tonic::transport::{Channel, Endpoint};
 
 use super::reaction::{PRODUCTS, sku};
@@ -58,7 +58,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Vec<Row>> {
         "P2",
         "orders a second with authorisation and capture each",
         "As P1, the provider answers at once; money is taken when an order is confirmed. An order counts when its money was taken; at most 512 are placed and not paid. \
-         Behind: the positions that followers had still to read when the load ended.",
+         Behind: the positions that the follower farthest behind had still to read when the time was over, before open orders were awaited.",
     );
     let time = Duration::from_secs(pace.pick(10, 2));
     let rate = pace.pick(500, 20);
@@ -71,8 +71,10 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Vec<Row>> {
             shop.one.end(lab).await?;
             let shop = Shop::open(lab, on, "0ms").await?;
             shop.sustained(Duration::from_secs(1)).await?;
-            rates.push(shop.sustained(time).await?);
-            lags.push(shop.behind().await?);
+            let (rate, lag) = shop.sustained(time).await?;
+            rates.push(rate);
+            lags.push(lag);
+            shop.caught_up().await?;
             shop.one.end(lab).await?;
         }
         for (quantile, name) in [(0.5, "p50"), (0.99, "p99")] {
@@ -223,14 +225,17 @@ impl Shop {
         Ok(all)
     }
 
-    /// As many a second as are paid.
-    async fn sustained(&self, time: Duration) -> anyhow::Result<f64> {
+    /// As many a second as are paid, and how far the follower that is farthest behind is when the
+    /// time is over.
+    async fn sustained(&self, time: Duration) -> anyhow::Result<(f64, f64)> {
+        let client = operator(self.one.address()).await?;
+        let mut lag = None;
         let clients = Clients::of(self.one.address()).await?;
         let mut reached = self.reached(Until::Captured).await?;
         let (open, mut calls) = (std::sync::Arc::new(Semaphore::new(OPEN_MAX)), JoinSet::new());
         let (since, mut tag, mut within) = (Instant::now(), 0_u64, 0_u64);
         let mut waiting: HashMap<OrderId, _> = HashMap::new();
-        while since.elapsed() < time || !waiting.is_empty() {
+        while lag.is_none() || !waiting.is_empty() {
             let free = std::sync::Arc::clone(&open);
             tokio::select! {
                 place = free.acquire_owned(), if since.elapsed() < time && calls.len() < CALLS_MAX => {
@@ -240,6 +245,7 @@ impl Shop {
                     calls.spawn(clients[nth].clone().buy(order_id, tag, Until::Captured));
                     tag += 1;
                 }
+                () = sleep_until(since + time), if lag.is_none() => lag = Some(behind(&client).await?),
                 Some(bought) = calls.join_next() => bought??,
                 one = timeout(PAID_WITHIN, reached.recv()) => {
                     let order_id = one.context("orders are not paid")?.context("the watch ended")?;
@@ -249,16 +255,22 @@ impl Shop {
                 }
             }
         }
-        Ok(number(within) / time.as_secs_f64())
+        Ok((number(within) / time.as_secs_f64(), lag.unwrap_or_default()))
     }
 
-    /// How far the follower that is farthest behind is; then waits until none is.
-    async fn behind(&self) -> anyhow::Result<f64> {
-        let failed = |failure| anyhow::anyhow!("followers: {failure}");
+    /// Waits until no follower is behind.
+    async fn caught_up(&self) -> anyhow::Result<()> {
         let client = operator(self.one.address()).await?;
-        let first = lag::behind(&client).await.map_err(failed)?;
-        let last = lag::caught_up(&client, PAID_WITHIN).await.map_err(failed)?;
+        let last = lag::caught_up(&client, PAID_WITHIN).await;
+        let last = last.map_err(|failure| anyhow::anyhow!("followers: {failure}"))?;
         anyhow::ensure!(last.values().all(|lag| *lag == 0), "not caught up in time: {last:?}");
-        Ok(first.values().map(|lag| number(*lag)).fold(0.0, f64::max))
+        Ok(())
     }
+}
+
+/// How far the follower that is farthest behind is.
+async fn behind(client: &Client) -> anyhow::Result<f64> {
+    let found = lag::behind(client).await;
+    let found = found.map_err(|failure| anyhow::anyhow!("followers: {failure}"))?;
+    Ok(found.values().map(|lag| number(*lag)).fold(0.0, f64::max))
 }

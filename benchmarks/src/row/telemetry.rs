@@ -84,11 +84,11 @@ async fn serving(lab: &Lab, name: &str, flags: &[String]) -> anyhow::Result<(Pro
 
 async fn calls(lab: &Lab, pace: Pace, row: &mut Row) -> anyhow::Result<()> {
     const EACH: &str = "Ordinal, looked at, a line for each call";
-    let mut telemetry = Telemetry::start().await?;
-    let flags = telemetry.flags()?;
+    let mut telemetry = Telemetry::default();
+    let flags = telemetry.flags().await?;
     let (on, on_url) = serving(lab, "looked-at", &flags).await?;
     let flags: Vec<String> =
-        telemetry.flags()?.into_iter().chain(["--access-log".into(), "all".into()]).collect();
+        telemetry.flags().await?.into_iter().chain(["--access-log".into(), "all".into()]).collect();
     let (each, each_url) = serving(lab, "each", &flags).await?;
     let (off, off_url) = serving(lab, "alone", &[]).await?;
     telemetry.scrape();
@@ -121,7 +121,7 @@ async fn reaction(lab: &Lab, pace: Pace, row: &mut Row) -> anyhow::Result<()> {
     let mut waits = [const { Vec::new() }; 2];
     for _ in 0..pace.rounds {
         for (at, looked_at) in [(0, true), (1, false)] {
-            let mut telemetry = if looked_at { Some(Telemetry::start().await?) } else { None };
+            let mut telemetry = looked_at.then(Telemetry::default);
             let cluster = warmed(Cluster::start_with(lab, telemetry.as_mut()).await?).await?;
             if let Some(telemetry) = &mut telemetry {
                 telemetry.scrape();

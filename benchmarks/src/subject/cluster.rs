@@ -113,7 +113,10 @@ impl Cluster {
                 &["--redis-url", &redis][..],
                 flags,
             ];
-            let looked_at = telemetry.as_mut().map(|telemetry| telemetry.flags()).transpose()?;
+            let looked_at = match telemetry.as_mut() {
+                Some(telemetry) => Some(telemetry.flags().await?),
+                None => None,
+            };
             let all =
                 all.concat().into_iter().map(str::to_owned).chain(looked_at.into_iter().flatten());
             let all: Vec<String> = all.collect();

@@ -1,4 +1,6 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,43 +17,43 @@ pub const SCRAPED_EVERY: Duration = Duration::from_secs(5);
 /// The share of calls that is recorded.
 pub const SAMPLED: &str = "0.01";
 
-/// Everything that looks at an engine: a scraper and a collector of spans.
+/// Everything that looks at an engine: a scraper, and a collector of spans for each process.
+#[derive(Default)]
 pub struct Telemetry {
-    collector: Collector,
-    metrics: Vec<SocketAddr>,
+    collectors: Vec<Collector>,
+    // Pages that were read, by the process that showed them.
+    pages: Arc<Mutex<BTreeMap<SocketAddr, u64>>>,
     scraping: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Telemetry {
-    /// A collector that takes everything.
-    ///
-    /// # Errors
-    /// Where there is no free port.
-    pub async fn start() -> anyhow::Result<Self> {
-        let collector = Collector::start(Manner::Takes).await?;
-        Ok(Self { collector, metrics: Vec::new(), scraping: None })
-    }
-
     /// The flags of a process that is looked at.
     ///
     /// # Errors
     /// Where there is no free port.
-    pub fn flags(&mut self) -> anyhow::Result<Vec<String>> {
+    pub async fn flags(&mut self) -> anyhow::Result<Vec<String>> {
         let metrics = free_address()?;
-        self.metrics.push(metrics);
-        let (metrics, url) = (metrics.to_string(), self.collector.url.clone());
-        let flags = ["--metrics-listen", &metrics, "--otlp-endpoint", &url];
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).insert(metrics, 0);
+        let (metrics, collector) = (metrics.to_string(), Collector::start(Manner::Takes).await?);
+        let flags = ["--metrics-listen", &metrics, "--otlp-endpoint", &collector.url];
         let all = flags.into_iter().chain(["--trace-sample", SAMPLED, "--log-format", "json"]);
-        Ok(all.map(str::to_owned).collect())
+        let all = all.map(str::to_owned).collect();
+        self.collectors.push(collector);
+        Ok(all)
     }
 
     /// Reads the metrics of all processes from now on.
     pub fn scrape(&mut self) {
-        let metrics = std::mem::take(&mut self.metrics);
+        let pages = Arc::clone(&self.pages);
+        let known = pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics: Vec<SocketAddr> = known.keys().copied().collect();
+        drop(known);
         self.scraping = Some(tokio::spawn(async move {
             loop {
                 for address in &metrics {
                     scraped(*address).await.context("metrics")?;
+                    let mut pages = pages.lock().unwrap_or_else(PoisonError::into_inner);
+                    *pages.entry(*address).or_default() += 1;
                 }
                 sleep(SCRAPED_EVERY).await;
             }
@@ -72,9 +74,16 @@ impl Telemetry {
     /// Ends it.
     ///
     /// # Errors
-    /// Where no span has arrived: then nothing was measured.
+    /// Where a process sent no span, or none of its pages was read: then nothing was measured.
     pub fn end(self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.collector.taken() > 0, "no span has arrived");
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        anyhow::ensure!(!pages.is_empty(), "nothing was looked at");
+        for (address, read) in &*pages {
+            anyhow::ensure!(*read > 0, "the metrics of {address} were never read");
+        }
+        for collector in &self.collectors {
+            anyhow::ensure!(collector.taken() > 0, "no span has arrived from a process");
+        }
         Ok(())
     }
 }

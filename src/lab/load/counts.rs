@@ -248,11 +248,18 @@ fn show_paid(out: &Output, paid: &Paid) {
     if !paid.sound {
         row("  the provider's lines and sums differ", "");
     }
+    if paid.open > 0 {
+        number("  operations whose end is not known", paid.open);
+    }
     number("  orders of which books differ", paid.differing);
-    for Differing { order_id, books } in &paid.first_differing {
+    for Differing { order_id, unclaimed, books } in &paid.first_differing {
         let Books { captured, refunded, kept, captured_there, refunded_there } = books;
+        let what = unclaimed.as_ref().map_or_else(
+            || format!("order {order_id}"),
+            |key| format!("no payment claims operation {key:?}"),
+        );
         out.line(format!(
-            "    order {order_id}: {captured} taken, {refunded} paid back, {kept} kept; \
+            "    {what}: {captured} taken, {refunded} paid back, {kept} kept; \
              {captured_there} and {refunded_there} there"
         ));
     }

@@ -14,6 +14,7 @@ use super::calls::{Calls, Refused};
 use super::invoices::Invoice;
 use super::pay::Paying;
 use super::plan::{self, Problem};
+use super::provider::Sayings;
 use super::purchases::Purchases;
 use super::report::Report;
 use super::source::{Item, Source};
@@ -76,6 +77,10 @@ impl Drive {
     /// Where the file cannot be read or the engine stops answering; what was sent stays sent.
     pub async fn run(mut self, source: Source) -> Result<Report, Failure> {
         let since = Instant::now();
+        let known = match &self.shared.paying {
+            Some(paying) => paying.book.read().await?.0,
+            None => Sayings::default(),
+        };
         let (ready, watching) = oneshot::channel();
         let watch = tokio::spawn(watch(Arc::clone(&self.shared), ready));
         watching.await.map_err(|_| anyhow::anyhow!("the watch ended"))?;
@@ -97,7 +102,7 @@ impl Drive {
         let _ = watch.await;
         done?;
         if let Some(paying) = &self.shared.paying {
-            self.shared.settle(paying).await?;
+            self.shared.settle(paying, &known).await?;
         }
         let shared = Arc::into_inner(self.shared).context("a lane still runs")?;
         shared.report.measured(&shared.calls.measured(), since.elapsed());
@@ -203,6 +208,7 @@ impl Shared {
             _ if self.is_unpaid(order_id) => {
                 let detail = "its order was placed, and nobody pays it";
                 self.not_shipped(invoice, "UNPAID", detail);
+                self.report.intended(invoice.rows.len());
             }
             proto::OrderStatus::Cancelled => {
                 let reason = order.cancel_reason().as_str_name();

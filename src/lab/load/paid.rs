@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use order_actor::grpc::proto;
 use payment::grpc::proto as payments;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::drive::Shared;
 use super::pay::{Customer, PROVIDER, Paying};
 use super::plan;
-use super::provider::{Book, Books, Differing, Paid, Sayings, kept, minor};
+use super::provider::{Book, Books, Paid, Sayings, kept, minor, unclaimed};
 use crate::client::Failure;
 
 /// Attempts that a payment may have; the engine takes no more.
@@ -27,8 +27,6 @@ const LOOK_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::
 const SETTLED_WITHIN: Duration = Duration::from_secs(240);
 /// How often they are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Orders whose books differ, that are shown.
-const SHOWN: usize = 10;
 
 impl Shared {
     /// Whether it is meant that nobody pays an order.
@@ -109,31 +107,38 @@ impl Shared {
 
 impl Shared {
     /// Waits until all payments have settled, and compares the books of each order; what differs
-    /// after that is told.
+    /// after that is told. What the provider's book had before the load is known.
     ///
     /// # Errors
     /// Where the engine or the provider stops answering.
-    pub(super) async fn settle(&self, paying: &Paying) -> Result<(), Failure> {
+    pub(super) async fn settle(&self, paying: &Paying, known: &Sayings) -> Result<(), Failure> {
         let until = Instant::now() + SETTLED_WITHIN;
         let found = loop {
-            let found = self.compare(&paying.book).await?;
-            if (found.differing == 0 && found.sound) || Instant::now() > until {
-                break found;
+            match timeout_at(until, self.compare(&paying.book, known)).await {
+                Ok(found) => {
+                    let found = found?;
+                    if found.differing == 0 && found.sound && found.open == 0 {
+                        break found;
+                    }
+                }
+                // Whatever is open now stays so: the last look is a whole one.
+                Err(_) => break self.compare(&paying.book, known).await?,
             }
             tokio::time::sleep(LOOK_EVERY).await;
         };
         self.report.pay(|counts| {
-            let Paid { declined, payments, sums, sound, differing, first_differing, .. } = found;
+            let Paid { declined, payments, sums, open, sound, differing, first_differing, .. } =
+                found;
             (counts.declined, counts.payments) = (declined, payments);
-            (counts.sums, counts.sound) = (sums, sound);
+            (counts.sums, counts.open, counts.sound) = (sums, open, sound);
             (counts.differing, counts.first_differing) = (differing, first_differing);
         });
         Ok(())
     }
 
-    async fn compare(&self, book: &Book) -> Result<Paid, Failure> {
+    async fn compare(&self, book: &Book, known: &Sayings) -> Result<Paid, Failure> {
         // The book first: what is added to it meanwhile is seen at the next look.
-        let (said, sound) = book.read().await?;
+        let (mut said, sound) = book.read().await?;
         let mut found = Paid { sound, ..Paid::default() };
         let mut page_token = String::new();
         loop {
@@ -145,30 +150,34 @@ impl Shared {
                 let operations = self.calls.operations_of(payment.payment_id.clone()).await?;
                 let declined = operations.iter().filter(|one| was_declined(one)).count();
                 found.declined += u64::try_from(declined).unwrap_or(u64::MAX);
-                let books = self.books_of(payment, &operations, &said).await?;
+                let open = operations.iter().filter(|one| is_open(one)).count();
+                found.open += u64::try_from(open).unwrap_or(u64::MAX);
+                let books = self.books_of(payment, &operations, &mut said).await?;
                 let currency = payment.requested.as_ref().map(|one| one.currency_code.clone());
                 found.sums.entry(currency.unwrap_or_default()).or_default().add(&books);
                 if !books.agree() {
-                    found.differing += 1;
-                    if found.first_differing.len() < SHOWN {
-                        let order_id = payment.order_id.clone();
-                        found.first_differing.push(Differing { order_id, books });
-                    }
+                    found.differ(payment.order_id.clone(), None, books);
                 }
             }
             page_token = page.next_page_token;
             if page_token.is_empty() {
-                return Ok(found);
+                break;
             }
         }
+        for (key, currency, books) in unclaimed(said, known) {
+            found.sums.entry(currency).or_default().add(&books);
+            found.differ(String::new(), Some(key), books);
+        }
+        Ok(found)
     }
 
     /// What books say of one payment: the only one of its order, since the plan names no sellers.
+    /// What it claims at the provider is taken out.
     async fn books_of(
         &self,
         payment: &payments::Payment,
         operations: &[payments::Operation],
-        said: &Sayings,
+        said: &mut Sayings,
     ) -> Result<Books, Failure> {
         let mut books = Books {
             captured: minor(payment.captured.as_ref())?,
@@ -176,9 +185,9 @@ impl Shared {
             ..Books::default()
         };
         for operation in operations {
-            if let Some((captured, refunded)) = said.get(&operation.operation_id) {
-                books.captured_there += captured;
-                books.refunded_there += refunded;
+            if let Some(sums) = said.remove(&operation.operation_id) {
+                books.captured_there += sums.captured;
+                books.refunded_there += sums.refunded;
             }
         }
         let order = match self.calls.get(payment.order_id.clone()).await? {
@@ -191,6 +200,11 @@ impl Shared {
         books.kept = kept(&order)?;
         Ok(books)
     }
+}
+
+/// Whether its end is not known yet.
+fn is_open(operation: &payments::Operation) -> bool {
+    matches!(operation.state(), payments::OperationState::Open | payments::OperationState::Pending)
 }
 
 /// Whether it is an attempt that the provider declined.

@@ -1,7 +1,7 @@
 //! The provider's own book, and what books of payments, orders and provider come to.
 //! Never here: a call to the engine.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,7 +9,7 @@ use order_actor::grpc::proto;
 use payment::grpc::proto as payments;
 use psp::Endpoint;
 use psp::simulator::SimulatedPsp;
-use psp::simulator::http::BookReader;
+use psp::simulator::http::{BookReader, Said};
 use serde::Serialize;
 use shared_events::contract::{Currency, Money};
 
@@ -17,6 +17,9 @@ use crate::client::Failure;
 
 /// How long the provider may take to show a page of its book.
 const BOOK_WITHIN: Duration = Duration::from_secs(30);
+/// Orders whose books differ, that are shown.
+const SHOWN: usize = 10;
+
 /// A provider's book.
 pub enum Book {
     /// Of a simulator in this process.
@@ -25,9 +28,47 @@ pub enum Book {
     There(BookReader),
 }
 
-/// What the provider says was taken and paid back, in minor units, by the operation of ours that
-/// authorised it.
-pub type Sayings = HashMap<String, (i64, i64)>;
+/// What the provider says of its payments, by the operation of ours that authorised each; those of
+/// no operation together.
+pub type Sayings = BTreeMap<String, Sums>;
+
+/// What the provider says was taken and paid back, in minor units.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// The currency.
+    pub currency: String,
+    /// Taken.
+    pub captured: i64,
+    /// Paid back.
+    pub refunded: i64,
+}
+
+/// Adds up what has one key.
+fn added(all: impl Iterator<Item = (String, Sums)>) -> Sayings {
+    let mut sayings = Sayings::new();
+    for (key, sums) in all {
+        let sum = sayings.entry(key).or_default();
+        sum.currency = sums.currency;
+        sum.captured += sums.captured;
+        sum.refunded += sums.refunded;
+    }
+    sayings
+}
+
+/// What is left of the provider's book where no payment of ours claims it, and money moved since it
+/// was first read.
+pub fn unclaimed(left: Sayings, known: &Sayings) -> Vec<(String, String, Books)> {
+    let moved = left.into_iter().map(|(key, sums)| {
+        let before = known.get(&key).cloned().unwrap_or_default();
+        let books = Books {
+            captured_there: sums.captured - before.captured,
+            refunded_there: sums.refunded - before.refunded,
+            ..Books::default()
+        };
+        (key, sums.currency, books)
+    });
+    moved.filter(|(.., books)| *books != Books::default()).collect()
+}
 
 impl Book {
     /// Of the simulator at this address.
@@ -59,17 +100,21 @@ impl Book {
         match self {
             Self::Here(simulator) => Ok(simulator.with(|simulator, _| {
                 let book = simulator.book();
-                let said = book.payments().filter_map(|(reference, _, sums)| {
-                    let our = simulator.payment(reference)?.our_reference?;
-                    Some((our.0.to_string(), (sums.captured, sums.refunded)))
+                let said = book.payments().map(|(reference, currency, sums)| {
+                    let our = simulator.payment(reference).and_then(|one| one.our_reference);
+                    let key = our.map(|our| our.0.to_string()).unwrap_or_default();
+                    let currency = currency.code().to_owned();
+                    (key, Sums { currency, captured: sums.captured, refunded: sums.refunded })
                 });
-                (said.collect(), book.is_sound())
+                (added(said), book.is_sound())
             })),
             Self::There(reader) => {
                 let (said, sound) = reader.read().await?;
-                let by_ours =
-                    said.into_iter().map(|one| (one.our_reference, (one.captured, one.refunded)));
-                Ok((by_ours.collect(), sound))
+                let by_ours = said.into_iter().map(|one| {
+                    let Said { our_reference, currency, captured, refunded } = one;
+                    (our_reference, Sums { currency, captured, refunded })
+                });
+                Ok((added(by_ours), sound))
             }
         }
     }
@@ -89,6 +134,8 @@ pub struct Paid {
     pub payments: BTreeMap<String, u64>,
     /// Sums by currency, in minor units.
     pub sums: BTreeMap<String, Books>,
+    /// Operations whose end is not known yet.
+    pub open: u64,
     /// Whether the provider's lines and sums agree.
     pub sound: bool,
     /// Orders of which books differ.
@@ -99,9 +146,17 @@ pub struct Paid {
 }
 
 impl Paid {
-    /// Whether all books agree, of each order and together.
+    /// Counts books that differ.
+    pub fn differ(&mut self, order_id: String, unclaimed: Option<String>, books: Books) {
+        self.differing += 1;
+        if self.first_differing.len() < SHOWN {
+            self.first_differing.push(Differing { order_id, unclaimed, books });
+        }
+    }
+
+    /// Whether all books agree, of each order and together, and nothing is open.
     pub fn agrees(&self) -> bool {
-        self.sound && self.differing == 0 && self.sums.values().all(Books::agree)
+        self.sound && self.open == 0 && self.differing == 0 && self.sums.values().all(Books::agree)
     }
 }
 
@@ -142,8 +197,12 @@ impl Books {
 /// An order of which books differ.
 #[derive(Clone, Debug, Serialize)]
 pub struct Differing {
-    /// The order.
+    /// The order; none where no payment claims what the provider has.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub order_id: String,
+    /// What the provider names, where no payment claims it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unclaimed: Option<String>,
     /// What books say of it.
     #[serde(flatten)]
     pub books: Books,
@@ -188,5 +247,41 @@ impl Amount for proto::Money {
 impl Amount for payments::Money {
     fn parts(&self) -> (&str, i64, i32) {
         (&self.currency_code, self.units, self.nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums(captured: i64, refunded: i64) -> Sums {
+        Sums { currency: "GBP".to_owned(), captured, refunded }
+    }
+
+    #[test]
+    fn payments_of_one_operation_add_up() {
+        let two = [("a".to_owned(), sums(100, 0)), ("a".to_owned(), sums(250, 50))];
+        assert_eq!(added(two.into_iter())["a"], sums(350, 50));
+    }
+
+    #[test]
+    fn what_nobody_claims_differs_where_money_moved_since() {
+        let of = |all: &[(&str, Sums)]| {
+            added(all.iter().map(|(key, sums)| ((*key).to_owned(), sums.clone())))
+        };
+        let known = of(&[("before", sums(100, 0)), ("paid back", sums(100, 0))]);
+        let left = [
+            ("before", sums(100, 0)),
+            ("paid back", sums(100, 40)),
+            ("new", sums(70, 0)),
+            ("reserved only", sums(0, 0)),
+        ];
+        let found = unclaimed(of(&left), &known);
+        let moved = |(key, _, books): &(String, String, Books)| {
+            assert!(!books.agree());
+            (key.clone(), books.captured_there, books.refunded_there)
+        };
+        let found: Vec<_> = found.iter().map(moved).collect();
+        assert_eq!(found, [("new".to_owned(), 70, 0), ("paid back".to_owned(), 0, 40)]);
     }
 }

@@ -26,6 +26,8 @@ struct Inner {
     counts: Counts,
     file: Option<ReportFile>,
     problems: u64,
+    // Lines that are left out because that is what was asked for.
+    intended: u64,
     // What is not kept waits here: the file has the problems first.
     not_kept: Option<BufWriter<File>>,
     failed: Option<std::io::Error>,
@@ -104,7 +106,7 @@ impl Report {
         let counts = Counts { returned, ..Counts::default() };
         let aside = path.map(|_| tempfile::tempfile()).transpose().context("temporary file")?;
         let not_kept = aside.map(BufWriter::new);
-        let inner = Inner { counts, file, problems: 0, not_kept, failed: None };
+        let inner = Inner { counts, file, problems: 0, intended: 0, not_kept, failed: None };
         Ok(Self { inner: Mutex::new(inner), currency })
     }
 
@@ -145,6 +147,12 @@ impl Report {
         if counts.first_not_kept.len() < FIRST {
             counts.first_not_kept.push(told);
         }
+    }
+
+    /// Says that so many of the lines that are left out are meant to be.
+    pub fn intended(&self, lines: usize) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.intended += u64::try_from(lines).unwrap_or(u64::MAX);
     }
 
     /// Counts an invoice or an order that was read.
@@ -221,19 +229,20 @@ impl Report {
         });
     }
 
-    /// Ends the file and shows the table. Returns whether everything became what the file says.
+    /// Ends the file and shows the table. Returns whether everything became what the file says, but
+    /// for what was meant to be left out.
     ///
     /// # Errors
     /// Where the file could not be written.
     pub fn finish(self, out: &Output) -> Result<bool, Failure> {
-        let Inner { counts, file, not_kept, failed, .. } =
+        let Inner { counts, file, not_kept, failed, intended, .. } =
             self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         if out.json {
             out.value(&counts);
         } else {
             show(out, &counts, self.currency);
         }
-        let is_complete = counts.left_out == 0
+        let is_complete = counts.left_out <= intended
             && counts.not_kept == 0
             && counts.paid.as_ref().is_none_or(Paid::agrees);
         let Some(file) = file else { return Ok(is_complete) };

@@ -7,8 +7,10 @@ use crate::http::{Endpoint, Heard, Http, HttpError, Lost};
 /// What a simulator says of one payment, in minor units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// The operation of ours that authorised it.
+    /// The operation of ours that authorised it; empty where none did.
     pub our_reference: String,
+    /// Its currency.
+    pub currency: String,
     /// Taken, without captures that failed.
     pub captured: i64,
     /// Paid back, without refunds that failed.
@@ -33,7 +35,7 @@ impl BookReader {
         Http::new(endpoint).map(Self)
     }
 
-    /// All payments that have a reference of ours, and whether its lines and sums agree.
+    /// All payments, and whether its lines and sums agree.
     ///
     /// # Errors
     /// [`Unread`], where it does not answer as a simulator does.
@@ -65,7 +67,8 @@ impl BookReader {
 
 fn said(payment: &Value) -> Option<Said> {
     Some(Said {
-        our_reference: payment["our_reference"].as_str()?.to_owned(),
+        our_reference: payment["our_reference"].as_str().unwrap_or_default().to_owned(),
+        currency: payment["currency"].as_str()?.to_owned(),
         captured: payment["captured"].as_i64()?,
         refunded: payment["refunded"].as_i64()?,
     })
