@@ -353,7 +353,9 @@ fn roles(mut redis: Option<RedisServer>) {
     inventory.kill();
     let meanwhile = place(&first, "MUG=1@4.50GBP");
     let refused = first.refused(3, &["stock", "list"]);
-    assert_eq!(refused["reason"], "OUTCOME_UNKNOWN", "{refused}");
+    // By the feed it may be known already that nothing arrives there.
+    let reason = refused["reason"].as_str().unwrap();
+    assert!(["OUTCOME_UNKNOWN", "NOT_FORWARDED"].contains(&reason), "{refused}");
     let inventory = Engine::start_with(&[&stock_flags[..], &streams].concat());
     first.until(&meanwhile, "CONFIRMED");
     assert_eq!(
