@@ -319,7 +319,7 @@ async fn letters_of_each_state_are_counted(backend: &str) {
         .unwrap();
     tx.commit().await.unwrap();
     let counted = letters.by_state("writer").await.unwrap();
-    let at = |micros| Timestamp::from_micros(micros);
+    let at = Timestamp::from_micros;
     assert_eq!(
         counted,
         [
