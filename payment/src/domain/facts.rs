@@ -28,8 +28,7 @@ pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
             dispute_told(after, *payment_id, dispute, None, dispute.at).into_iter().collect()
         }
         Event::DisputeClosed { payment_id, dispute_id, won, at } => {
-            let disputes = after.payment(*payment_id).map(|one| one.disputes.as_slice());
-            let ended = disputes.unwrap_or_default().iter().find(|one| one.id == *dispute_id);
+            let ended = after.payment(*payment_id).and_then(|one| one.dispute(dispute_id));
             let told = ended.and_then(|one| dispute_told(after, *payment_id, one, Some(*won), *at));
             told.into_iter().collect()
         }

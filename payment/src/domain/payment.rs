@@ -158,6 +158,12 @@ impl Payment {
         lost.map(|one| one.amount).fold(0, i64::saturating_add)
     }
 
+    /// The dispute that its provider calls so.
+    #[must_use]
+    pub fn dispute(&self, id: &str) -> Option<&Dispute> {
+        self.disputes.iter().find(|one| one.id == id)
+    }
+
     /// What customers got back by disputes.
     #[must_use]
     pub fn lost_by_disputes(&self) -> i64 {
