@@ -19,6 +19,7 @@ use super::certificates::Holders;
 use super::policy::Kind;
 use super::principal::{self, Principal};
 use super::refusal::refused;
+use super::token_file::Listed;
 use super::upstream::PEER;
 
 /// How callers are authenticated.
@@ -35,7 +36,7 @@ pub enum Access {
 #[derive(Default)]
 pub struct Tokens {
     /// Listed ones, by the hash of the token.
-    listed: HashMap<[u8; 32], By>,
+    listed: HashMap<[u8; 32], Listed>,
     /// Callers known by their client certificate.
     holders: Holders,
     issuers: Issuers,
@@ -107,7 +108,8 @@ impl Access {
 
     /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role`
     /// (`CUSTOMER`, `SERVICE` or `OPS`) and `subject` (a customer id or a name), and of `[[hashes]]`
-    /// with `sha256` (64 hexadecimal digits) instead of the token. A `SERVICE` may have `scopes`.
+    /// with `sha256` (64 hexadecimal digits) instead of the token. A `SERVICE` may have `scopes`, or be a
+    /// process of this installation (`peer`).
     /// In `[[certificates]]` a name in a client certificate (`san`) stands for a caller.
     ///
     /// # Errors
@@ -232,19 +234,14 @@ impl Access {
         Some(principal.by)
     }
 
-    /// Whether a process of this installation sends a call of this caller: it shows a token of role
-    /// SERVICE that is not the caller's own. Without tokens everybody is believed.
-    pub(super) fn knows_peer(
-        &self,
-        headers: &http::HeaderMap,
-        by: Option<&By>,
-        now: Timestamp,
-    ) -> bool {
+    /// Whether a process of this installation sends a call of this caller: it shows a listed token
+    /// with `peer = true` that is not the caller's own. Without tokens everybody is believed.
+    pub(super) fn knows_peer(&self, headers: &http::HeaderMap, by: Option<&By>) -> bool {
         let Self::Tokens(tokens) = self else { return true };
         let said = headers.get(PEER).and_then(|value| value.to_str().ok());
         let token = said.and_then(|value| value.strip_prefix("Bearer "));
-        let peer = token.and_then(|token| tokens.caller(token, now).ok());
-        peer.is_some_and(|peer| matches!(peer.by, By::Service(_)) && Some(&peer.by) != by)
+        let peer = token.and_then(|token| tokens.listed.get(&hash_of(token)));
+        peer.is_some_and(|peer| peer.is_peer && Some(&peer.by) != by)
     }
 
     fn caller(&self, headers: &http::HeaderMap, now: Timestamp) -> Result<Principal, NotAdmitted> {
@@ -286,8 +283,8 @@ impl Tokens {
     /// The holder of a listed token, or of one that an issuer has signed.
     fn caller(&self, token: &str, now: Timestamp) -> Result<Principal, NotAdmitted> {
         let hash = hash_of(token);
-        if let Some(by) = self.listed.get(&hash) {
-            return Ok(Principal::from(by.clone()));
+        if let Some(listed) = self.listed.get(&hash) {
+            return Ok(Principal::from(listed.by.clone()));
         }
         // A text without dots is none of an issuer's.
         if self.issuers.is_empty() || !token.contains('.') {

@@ -25,6 +25,7 @@ use tower::{Layer, Service, ServiceExt as _};
 use super::CallSlot;
 use super::body::passed;
 use super::calls::{self, Calls, Kind};
+use super::lanes::OfCommands;
 use super::passing::Passing;
 use super::peers;
 use super::refusal::{refused, unavailable};
@@ -87,8 +88,8 @@ impl NodeChannels {
         }
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{address}");
-        let channel = peers::channel(&[url], self.tls.as_ref()).ok().flatten()?;
-        let node = self.ways.to(address, channel);
+        let lanes = peers::lanes(&[url], self.tls.as_ref()).ok().flatten()?;
+        let node = self.ways.to(address, lanes);
         nodes.insert(address.to_owned(), node.clone());
         Some(node)
     }
@@ -139,7 +140,11 @@ impl Forwarding {
         let path = request.uri().path();
         let kind = calls::kind(calls.method(path).map(Arc::as_ref), path, false);
         let request = match kind {
-            Kind::BidiStream => request.map(|body| Passing::messages(body, stop)),
+            Kind::BidiStream => {
+                let mut request = request.map(|body| Passing::messages(body, stop));
+                request.extensions_mut().insert(OfCommands);
+                request
+            }
             _ => request,
         };
         let answer = forward(to, request, FROM_ROLE_HEADER).await;
@@ -323,9 +328,9 @@ mod tests {
         // It takes connections, and no more.
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let channel = peers::channel(&[url], None).unwrap().unwrap();
+        let lanes = peers::lanes(&[url], None).unwrap().unwrap();
         let breakers = Breakers::default();
-        let stock = Ways::new(breakers.clone(), &peers::Identity::default()).to("stock", channel);
+        let stock = Ways::new(breakers.clone(), &peers::Identity::default()).to("stock", lanes);
         for _ in 0..10 {
             assert_eq!(ends(&stock).await, "4");
         }

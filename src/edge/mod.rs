@@ -17,6 +17,7 @@ pub(crate) mod commands; // slots and limits of commands that come by a stream
 mod connections; // accepts connections and bounds their number and lifetime
 pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
+mod lanes; // several connections to the same process
 mod limit; // how often a caller may call
 mod openapi; // the document of the routes, and Swagger UI
 mod owned; // looks whose order it is, for services that do not know

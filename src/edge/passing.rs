@@ -9,9 +9,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use service_edge::Refused;
+use shared_events::contract::Reason;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::body::Body;
 use tonic::{Code, Status};
+
+use super::refusal::unavailable;
 
 /// Before each message: a flag and its length.
 const PREFIX: usize = 5;
@@ -25,6 +28,19 @@ enum Of {
     Messages,
     /// The answers to such messages: their good end is `STOPPING`, because the caller has more.
     AnswersToThem,
+}
+
+impl Of {
+    /// How answers end whose process is gone, where a message has just ended. A watch goes on
+    /// elsewhere; what became of commands that are not answered is not known.
+    fn broken(self) -> HeaderMap {
+        if self != Self::AnswersToThem {
+            return stopping();
+        }
+        let message = "the process that answers this is gone; the outcome of commands that are not \
+                       answered is not known yet; ask again with the same ids";
+        trailers(&unavailable(Reason::OutcomeUnknown, message))
+    }
 }
 
 /// A stream that passes through.
@@ -81,6 +97,12 @@ impl HttpBody for Passing {
         }
         let frame = match std::task::ready!(Pin::new(&mut this.inner).poll_frame(context)) {
             Some(Ok(frame)) => frame,
+            // The connection has ended, as each does in time, or the process has: nothing is missing.
+            Some(Err(error)) if this.of != Of::Messages && this.place.is_between() => {
+                tracing::debug!(%error, "a stream of another process broke");
+                this.ended = true;
+                return Poll::Ready(Some(Ok(Frame::trailers(this.of.broken()))));
+            }
             other => return Poll::Ready(other),
         };
         if let Some(data) = frame.data_ref() {
@@ -104,8 +126,12 @@ fn is_good(trailers: &HeaderMap) -> bool {
 }
 
 fn stopping() -> HeaderMap {
+    trailers(&Refused::stopping())
+}
+
+fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    if Refused::stopping().add_header(&mut trailers).is_err() {
+    if status.add_header(&mut trailers).is_err() {
         tracing::warn!("a status did not fit into trailers");
     }
     trailers
@@ -204,6 +230,32 @@ mod tests {
         drop(frames);
         let (bytes, status) = all(answers).await;
         assert_eq!((bytes.len(), status.unwrap().code()), (6, Code::NotFound));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_between_two_messages_goes_on_elsewhere() {
+        let broken = || Err(Status::internal("h2 protocol error"));
+        type Wrap = fn(Body, &CancellationToken) -> Body;
+        for (wrap, reason) in [
+            (Passing::answers as Wrap, "STOPPING"),
+            (Passing::answers_to_them as Wrap, "OUTCOME_UNKNOWN"),
+        ] {
+            let (frames, body) = stream();
+            let answers = wrap(body, &CancellationToken::new());
+            frames.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
+            frames.send(broken()).unwrap();
+            let (bytes, status) = all(answers).await;
+            let status = status.unwrap();
+            assert_eq!((bytes.len(), status.code()), (6, Code::Unavailable));
+            let said = String::from_utf8_lossy(status.details()).into_owned();
+            assert!(said.contains(reason), "{said}");
+        }
+        // Within a message nothing can be said.
+        let (frames, body) = stream();
+        let answers = Passing::answers(body, &CancellationToken::new());
+        frames.send(data(&[0, 0, 0, 0, 2, 9])).unwrap();
+        frames.send(broken()).unwrap();
+        assert!(answers.collect().await.is_err());
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 pub use service_edge::feed::Identity;
 use tonic::transport::{Channel, Endpoint};
 
+use super::lanes::{LANES, Lanes};
 use super::tls::{ClientTls, Connector};
 use crate::flags::address::Address;
 
@@ -20,12 +21,30 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// # Errors
 /// If one is not an address, if only some are https, or if they are and there is no TLS for them.
 pub fn channel(urls: &[String], tls: Option<&ClientTls>) -> anyhow::Result<Option<Channel>> {
+    nth(urls, tls, 0)
+}
+
+/// The connections to the processes at these URLs, as [`channel`] makes one.
+///
+/// # Errors
+/// As [`channel`].
+pub(crate) fn lanes(urls: &[String], tls: Option<&ClientTls>) -> anyhow::Result<Option<Lanes>> {
+    let Some(apart) = channel(urls, tls)? else { return Ok(None) };
+    let channels = (0..LANES).map(|lane| nth(urls, tls, lane));
+    let channels = channels.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Some(Lanes::new(channels.into_iter().flatten().collect(), apart)))
+}
+
+/// A channel that begins, by TLS, with this one of the addresses.
+fn nth(urls: &[String], tls: Option<&ClientTls>, nth: usize) -> anyhow::Result<Option<Channel>> {
     let address = |url: &String| {
         let address: Result<Address, String> = url.parse();
         address.map_err(|what| anyhow::anyhow!("the address of another process {what}"))
     };
     let addresses = urls.iter().map(address).collect::<anyhow::Result<Vec<_>>>()?;
-    let endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<Vec<_>>>()?;
+    let first = nth.checked_rem(endpoints.len()).unwrap_or_default();
+    endpoints.rotate_left(first);
     if addresses.iter().any(Address::is_tls) {
         anyhow::ensure!(
             addresses.iter().all(Address::is_tls),

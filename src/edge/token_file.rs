@@ -11,6 +11,14 @@ use serde::Deserialize;
 use super::access::{hash_of, holder};
 use super::certificates::{CertificateLine, Holders};
 
+/// Whom a token stands for.
+#[derive(Clone)]
+pub(super) struct Listed {
+    pub(super) by: By,
+    /// A process of this installation.
+    pub(super) is_peer: bool,
+}
+
 /// A line of the token file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +28,9 @@ struct TokenLine {
     subject: String,
     #[serde(default)]
     scopes: Vec<Scope>,
+    /// Whether it is that of a process of this installation, which forwards calls of others.
+    #[serde(default)]
+    peer: bool,
 }
 
 /// A token given as its hash only, so that a reader of the file cannot call.
@@ -31,6 +42,9 @@ struct HashLine {
     subject: String,
     #[serde(default)]
     scopes: Vec<Scope>,
+    /// Whether it is that of a process of this installation, which forwards calls of others.
+    #[serde(default)]
+    peer: bool,
 }
 
 /// What a token is limited to. Only those of services have scopes; without one, a service may do
@@ -129,11 +143,19 @@ fn scoped(role: Role, subject: &str, scopes: &[Scope]) -> Result<By, String> {
     }
 }
 
+/// The one whom a token with these scopes stands for, who may be a process of ours.
+fn listed(by: Result<By, String>, is_peer: bool) -> Result<Listed, String> {
+    match by? {
+        by if !is_peer || matches!(by, By::Service(_)) => Ok(Listed { by, is_peer }),
+        _ => Err("peer is for role SERVICE without scopes".to_owned()),
+    }
+}
+
 /// The callers of a file: by the hash of their token, and by their certificate.
 ///
 /// # Errors
 /// If it cannot be read or an entry is invalid; never shows a token.
-pub(super) fn read(path: &Path) -> anyhow::Result<(HashMap<[u8; 32], By>, Holders)> {
+pub(super) fn read(path: &Path) -> anyhow::Result<(HashMap<[u8; 32], Listed>, Holders)> {
     use figment::providers::{Format as _, Toml};
     let named = |what: String| anyhow::anyhow!("token file {}: {what}", path.display());
     let text = crate::flags::secrets::read("token file", path)?;
@@ -144,7 +166,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(HashMap<[u8; 32], By>, Holder
     for (number, line) in (1..).zip(file.tokens) {
         let by =
             check_token(&line.token).and_then(|()| scoped(line.role, &line.subject, &line.scopes));
-        let by = by.map_err(|what| named(format!("token {number}: {what}")))?;
+        let by = listed(by, line.peer).map_err(|what| named(format!("token {number}: {what}")))?;
         if tokens.insert(hash_of(&line.token), by).is_some() {
             return Err(named(format!("token {number} is a duplicate")));
         }
@@ -153,7 +175,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(HashMap<[u8; 32], By>, Holder
         let wrong = |what: String| named(format!("hash {number}: {what}"));
         let hash = hash(&line.sha256)
             .ok_or_else(|| wrong("sha256 must have 64 hexadecimal digits".to_owned()))?;
-        let by = scoped(line.role, &line.subject, &line.scopes).map_err(wrong)?;
+        let by = scoped(line.role, &line.subject, &line.scopes);
+        let by = listed(by, line.peer).map_err(wrong)?;
         if tokens.insert(hash, by).is_some() {
             return Err(wrong("its token is a duplicate".to_owned()));
         }

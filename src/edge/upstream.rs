@@ -12,12 +12,12 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use service_edge::Wire;
 use service_edge::feed::Identity;
 use tonic::body::Body;
-use tonic::transport::Channel;
 use tonic::{ConnectError, Status};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
 use super::breaker::{Breakers, Pass};
+use super::lanes::{Lanes, OfCommands};
 
 /// The token of the process that sends a call, beside the caller's own: so the other one knows that
 /// a call was forwarded by a process of the installation, which has counted it.
@@ -42,8 +42,8 @@ impl Ways {
     }
 
     /// The way to a process, as operators know it.
-    pub(crate) fn to(&self, process: &str, channel: Channel) -> Upstream {
-        Upstream { process: process.into(), channel, ways: self.clone() }
+    pub(crate) fn to(&self, process: &str, lanes: Lanes) -> Upstream {
+        Upstream { process: process.into(), lanes, ways: self.clone() }
     }
 }
 
@@ -51,7 +51,7 @@ impl Ways {
 #[derive(Clone)]
 pub(crate) struct Upstream {
     process: Arc<str>,
-    channel: Channel,
+    lanes: Lanes,
     ways: Ways,
 }
 
@@ -59,6 +59,11 @@ impl Upstream {
     /// For a client that knows of no breakers.
     pub(crate) fn wire(&self) -> Wire {
         BoxCloneSyncService::new(self.clone())
+    }
+
+    /// The same way, by a connection that no call is on.
+    pub(crate) fn apart(&self) -> Self {
+        Self { lanes: self.lanes.apart(), ..self.clone() }
     }
 
     pub(super) fn process(&self) -> &str {
@@ -85,13 +90,15 @@ impl Upstream {
         if let Some(peer) = &self.ways.peer {
             request.headers_mut().insert(PEER, peer.clone());
         }
-        let answer = self.channel.clone().oneshot(request).await;
+        let of_commands = request.extensions_mut().remove::<OfCommands>().is_some();
+        let (channel, taken) = self.lanes.take(of_commands);
+        let answer = channel.oneshot(request).await;
         match &answer {
             Ok(_) => pass.answered(),
             Err(error) if of_connection(error) => pass.failed(),
             Err(_) => drop(pass),
         }
-        answer
+        answer.map(|answer| answer.map(|body| taken.until_end_of(body)))
     }
 }
 

@@ -71,10 +71,9 @@ impl Channels {
     pub(super) fn new(settings: &Settings, ways: &Ways) -> anyhow::Result<Self> {
         let mut channels = BTreeMap::new();
         for service in elsewhere(settings) {
-            let channel =
-                peers::channel(settings.peers.at(service.name), settings.peers.tls.as_ref())?;
-            let to = |channel| (service.name, ways.to(service.name, channel));
-            channels.extend(channel.map(to));
+            let lanes = peers::lanes(settings.peers.at(service.name), settings.peers.tls.as_ref())?;
+            let to = |lanes| (service.name, ways.to(service.name, lanes));
+            channels.extend(lanes.map(to));
         }
         Ok(Self(channels))
     }

@@ -35,8 +35,13 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
             service.keeps
         );
     }
-    let is_known = settings.peers.identity.bearer().is_some()
-        || settings.peers.tls.as_ref().is_some_and(ClientTls::has_certificate);
+    let has_certificate = settings.peers.tls.as_ref().is_some_and(ClientTls::has_certificate);
+    anyhow::ensure!(
+        has_certificate || !settings.access.knows_certificates(),
+        "--role edge forwards the calls of those who are known by their certificates (in --tokens): \
+         other processes believe that only of one with --peer-cert and --peer-key"
+    );
+    let is_known = settings.peers.identity.bearer().is_some() || has_certificate;
     anyhow::ensure!(
         is_known || settings.access.is_development(),
         "--role edge forwards the calls of others: --peer-token or --peer-cert must tell the other \
@@ -72,7 +77,11 @@ impl Reached {
     pub(super) fn new(settings: &Settings, channels: &Channels) -> anyhow::Result<Self> {
         let service = services::with_journal(settings.services).context("no service of orders")?;
         let orders = channels.to(service).context("order nodes are not known")?;
-        Ok(Self { service: service.name, health: HealthClient::new(orders), missed: MISSED_MAX })
+        Ok(Self {
+            service: service.name,
+            health: HealthClient::new(orders.apart()),
+            missed: MISSED_MAX,
+        })
     }
 
     /// Looks once. A node that says that it cannot serve has answered: it says why to callers.

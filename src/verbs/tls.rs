@@ -136,8 +136,7 @@ fn processes(args: &ProcessesArgs, counts: Counts, out: &Output) -> anyhow::Resu
         let folder = args.dir.join(name);
         let enough = counts.from.plus(args.renew_within);
         let stays = read(&folder.join(CA)).is_ok_and(|known| known.trim() == ca.trim())
-            && folder.join(KEY).exists()
-            && read(&folder.join(CERT)).is_ok_and(|cert| is_enough(&cert, hosts, enough));
+            && kept(&folder).is_ok_and(|pair| is_enough(&pair, &ca, hosts, enough));
         if !stays {
             let Pair { cert, key } = authority.issue(hosts, counts)?;
             std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -155,16 +154,28 @@ fn processes(args: &ProcessesArgs, counts: Counts, out: &Output) -> anyhow::Resu
     Ok(())
 }
 
+/// The certificate and the key of a process.
+fn kept(folder: &Path) -> anyhow::Result<Pair> {
+    Ok(Pair { cert: read(&folder.join(CERT))?, key: read(&folder.join(KEY))? })
+}
+
 /// The authority of an installation and its certificate, made where there is none.
 fn authority_in(folder: &Path, from: Timestamp) -> anyhow::Result<(String, Authority)> {
     let (cert, key) = (folder.join(CA), key_of(&folder.join(CA)));
-    // The key is written last: an authority without it was not finished.
-    if !key.exists() {
+    anyhow::ensure!(
+        key.exists() || !cert.exists(),
+        "{} is there without its key {}: bring the key back, or remove the certificate for a new \
+         authority, which callers must then trust",
+        cert.display(),
+        key.display()
+    );
+    if !cert.exists() {
         let counts = Counts { from, length: AUTHORITY_FOR };
         let made = Authority::generate("Ordinal installation", counts)?;
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        keep(&cert, &made.cert)?;
+        // Unfinished it is no authority, and is made again: the certificate is written last.
         keep(&key, &made.key)?;
+        keep(&cert, &made.cert)?;
     }
     let known = Pair { cert: read(&cert)?, key: read(&key)? };
     Ok((known.cert.clone(), Authority::from_pem(&known)?))

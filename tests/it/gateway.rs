@@ -189,7 +189,9 @@ fn a_forwarded_call_is_counted_where_it_arrived() {
         let token = token(role, subject);
         format!("[[tokens]]\ntoken = \"{token}\"\nrole = \"{role}\"\nsubject = \"{subject}\"\n")
     };
+    // The last one is a process.
     let all = line("CUSTOMER", ANNA) + &line("SERVICE", "shop") + &line("SERVICE", "edge");
+    let all = all + "peer = true\n";
     write_private(&file, &all);
     let peer = token("SERVICE", "edge");
     let tokens = ["--tokens", file.to_str().unwrap(), "--rate-limit", "CUSTOMER=1:6"];
@@ -213,10 +215,11 @@ fn a_forwarded_call_is_counted_where_it_arrived() {
         // Each process has a count of its own here, without Redis: the order node has counted none.
         assert_eq!(asked(&orders.address, &[]).await, six);
         // Who says so himself is counted all the same: by HTTP such headers do not even come in, and
-        // by gRPC neither no token, nor his own, nor one that nobody knows is a process's.
+        // by gRPC neither no token, nor his own, nor that of a service, nor one that nobody knows.
         let bad = format!("Bearer {}", "x".repeat(40));
         let own = format!("Bearer {}", customer(ANNA));
-        for said in [None, Some(bad.as_str()), Some(own.as_str())] {
+        let shop = format!("Bearer {}", token("SERVICE", "shop"));
+        for said in [None, Some(bad.as_str()), Some(own.as_str()), Some(shop.as_str())] {
             let wire = Wire::open(&orders.address).await;
             let mut headers = vec![("ordinal-carried", "1")];
             headers.extend(said.map(|said| ("ordinal-peer", said)));
@@ -250,6 +253,34 @@ fn watchers_of_a_gateway_that_stops_go_on_at_another() {
     there.end();
 }
 
+/// More watches than one connection holds calls, and the gateway still answers.
+#[test]
+fn a_gateway_holds_hundreds_of_watches() {
+    let there = Installation::new(&["--without-stock"]);
+    let orders = there.orders();
+    let edge = there.edge(&[]);
+    until_health(&edge, true, "");
+    there.runtime.block_on(async {
+        let mut watching = Vec::new();
+        for _ in 0..200 {
+            let mut http = Http::connect(&edge.address).await;
+            http.head("GET /v1/orders:watch", &[("accept", "text/event-stream")]).await;
+            let answer = within(20, http.answered()).await;
+            assert_eq!(answer.status, 200, "watch {}: {answer:?}", watching.len());
+            watching.push(http);
+        }
+        let answer = within(20, get(&edge.address, &format!("/v1/orders/{NO_ORDER}"))).await;
+        assert_eq!(answer.status, 404, "{answer:?}");
+        // Longer than it takes to miss three looks.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(get(&edge.address, "/readyz").await.status, 200);
+    });
+    for engine in [edge, orders] {
+        assert!(engine.stop().success());
+    }
+    there.end();
+}
+
 #[test]
 fn what_a_gateway_lacks_or_cannot_have_is_said_at_the_start() {
     let there = ["--orders-at", "http://127.0.0.1:9", "--inventory-at", "http://127.0.0.1:9"];
@@ -272,6 +303,12 @@ fn what_a_gateway_lacks_or_cannot_have_is_said_at_the_start() {
     write_private(&file, &line);
     let error = ends_at_once(&[&all[..], &["--tokens", file.to_str().unwrap()]].concat(), 2);
     assert!(error.contains("--peer-token or --peer-cert"), "{error}");
+    // Who is known by a certificate is so to others only by the gateway's own.
+    let known = "[[certificates]]\nsan = \"shop.example\"\nrole = \"SERVICE\"\nsubject = \"s\"\n";
+    write_private(&file, &(line + known));
+    let tokens = ["--tokens", file.to_str().unwrap(), "--peer-token", &shop];
+    let error = ends_at_once(&[&all[..], &tokens].concat(), 2);
+    assert!(error.contains("--peer-cert and --peer-key"), "{error}");
     let output = ordinal(&["migrate", "--role", "edge"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }

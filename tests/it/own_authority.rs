@@ -160,7 +160,8 @@ fn an_installation_has_an_authority_and_certificates_for_all() {
     let dir = folder.path().join("tls").display().to_string();
     let made = |more: &[&str]| {
         let all = ["tls", "processes", "--dir", &dir];
-        let hosts = ["--process", "edge=localhost,127.0.0.1", "--process", "orders=*.nodes"];
+        let hosts =
+            ["--process", "edge=localhost,127.0.0.1", "--process", "orders=*.nodes.example"];
         let output = ordinal(&[&["--json"], &all[..], &hosts, more].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = String::from_utf8(output.stdout).unwrap();
@@ -191,8 +192,14 @@ fn an_installation_has_an_authority_and_certificates_for_all() {
     let call = ["--address", &engine.address, "--ca", &ca, "health"];
     assert!(ordinal(&call).status.success());
     assert!(engine.stop().success());
-    for wrong in ["orders", "=x", "authority=x", "a/b=x"] {
+    for wrong in ["orders", "=x", "authority=x", "a/b=x", "orders=*.nodes"] {
         let output = ordinal(&["tls", "processes", "--dir", &dir, "--process", wrong]);
         assert_eq!(output.status.code(), Some(2), "{wrong}");
     }
+    // Nobody trusts a new authority that he was not told of.
+    std::fs::remove_file(folder.path().join("tls/authority/ca.crt.key")).unwrap();
+    let output = ordinal(&["tls", "processes", "--dir", &dir, "--process", "edge=localhost"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.contains("without its key"), "{error}");
+    assert_eq!(read("authority/ca.crt"), authority);
 }

@@ -18,6 +18,7 @@ use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
 use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
+use shared_events::traces::UNRECORDED;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -72,6 +73,8 @@ impl Admission {
 
     /// Accounts for a call that is refused before anything is done.
     fn refused(&self, request: &mut Request<Body>, since: Instant, status: Status) -> Status {
+        // Nobody knows who says so.
+        request.headers_mut().remove(UNRECORDED);
         let by = request.extensions().get::<By>().cloned();
         let by = by.or_else(|| match status.code() {
             Code::PermissionDenied | Code::ResourceExhausted => {
@@ -213,7 +216,7 @@ impl Admission {
         let headers = request.headers();
         let says = headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
         let by_certificate = || request.extensions().get::<FromPeer>().is_some();
-        says && (by_certificate() || self.access.knows_peer(headers, by, self.clock.now()))
+        says && (by_certificate() || self.access.knows_peer(headers, by))
     }
 
     /// Authenticates a call and counts it against its caller's share.
@@ -244,7 +247,11 @@ impl Admission {
         }
         let caller = Caller::of(by.as_ref(), address);
         let of_customer = matches!(by, Some(By::Customer(_)));
-        let counts = takes_slot && !self.is_counted(request, by.as_ref());
+        let counted = self.is_counted(request, by.as_ref());
+        if !counted {
+            request.headers_mut().remove(UNRECORDED);
+        }
+        let counts = takes_slot && !counted;
         if let Some(by) = by {
             request.extensions_mut().insert(by);
         }

@@ -1,6 +1,8 @@
 //! An authority of one's own, for shops and clusters without another: it signs certificates of
 //! processes and of callers.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -9,13 +11,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use rustls::client::verify_server_name;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::server::ParsedCertificate;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use shared_events::contract::Timestamp;
 
-use super::certificate::{Validity, key_of_authority};
+use super::certificate::{Validity, all_names, key_of_authority};
 
 /// A certificate counts from this long before it was signed: clocks differ.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
@@ -101,24 +102,34 @@ impl Authority {
     }
 }
 
-/// Whether a certificate in PEM form is for all these hosts, and still counts then.
+/// Whether a process may keep its certificate and key: the authority has signed it, for exactly
+/// these names, the key is its own, and it still counts then.
 #[must_use]
-pub fn is_enough(cert: &str, hosts: &[String], then: Timestamp) -> bool {
-    let Ok(der) = CertificateDer::from_pem_slice(cert.as_bytes()) else { return false };
-    let ends_later = Validity::of(&der).is_ok_and(|validity| validity.ends() > then);
-    let Ok(parsed) = ParsedCertificate::try_from(&der) else { return false };
-    ends_later
-        && hosts.iter().all(|host| {
-            // A name for all hosts of a domain is for any of them.
-            let host = host.replacen("*.", "any.", 1);
-            super::server_name(&host).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
-        })
+pub fn is_enough(pair: &Pair, ca: &str, names: &[String], then: Timestamp) -> bool {
+    verified(pair, ca, then).is_ok_and(|signed_for| signed_for == names.iter().cloned().collect())
+}
+
+/// The names of a certificate that the authority has signed, and that has this key.
+fn verified(pair: &Pair, ca: &str, then: Timestamp) -> anyhow::Result<BTreeSet<String>> {
+    super::files::pair(pair.cert.as_bytes(), pair.key.as_bytes())?;
+    let der = CertificateDer::from_pem_slice(pair.cert.as_bytes())?;
+    let roots = Arc::new(super::files::authorities(ca.as_bytes())?);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, super::provider()).build()?;
+    let then = u64::try_from(then.micros()).unwrap_or_default();
+    let then = UnixTime::since_unix_epoch(Duration::from_micros(then));
+    verifier.verify_client_cert(&der, &[], then)?;
+    all_names(&der)
 }
 
 fn params(names: Vec<String>, called: &str, counts: Counts) -> anyhow::Result<CertificateParams> {
     let (uris, hosts): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.contains("://"));
     for host in &hosts {
-        let named = host.strip_prefix("*.").unwrap_or(host);
+        let domain = host.strip_prefix("*.");
+        ensure!(
+            domain.is_none_or(|domain| domain.contains('.')),
+            "{host:?} would never count: after *. there are at least two names, as in *.nodes.example"
+        );
+        let named = domain.unwrap_or(host);
         super::server_name(named).map_err(|_| anyhow::anyhow!("{host:?} is not that of a host"))?;
     }
     let mut params = CertificateParams::new(hosts)?;
@@ -158,6 +169,35 @@ mod tests {
         let refused = authority.issue(&names, counts(11)).err().unwrap();
         assert!(refused.to_string().contains("ends before that"), "{refused}");
         assert_eq!(authority.left(counts(0).from).as_secs().div_ceil(24 * 60 * 60), 10);
+    }
+
+    #[test]
+    fn a_certificate_stays_only_as_it_was_asked_for() {
+        let [one, other] = [(); 2].map(|()| Authority::generate("shop", counts(10)).unwrap());
+        let authority = Authority::from_pem(&one).unwrap();
+        let names = ["*.nodes.example", "localhost", "127.0.0.1", "::1", "spiffe://a/b"];
+        let names = names.map(str::to_owned);
+        let pair = authority.issue(&names, counts(10)).unwrap();
+        let stays = |pair: &Pair, ca: &Pair, names: &[String], days| {
+            is_enough(pair, &ca.cert, names, counts(0).from.plus(DAY * days))
+        };
+        assert!(stays(&pair, &one, &names, 9));
+        assert!(!stays(&pair, &one, &names, 11));
+        assert!(!stays(&pair, &other, &names, 9));
+        // One name less is another certificate, too.
+        assert!(!stays(&pair, &one, &names[1..], 9));
+        let again = authority.issue(&names, counts(10)).unwrap();
+        assert!(!stays(&Pair { key: again.key, ..pair }, &one, &names, 9));
+    }
+
+    #[test]
+    fn a_wildcard_that_never_counts_is_refused() {
+        let authority = Authority::generate("shop", counts(10)).unwrap();
+        let authority = Authority::from_pem(&authority).unwrap();
+        let issue = |name: &str| authority.issue(&[name.to_owned()], counts(1));
+        let refused = issue("*.nodes").err().unwrap();
+        assert!(refused.to_string().contains("*.nodes.example"), "{refused}");
+        assert!(issue("*.nodes.example").is_ok());
     }
 
     #[test]

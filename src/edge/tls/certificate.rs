@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use shared_events::contract::Timestamp;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -78,6 +81,28 @@ pub(super) fn key_of_authority(der: &[u8]) -> anyhow::Result<Vec<u8>> {
         "the certificate is not an authority's: it may sign no others"
     );
     Ok(parsed.public_key().subject_public_key.data.to_vec())
+}
+
+/// All names of a certificate in DER: hosts, addresses of machines and URIs.
+///
+/// # Errors
+/// If it is none.
+pub(super) fn all_names(der: &[u8]) -> anyhow::Result<BTreeSet<String>> {
+    let unreadable = |_| anyhow::anyhow!("the certificate is not X.509");
+    let (_, parsed) = X509Certificate::from_der(der).map_err(unreadable)?;
+    let found = parsed.subject_alternative_name()?;
+    let names = found.iter().flat_map(|found| &found.value.general_names);
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    four().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
 }
 
 /// Who a client is, by its certificate, which the handshake has verified.
