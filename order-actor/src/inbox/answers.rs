@@ -29,7 +29,7 @@ impl Missing {
 
     /// Where the journal continues as another incarnation, the error of letters about orders that it
     /// did not hold: they are retried, once.
-    pub(super) fn to_retry(&mut self, registry: &Registry) -> Option<String> {
+    pub(super) fn failed_with(&mut self, registry: &Registry) -> Option<String> {
         self.retried.1 = self.retried.0.max(registry.incarnation());
         let another = self.retried.1 > self.retried.0;
         another.then(|| Refusal::Rejected(Rejection::NotFound).to_string())

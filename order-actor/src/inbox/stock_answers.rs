@@ -139,8 +139,8 @@ impl Handler<Fact> for StockAnswers {
         Blame::of_items(poison)
     }
 
-    fn to_retry(&mut self) -> Option<String> {
-        self.missing.to_retry(&self.registry)
+    fn failed_with(&mut self) -> Option<String> {
+        self.missing.failed_with(&self.registry)
     }
 
     fn retried(&mut self, letters: u64) {

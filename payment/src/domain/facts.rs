@@ -16,13 +16,7 @@ pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
             reversed(before, after, *operation_id, *at).into_iter().collect()
         }
         Event::Expired { operation_id, at } => {
-            let ended = before.operation(*operation_id);
-            let told = ended.and_then(|(payment, operation)| {
-                let left = payment.left_of(operation);
-                let payment = header(before, payment, operation, left, *at)?;
-                Some(PaymentFact::Expired { payment })
-            });
-            told.into_iter().collect()
+            expired(before, *operation_id, *at).into_iter().collect()
         }
         Event::Disputed { payment_id, dispute } => {
             dispute_told(after, *payment_id, dispute, None, dispute.at).into_iter().collect()
@@ -187,6 +181,12 @@ fn reversed(
     let fee = payment.money(fee);
     let payment = header(before, earlier, operation, minor, at)?;
     Some(PaymentFact::Reversed { payment, reverses, fee, held, restored })
+}
+
+fn expired(before: &Case, operation: OperationId, at: Timestamp) -> Option<PaymentFact> {
+    let (payment, operation) = before.operation(operation)?;
+    let payment = header(before, payment, operation, payment.left_of(operation), at)?;
+    Some(PaymentFact::Expired { payment })
 }
 
 fn dispute_told(

@@ -87,11 +87,11 @@ pub trait Handler<T>: Send + Sync + 'static {
     /// The error of dead letters whose cause is gone, if that has just turned out: they are retried,
     /// in order and soon. Asked before each read, also where nothing new comes, until
     /// [`retried`](Self::retried) is called.
-    fn to_retry(&mut self) -> Option<String> {
+    fn failed_with(&mut self) -> Option<String> {
         None
     }
 
-    /// The letters that [`to_retry`](Self::to_retry) named are put back; so many.
+    /// The letters that [`failed_with`](Self::failed_with) named are put back; so many.
     fn retried(&mut self, _letters: u64) {}
 
     /// Called when effect and cursor are committed; for waking those who wait for them.

@@ -307,7 +307,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     }
 
     async fn retry_parked(&mut self, scope: &Scope) -> Result<bool, Blame> {
-        if let Some(error) = self.handler.to_retry() {
+        if let Some(error) = self.handler.failed_with() {
             let mut tx = self.database.begin().await?;
             let letters = DeadLetters::retry_failed_with(&mut tx, &self.follower, &error).await?;
             tx.commit().await?;

@@ -127,7 +127,7 @@ impl Handler<Thing> for Writer {
         if outage.is_ok() { Err(Blame::World("away".to_owned())) } else { Ok(()) }
     }
 
-    fn to_retry(&mut self) -> Option<String> {
+    fn failed_with(&mut self) -> Option<String> {
         self.gone.load(Ordering::SeqCst).then(|| "cannot be handled".to_owned())
     }
 
