@@ -211,12 +211,17 @@ impl Admission {
         NotAdmitted::Refused(limited.err().unwrap_or(status))
     }
 
-    /// Whether another process of this installation has forwarded a call, and counted it.
-    fn is_counted(&self, request: &Request<Body>, by: Option<&By>) -> bool {
+    /// Whether another process of this installation has forwarded a call, and counted it. Of others
+    /// nobody has decided yet whether it is traced.
+    fn is_counted(&self, request: &mut Request<Body>, by: Option<&By>) -> bool {
         let headers = request.headers();
         let says = headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
         let by_certificate = || request.extensions().get::<FromPeer>().is_some();
-        says && (by_certificate() || self.access.knows_peer(headers, by))
+        let counted = says && (by_certificate() || self.access.knows_peer(headers, by));
+        if !counted {
+            request.headers_mut().remove(UNRECORDED);
+        }
+        counted
     }
 
     /// Authenticates a call and counts it against its caller's share.
@@ -247,11 +252,7 @@ impl Admission {
         }
         let caller = Caller::of(by.as_ref(), address);
         let of_customer = matches!(by, Some(By::Customer(_)));
-        let counted = self.is_counted(request, by.as_ref());
-        if !counted {
-            request.headers_mut().remove(UNRECORDED);
-        }
-        let counts = takes_slot && !counted;
+        let counts = !self.is_counted(request, by.as_ref()) && takes_slot;
         if let Some(by) = by {
             request.extensions_mut().insert(by);
         }
