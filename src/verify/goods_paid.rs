@@ -89,10 +89,10 @@ fn worth(facts: &[Fact]) -> BTreeMap<PaymentId, Worth> {
             OrderFact::LinesCancelled { payments, .. } | OrderFact::Cancelled { payments, .. } => {
                 add(payments, |worth| &mut worth.cancelled);
             }
-            OrderFact::RefundRequested { return_id, payments, .. } => {
-                if returns.insert(*return_id) {
-                    add(payments, |worth| &mut worth.returned);
-                }
+            OrderFact::RefundRequested { return_id, payments, .. }
+                if returns.insert(*return_id) =>
+            {
+                add(payments, |worth| &mut worth.returned);
             }
             _ => {}
         }

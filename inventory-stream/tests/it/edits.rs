@@ -95,7 +95,7 @@ async fn comes(client: &mut Stock, sku: &str, delta: i64) {
         sku: sku.to_owned(),
         delta,
         reason: "delivery".to_owned(),
-        request_id: uuid::Uuid::now_v7().to_string(),
+        request_id: Chance::system().uuid().to_string(),
         ..AdjustStockRequest::default()
     };
     client.adjust_stock(more).await.unwrap();

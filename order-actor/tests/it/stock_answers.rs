@@ -4,6 +4,7 @@ use order_actor::actor::{Limits, Registry};
 use order_actor::domain::{Command, EditOrder, ExpectedTotals, LineChange, Order, Status};
 use order_actor::inbox::StockAnswers;
 use order_actor::projections::migrator;
+use shared_events::chance::Chance;
 use shared_events::contract::{
     CancelReason, EditId, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin,
     Quantity, ReservationId, StockLine, Timestamp,
@@ -151,7 +152,7 @@ async fn an_answer_of_restored_stock_does_not_replace_the_first_and_holds_up_not
     hear(&registry, &[allocated(2, order_id, reservation, units)]).await.unwrap();
     assert_eq!(waits().await, 0);
 
-    let edit_id = EditId::mint();
+    let edit_id = EditId::from_uuid(Chance::system().uuid());
     let edit = EditOrder {
         edit_id,
         changes: vec![LineChange {

@@ -265,14 +265,7 @@ impl Admission {
             false => None,
         };
         let held = self.shares.take(&caller, Amount::of(kind)).map_err(full)?;
-        let command_stream = match connection.filter(|_| kind == Kind::BidiStream) {
-            Some(connection) => Some(
-                connection
-                    .open_command_stream()
-                    .ok_or_else(|| overloaded("command streams of this connection"))?,
-            ),
-            None => None,
-        };
+        let command_stream = command_stream(connection.filter(|_| kind == Kind::BidiStream))?;
         let progress = request.extensions().get().map_or_else(ReadProgress::new, Arc::clone);
         let left = order_actor::grpc::timeout(request.headers());
         let answer_by = left.and_then(|left| since.checked_add(left));
@@ -292,6 +285,13 @@ impl Admission {
             end,
         })
     }
+}
+
+/// A place among the command streams of a connection, if the call is one.
+fn command_stream(connection: Option<Arc<Connection>>) -> Result<Option<CommandStream>, Status> {
+    let Some(connection) = connection else { return Ok(None) };
+    let stream = connection.open_command_stream();
+    stream.map(Some).ok_or_else(|| overloaded("command streams of this connection"))
 }
 
 impl AdmittedCall {
