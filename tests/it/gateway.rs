@@ -306,8 +306,14 @@ fn what_a_gateway_lacks_or_cannot_have_is_said_at_the_start() {
     // Who is known by a certificate is so to others only by the gateway's own.
     let known = "[[certificates]]\nsan = \"shop.example\"\nrole = \"SERVICE\"\nsubject = \"s\"\n";
     write_private(&file, &(line + known));
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, cert, key) = (path("ca.pem"), path("edge.pem"), path("edge.pem.key"));
+    assert!(ordinal(&["tls", "ca", "--out", &ca]).status.success());
+    let issue = ["tls", "issue", "--authority", &ca, "--out", &cert, "--for", "localhost"];
+    assert!(ordinal(&issue).status.success());
     let tokens = ["--tokens", file.to_str().unwrap(), "--peer-token", &shop];
-    let error = ends_at_once(&[&all[..], &tokens].concat(), 2);
+    let tls = ["--tls-cert", &cert, "--tls-key", &key, "--client-ca", &ca];
+    let error = ends_at_once(&[&all[..], &tokens, &tls].concat(), 2);
     assert!(error.contains("--peer-cert and --peer-key"), "{error}");
     let output = ordinal(&["migrate", "--role", "edge"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");

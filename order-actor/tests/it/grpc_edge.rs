@@ -18,6 +18,7 @@ use order_actor::journal::{
 };
 use order_actor::projections::{OrderSummaries, migrator};
 use order_actor::replay::JournalSource;
+use shared_events::chance::Chance;
 use shared_events::contract::{CustomerId, OrderId, Timestamp};
 use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, everything, follow};
 use tokio_util::sync::CancellationToken;
@@ -137,7 +138,7 @@ async fn an_order_is_placed_again_also_where_its_provider_is_gone() {
     }));
     let placement = || {
         let payment = Some(proto::PaymentPlan { psp: "stripe".into(), ..Default::default() });
-        let request_id = uuid::Uuid::now_v7().to_string();
+        let request_id = Chance::system().uuid().to_string();
         let options = Some(proto::CommandOptions { request_id, ..Default::default() });
         let request = Shop::placement(CustomerId::mint(), 1);
         proto::PlaceOrderRequest { payment, options, ..request }
