@@ -36,9 +36,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
 ];
 
 /// Verbs that call no engine, by the beginning of their path.
-const CALL_NO_ENGINE: [&[&str]; 15] = [
+const CALL_NO_ENGINE: [&[&str]; 16] = [
     &["serve"],
-    &["token"],
+    &["token", "key"],
+    &["token", "issue"],
     &["tls"],
     &["migrate"],
     &["backup"],

@@ -286,7 +286,7 @@ fn an_order_that_nobody_here_can_be_paid_for_is_refused() {
     let shop = Shop::told(on_sqlite, None);
     let mut order = placing(&["MUG=2@10.00GBP"]);
     order.extend(["--payment", "paypal"]);
-    let refused = shop.engine.refused(1, &order);
+    let refused = shop.engine.refused(2, &order);
     assert_eq!(refused["reason"], "INVALID_PAYMENT", "{refused}");
     let text = refused.to_string();
     assert!(text.contains("payment.psp") && text.contains("there are cards"), "{text}");
