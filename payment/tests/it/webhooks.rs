@@ -158,6 +158,10 @@ async fn copies_at_the_same_time_are_stored_once(dialect: Dialect) {
     assert_eq!((one.state, one.note.as_str()), (WebhookState::Handled, "known already"));
     assert_eq!(bench.case(story.order_id).await.version, version);
     assert_eq!(bench.psp.questions(), questions);
+    let mut tx = bench.database.begin().await.unwrap();
+    let refused = sqlx::query("DELETE FROM webhooks").execute(&mut *tx).await.unwrap_err();
+    assert!(refused.to_string().contains("append-only"), "{refused}");
+    drop(tx);
     bench.laws_hold().await;
 }
 
