@@ -44,8 +44,8 @@ pub static BATCH_DURATION: Histogram<1> = Histogram::of_times(
 pub static DEAD_LETTERS: Observed<2> = Observed::number(
     "ordinal_dead_letters",
     &["follower", "state"],
-    "Dead letters of a follower: POISON, BEHIND (one of the same subject), RETRY (put back); no more \
-     than 100 are counted.",
+    "Dead letters of a follower: POISON, BEHIND (one of the same subject), RETRY (put back); of \
+     each no more than 100 are counted.",
 );
 /// Dead letters.
 pub static DEAD_LETTER_AGE: Observed<2> = Observed::time(
