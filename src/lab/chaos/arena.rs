@@ -18,6 +18,7 @@ use super::clients::{self, Memory, PRODUCTS, SCARCE, UNITS, Work};
 use super::clock::ServersClock;
 use super::disk::Disk;
 use super::faults::{SERVICES, Schedule};
+use super::money::Provider;
 use super::proxy::{Proxy, Way};
 use super::report::{Report, counts, latencies};
 use super::set_back::LossPeriods;
@@ -32,6 +33,8 @@ const SHORT_LEASES: [&str; 6] =
     ["--lease", "2s", "--lease-renew", "400ms", "--lease-self-stop", "1200ms"];
 /// Units of the one order that all clients work on: more than they can cancel or ship.
 const UNITS_OF_ONE: u32 = 1_000_000;
+/// Time limit for one answer, while nothing is disturbed.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 /// Time limit for draining at the end.
 const DRAINS_WITHIN: Duration = Duration::from_secs(120);
 
@@ -51,10 +54,12 @@ pub(super) struct Arena {
     pub(super) servers_clock: Option<ServersClock>,
     /// Periods whose answers may have been lost.
     pub(super) lost: LossPeriods,
+    /// Where orders are paid, if any is.
+    provider: Option<Provider>,
 }
 
 impl Arena {
-    pub(super) async fn start(dir: &Path, args: &ChaosArgs) -> anyhow::Result<Self> {
+    pub(super) async fn start(dir: &Path, args: &ChaosArgs, seed: u64) -> anyhow::Result<Self> {
         let addresses = free_addresses(args.journal_databases)?;
         let folder = cluster::folder(dir)?;
         let disk = match args.full_disk {
@@ -98,6 +103,10 @@ impl Arena {
         let leases: &[&str] =
             if args.scenario == Scenario::FrozenOwner { &SHORT_LEASES } else { &[] };
         let mut cluster = Cluster::new(&folder, &addresses, postgres, redis, &ways, leases)?;
+        let provider = match args.pay {
+            true => Some(paid_at(&mut cluster, &folder, seed).await?),
+            false => None,
+        };
         cluster.start().await?;
         for server in &addresses.postgres {
             witness::install(&cluster::database_url(*server, "orders")).await?;
@@ -112,6 +121,7 @@ impl Arena {
             next_server: 0,
             disk,
             lost: LossPeriods::default(),
+            provider,
         })
     }
 
@@ -122,7 +132,7 @@ impl Arena {
         seed: u64,
         out: &Output,
     ) -> anyhow::Result<Report> {
-        let client = self.client(Duration::from_secs(20)).await?;
+        let client = self.client(ANSWERS_WITHIN).await?;
         // A stock service that was restored decides again, and scarce units may then go to other
         // orders.
         let scarce = if args.scenario == Scenario::SetBack { 0 } else { SCARCE };
@@ -147,7 +157,9 @@ impl Arena {
         for nth in 0..args.clients {
             let (memory, stop) = (memory.clone(), stop.clone());
             let seed = seed.wrapping_mul(1_000).wrapping_add(nth);
-            clients.spawn(clients::work(nodes.clone(), work, seed, memory, args.pace, stop));
+            let pays = self.provider.is_some();
+            let client = clients::Manner { work, pays, pace: args.pace };
+            clients.spawn(clients::work(nodes.clone(), client, seed, memory, stop));
         }
         let began = Instant::now();
         let (mut kills, mut faults) = (0, BTreeMap::new());
@@ -175,7 +187,13 @@ impl Arena {
         }
         let seconds = began.elapsed().as_secs();
         let drained = Instant::now();
-        let behind = self.drain().await?;
+        let mut behind = self.drain().await?;
+        let mut paid = None;
+        if let Some(provider) = &self.provider {
+            paid = Some(provider.compared(self.client(ANSWERS_WITHIN).await?).await?);
+            // What payments told last is followed, too.
+            behind = self.drain().await?;
+        }
         let drained_fully = behind.values().all(|facts| *facts == 0);
         let drained_in_ms = drained_fully.then(|| drained.elapsed().as_millis());
         let mut calls = memory.calls();
@@ -208,6 +226,7 @@ impl Arena {
             appends_of_others,
             contradictions,
             findings: verified.findings,
+            paid,
         })
     }
 
@@ -262,10 +281,10 @@ impl Arena {
         for service in &mut self.cluster.services {
             service.until(READY_WITHIN, cluster::ready).await?;
         }
-        let client = self.client(Duration::from_secs(20)).await?;
+        let client = self.client(ANSWERS_WITHIN).await?;
         let until = Instant::now() + DRAINS_WITHIN;
         loop {
-            let lag = lag::drained(&client, Duration::from_secs(20)).await;
+            let lag = lag::drained(&client, ANSWERS_WITHIN).await;
             match lag {
                 Ok(lag) if lag.values().all(|facts| *facts == 0) => return Ok(lag),
                 Ok(lag) if Instant::now() > until => return Ok(lag),
@@ -274,6 +293,15 @@ impl Arena {
             }
         }
     }
+}
+
+/// Starts a provider, and lets the payment service of the cluster call it.
+async fn paid_at(cluster: &mut Cluster, folder: &Path, seed: u64) -> anyhow::Result<Provider> {
+    let payments = cluster.services.iter_mut().find(|one| one.name == "payments");
+    let payments = payments.context("the cluster has no payment service")?;
+    let provider = Provider::start(folder, seed, payments.address).await?;
+    payments.add_arguments(provider.flags(folder).await?);
+    Ok(provider)
 }
 
 fn free_addresses(journal_databases: u16) -> anyhow::Result<Addresses> {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use order_actor::grpc::proto;
 use order_actor::grpc::proto::order_service_client::OrderServiceClient;
+use payment::grpc::proto as payments;
+use payment::grpc::proto::payment_service_client::PaymentServiceClient;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use shared_events::contract::{OrderId, RequestId};
@@ -14,6 +16,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use crate::edge::peers;
+use crate::lab::load::pay::Paying;
 
 /// How long a client waits for one answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -104,15 +107,35 @@ impl Memory {
     }
 }
 
+/// How a client works.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) work: Work,
+    /// Whether some orders are paid.
+    pub(super) pays: bool,
+    /// How long it waits between two calls, on average.
+    pub(super) pace: Duration,
+}
+
+/// What an order is placed with.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    /// The number of the product.
+    product: u32,
+    units: u32,
+    /// Whether it is paid at a provider.
+    paid: bool,
+}
+
 /// One client; works until it is stopped.
 pub(super) async fn work(
     nodes: Vec<SocketAddr>,
-    work: Work,
+    manner: Manner,
     seed: u64,
     memory: Memory,
-    pace: Duration,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let Manner { work, pays, pace } = manner;
     let mut random = StdRng::seed_from_u64(seed);
     let mut channels = Vec::new();
     for node in nodes {
@@ -134,9 +157,13 @@ pub(super) async fn work(
             (Some(order_id), _) if matches!(work, Work::One(_)) => (order_id, Action::Get),
             (Some(order_id), _) => (order_id, Action::CancelAll),
         };
-        let sku = random.random_range(0..PRODUCTS);
-        let lines = (sku, UNITS);
-        insist(&channels, &mut random, &memory, (order_id, action), lines).await;
+        let product = random.random_range(0..PRODUCTS);
+        let paid = pays && action == Action::Place && random.random_bool(0.5);
+        let content = Content { product, units: UNITS, paid };
+        insist(&channels, &mut random, &memory, (order_id, action), content).await;
+        if paid {
+            pay(&channels, &mut random, order_id).await;
+        }
         sleep(pace.mul_f64(random.random_range(0.5..1.5))).await;
     }
     Ok(())
@@ -155,8 +182,8 @@ pub(super) async fn place_one(
     }
     let mut random = StdRng::seed_from_u64(0);
     // The last product does not run out.
-    let lines = (PRODUCTS - 1, units);
-    insist(&channels, &mut random, memory, (order_id, Action::Place), lines).await;
+    let content = Content { product: PRODUCTS - 1, units, paid: false };
+    insist(&channels, &mut random, memory, (order_id, Action::Place), content).await;
     Ok(())
 }
 
@@ -166,7 +193,7 @@ async fn insist(
     random: &mut StdRng,
     memory: &Memory,
     (order_id, action): (OrderId, Action),
-    lines: (u32, u32),
+    content: Content,
 ) {
     let request_id = RequestId::mint();
     let invoked = Instant::now();
@@ -178,7 +205,7 @@ async fn insist(
     for attempt in 0..TRIES {
         let at = random.random_range(0..channels.len());
         let Some(channel) = channels.get(at) else { break };
-        answer = ask(channel.clone(), order_id, action, request_id, lines).await;
+        answer = ask(channel.clone(), order_id, action, request_id, content).await;
         if answer != Answer::Doubt {
             break;
         }
@@ -188,12 +215,35 @@ async fn insist(
     memory.remember(Call { order_id, action, request_id, invoked, returned, answer });
 }
 
+/// Pays an order by card; one of four is declined first, and paid by another card. What is refused
+/// or stays in doubt is left so: books agree all the same.
+async fn pay(channels: &[Channel], random: &mut StdRng, order_id: OrderId) {
+    let declined = random.random_bool(0.25).then_some("tok_decline_insufficient_funds");
+    for token in declined.into_iter().chain(["tok_visa"]) {
+        let attempt = payments::AttemptRequest {
+            order_id: order_id.to_string(),
+            attempt_id: RequestId::mint().to_string(),
+            psp_token: token.to_owned(),
+        };
+        for again in 0..TRIES {
+            let at = random.random_range(0..channels.len());
+            let Some(channel) = channels.get(at) else { return };
+            let mut service = PaymentServiceClient::new(channel.clone());
+            let tried = service.attempt(asked(attempt.clone()));
+            if tried.await.is_ok() {
+                break;
+            }
+            sleep(Duration::from_millis(u64::from(100_u32 << again))).await;
+        }
+    }
+}
+
 async fn ask(
     channel: Channel,
     order_id: OrderId,
     action: Action,
     request_id: RequestId,
-    lines: (u32, u32),
+    content: Content,
 ) -> Answer {
     let mut orders = OrderServiceClient::new(channel);
     let order = order_id.to_string();
@@ -209,7 +259,7 @@ async fn ask(
                 return Ok(Answer::Shown(shown.version, shown.status));
             }
             Action::Place => {
-                let request = placing(order, lines, options);
+                let request = placing(order, content, options);
                 let answer = orders.place_order(asked(request)).await?.into_inner();
                 (answer.order, answer.events, answer.replayed)
             }
@@ -273,12 +323,16 @@ pub(super) fn sku(nth: u32) -> String {
 
 fn placing(
     order_id: String,
-    (nth, quantity): (u32, u32),
+    content: Content,
     options: Option<proto::CommandOptions>,
 ) -> proto::PlaceOrderRequest {
     let price = proto::Money { currency_code: "GBP".to_owned(), units: 5, nanos: 0 };
-    let line =
-        proto::NewLine { sku: sku(nth), quantity, unit_price: Some(price), ..Default::default() };
+    let line = proto::NewLine {
+        sku: sku(content.product),
+        quantity: content.units,
+        unit_price: Some(price),
+        ..Default::default()
+    };
     proto::PlaceOrderRequest {
         order_id,
         customer_id: "018f6f3e-0000-7000-8000-000000000001".to_owned(),
@@ -294,6 +348,7 @@ fn placing(
             email: "customer@example.com".to_owned(),
             ..Default::default()
         }),
+        payment: content.paid.then(Paying::plan),
         options,
         ..proto::PlaceOrderRequest::default()
     }

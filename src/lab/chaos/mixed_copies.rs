@@ -101,6 +101,7 @@ pub(super) async fn run(
         appends_of_others: 0,
         contradictions: Vec::new(),
         findings: copies.findings,
+        paid: None,
     })
 }
 

@@ -12,6 +12,7 @@ mod disk; // a disk that can be full
 mod disturb; // brings each fault about and ends it
 mod faults; // the schedule, by a seed
 mod mixed_copies; // data directories put together from several copies
+mod money; // a provider of payments, and what the books come to
 mod proxy; // connections that can be made slow, silent or cut
 mod report; // what happened and what was found
 mod set_back; // databases that lose committed data, and moved leases
@@ -61,6 +62,10 @@ pub struct ChaosArgs {
     /// unshare(1) and mount(8), as root or where users may have namespaces of their own.
     #[arg(long)]
     full_disk: bool,
+    /// Pay some orders at a simulated provider whose answers and webhooks go wrong at times; in the
+    /// end its book, payments and orders are compared.
+    #[arg(long)]
+    pay: bool,
     /// Keep databases and logs in this directory, which must be new [default: a temporary one,
     /// removed where nothing was found].
     #[arg(long, value_name = "DIR")]
@@ -92,6 +97,9 @@ pub enum Scenario {
 /// # Errors
 /// Where a server is not installed or a process does not come back. Findings are not errors.
 pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
+    // A database that loses its tail forgets what customers paid: no book can agree after that.
+    let forgets = matches!(args.scenario, Scenario::SetBack | Scenario::HalfCopied);
+    anyhow::ensure!(!(args.pay && forgets), "--pay: this scenario loses what customers did");
     if args.full_disk {
         disk::with_own_mounts()?;
     }
@@ -126,7 +134,7 @@ async fn over_servers(
     seed: u64,
     out: &Output,
 ) -> anyhow::Result<Report> {
-    let mut arena = Arena::start(dir, args).await?;
+    let mut arena = Arena::start(dir, args, seed).await?;
     let report = arena.fight(args, seed, out).await;
     arena.cluster.stop().await;
     if let Some(disk) = &arena.disk {

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::check::Contradiction;
 use super::clients::{Answer, Call};
 use crate::client::Output;
+use crate::lab::load::provider::Paid;
 use crate::verify;
 
 /// What happened and what was found.
@@ -25,15 +26,20 @@ pub(super) struct Report {
     pub(super) appends_of_others: i64,
     pub(super) contradictions: Vec<Contradiction>,
     pub(super) findings: Vec<verify::Finding>,
+    /// What the books come to, where orders were paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) paid: Option<Paid>,
 }
 
 impl Report {
-    /// Nothing was lost, done twice or appended by another than the owner, and everything drained.
+    /// Nothing was lost, done twice or appended by another than the owner, everything drained, and
+    /// all books agree.
     pub(super) fn is_clean(&self) -> bool {
         self.contradictions.is_empty()
             && self.findings.is_empty()
             && self.appends_of_others == 0
             && self.drained_in_ms.is_some()
+            && self.paid.as_ref().is_none_or(Paid::agrees)
     }
 }
 
@@ -90,6 +96,26 @@ pub(super) fn show(report: &Report, out: &Output) {
     ));
     for Contradiction { kind, order_id, detail } in &report.contradictions {
         out.line(format!("{kind} order/{order_id}: {detail}"));
+    }
+    if let Some(paid) = &report.paid {
+        for (status, payments) in &paid.payments {
+            out.line(format!("{payments:>6}  payments: {status}"));
+        }
+        for (currency, sums) in &paid.sums {
+            out.line(format!(
+                "books in minor units of {currency}: captured {} (provider {}), refunded {} \
+                 (provider {}), delivered and kept {}",
+                sums.captured, sums.captured_there, sums.refunded, sums.refunded_there, sums.kept
+            ));
+        }
+        for one in &paid.first_differing {
+            let whose = one.unclaimed.as_ref().unwrap_or(&one.order_id);
+            out.line(format!("books of {whose} differ: {:?}", one.books));
+        }
+        if paid.open > 0 || !paid.sound {
+            let sound = paid.sound;
+            out.line(format!("operations without an end {}; book sound: {sound}", paid.open));
+        }
     }
     for finding in &report.findings {
         out.line(format!("{} {}: {}", finding.law.code(), finding.subject, finding.detail));

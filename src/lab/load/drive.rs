@@ -204,8 +204,7 @@ impl Shared {
         };
         self.forget(order_id);
         match order.status() {
-            // Also where it has lapsed since an earlier load.
-            _ if self.is_unpaid(order_id) => {
+            _ if self.is_meant_unpaid(order_id, &order) => {
                 let detail = "its order was placed, and nobody pays it";
                 self.not_shipped(invoice, "UNPAID", detail);
                 self.report.intended(invoice.rows.len());

@@ -6,18 +6,19 @@
 //!
 //! Never here: a shortcut past the edge.
 
-mod calls; // gRPC calls with retries and latencies
+pub(super) mod books; // payments, orders and the provider, compared
+pub(super) mod calls; // gRPC calls with retries and latencies
 mod countries; // country names as the file of the UCI has them
 mod counts; // what a load comes to
 mod drive; // customers side by side, each one's invoices in the order of the file
 mod files; // order files of shops, and others by a mapping
 mod invoices; // invoices, put together from the file's records
 mod orders; // sends the orders of a file
-mod paid; // pays orders, and compares the books in the end
-mod pay; // how orders are paid, at a simulated provider
+mod paid; // pays orders
+pub(super) mod pay; // how orders are paid, at a simulated provider
 mod payment_calls; // calls about payments
 mod plan; // invoice → requests, with derived ids; pure
-mod provider; // the provider's own book
+pub(super) mod provider; // the provider's own book
 mod purchases; // delivered units that may still be returned, on disk
 mod records; // CSV records, put together from lines
 mod report; // the result of every invoice

@@ -20,7 +20,7 @@ use crate::engine::psps::Psps;
 pub const PROVIDER: &str = "load";
 /// What goes wrong by chance, in thousandths of the calls: nothing that is final. What a customer
 /// is refused is said by tokens.
-const FAULTS: &str =
+pub const FAULTS: &str =
     "timeout_before=10,timeout_after=10,error_before=5,error_after=5,busy=10,slow=10,unseen=5";
 
 /// How orders are paid.

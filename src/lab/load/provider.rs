@@ -254,6 +254,23 @@ impl Amount for payments::Money {
 mod tests {
     use super::*;
 
+    #[test]
+    fn books_agree_where_nothing_is_open_and_nothing_differs() {
+        let whole = Paid { sound: true, ..Paid::default() };
+        assert!(whole.agrees());
+        let taken_there = Books { captured_there: 1, ..Books::default() };
+        let not_kept = Books { captured: 1, captured_there: 1, ..Books::default() };
+        for wrong in [
+            Paid { sound: false, ..whole.clone() },
+            Paid { open: 1, ..whole.clone() },
+            Paid { differing: 1, ..whole.clone() },
+            Paid { sums: [("GBP".to_owned(), taken_there)].into(), ..whole.clone() },
+            Paid { sums: [("GBP".to_owned(), not_kept)].into(), ..whole.clone() },
+        ] {
+            assert!(!wrong.agrees(), "{wrong:?}");
+        }
+    }
+
     fn sums(captured: i64, refunded: i64) -> Sums {
         Sums { currency: "GBP".to_owned(), captured, refunded }
     }
