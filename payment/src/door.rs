@@ -14,6 +14,15 @@ use tokio::sync::Notify;
 
 use crate::store;
 
+const STORED: &str = "stored";
+const KNOWN: &str = "known";
+const IGNORED: &str = "ignored";
+const NOT_UNDERSTOOD: &str = "not_understood";
+const NOT_STORED: &str = "not_stored";
+const REFUSED: &str = "refused";
+/// What becomes of webhooks, as it is counted.
+const OUTCOMES: [&str; 6] = [STORED, KNOWN, IGNORED, NOT_UNDERSTOOD, NOT_STORED, REFUSED];
+
 /// Receives webhooks of the providers that have a secret for them. Clones share it.
 #[derive(Clone)]
 pub struct WebhookDoor {
@@ -51,6 +60,16 @@ pub enum NotReceived {
 }
 
 impl WebhookDoor {
+    /// Counts webhooks from zero, so that the first of each outcome is seen as an increase.
+    pub(crate) fn counted(self) -> Self {
+        for psp in self.verifiers.keys() {
+            for outcome in OUTCOMES {
+                PSP_WEBHOOKS.may_be([psp.as_str(), outcome]);
+            }
+        }
+        self
+    }
+
     /// Whether any provider sends webhooks.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -72,14 +91,14 @@ impl WebhookDoor {
         let verifier = self.verifiers.get(&name).ok_or(NotReceived::ProviderUnknown)?;
         let taken = self.take(&name, verifier, headers, body).await;
         let outcome = match &taken {
-            Ok(Received::Stored) => "stored",
-            Ok(Received::Known) => "known",
-            Ok(Received::Ignored) => "ignored",
-            Ok(Received::NotUnderstood) => "not_understood",
-            Err(NotReceived::Database(_)) => "not_stored",
-            Err(_) => "refused",
+            Ok(Received::Stored) => STORED,
+            Ok(Received::Known) => KNOWN,
+            Ok(Received::Ignored) => IGNORED,
+            Ok(Received::NotUnderstood) => NOT_UNDERSTOOD,
+            Err(NotReceived::Database(_)) => NOT_STORED,
+            Err(_) => REFUSED,
         };
-        PSP_WEBHOOKS.add([name.as_str(), outcome], 1);
+        PSP_WEBHOOKS.one([name.as_str(), outcome]);
         taken
     }
 

@@ -141,6 +141,7 @@ impl Payments {
             told: Arc::clone(&self.told),
             now: Arc::clone(&self.now),
         }
+        .counted()
     }
 
     /// The facts that it publishes.

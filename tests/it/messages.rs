@@ -22,7 +22,7 @@ const TOKEN: &str = "geheim-0123456789";
 type Call = (String, String);
 
 /// An HTTP server that answers with these statuses, and then with 200.
-fn receiver(statuses: &[u16]) -> (String, Arc<Mutex<Vec<Call>>>) {
+pub fn receiver(statuses: &[u16]) -> (String, Arc<Mutex<Vec<Call>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/calls", listener.local_addr().unwrap());
     let got: Arc<Mutex<Vec<Call>>> = Arc::default();

@@ -14,8 +14,9 @@ use crate::http::Http;
 use crate::issuer::Issuer;
 use crate::metrics::{names_in, of_dashboards, of_rules};
 use crate::nodes::{LEASE, place};
+use crate::paid_orders::NEW;
 use crate::shop::TestDatabase;
-use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal};
+use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal, write_private};
 
 /// Scrapes and rules come once a second, so rates are over few of them.
 const RATE_INTERVAL: &str = "20s";
@@ -23,7 +24,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(40);
 const METRICS: [&str; 2] = ["--metrics-listen", "127.0.0.1:0"];
 
 /// A server of one test, killed when dropped.
-struct Prometheus {
+pub struct Prometheus {
     process: Child,
     address: String,
     _folder: TempDir,
@@ -38,7 +39,7 @@ impl Drop for Prometheus {
 
 impl Prometheus {
     /// Scrapes these addresses, with our rules.
-    fn start(targets: &[&str]) -> Self {
+    pub fn start(targets: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
         let config = format!(
@@ -68,7 +69,7 @@ impl Prometheus {
     }
 
     /// The series of an expression.
-    async fn ask(&self, expression: &str) -> Vec<Value> {
+    pub async fn ask(&self, expression: &str) -> Vec<Value> {
         let mut http = Http::connect(&self.address).await;
         let query: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let answer = http.call(&format!("GET /api/v1/query?query={query}"), &[]).await;
@@ -85,7 +86,7 @@ impl Prometheus {
     }
 
     /// Asks these until each has series.
-    async fn answers(&self, mut missing: Vec<(String, String)>) {
+    pub async fn answers(&self, mut missing: Vec<(String, String)>) {
         let patience = Instant::now() + ANSWERED_WITHIN;
         while !missing.is_empty() {
             let mut left = Vec::new();
@@ -193,13 +194,23 @@ impl Fleet {
     }
 }
 
-/// An engine by itself, with TLS, an issuer of tokens and a limit for those without one.
+/// An engine by itself, with TLS, an issuer of tokens, a limit for those without one, and a provider
+/// of payments that sends webhooks.
 async fn guarded(folder: &Path, authority: &Authority, issuer: &Issuer) -> Engine {
     let (cert, key) = authority.write("engine", &authority.issue(&["localhost", "127.0.0.1"]));
     let data = folder.join("data");
+    for (name, secret) in [("key", "sk_test_of_nobody"), ("told", NEW)] {
+        write_private(&folder.join(name), &format!("{secret}\n"));
+    }
+    let psps = folder.join("psps.toml");
+    let provider = "[[psps]]\nname = \"cards\"\ndialect = \"stripe\"\nsecret-file = \"key\"\n\
+                    url = \"http://127.0.0.1:1\"\nwebhook-secret-files = [\"told\"]\n";
+    fs::write(&psps, provider).unwrap();
     let engine = Engine::start_with(&[
         "--data",
         data.to_str().unwrap(),
+        "--psps",
+        psps.to_str().unwrap(),
         "--tls-cert",
         &cert,
         "--tls-key",
