@@ -1,6 +1,8 @@
 // An OpenID Connect provider (npm oidc-provider) on a free port, driven by lines on stdin:
 //   login NAME   a login by authorization code with PKCE, through its pages; prints the access token
 //   rotate       new keys, beside the old ones
+//   away, back   nobody listens at its port, and it does again
+//   fetches      how often its keys were fetched
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -16,11 +18,14 @@ const { Provider } = await from('oidc-provider/lib/index.js');
 const jose = await from('jose/dist/webapi/index.js');
 
 const server = createServer();
-await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const listen = (port) => new Promise((ready) => server.listen(port, '127.0.0.1', ready));
+await listen(0);
+const { port } = server.address();
+const issuer = `http://127.0.0.1:${port}`;
 const callback = 'http://127.0.0.1:1/callback';
 const keys = [];
 let names = 0;
+let fetches = 0;
 
 async function rotate() {
   const { privateKey } = await jose.generateKeyPair('RS256', { extractable: true });
@@ -50,6 +55,7 @@ async function rotate() {
     extraTokenClaims: () => ({ realm_access: { roles: ['offline_access', 'ordinal-ops'] } }),
   });
   server.removeAllListeners('request');
+  server.on('request', ({ url }) => { fetches += url.startsWith('/jwks') ? 1 : 0; });
   server.on('request', provider.callback());
 }
 
@@ -103,6 +109,14 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (verb === 'rotate') {
     await rotate();
     say('rotated');
+  } else if (verb === 'away') {
+    await new Promise((closed) => { server.close(closed); server.closeAllConnections(); });
+    say('away');
+  } else if (verb === 'back') {
+    await listen(port);
+    say('back');
+  } else if (verb === 'fetches') {
+    say(String(fetches));
   } else {
     say(await login(name));
   }
