@@ -159,9 +159,17 @@ fn a_shop_in_typescript_trades_and_reads_refusals() {
         .unwrap();
     output_of(with_npm("buf").arg("generate").current_dir(&shop));
     output_of(with_npm("tsc").current_dir(&shop));
-    let mut run = with_npm("node");
-    run.args(["build/shop.js", &engine.address]).current_dir(&shop);
-    assert_eq!(output_of(&mut run), shown);
+    let trades = |engine: &Engine, protocol: &str| {
+        let mut run = with_npm("node");
+        output_of(run.args(["build/shop.js", &engine.address, protocol]).current_dir(&shop))
+    };
+    assert_eq!(trades(&engine, "grpc"), shown);
+    // The last refusal is one of a stream.
+    let (calls, _) = shown.trim_end().rsplit_once('\n').unwrap();
+    for protocol in ["grpc-web", "connect", "connect-json"] {
+        let (_directory, engine, _) = self::engine();
+        assert_eq!(trades(&engine, protocol).trim_end(), calls, "{protocol}");
+    }
 }
 
 #[test]

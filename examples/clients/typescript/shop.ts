@@ -1,6 +1,8 @@
 // A shop's client: sets stock, places an order, ships it, takes it back; then reads refusals.
 //
 //     npm install && npm run build && npm start -- http://127.0.0.1:7400
+//
+// A second argument is the protocol: grpc, or what browsers speak: grpc-web, connect, connect-json.
 
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
@@ -10,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createRegistry, fromJson, type DescMethodUnary, type JsonValue, type Message } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { type CallOptions, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 
 import {
   BadRequestSchema,
@@ -205,8 +207,25 @@ function check(expected: Pick<Case, "code" | "reason" | "fields" | "metadata" | 
   console.log(`${code} ${info.reason}: ${told.join("; ") || message}`);
 }
 
-const address = process.argv[2] ?? "http://127.0.0.1:7400";
-const shop = new Shop(createGrpcTransport({ baseUrl: address }));
+/** The transport of a protocol. */
+function speaking(protocol: string, baseUrl: string): Transport {
+  const httpVersion = "1.1";
+  switch (protocol) {
+    case "grpc":
+      return createGrpcTransport({ baseUrl });
+    case "grpc-web":
+      return createGrpcWebTransport({ baseUrl, httpVersion });
+    case "connect":
+      return createConnectTransport({ baseUrl, httpVersion, useBinaryFormat: true });
+    case "connect-json":
+      return createConnectTransport({ baseUrl, httpVersion, useBinaryFormat: false });
+    default:
+      return assert.fail(`no protocol ${protocol}`);
+  }
+}
+
+const [address = "http://127.0.0.1:7400", protocol = "grpc"] = process.argv.slice(2);
+const shop = new Shop(speaking(protocol, address));
 await shop.setStock("MUG", 100n);
 const returned = await shop.place(2);
 console.log(`PlaceOrder: ${shown(returned)}`);
@@ -226,6 +245,9 @@ for (const refusal of JSON.parse(readFileSync(table, "utf8")) as Case[]) {
   const request = JSON.stringify(refusal.request).replace(/\{(\w+)\}/g, (all, name: string) => known[name] ?? all);
   check(refusal, await shop.refused(refusal.as, refusal.call, JSON.parse(request)));
 }
-check({ code: "NOT_FOUND", reason: "NOT_FOUND" }, await shop.refusedInStream(known["absent"] ?? ""));
+// A stream of requests: only gRPC has it.
+if (protocol === "grpc") {
+  check({ code: "NOT_FOUND", reason: "NOT_FOUND" }, await shop.refusedInStream(known["absent"] ?? ""));
+}
 // Otherwise the connection is kept open for the next call.
 process.exit(0);
