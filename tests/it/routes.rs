@@ -44,6 +44,8 @@ fn embedded_descriptors_keep_the_options_of_methods() {
         order_actor::grpc::FILE_DESCRIPTOR_SET,
         inventory_stream::grpc::FILE_DESCRIPTOR_SET,
         notification::grpc::FILE_DESCRIPTOR_SET,
+        ledger::grpc::FILE_DESCRIPTOR_SET,
+        payment::grpc::FILE_DESCRIPTOR_SET,
         service_edge::feed::FILE_DESCRIPTOR_SET,
     ];
     for set in sets {
