@@ -110,6 +110,13 @@ pub struct Admitted<S> {
     inner: S,
 }
 
+/// A call, and the instance of the service that takes it. On the heap: futures in futures hold it, and
+/// each would copy it into its own.
+struct Work<S> {
+    inner: S,
+    request: Request<Body>,
+}
+
 /// A call that was admitted and not read yet.
 struct AdmittedCall {
     /// The method's name.
@@ -165,9 +172,8 @@ where
                     let status = match admission.admit(&mut request, since) {
                         Ok(admitted) => {
                             let call = admission.watch(&mut request, &admitted);
-                            return Ok(admitted
-                                .finish(inner, request, &admission.slots, call)
-                                .await);
+                            let work = Box::new(Work { inner, request });
+                            return Ok(admitted.finish(work, &admission.slots, call).await);
                         }
                         Err(NotAdmitted::Refused(status)) if fetched => status,
                         Err(_) => principal::denied(Denied::Unavailable),
@@ -182,7 +188,8 @@ where
         let inner = std::mem::replace(&mut self.inner, copy);
         let admission = Arc::clone(&self.admission);
         let call = admission.watch(&mut request, &admitted);
-        Box::pin(async move { Ok(admitted.finish(inner, request, &admission.slots, call).await) })
+        let work = Box::new(Work { inner, request });
+        Box::pin(async move { Ok(admitted.finish(work, &admission.slots, call).await) })
     }
 }
 
@@ -229,7 +236,7 @@ impl Admission {
         &self,
         request: &mut Request<Body>,
         since: Instant,
-    ) -> Result<AdmittedCall, NotAdmitted> {
+    ) -> Result<Box<AdmittedCall>, NotAdmitted> {
         let path = request.uri().path();
         let known = self.calls.method(path).cloned();
         let method = known.as_deref();
@@ -270,7 +277,7 @@ impl Admission {
         let left = order_actor::grpc::timeout(request.headers());
         let answer_by = left.and_then(|left| since.checked_add(left));
         let end = End::of_call(kind, since, token_left);
-        Ok(AdmittedCall {
+        Ok(Box::new(AdmittedCall {
             name,
             kind,
             message_max,
@@ -283,7 +290,7 @@ impl Admission {
             since,
             answer_by,
             end,
-        })
+        }))
     }
 }
 
@@ -297,9 +304,8 @@ fn command_stream(connection: Option<Arc<Connection>>) -> Result<Option<CommandS
 impl AdmittedCall {
     /// The answer, accounted for.
     async fn finish<S>(
-        self,
-        inner: S,
-        request: Request<Body>,
+        self: Box<Self>,
+        work: Box<Work<S>>,
         slots: &Slots,
         call: account::Call,
     ) -> Response<Body>
@@ -308,14 +314,13 @@ impl AdmittedCall {
     {
         let many = self.kind != Kind::Unary;
         let call = call.of(Some(self.held.caller().clone()));
-        let answer = self.answer(inner, request, slots).instrument(call.in_logs()).await;
+        let answer = self.answer(work, slots).instrument(call.in_logs()).await;
         call.answered(answer.unwrap_or_else(Status::into_http), many)
     }
 
     async fn answer<S>(
-        mut self,
-        inner: S,
-        request: Request<Body>,
+        mut self: Box<Self>,
+        work: Box<Work<S>>,
         slots: &Slots,
     ) -> Result<Response<Body>, Status>
     where
@@ -326,7 +331,7 @@ impl AdmittedCall {
             None => None,
         };
         let answer_by = self.answer_by;
-        let answer = self.execute(inner, request, slots);
+        let answer = self.execute(work, slots);
         let answer = match answer_by {
             Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
             None => answer.await,
@@ -336,7 +341,7 @@ impl AdmittedCall {
         }
         // The message is released; from now on the answer counts.
         self.held.set_bytes(0);
-        let Self { held, progress, command_stream, end, .. } = self;
+        let Self { held, progress, command_stream, end, .. } = *self;
         let mut answer = explained(answer);
         if let Some(standing) = standing {
             standing.write(answer.headers_mut());
@@ -346,13 +351,13 @@ impl AdmittedCall {
 
     async fn execute<S>(
         &mut self,
-        mut inner: S,
-        request: Request<Body>,
+        work: Box<Work<S>>,
         slots: &Slots,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
+        let Work { mut inner, request } = *work;
         let (mut head, body) = request.into_parts();
         // It is nobody else's, and goes no further.
         head.headers.remove(PEER);

@@ -139,6 +139,8 @@ where
 {
     fn execute(&self, future: F) {
         let connection = Arc::clone(&self.0);
+        // Moved once: it has a kilobyte, and every wrapper below would copy it again.
+        let mut future = Box::pin(future);
         let Some(progress) = locked(&connection.begun).take() else {
             hyper::rt::Executor::execute(&TokioExecutor::new(), async move {
                 future.await;
@@ -148,7 +150,6 @@ where
         // Refused calls are answered here and now, so that a flood of them does not queue before
         // other work.
         if progress.is_refused() {
-            let mut future = Box::pin(future);
             if future.as_mut().now_or_never().is_none() {
                 crate::tasks::spawn(async move {
                     future.await;
@@ -334,7 +335,7 @@ async fn run<S>(
         debug_assert!(matches!(ready, Some(Ok(()))), "a service that makes calls wait");
         match call {
             None => Either::Left(service.call(request)),
-            Some(call) => Either::Right(call.answer(service.call(request))),
+            Some(call) => Either::Right(Box::pin(call.answer(service.call(request)))),
         }
     });
     let builder = bounded(&connection);
