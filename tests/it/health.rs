@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Engine, PATIENCE, PostgresServer, placing};
+use crate::support::{Engine, PATIENCE, PostgresServer, placing, write_private};
 
 /// The error of a start that must be refused.
 pub fn does_not_start(flags: &[&str]) -> String {
@@ -135,10 +135,18 @@ fn a_full_disk_is_reported_and_recovers_by_itself_at_each_file() {
     fs::create_dir(&disk).unwrap();
     let script = format!("mount -t tmpfs -o size=12m tmpfs {} && exec \"$@\"", disk.display());
     let data = disk.join("data");
-    let mail = parent.path().join("mail");
-    let flags = ["--data", data.to_str().unwrap(), "--mail-dir", mail.to_str().unwrap()];
+    let [mail, psps, token] = ["mail", "psps.toml", "token"]
+        .map(|name| parent.path().join(name).to_str().unwrap().to_owned());
+    fs::write(&psps, "[[psps]]\nname = \"play\"\ndialect = \"simulator\"\nseed = 7\n").unwrap();
+    write_private(Path::new(&token), "tok_visa\n");
+    let flags = ["--data", data.to_str().unwrap(), "--mail-dir", &mail, "--psps", &psps];
     let engine = logged(&["unshare", "--mount", "sh", "-c", &script, "sh"], &flags, &log);
     engine.ask(&["stock", "set", "MUG", "1000"]);
+    for (account, kind) in [("bank", "asset"), ("wallet:1", "liability")] {
+        engine.ask(&["ledger", "open", account, "--kind", kind, "--currency", "GBP"]);
+    }
+    let entry = ["ledger", "post", "bank/wallet:1=0.01GBP"];
+    let to_pay = [&placing(&["MUG=1@4.50GBP"])[..], &["--payment", "play"]].concat();
     let order = |engine: &Engine| {
         let placed = engine.place(&["MUG=1@4.50GBP"]);
         placed["order"]["order_id"].as_str().unwrap().to_owned()
@@ -159,6 +167,8 @@ fn a_full_disk_is_reported_and_recovers_by_itself_at_each_file() {
         for _ in 0..40 {
             engine.run(&placing(&["MUG=1@4.50GBP"]));
             engine.run(&["stock", "set", "MUG", "1000"]);
+            engine.run(&entry);
+            engine.run(&to_pay);
         }
         until_health(&engine, false, "full");
         // The disk is reported before any file was tried; the journal reports itself.
@@ -175,6 +185,10 @@ fn a_full_disk_is_reported_and_recovers_by_itself_at_each_file() {
         fs::remove_file(&ballast).unwrap();
         until_health(&engine, true, "");
         engine.until(&order(&engine), "CONFIRMED");
+        let paid = engine.ask(&to_pay)["order"]["order_id"].as_str().unwrap().to_owned();
+        engine.ask(&["payment", "attempt", &paid, "--psp-token-file", &token]);
+        engine.until(&paid, "CONFIRMED");
+        engine.ask(&entry);
         assert_eq!(lines(&log, "cannot serve part=\"files\""), round + 1, "each change once");
     }
     assert!(engine.stop().success());

@@ -136,6 +136,8 @@ fn a_killed_load_takes_and_pays_back_the_same() {
         let since = Instant::now();
         while provider.book()["payments"].as_array().unwrap().len() < at_least {
             assert!(since.elapsed() < PATIENCE, "{}", provider.book());
+            // What is looked at needs the cores.
+            std::thread::sleep(Duration::from_millis(20));
         }
         killed.kill().unwrap();
         killed.wait().unwrap();

@@ -2,7 +2,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use ordinal::cluster::Process;
 
 use crate::lab::{self, Lab};
 use crate::measure::{Pace, Run, Runs};
@@ -10,6 +9,7 @@ use crate::report::{Bound, Row};
 use crate::subject::client::{by_calls, by_safe_calls};
 use crate::subject::http::{Spoken, Target, by_http};
 use crate::subject::issuer::Issuer;
+use crate::subject::one_process::without_stock;
 
 /// Tokens of row 12.
 const TOKENS: usize = 1_000;
@@ -67,15 +67,6 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     Ok(row)
 }
 
-/// `ordinal serve` without stock, on a database of its own.
-async fn serving(lab: &Lab, name: &str, flags: &[&str]) -> anyhow::Result<(Process, String)> {
-    let url = lab.database("http").await?;
-    let mail = lab.mail()?.display().to_string();
-    let fixed =
-        ["ordinal", "serve", "--database-url", &url, "--without-stock", "--mail-dir", &mail];
-    Ok((lab::server(lab, name, &[&fixed[..], flags].concat()).await?, url))
-}
-
 /// Both contenders by both protocols, in turns, and how the first stands to the second.
 async fn side_by_side(
     row: &mut Row,
@@ -131,8 +122,8 @@ pub async fn tokens(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         "--issuer-map",
         "shop=OPS",
     ];
-    let (with, with_url) = serving(lab, "tokens", &flags).await?;
-    let (without, without_url) = serving(lab, "open", &[]).await?;
+    let (with, with_url) = without_stock(lab, "tokens", &flags).await?;
+    let (without, without_url) = without_stock(lab, "open", &[]).await?;
     let named = Target { tokens: tokens.into(), ..Target::plain(with.address) };
     let open = Target::plain(without.address);
     side_by_side(&mut row, pace, [("with tokens", &named), ("without", &open)], 0.95).await?;
@@ -155,8 +146,8 @@ pub async fn tls(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     );
     let (files, client) = certified(&lab.directory("tls")?)?;
     let flags = ["--tls-cert", &files[0], "--tls-key", &files[1]];
-    let (by_tls, tls_url) = serving(lab, "tls", &flags).await?;
-    let (clear, clear_url) = serving(lab, "clear", &[]).await?;
+    let (by_tls, tls_url) = without_stock(lab, "tls", &flags).await?;
+    let (clear, clear_url) = without_stock(lab, "clear", &[]).await?;
     let safe = Target { tls: Some(Arc::clone(&client)), ..Target::plain(by_tls.address) };
     let open = Target::plain(clear.address);
     side_by_side(&mut row, pace, [("by TLS", &safe), ("in clear text", &open)], 0.85).await?;

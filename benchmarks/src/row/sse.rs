@@ -23,6 +23,7 @@ use crate::report::{Bound, Row, short};
 use crate::setting::resident_bytes_of;
 use crate::subject::client::connect;
 use crate::subject::http::{Link, Spoken, Target, asking};
+use crate::subject::one_process::without_stock;
 use crate::work::request;
 
 /// Watchers that are asked for.
@@ -51,26 +52,11 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         "`ordinal serve` on Postgres without stock; each watcher has a connection of his own (HTTP/1.1) and watches one order of its own. A note is added by gRPC to one order after the other, 500 a second, whether or not earlier ones have ended. \
          Latencies count from when a note was due until its event was read by the client: with the call and the append. Memory is what the engine grew by while the watches began, divided by their number. The client's process has the other end of each connection, on the same cores.",
     );
-    let url = lab.database("watched").await?;
-    let mail = lab.mail()?.display().to_string();
     // Others and operators find a place beside them.
     let most = (watchers * 2 + 1_000).to_string();
-    let flags = [
-        "ordinal",
-        "serve",
-        "--database-url",
-        &url,
-        "--without-stock",
-        "--mail-dir",
-        &mail,
-        "--streams-max",
-        &most,
-        "--connections-max",
-        &most,
-        "--connections-per-address",
-        &most,
-    ];
-    let serving = lab::server(lab, "watched", &flags).await?;
+    let flags =
+        ["--streams-max", &most, "--connections-max", &most, "--connections-per-address", &most];
+    let (serving, url) = without_stock(lab, "watched", &flags).await?;
     let target = Target::plain(serving.address);
     let client = connect(serving.address).await?;
     let orders = placed(&client, watchers).await?;

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use ordinal::cluster::Process;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -13,6 +12,7 @@ use crate::subject::client::{by_calls, placed_at_rate};
 use crate::subject::cluster::Cluster;
 use crate::subject::collector::{Collector, Manner};
 use crate::subject::driven::driven;
+use crate::subject::one_process::without_stock;
 use crate::subject::telemetry::Telemetry;
 
 /// What is asked for: this share of the throughput without it.
@@ -72,25 +72,19 @@ fn compared(row: &mut Row, case: &str, (who, on): (&str, Vec<Run>), off: &Runs, 
     row.goal(&format!("{case}: {who}, p99 against not"), latency, Bound::Told, "");
 }
 
-/// `ordinal serve` without stock, on a database of its own.
-async fn serving(lab: &Lab, name: &str, flags: &[String]) -> anyhow::Result<(Process, String)> {
-    let url = lab.database("serving").await?;
-    let mail = lab.mail()?.display().to_string();
-    let fixed = ["ordinal", "serve", "--database-url", &url, "--without-stock"];
-    let fixed = fixed.into_iter().chain(["--mail-dir", &mail]);
-    let all: Vec<&str> = fixed.chain(flags.iter().map(String::as_str)).collect();
-    Ok((lab::server(lab, name, &all).await?, url))
+fn borrowed(flags: &[String]) -> Vec<&str> {
+    flags.iter().map(String::as_str).collect()
 }
 
 async fn calls(lab: &Lab, pace: Pace, row: &mut Row) -> anyhow::Result<()> {
     const EACH: &str = "Ordinal, looked at, a line for each call";
     let mut telemetry = Telemetry::default();
     let flags = telemetry.flags().await?;
-    let (on, on_url) = serving(lab, "looked-at", &flags).await?;
+    let (on, on_url) = without_stock(lab, "looked-at", &borrowed(&flags)).await?;
     let flags: Vec<String> =
         telemetry.flags().await?.into_iter().chain(["--access-log".into(), "all".into()]).collect();
-    let (each, each_url) = serving(lab, "each", &flags).await?;
-    let (off, off_url) = serving(lab, "alone", &[]).await?;
+    let (each, each_url) = without_stock(lab, "each", &borrowed(&flags)).await?;
+    let (off, off_url) = without_stock(lab, "alone", &[]).await?;
     telemetry.scrape();
     let mut runs = [const { Vec::new() }; 3];
     for _ in 0..pace.rounds {
@@ -211,7 +205,8 @@ async fn beside(
         None => None,
     };
     let flags = collector.iter().flat_map(|it| ["--otlp-endpoint".to_owned(), it.url.clone()]);
-    let (mut process, url) = serving(lab, "beside", &flags.collect::<Vec<_>>()).await?;
+    let (mut process, url) =
+        without_stock(lab, "beside", &borrowed(&flags.collect::<Vec<_>>())).await?;
     placed_at_rate(process.address, rate, time / 10).await?;
     let id = process.id().unwrap_or_default();
     let before = resident_bytes_of(id);

@@ -7,7 +7,7 @@ use ordinal::cluster::Process;
 use rustix::process::Signal;
 use shared_events::contract::OrderId;
 
-use crate::lab::{Lab, free_address};
+use crate::lab::{self, Lab, free_address};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
@@ -29,6 +29,20 @@ impl On {
             Self::Postgres => "Ordinal, Postgres",
         }
     }
+}
+
+/// `ordinal serve` without stock, with these flags, on a database of its own whose address is
+/// returned.
+pub async fn without_stock(
+    lab: &Lab,
+    name: &str,
+    flags: &[&str],
+) -> anyhow::Result<(Process, String)> {
+    let url = lab.database("serving").await?;
+    let mail = lab.mail()?.display().to_string();
+    let fixed =
+        ["ordinal", "serve", "--database-url", &url, "--without-stock", "--mail-dir", &mail];
+    Ok((lab::server(lab, name, &[&fixed[..], flags].concat()).await?, url))
 }
 
 /// `ordinal serve` with all services.
