@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::http::Http;
 use crate::shop::{On, Shop, on_both};
+use crate::socket::Socket;
 
 on_both!(
     an_order_lives_by_http,
@@ -328,5 +330,51 @@ async fn commands_by_lines_are_answered_by_lines() {
     let refused = answers.iter().find(|answer| answer["tag"] == "21").unwrap();
     assert_eq!(refused["refused"]["details"][0]["reason"], "NOT_FOUND", "{refused}");
     assert_eq!(answers.last().unwrap(), &json!({ "end": {} }));
+    shop.close().await;
+}
+
+/// Whoever gives a field twice, or a number that JSON rounds, learns it, and nothing is changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_is_read_as_it_is_written_or_refused() {
+    let shop = Shop::open(On::Sqlite).await;
+    let mut http = Http::connect(&shop.address).await;
+    let place = shop.order(&[("MUG", 1)]).to_string();
+    let twice = place.replacen("\"quantity\":1", "\"quantity\":1,\"quantity\":5", 1);
+    let aliased = place.replacen('{', "{\"orderId\":\"018f6f3e-0000-7000-8000-00000000000a\",", 1);
+    assert!(twice != place && aliased != place);
+    for (line, body, field) in [
+        ("POST /v1/orders", twice.as_str(), "lines[0].quantity"),
+        ("POST /v1/orders", aliased.as_str(), "order_id"),
+        ("PUT /v1/stock/MUG", r#"{"on_hand": 1, "onHand": 5}"#, "onHand"),
+        ("PUT /v1/stock/MUG", r#"{"on_hand": 9007199254740993.0}"#, "on_hand"),
+        ("PUT /v1/stock/MUG", r#"{"on_hand": 18446744073709551616}"#, "on_hand"),
+        ("PUT /v1/stock/MUG", r#"{"on_hand": 0.5}"#, "on_hand"),
+    ] {
+        let refused = http.text(line, &[], body).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "INVALID_FIELD"), "{body}");
+        assert_eq!(refused.json()["errors"][0]["field"], field, "{body}");
+    }
+    let call = "POST /ordinal.orders.v1.OrderService/PlaceOrder";
+    let refused = http.text(call, &[], &twice).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("invalid_argument")));
+    let good = json!({ "tag": 1, "place_order": shop.order(&[("MUG", 1)]) });
+    let lines = format!("{good}\n{{\"tag\": 18446744073709551616, \"place_order\": {place}}}\n");
+    let ndjson = [("content-type", "application/x-ndjson")];
+    let answer = http.text("POST /v1/orders:batch", &ndjson, &lines).await;
+    let last: Value = serde_json::from_str(answer.text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["problem"]["errors"][0]["field"], "tag", "{last}");
+    assert_eq!(last["problem"]["metadata"]["line"], "2", "{last}");
+    let mut socket = Socket::open(&shop.address, &[]).await;
+    let watch = r#"{"watch": {"order_ids": "a", "order_ids": "b"}, "id": "a"}"#;
+    socket.send(Message::text(watch)).await;
+    let refused = socket.next().await.unwrap();
+    assert_eq!(refused["problem"]["detail"], "watch.order_ids: given twice", "{refused}");
+    // Only what was read was done.
+    shop.settled().await;
+    let listed = http.call("GET /v1/orders", &[]).await;
+    assert_eq!(listed.json()["orders"].as_array().unwrap().len(), 1);
+    assert_eq!(http.call("GET /v1/stock/MUG", &[]).await.status, 404);
+    let whole = http.text("PUT /v1/stock/MUG", &[], r#"{"on_hand": 4.0}"#).await;
+    assert_eq!(whole.json()["stock"]["on_hand"], "4", "{whole:?}");
     shop.close().await;
 }

@@ -6,6 +6,7 @@ mod call; // a call by HTTP as a gRPC call
 mod conditions; // what headers of HTTP say about a command
 pub(crate) mod connect; // unary calls of the Connect protocol
 mod cursor; // positions of a stream, as one text
+mod exact; // JSON that would not be read as it is written
 mod frames; // gRPC messages of a body
 mod json; // JSON → message → JSON
 mod lines; // commands by lines

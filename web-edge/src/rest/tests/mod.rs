@@ -15,6 +15,7 @@ use super::routes::{Routes, RoutesError};
 use crate::front::{Settings, WebEdge};
 use crate::guard::Hosts;
 
+mod bodies;
 mod routes;
 mod spellings;
 mod streams;
