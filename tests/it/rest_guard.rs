@@ -239,6 +239,8 @@ async fn parameters_and_conditions_are_taken_or_refused() {
         ("POST /v1/orders:batch", lines, ("if-match", "\"1\""), "if-match"),
         (place, binary, ("idempotency-key", "k"), "idempotency-key"),
         (place, binary, ("if-match", "\"1\""), "if-match"),
+        ("POST /v1/orders:batch", lines, ("if-none-match", "*"), "If-None-Match"),
+        (place, binary, ("if-none-match", "*"), "If-None-Match"),
     ] {
         let headers = [&about[..], &[header]].concat();
         let mut http = Http::connect(&shop.address).await;
@@ -246,7 +248,34 @@ async fn parameters_and_conditions_are_taken_or_refused() {
         let found = &answer.json()["errors"][0]["field"];
         assert_eq!((answer.status, found), (400, &json!(field)), "{call} {header:?}");
     }
+    // A condition that a call does not know, and two that are not the same.
+    let id = "018f6f3e-0000-7000-8000-00000000000a";
+    let etag = json!({ "options": { "etag": "2" } });
+    let order = shop.order(&[("MUG", 1)]);
+    let units = json!({ "on_hand": 1 });
+    for (call, body, header, field) in [
+        ("POST /v1/orders".to_owned(), &order, ("if-none-match", "*"), "If-None-Match"),
+        ("PUT /v1/stock/MUG".to_owned(), &units, ("if-none-match", "*"), "If-None-Match"),
+        ("PUT /v1/stock/MUG".to_owned(), &units, ("if-none-match", "\"1\""), "If-None-Match"),
+        (
+            format!("PATCH /v1/orders/{id}/shipments"),
+            &etag,
+            ("if-none-match", "*"),
+            "If-None-Match",
+        ),
+        (format!("POST /v1/orders/{id}:cancel"), &etag, ("if-match", "\"3\""), "If-Match"),
+    ] {
+        let mut http = Http::connect(&shop.address).await;
+        let answer = http.json(&call, &[header], body).await;
+        let found = &answer.json()["errors"][0]["field"];
+        assert_eq!((answer.status, found), (400, &json!(field)), "{call} {header:?}: {answer:?}");
+    }
     let mut http = Http::connect(&shop.address).await;
+    assert_eq!(http.call("GET /v1/stock/MUG", &[]).await.status, 404);
+    // The same version twice is one.
+    let cancel = format!("POST /v1/orders/{id}:cancel");
+    let same = http.json(&cancel, &[("if-match", "\"2\"")], &etag).await;
+    assert_eq!(same.status, 404, "{same:?}");
     let token = http.call("GET /v1/orders?access%5Ftoken=x", &[]).await;
     assert_eq!(token.json()["errors"][0]["field"], "access_token");
     // A name that nobody means is not compared with all others, and not sent back whole.

@@ -87,13 +87,17 @@ pub(crate) fn check_form(matched: &Matched, headers: &HeaderMap) -> Result<(), P
     Err(Problem::new(Reason::NotAcceptable, detail))
 }
 
-/// Refuses what a call by lines, or by messages in binary, does not take: parameters, and headers
-/// about one command.
+/// Refuses what a call does not take: a condition of reads, of a command; parameters, and headers
+/// about one command, of a call by lines or by messages in binary.
 pub(crate) fn check_bare<B>(
     matched: &Matched,
     spelling: Spelling,
     request: &Request<B>,
 ) -> Result<(), Problem> {
+    if matched.route.has_body && request.headers().contains_key(IF_NONE_MATCH) {
+        let what = "a command takes none: `If-Match` names the version that it requires";
+        return Err(Problem::field("If-None-Match", what));
+    }
     let by_lines = matched.route.rpc.takes_stream;
     if !by_lines && spelling != Spelling::Connect(Encoding::Binary) {
         return Ok(());

@@ -46,7 +46,13 @@ pub(super) fn apply(
             let what = "one version in quotes, as ETag has it, such as \"3\"";
             return Err(Problem::field("If-Match", what));
         };
-        set_at(message, place, Value::String(inside.to_owned()));
+        let wanted = Value::String(inside.to_owned());
+        let given = value_at(message, place);
+        if given.is_some_and(|given| given.as_str() != Some("") && given != wanted) {
+            let what = "the body requires another version: send one of the two";
+            return Err(Problem::field("If-Match", what));
+        }
+        set_at(message, place, wanted);
     }
     Ok(())
 }
