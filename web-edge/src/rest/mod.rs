@@ -10,6 +10,7 @@ mod exact; // JSON that would not be read as it is written
 mod frames; // gRPC messages of a body
 mod json; // JSON → message → JSON
 mod lines; // commands by lines
+mod prefer; // how long a caller waits
 mod query; // parameters of an address → JSON
 mod request; // path, parameters and body → one message
 mod routes; // which method a path means
