@@ -302,6 +302,21 @@ async fn clients_of_browsers_are_answered_as_they_expect() {
         (200, "application/grpc-web-text+proto")
     );
     assert!(!denied.headers.contains_key("grpc-status"), "{denied:?}");
+    // Health has no route and is served; what is no call to a method is none by gRPC-Web, either.
+    let health = http.text("POST /grpc.health.v1.Health/Check", &web, "AAAAAAA=").await;
+    assert_eq!(health.headers["content-type"], "application/grpc-web-text+proto", "{health:?}");
+    for (line, expected) in [
+        ("GET /v1/nowhere", (404, "ROUTE_NOT_FOUND")),
+        ("POST /v1/nowhere", (404, "ROUTE_NOT_FOUND")),
+        ("GET /ordinal.orders.v1.OrderService/ListOrders", (405, "METHOD_NOT_ALLOWED")),
+        ("PUT /ordinal.orders.v1.OrderService/ListOrders", (405, "METHOD_NOT_ALLOWED")),
+        ("GET /grpc.health.v1.Health/Check", (405, "METHOD_NOT_ALLOWED")),
+        ("POST /v1/orders", (415, "UNSUPPORTED_MEDIA_TYPE")),
+    ] {
+        let mut http = Http::connect(&shop.address).await;
+        let refused = http.text(line, &web, "AAAAAAA=").await;
+        assert_eq!((refused.status, refused.code().as_str()), expected, "{line}: {refused:?}");
+    }
     let evil = [("host", "evil.example"), ("content-type", "application/grpc-web-text")];
     assert_eq!(http.text(admin, &evil, "AAAAAAA=").await.status, 421);
     shop.close().await;

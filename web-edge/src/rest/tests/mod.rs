@@ -60,6 +60,7 @@ impl Process {
         };
         let edge = WebEdge::new(Settings {
             routes: Routes::new([set.as_slice()], |_| true).unwrap(),
+            unrouted: |_| false,
             hosts: Hosts::default(),
             passed_headers: vec![HeaderName::from_static("ordinal-subject")],
             connection_headers: Vec::new(),
