@@ -128,6 +128,50 @@ async fn bodies_and_heads_are_bounded() {
     shop.close().await;
 }
 
+/// The same over HTTP/2, by either spelling.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_over_http2_are_bounded_and_their_callers_told() {
+    let shop = Shop::open(On::Sqlite).await;
+    let host = shop.address.trim_start_matches("http://").to_owned();
+    let tcp = tokio::net::TcpStream::connect(&host).await.unwrap();
+    let (sender, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    let send = async |mut request: ::http::Request<()>, bytes: usize| {
+        let large = "x".repeat(bytes).parse().unwrap();
+        request.headers_mut().insert("x-large", large);
+        let mut sender = sender.clone().ready().await.unwrap();
+        let (answer, _) = sender.send_request(request, true).unwrap();
+        let (head, mut body) = answer.await.unwrap().into_parts();
+        let mut text = Vec::new();
+        while let Some(Ok(data)) = body.data().await {
+            text.extend_from_slice(&data);
+        }
+        (head, String::from_utf8(text).unwrap())
+    };
+    let get = || http_types("GET", &format!("http://{host}/v1/orders"));
+    let (head, text) = send(get(), 20 * 1024).await;
+    let problem: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((head.status.as_u16(), &problem["code"]), (431, &json!("HEADERS_TOO_LARGE")));
+    let call = || {
+        let path = "/ordinal.orders.v1.OrderService/ListOrders";
+        let request = ::http::Request::post(format!("http://{host}{path}"));
+        request.header("content-type", "application/grpc").body(()).unwrap()
+    };
+    let (head, _) = send(call(), 20 * 1024).await;
+    let told = crate::wire::status(&head.headers).unwrap();
+    let told = (told.code(), crate::wire::reason(&told));
+    assert_eq!(told, (tonic::Code::InvalidArgument, "HEADERS_TOO_LARGE".to_owned()));
+    // So much is not even read.
+    for request in [get(), call()] {
+        let (head, text) = send(request, 30 * 1024).await;
+        assert_eq!((head.status.as_u16(), text.as_str()), (431, ""));
+    }
+    // The connection is still of use, with what is large and not too large.
+    let (head, _) = send(get(), 15 * 1024).await;
+    assert_eq!(head.status, 200);
+    shop.close().await;
+}
+
 /// A slow head, a slow body and a connection without a call, at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_slow_is_left() {

@@ -115,6 +115,9 @@ where
         let at_once =
             |answer| Either::Right(Box::pin(std::future::ready(Ok(answer))) as BoxFuture<_>);
         if is_grpc(&request) {
+            if let Err(problem) = guard::size(&request) {
+                return at_once(problem.into_grpc());
+            }
             // Clients of gRPC say neither; a proxy may have passed on what a page sends.
             if guard::is_of_page(request.headers())
                 && let Err(problem) = guard::check_page(&self.web.hosts, &request)
