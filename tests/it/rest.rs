@@ -245,6 +245,25 @@ async fn operators_have_routes(shop: Shop) {
     assert_eq!((mismatch.status, mismatch.code().as_str()), (409, "ON_HAND_MISMATCH"));
     let movements = http.call("GET /v1/stock/A%2FB%3A1/movements", &[]).await;
     assert_eq!(movements.json()["movements"][0]["on_hand_change"], "-2", "{movements:?}");
+    // The units that somebody has seen are a version of stock.
+    let (stock, adjust) = ("/v1/stock/A%2FB%3A1", "POST /v1/stock/A%2FB%3A1:adjust");
+    let seen = http.call(&format!("GET {stock}"), &[]).await;
+    assert_eq!(seen.headers["etag"], "\"3\"", "{seen:?}");
+    let same = http.call(&format!("GET {stock}"), &[("if-none-match", "\"3\"")]).await;
+    assert_eq!((same.status, &same.json()["stock"]["on_hand"]), (200, &json!("3")));
+    let put = format!("PUT {stock}");
+    for (line, body) in [(put.as_str(), json!({ "on_hand": 7 })), (adjust, json!({ "delta": 4 }))] {
+        let stale = http.json(line, &[("if-match", "\"9\"")], &body).await;
+        assert_eq!((stale.status, stale.code().as_str()), (412, "ON_HAND_MISMATCH"), "{line}");
+        let mut other = body.clone();
+        other["expected_on_hand"] = json!(9);
+        let other = http.json(line, &[("if-match", "\"3\"")], &other).await;
+        assert_eq!(other.json()["errors"][0]["field"], "If-Match", "{line}: {other:?}");
+        let fresh = http.json(line, &[("if-match", "\"3\"")], &body).await;
+        assert_eq!((fresh.status, fresh.headers["etag"].as_str()), (200, "\"7\""), "{line}");
+        let again = http.json(adjust, &[], &json!({ "delta": -4 })).await;
+        assert_eq!(again.headers["etag"], "\"3\"", "{again:?}");
+    }
     let followers = http.call("GET /v1/followers", &[]).await;
     let followers = followers.json()["followers"].take();
     let names = followers.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap());

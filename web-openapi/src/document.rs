@@ -151,7 +151,11 @@ fn components(refusals: &[Refusal<'_>]) -> Object {
         headers.set(name, header);
     }
     for (name, text) in [
-        ("ETag", "The version of the order, for `If-Match` and `If-None-Match`."),
+        (
+            "ETag",
+            "The version of the order, for `If-Match` and `If-None-Match`; of stock that is in one \
+             place the units on hand, for `If-Match`.",
+        ),
         ("Location", "The path of what was made."),
         ("Ordinal-Replayed", "`true` where an earlier call executed this request."),
     ] {
@@ -182,7 +186,11 @@ fn shared_parameters() -> Object {
              request id of gRPC; other texts are the caller's own. Kept for ever.",
             255,
         ),
-        ("If-Match", "The version that the order must have: an `ETag` with its quotes.", 64),
+        (
+            "If-Match",
+            "The version that the order must have, or the units on hand: an `ETag` with its quotes.",
+            64,
+        ),
         ("If-None-Match", "A version that the caller has: an `ETag`, with its quotes.", 64),
         ("Last-Event-ID", "Where a stream broke off: the `id` of its last event.", 16_384),
     ] {

@@ -17,6 +17,7 @@ mod routes; // which method a path means
 mod rpc; // what is known about a method
 mod stream; // answers of many messages
 mod template; // path templates of google.api.http
+mod version; // the version that an answer has and a command requires
 
 pub use call::{RouteOf, UnreadBody};
 pub(crate) use call::{Spelling, check_bare, check_form, passed, translate};

@@ -19,6 +19,7 @@ mod bodies;
 mod routes;
 mod spellings;
 mod streams;
+mod versions;
 
 fn descriptors() -> Vec<u8> {
     let mut compiler = protox::Compiler::new(["../proto"]).unwrap();
