@@ -42,16 +42,24 @@ fn callers(policy: &DynamicMessage) -> Vec<String> {
     callers.as_list().unwrap_or_default().iter().filter_map(name).collect()
 }
 
-/// `security` of a method: one alternative for each kind of caller, with the scope that it needs.
-/// None where nothing is said.
+/// Who calls, by a token.
+pub(crate) const BEARER: &str = "bearer";
+/// Who calls, by a client certificate.
+pub(crate) const CERTIFICATE: &str = "mutualTLS";
+
+/// `security` of a method: for each kind of caller a token, with the scope that it needs, and a
+/// certificate, which has no scopes. None where nothing is said.
 pub(crate) fn security(method: &MethodDescriptor) -> Option<Vec<Json>> {
     let policy = policy(method)?;
     let alternative = |caller: &String| {
         let scope = policy.scope.as_deref().filter(|_| caller != CUSTOMER);
         let needs: Vec<&str> = [Some(caller.as_str()), scope].into_iter().flatten().collect();
-        Object::new().with("bearer", needs).into()
+        Json::Object(Object::new().with(BEARER, needs))
     };
-    Some(policy.callers.iter().map(alternative).collect())
+    let by_certificate =
+        |caller: &String| Json::Object(Object::new().with(CERTIFICATE, vec![caller.as_str()]));
+    let tokens = policy.callers.iter().map(alternative);
+    Some(tokens.chain(policy.callers.iter().map(by_certificate)).collect())
 }
 
 /// The same in words; empty where nothing is said.
