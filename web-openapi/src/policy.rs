@@ -11,6 +11,8 @@ const OPTION: &str = "ordinal.policy.v1.policy";
 struct Policy {
     callers: Vec<String>,
     scope: Option<String>,
+    /// Whether customers are kept to their own orders.
+    whose: bool,
 }
 
 /// Customers need no scope.
@@ -26,7 +28,9 @@ fn policy(method: &MethodDescriptor) -> Option<Policy> {
     let policy = value.as_message()?;
     let scope = policy.get_field_by_name("scope");
     let scope = scope.and_then(|scope| scope.as_str().map(str::to_owned));
-    Some(Policy { callers: callers(policy), scope: scope.filter(|scope| !scope.is_empty()) })
+    let scope = scope.filter(|scope| !scope.is_empty());
+    let whose = policy.get_field_by_name("whose").and_then(|whose| whose.as_enum_number());
+    Some(Policy { callers: callers(policy), scope, whose: whose.is_none_or(|whose| whose != 0) })
 }
 
 /// The kinds of callers, without the prefix of their enum.
@@ -69,7 +73,7 @@ pub(crate) fn in_words(method: &MethodDescriptor) -> String {
     if let Some(scope) = policy.scope {
         text.push_str(&format!(" Scope, where a token has scopes: `{scope}`."));
     }
-    if policy.callers.iter().any(|caller| caller == CUSTOMER) {
+    if policy.whose && policy.callers.iter().any(|caller| caller == CUSTOMER) {
         text.push_str(" Customers reach their own orders only.");
     }
     text
