@@ -78,8 +78,10 @@ use told::ToldDoor;
 
 /// Calls of one connection under way at a time (hyper's own default is 200).
 const CALLS_MAX: u32 = 128;
-/// Headers of one request; hyper's own default is 16 MB, which invites header bombs.
-const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// Headers that are read of one request over HTTP/2; hyper's own default is 16 MB, which invites
+/// header bombs. More than a call may have, so that whoever sends larger ones learns why it is
+/// refused.
+const HEADERS_READ_MAX: u32 = 24 * 1024;
 /// Unread bytes that a call may send: HTTP/2's own initial window.
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// Unread bytes that a connection may send: the sum of its calls' windows, so that no call waits

@@ -83,7 +83,7 @@ pub enum Whose {
 pub struct Policy {
     /// The kinds of callers that may.
     pub callers: Vec<Kind>,
-    /// The scope that a token with scopes needs.
+    /// The scope that a token with scopes needs; empty for none.
     pub scope: String,
     /// How customers are kept to their own orders.
     pub whose: Whose,
@@ -101,7 +101,9 @@ impl Policy {
     /// Whether scopes allow it; those of customers are not asked for.
     #[must_use]
     pub fn in_scope(&self, kind: Kind, scopes: Option<&[String]>) -> bool {
-        kind == Kind::Customer || scopes.is_none_or(|scopes| scopes.contains(&self.scope))
+        kind == Kind::Customer
+            || self.scope.is_empty()
+            || scopes.is_none_or(|scopes| scopes.contains(&self.scope))
     }
 
     /// Of a method; none if it says nothing.

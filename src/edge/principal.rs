@@ -38,18 +38,26 @@ impl Principal {
 
     /// Whether its scopes, if its token has any, include the method's.
     pub(super) fn in_scope(&self, policy: &Policy, kind: Kind) -> bool {
-        let scopes = self.identity.as_ref().and_then(|identity| identity.scopes.as_deref());
-        policy.in_scope(kind, scopes)
+        policy.in_scope(kind, self.scopes())
+    }
+
+    /// The scopes that limit it; none if nothing but its role does.
+    pub(super) fn scopes(&self) -> Option<&[String]> {
+        self.identity.as_ref().and_then(|identity| identity.scopes.as_deref())
+    }
+
+    /// When its token or certificate ends, if it does.
+    pub(super) fn ends(&self) -> Option<Timestamp> {
+        if self.ends.is_some() {
+            return self.ends;
+        }
+        let expires = self.identity.as_ref()?.expires;
+        Timestamp::checked_from_micros(expires.saturating_mul(1_000_000))
     }
 
     /// How long its token or certificate is still valid, if it ends.
     pub(super) fn left(&self, now: Timestamp) -> Option<Duration> {
-        if let Some(ends) = self.ends {
-            return Some(ends.since(now));
-        }
-        let expires = self.identity.as_ref()?.expires;
-        let at = Timestamp::checked_from_micros(expires.saturating_mul(1_000_000))?;
-        Some(at.since(now))
+        Some(self.ends()?.since(now))
     }
 }
 

@@ -8,7 +8,7 @@ use order_actor::clock::Clock;
 use web_edge::{Hosts, Routes, RoutesError, Settings, WebEdge};
 
 use super::access::Access;
-use super::calls::Calls;
+use super::calls::{Calls, is_public};
 use super::certificates;
 use super::tokens::OwnTokens;
 
@@ -48,6 +48,13 @@ pub(crate) fn layer(
         keys.or_else(|| super::openapi::answer(request))
     });
     let subject = Arc::new(subject);
-    let settings = Settings { routes, hosts, passed_headers, connection_headers, subject, pages };
-    Ok(WebEdge::new(settings))
+    Ok(WebEdge::new(Settings {
+        routes,
+        unrouted: is_public,
+        hosts,
+        passed_headers,
+        connection_headers,
+        subject,
+        pages,
+    }))
 }

@@ -51,7 +51,7 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// Everything beyond the services is answered by order nodes, which know all processes; but each
-/// process speaks for its own health, and signs tokens if it has the key.
+/// process speaks for its own health, says who a caller is, and signs tokens if it has the key.
 pub(super) fn forwarding(
     forwarding: Forwarding,
     settings: &Settings,
@@ -62,7 +62,7 @@ pub(super) fn forwarding(
     forwarding
         .with_service(&format!("/{}", FACTS.name), orders.clone())
         .with_service(&format!("/{}", admin::RPC.name), orders)
-        .answering([admin::GET_HEALTH].into_iter().chain(own))
+        .answering([admin::GET_HEALTH, admin::GET_ME].into_iter().chain(own))
 }
 
 /// Whether order nodes answer this process.

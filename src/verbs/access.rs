@@ -35,7 +35,11 @@ pub fn page() -> String {
         let _ = writeln!(page, "| Method | {kinds} | Scope |\n|---|---|---|---|---|---|");
         for (method, policy) in methods {
             let may = Kind::ALL.map(|kind| may(policy, kind)).join(" | ");
-            let _ = writeln!(page, "| `{method}` | {may} | `{}` |", policy.scope);
+            let scope = match policy.scope.as_str() {
+                "" => "–".to_owned(),
+                scope => format!("`{scope}`"),
+            };
+            let _ = writeln!(page, "| `{method}` | {may} | {scope} |");
         }
         page.push('\n');
     }
@@ -54,7 +58,7 @@ fn may(policy: &Policy, kind: Kind) -> &'static str {
 /// The scopes, with the methods of each.
 fn scopes(calls: &crate::edge::calls::Calls) -> String {
     let mut scopes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, policy) in calls.policies() {
+    for (name, policy) in calls.policies().filter(|(_, policy)| !policy.scope.is_empty()) {
         let method = name.split_once('/').unwrap_or_default().1;
         scopes.entry(&policy.scope).or_default().push(method);
     }

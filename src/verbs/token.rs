@@ -137,8 +137,9 @@ fn issue(args: &IssueArgs, out: &Output) -> Result<(), Failure> {
         return Err(Failure::Usage("--scope is not for customers".to_owned()));
     }
     let calls = services::calls(services::ALL);
+    let scopes = calls.policies().map(|(_, policy)| policy.scope.as_str());
     let scopes: std::collections::BTreeSet<&str> =
-        calls.policies().map(|(_, policy)| policy.scope.as_str()).collect();
+        scopes.filter(|scope| !scope.is_empty()).collect();
     if let Some(unknown) = args.scope.iter().find(|scope| !scopes.contains(scope.as_str())) {
         let known: Vec<&str> = scopes.into_iter().collect();
         let text = format!("--scope {unknown} is not a scope; there are {}", known.join(", "));

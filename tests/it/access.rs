@@ -57,8 +57,9 @@ fn rows() -> BTreeMap<String, Row> {
             continue;
         }
         let may = Kind::ALL.into_iter().zip(may).filter(|(_, said)| **said != "–");
-        let row =
-            Row { may: may.map(|(kind, _)| kind).collect(), scope: scope.trim_matches('`').into() };
+        // `–` for none.
+        let scope = scope.trim_matches(['`', '–']).into();
+        let row = Row { may: may.map(|(kind, _)| kind).collect(), scope };
         rows.insert(format!("{service}/{}", method.trim_matches('`')), row);
     }
     rows
@@ -112,7 +113,7 @@ impl Caller {
         let Some(kind) = self.kind() else { return code == Code::Unauthenticated };
         let about_an_order = request.get("order_id").is_some();
         match (self, row.may.contains(&kind)) {
-            (Self::OpsOutOfScope, _) => code == Code::PermissionDenied,
+            (Self::OpsOutOfScope, _) if !row.scope.is_empty() => code == Code::PermissionDenied,
             // Somebody else's order does not exist, whatever is asked of it.
             (Self::Stranger, true) if about_an_order => code == Code::NotFound,
             (Self::Stranger, false) if about_an_order => {

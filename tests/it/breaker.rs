@@ -9,6 +9,7 @@ use http::Response;
 use order_actor::grpc::proto;
 use tokio::net::TcpListener;
 
+use crate::http::Http;
 use crate::overload::order;
 use crate::shop::TestDatabase;
 use crate::support::{CUSTOMER, Engine, PATIENCE};
@@ -184,6 +185,38 @@ async fn a_process_that_hangs_or_resets_calls_keeps_getting_them() {
     assert_eq!(ends(&wire, GET, &missing).await.0, 5);
     let notes = String::from_utf8(stock.run(&["health"]).stdout).unwrap();
     assert!(!notes.contains("forwarding"), "{notes}");
+    drop(stock);
+    database.drop().await;
+}
+
+/// Whoever says how long he waits waits no longer, also where the process behind says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_by_http_waits_as_long_as_its_caller_prefers() {
+    let database = TestDatabase::create().await;
+    let (fake, address) = Fake::start().await;
+    let url = database.url();
+    let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
+    // Without a feed: what it asks would hang, too.
+    let flags = [&flags[..], &["--without-stock"]].concat();
+    let stock = Engine::start_with(&flags);
+    let mut http = Http::connect(&stock.address).await;
+    let order = format!("/v1/orders/{CUSTOMER}");
+    assert_eq!(http.call(&format!("GET {order}"), &[]).await.status, 404);
+
+    fake.does.store(HANGS, Ordering::SeqCst);
+    let before = fake.calls();
+    for prefer in ["wait=1", "Wait=\"1\"", "respond-async, wait=1;x"] {
+        for line in [format!("GET {order}"), format!("POST {order}:cancel")] {
+            let asked = Instant::now();
+            let answer = http.text(&line, &[("prefer", prefer)], "").await;
+            let waited = asked.elapsed();
+            let found = (answer.status, answer.code());
+            assert_eq!(found, (504, "DEADLINE_EXCEEDED".to_owned()), "{line} {prefer}: {answer:?}");
+            let in_time = Duration::from_millis(900)..Duration::from_millis(1_500);
+            assert!(in_time.contains(&waited), "{line} {prefer}: {waited:?}");
+        }
+    }
+    assert_eq!(fake.calls(), before + 6);
     drop(stock);
     database.drop().await;
 }

@@ -234,6 +234,10 @@ fn a_forwarded_call_is_counted_where_it_arrived() {
             let refused = status(answer.headers()).unwrap();
             assert_eq!(reason(&refused), "RATE_LIMITED", "{said:?}");
         }
+        // The gateway knows itself who calls.
+        let mut http = Http::connect(&edge.address).await;
+        let me = http.call("GET /v1/me", &[("authorization", shop.as_str())]).await;
+        assert_eq!((me.status, me.json()["subject"].as_str()), (200, Some("shop")), "{me:?}");
     });
     for engine in [edge, stock, orders] {
         assert!(engine.stop().success());

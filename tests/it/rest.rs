@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::http::Http;
 use crate::shop::{On, Shop, on_both};
+use crate::socket::Socket;
 
 on_both!(
     an_order_lives_by_http,
@@ -120,7 +122,14 @@ async fn a_key_makes_a_repeat_recognisable(shop: Shop) {
     assert_eq!(again.json()["order"]["order_id"], first.json()["order"]["order_id"]);
     body["lines"][0]["quantity"] = json!(2);
     let other = http.json("POST /v1/orders", &buyer, &body).await;
-    assert!([409, 422].contains(&other.status), "{other:?}");
+    assert_eq!((other.status, other.code().as_str()), (422, "IDEMPOTENCY_KEY_REUSED"), "{other:?}");
+    // So it is with an order id of the client's own; to another order the key is another one.
+    let mut named = shop.order(&[("MUG", 1)]);
+    assert_eq!(http.json("POST /v1/orders", &buyer, &named).await.status, 201);
+    assert_eq!(http.json("POST /v1/orders", &buyer, &named).await.status, 200);
+    named["lines"][0]["quantity"] = json!(2);
+    let other = http.json("POST /v1/orders", &buyer, &named).await;
+    assert_eq!((other.status, other.code().as_str()), (422, "IDEMPOTENCY_KEY_REUSED"), "{other:?}");
     // The same key of another caller is another key.
     let stranger = Uuid::now_v7().to_string();
     body["customer_id"] = json!(stranger);
@@ -133,7 +142,7 @@ async fn a_key_makes_a_repeat_recognisable(shop: Shop) {
     assert_eq!(theirs.status, 201, "{theirs:?}");
     shop.settled().await;
     let listed = http.call("GET /v1/orders", &[]).await;
-    assert_eq!(listed.json()["orders"].as_array().unwrap().len(), 2);
+    assert_eq!(listed.json()["orders"].as_array().unwrap().len(), 3);
 
     // The same key for another command.
     let id = first.json()["order"]["order_id"].as_str().unwrap().to_owned();
@@ -236,6 +245,25 @@ async fn operators_have_routes(shop: Shop) {
     assert_eq!((mismatch.status, mismatch.code().as_str()), (409, "ON_HAND_MISMATCH"));
     let movements = http.call("GET /v1/stock/A%2FB%3A1/movements", &[]).await;
     assert_eq!(movements.json()["movements"][0]["on_hand_change"], "-2", "{movements:?}");
+    // The units that somebody has seen are a version of stock.
+    let (stock, adjust) = ("/v1/stock/A%2FB%3A1", "POST /v1/stock/A%2FB%3A1:adjust");
+    let seen = http.call(&format!("GET {stock}"), &[]).await;
+    assert_eq!(seen.headers["etag"], "\"3\"", "{seen:?}");
+    let same = http.call(&format!("GET {stock}"), &[("if-none-match", "\"3\"")]).await;
+    assert_eq!((same.status, &same.json()["stock"]["on_hand"]), (200, &json!("3")));
+    let put = format!("PUT {stock}");
+    for (line, body) in [(put.as_str(), json!({ "on_hand": 7 })), (adjust, json!({ "delta": 4 }))] {
+        let stale = http.json(line, &[("if-match", "\"9\"")], &body).await;
+        assert_eq!((stale.status, stale.code().as_str()), (412, "ON_HAND_MISMATCH"), "{line}");
+        let mut other = body.clone();
+        other["expected_on_hand"] = json!(9);
+        let other = http.json(line, &[("if-match", "\"3\"")], &other).await;
+        assert_eq!(other.json()["errors"][0]["field"], "If-Match", "{line}: {other:?}");
+        let fresh = http.json(line, &[("if-match", "\"3\"")], &body).await;
+        assert_eq!((fresh.status, fresh.headers["etag"].as_str()), (200, "\"7\""), "{line}");
+        let again = http.json(adjust, &[], &json!({ "delta": -4 })).await;
+        assert_eq!(again.headers["etag"], "\"3\"", "{again:?}");
+    }
     let followers = http.call("GET /v1/followers", &[]).await;
     let followers = followers.json()["followers"].take();
     let names = followers.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap());
@@ -300,6 +328,21 @@ async fn clients_of_browsers_are_answered_as_they_expect() {
         (200, "application/grpc-web-text+proto")
     );
     assert!(!denied.headers.contains_key("grpc-status"), "{denied:?}");
+    // Health has no route and is served; what is no call to a method is none by gRPC-Web, either.
+    let health = http.text("POST /grpc.health.v1.Health/Check", &web, "AAAAAAA=").await;
+    assert_eq!(health.headers["content-type"], "application/grpc-web-text+proto", "{health:?}");
+    for (line, expected) in [
+        ("GET /v1/nowhere", (404, "ROUTE_NOT_FOUND")),
+        ("POST /v1/nowhere", (404, "ROUTE_NOT_FOUND")),
+        ("GET /ordinal.orders.v1.OrderService/ListOrders", (405, "METHOD_NOT_ALLOWED")),
+        ("PUT /ordinal.orders.v1.OrderService/ListOrders", (405, "METHOD_NOT_ALLOWED")),
+        ("GET /grpc.health.v1.Health/Check", (405, "METHOD_NOT_ALLOWED")),
+        ("POST /v1/orders", (415, "UNSUPPORTED_MEDIA_TYPE")),
+    ] {
+        let mut http = Http::connect(&shop.address).await;
+        let refused = http.text(line, &web, "AAAAAAA=").await;
+        assert_eq!((refused.status, refused.code().as_str()), expected, "{line}: {refused:?}");
+    }
     let evil = [("host", "evil.example"), ("content-type", "application/grpc-web-text")];
     assert_eq!(http.text(admin, &evil, "AAAAAAA=").await.status, 421);
     shop.close().await;
@@ -328,5 +371,51 @@ async fn commands_by_lines_are_answered_by_lines() {
     let refused = answers.iter().find(|answer| answer["tag"] == "21").unwrap();
     assert_eq!(refused["refused"]["details"][0]["reason"], "NOT_FOUND", "{refused}");
     assert_eq!(answers.last().unwrap(), &json!({ "end": {} }));
+    shop.close().await;
+}
+
+/// Whoever gives a field twice, or a number that JSON rounds, learns it, and nothing is changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_is_read_as_it_is_written_or_refused() {
+    let shop = Shop::open(On::Sqlite).await;
+    let mut http = Http::connect(&shop.address).await;
+    let place = shop.order(&[("MUG", 1)]).to_string();
+    let twice = place.replacen("\"quantity\":1", "\"quantity\":1,\"quantity\":5", 1);
+    let aliased = place.replacen('{', "{\"orderId\":\"018f6f3e-0000-7000-8000-00000000000a\",", 1);
+    assert!(twice != place && aliased != place);
+    for (line, body, field) in [
+        ("POST /v1/orders", twice.as_str(), "lines[0].quantity"),
+        ("POST /v1/orders", aliased.as_str(), "order_id"),
+        ("PUT /v1/stock/MUG", r#"{"on_hand": 1, "onHand": 5}"#, "onHand"),
+        ("PUT /v1/stock/MUG", r#"{"on_hand": 9007199254740993.0}"#, "on_hand"),
+        ("PUT /v1/stock/MUG", r#"{"on_hand": 18446744073709551616}"#, "on_hand"),
+        ("PUT /v1/stock/MUG", r#"{"on_hand": 0.5}"#, "on_hand"),
+    ] {
+        let refused = http.text(line, &[], body).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "INVALID_FIELD"), "{body}");
+        assert_eq!(refused.json()["errors"][0]["field"], field, "{body}");
+    }
+    let call = "POST /ordinal.orders.v1.OrderService/PlaceOrder";
+    let refused = http.text(call, &[], &twice).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("invalid_argument")));
+    let good = json!({ "tag": 1, "place_order": shop.order(&[("MUG", 1)]) });
+    let lines = format!("{good}\n{{\"tag\": 18446744073709551616, \"place_order\": {place}}}\n");
+    let ndjson = [("content-type", "application/x-ndjson")];
+    let answer = http.text("POST /v1/orders:batch", &ndjson, &lines).await;
+    let last: Value = serde_json::from_str(answer.text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["problem"]["errors"][0]["field"], "tag", "{last}");
+    assert_eq!(last["problem"]["metadata"]["line"], "2", "{last}");
+    let mut socket = Socket::open(&shop.address, &[]).await;
+    let watch = r#"{"watch": {"order_ids": "a", "order_ids": "b"}, "id": "a"}"#;
+    socket.send(Message::text(watch)).await;
+    let refused = socket.next().await.unwrap();
+    assert_eq!(refused["problem"]["detail"], "watch.order_ids: given twice", "{refused}");
+    // Only what was read was done.
+    shop.settled().await;
+    let listed = http.call("GET /v1/orders", &[]).await;
+    assert_eq!(listed.json()["orders"].as_array().unwrap().len(), 1);
+    assert_eq!(http.call("GET /v1/stock/MUG", &[]).await.status, 404);
+    let whole = http.text("PUT /v1/stock/MUG", &[], r#"{"on_hand": 4.0}"#).await;
+    assert_eq!(whole.json()["stock"]["on_hand"], "4", "{whole:?}");
     shop.close().await;
 }

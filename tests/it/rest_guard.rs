@@ -128,6 +128,50 @@ async fn bodies_and_heads_are_bounded() {
     shop.close().await;
 }
 
+/// The same over HTTP/2, by either spelling.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_over_http2_are_bounded_and_their_callers_told() {
+    let shop = Shop::open(On::Sqlite).await;
+    let host = shop.address.trim_start_matches("http://").to_owned();
+    let tcp = tokio::net::TcpStream::connect(&host).await.unwrap();
+    let (sender, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    let send = async |mut request: ::http::Request<()>, bytes: usize| {
+        let large = "x".repeat(bytes).parse().unwrap();
+        request.headers_mut().insert("x-large", large);
+        let mut sender = sender.clone().ready().await.unwrap();
+        let (answer, _) = sender.send_request(request, true).unwrap();
+        let (head, mut body) = answer.await.unwrap().into_parts();
+        let mut text = Vec::new();
+        while let Some(Ok(data)) = body.data().await {
+            text.extend_from_slice(&data);
+        }
+        (head, String::from_utf8(text).unwrap())
+    };
+    let get = || http_types("GET", &format!("http://{host}/v1/orders"));
+    let (head, text) = send(get(), 20 * 1024).await;
+    let problem: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((head.status.as_u16(), &problem["code"]), (431, &json!("HEADERS_TOO_LARGE")));
+    let call = || {
+        let path = "/ordinal.orders.v1.OrderService/ListOrders";
+        let request = ::http::Request::post(format!("http://{host}{path}"));
+        request.header("content-type", "application/grpc").body(()).unwrap()
+    };
+    let (head, _) = send(call(), 20 * 1024).await;
+    let told = crate::wire::status(&head.headers).unwrap();
+    let told = (told.code(), crate::wire::reason(&told));
+    assert_eq!(told, (tonic::Code::InvalidArgument, "HEADERS_TOO_LARGE".to_owned()));
+    // So much is not even read.
+    for request in [get(), call()] {
+        let (head, text) = send(request, 30 * 1024).await;
+        assert_eq!((head.status.as_u16(), text.as_str()), (431, ""));
+    }
+    // The connection is still of use, with what is large and not too large.
+    let (head, _) = send(get(), 15 * 1024).await;
+    assert_eq!(head.status, 200);
+    shop.close().await;
+}
+
 /// A slow head, a slow body and a connection without a call, at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_slow_is_left() {
@@ -239,6 +283,8 @@ async fn parameters_and_conditions_are_taken_or_refused() {
         ("POST /v1/orders:batch", lines, ("if-match", "\"1\""), "if-match"),
         (place, binary, ("idempotency-key", "k"), "idempotency-key"),
         (place, binary, ("if-match", "\"1\""), "if-match"),
+        ("POST /v1/orders:batch", lines, ("if-none-match", "*"), "If-None-Match"),
+        (place, binary, ("if-none-match", "*"), "If-None-Match"),
     ] {
         let headers = [&about[..], &[header]].concat();
         let mut http = Http::connect(&shop.address).await;
@@ -246,7 +292,34 @@ async fn parameters_and_conditions_are_taken_or_refused() {
         let found = &answer.json()["errors"][0]["field"];
         assert_eq!((answer.status, found), (400, &json!(field)), "{call} {header:?}");
     }
+    // A condition that a call does not know, and two that are not the same.
+    let id = "018f6f3e-0000-7000-8000-00000000000a";
+    let etag = json!({ "options": { "etag": "2" } });
+    let order = shop.order(&[("MUG", 1)]);
+    let units = json!({ "on_hand": 1 });
+    for (call, body, header, field) in [
+        ("POST /v1/orders".to_owned(), &order, ("if-none-match", "*"), "If-None-Match"),
+        ("PUT /v1/stock/MUG".to_owned(), &units, ("if-none-match", "*"), "If-None-Match"),
+        ("PUT /v1/stock/MUG".to_owned(), &units, ("if-none-match", "\"1\""), "If-None-Match"),
+        (
+            format!("PATCH /v1/orders/{id}/shipments"),
+            &etag,
+            ("if-none-match", "*"),
+            "If-None-Match",
+        ),
+        (format!("POST /v1/orders/{id}:cancel"), &etag, ("if-match", "\"3\""), "If-Match"),
+    ] {
+        let mut http = Http::connect(&shop.address).await;
+        let answer = http.json(&call, &[header], body).await;
+        let found = &answer.json()["errors"][0]["field"];
+        assert_eq!((answer.status, found), (400, &json!(field)), "{call} {header:?}: {answer:?}");
+    }
     let mut http = Http::connect(&shop.address).await;
+    assert_eq!(http.call("GET /v1/stock/MUG", &[]).await.status, 404);
+    // The same version twice is one.
+    let cancel = format!("POST /v1/orders/{id}:cancel");
+    let same = http.json(&cancel, &[("if-match", "\"2\"")], &etag).await;
+    assert_eq!(same.status, 404, "{same:?}");
     let token = http.call("GET /v1/orders?access%5Ftoken=x", &[]).await;
     assert_eq!(token.json()["errors"][0]["field"], "access_token");
     // A name that nobody means is not compared with all others, and not sent back whole.

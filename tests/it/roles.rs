@@ -34,6 +34,7 @@ admin.v1.AdminService/UnfreezeShard                         ops
 admin.v1.AdminService/GetJournal                         ops
 admin.v1.AdminService/AcceptJournal                         ops
 admin.v1.AdminService/IssueToken                            ops service
+admin.v1.AdminService/GetMe                                 customer ops service
 facts.v1.FactService/GetHeads                               ops service
 facts.v1.FactService/Compare                               ops service
 facts.v1.FactService/ReadFacts                              ops service
@@ -95,7 +96,8 @@ payments.v1.PaymentService/ResolveWebhook                   ops
 ";
 
 /// What a token of scope `returns` may call; of a stream of commands, receiving alone.
-const DESK: [&str; 7] = [
+const DESK: [&str; 8] = [
+    "admin.v1.AdminService/GetMe",
     "orders.v1.JournalService/DiffOrder",
     "orders.v1.JournalService/ListOrderEvents",
     "orders.v1.OrderService/ExecuteCommands",

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::{BoxFuture, Either};
-use http::{HeaderMap, HeaderName, Request, Response, Version, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Version, header};
 use shared_events::contract::Reason;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -26,6 +26,8 @@ pub type Pages = Arc<dyn Fn(&Request<Body>) -> Option<Response<Body>> + Send + S
 pub struct Settings {
     /// The routes.
     pub routes: Routes,
+    /// Whether a path is that of a method of gRPC without a route, as health and reflection have.
+    pub unrouted: fn(&str) -> bool,
     /// The names under which this process answers.
     pub hosts: Hosts,
     /// Headers that reach the services, besides those of each call by HTTP.
@@ -42,6 +44,7 @@ pub struct Settings {
 /// What all calls by HTTP share.
 pub struct Web {
     pub(crate) routes: Routes,
+    unrouted: fn(&str) -> bool,
     pub(crate) hosts: Hosts,
     pub(crate) passed_headers: Vec<HeaderName>,
     connection_headers: Vec<HeaderName>,
@@ -57,10 +60,15 @@ impl WebEdge {
     /// With these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { routes, hosts, passed_headers, connection_headers, subject, pages } =
-            settings;
-        let web = Web { routes, hosts, passed_headers, connection_headers, subject, pages };
-        Self(Arc::new(web))
+        Self(Arc::new(Web {
+            routes: settings.routes,
+            unrouted: settings.unrouted,
+            hosts: settings.hosts,
+            passed_headers: settings.passed_headers,
+            connection_headers: settings.connection_headers,
+            subject: settings.subject,
+            pages: settings.pages,
+        }))
     }
 
     /// Checks a request that is answered by somebody else beside the routes: its name for this
@@ -107,6 +115,9 @@ where
         let at_once =
             |answer| Either::Right(Box::pin(std::future::ready(Ok(answer))) as BoxFuture<_>);
         if is_grpc(&request) {
+            if let Err(problem) = guard::size(&request) {
+                return at_once(problem.into_grpc());
+            }
             // Clients of gRPC say neither; a proxy may have passed on what a page sends.
             if guard::is_of_page(request.headers())
                 && let Err(problem) = guard::check_page(&self.web.hosts, &request)
@@ -185,6 +196,17 @@ impl Web {
         self.passed_headers.iter().filter(|name| !self.connection_headers.contains(name))
     }
 
+    /// Calls by gRPC-Web are sent to the path of a method, and by `POST` only.
+    fn check_grpc_web(&self, method: &Method, path: &str) -> Result<(), Problem> {
+        if self.routes.by_rpc(path).is_none() && !(self.unrouted)(path) {
+            self.routes.find(method, path)?;
+            let detail = "a route takes JSON; gRPC-Web is spoken at the path of a method, \
+                          /PACKAGE.SERVICE/METHOD";
+            return Err(Problem::new(Reason::UnsupportedMediaType, detail));
+        }
+        if *method == Method::POST { Ok(()) } else { Err(Problem::no_method("POST")) }
+    }
+
     fn receive(&self, request: &Request<Body>, cors: Option<&Cors>) -> Result<Received, Problem> {
         guard::check(&self.hosts, request)?;
         if let Some(answer) = cors.and_then(|cors| cors.preflight(request, self.sent_headers())) {
@@ -199,6 +221,7 @@ impl Web {
             return Ok(Received::Page(page));
         }
         if let Some(writing) = Writing::of(request.headers()) {
+            self.check_grpc_web(request.method(), path)?;
             return Ok(Received::GrpcWeb(writing));
         }
         if let (Some(matched), Some(encoding)) = (self.routes.by_rpc(path), Encoding::of(request)) {

@@ -23,7 +23,7 @@ pub(crate) fn answers(schemas: &mut Schemas<'_>, route: &Route, has: Has, id: &s
     } else {
         all.set("200", success(method, "Done.", answer, has, false));
     }
-    if has.etag && !has.body {
+    if has.whole && !has.body {
         let text = "The order is still the one of `If-None-Match`.";
         all.set("304", Object::new().with("description", text));
     }

@@ -10,6 +10,7 @@ use crate::comments::Comments;
 use crate::errors::{self, Refusal};
 use crate::json::{Json, Object};
 use crate::operation::{operation, operation_id, tag};
+use crate::policy::{BEARER, CERTIFICATE};
 use crate::schema::Schemas;
 
 /// What a document says that the protos do not.
@@ -82,13 +83,18 @@ pub fn document(routes: &Routes, about: &About<'_>) -> Result<String, DocumentEr
         .with("openapi", "3.1.0")
         .with("info", info(about.version))
         .with("servers", vec![Object::new().with("url", "/")])
-        .with("security", vec![Object::new().with("bearer", Json::List(Vec::new()))])
+        .with("security", [BEARER, CERTIFICATE].map(any_caller).to_vec())
         .with("tags", tags(&found, &comments))
         .with("paths", paths)
         .with("components", components);
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(text)
+}
+
+/// Whoever is known by this scheme.
+fn any_caller(scheme: &str) -> Object {
+    Object::new().with(scheme, Json::List(Vec::new()))
 }
 
 /// Every route, by the names of services, and in the order of the protos.
@@ -146,12 +152,21 @@ fn components(refusals: &[Refusal<'_>]) -> Object {
         "description",
         "A token. An engine without tokens trusts callers on its own machine.",
     );
+    let certificate = Object::new().with("type", "mutualTLS").with(
+        "description",
+        "A client certificate whose name stands for a caller, where the engine asks for one. A \
+         token counts more.",
+    );
     let mut headers = Object::new();
     for (name, header) in errors::header_components() {
         headers.set(name, header);
     }
     for (name, text) in [
-        ("ETag", "The version of the order, for `If-Match` and `If-None-Match`."),
+        (
+            "ETag",
+            "The version of the order, for `If-Match` and `If-None-Match`; of stock that is in one \
+             place the units on hand, for `If-Match`.",
+        ),
         ("Location", "The path of what was made."),
         ("Ordinal-Replayed", "`true` where an earlier call executed this request."),
     ] {
@@ -159,7 +174,7 @@ fn components(refusals: &[Refusal<'_>]) -> Object {
         headers.set(name, Object::new().with("description", text).with("schema", schema));
     }
     Object::new()
-        .with("securitySchemes", Object::new().with("bearer", bearer))
+        .with("securitySchemes", Object::new().with(BEARER, bearer).with(CERTIFICATE, certificate))
         .with("parameters", shared_parameters())
         .with("headers", headers)
         .with("responses", errors::responses(refusals))
@@ -182,7 +197,11 @@ fn shared_parameters() -> Object {
              request id of gRPC; other texts are the caller's own. Kept for ever.",
             255,
         ),
-        ("If-Match", "The version that the order must have: an `ETag` with its quotes.", 64),
+        (
+            "If-Match",
+            "The version that the order must have, or the units on hand: an `ETag`, in quotes.",
+            64,
+        ),
         ("If-None-Match", "A version that the caller has: an `ETag`, with its quotes.", 64),
         ("Last-Event-ID", "Where a stream broke off: the `id` of its last event.", 16_384),
     ] {

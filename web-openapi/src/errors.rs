@@ -60,8 +60,10 @@ pub(crate) struct Has {
     pub(crate) key: bool,
     /// `validate_only`.
     pub(crate) dry_run: bool,
-    /// An answer whose version is its ETag.
+    /// An answer with an ETag.
     pub(crate) etag: bool,
+    /// One whose ETag changes with every change.
+    pub(crate) whole: bool,
     /// A stream that can be resumed.
     pub(crate) cursor: bool,
 }

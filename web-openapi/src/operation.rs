@@ -14,7 +14,7 @@ use crate::{policy, well_known};
 /// Where commands have the id of the request, the expected version, and the wish that nothing is
 /// changed.
 const KEYS: [&str; 2] = ["request_id", "options.request_id"];
-const VERSION: &str = "options.etag";
+const VERSIONS: [&str; 2] = ["options.etag", "expected_on_hand"];
 const DRY_RUNS: [&str; 2] = ["validate_only", "options.validate_only"];
 
 /// The operation of a route, under this name.
@@ -70,14 +70,23 @@ fn has(route: &Route) -> Has {
     let input = method.input();
     let any = |names: &[&str]| names.iter().any(|name| field_at(&input, name).is_some());
     let command = body && !method.is_client_streaming();
+    let whole = !method.is_server_streaming() && field_at(&method.output(), "order.etag").is_some();
     Has {
         body,
-        version: command && any(&[VERSION]),
+        version: command && any(&VERSIONS),
         key: command && any(&KEYS),
         dry_run: command && any(&DRY_RUNS),
-        etag: !method.is_server_streaming() && field_at(&method.output(), "order.etag").is_some(),
+        etag: whole || (!method.is_server_streaming() && has_units(&method.output())),
+        whole,
         cursor: method.is_server_streaming() && begins_after_positions(method),
     }
+}
+
+/// Whether an answer is about the stock of one product, and no list.
+fn has_units(output: &MessageDescriptor) -> bool {
+    let one = output.get_field_by_name("stock").is_some_and(|stock| !stock.is_list());
+    let is_list = output.get_field_by_name("next_page_token").is_some();
+    one && !is_list && field_at(output, "stock.on_hand").is_some()
 }
 
 /// Whether a stream begins after positions, and so can be resumed.
@@ -95,7 +104,7 @@ fn shared(has: Has) -> Vec<Json> {
         ("validate_only", has.dry_run),
         ("Idempotency-Key", has.key),
         ("If-Match", has.version),
-        ("If-None-Match", has.etag && !has.body),
+        ("If-None-Match", has.whole && !has.body),
         ("Last-Event-ID", has.cursor),
     ]
     .into_iter()

@@ -11,6 +11,8 @@ const OPTION: &str = "ordinal.policy.v1.policy";
 struct Policy {
     callers: Vec<String>,
     scope: Option<String>,
+    /// Whether customers are kept to their own orders.
+    whose: bool,
 }
 
 /// Customers need no scope.
@@ -26,7 +28,9 @@ fn policy(method: &MethodDescriptor) -> Option<Policy> {
     let policy = value.as_message()?;
     let scope = policy.get_field_by_name("scope");
     let scope = scope.and_then(|scope| scope.as_str().map(str::to_owned));
-    Some(Policy { callers: callers(policy), scope: scope.filter(|scope| !scope.is_empty()) })
+    let scope = scope.filter(|scope| !scope.is_empty());
+    let whose = policy.get_field_by_name("whose").and_then(|whose| whose.as_enum_number());
+    Some(Policy { callers: callers(policy), scope, whose: whose.is_none_or(|whose| whose != 0) })
 }
 
 /// The kinds of callers, without the prefix of their enum.
@@ -42,16 +46,24 @@ fn callers(policy: &DynamicMessage) -> Vec<String> {
     callers.as_list().unwrap_or_default().iter().filter_map(name).collect()
 }
 
-/// `security` of a method: one alternative for each kind of caller, with the scope that it needs.
-/// None where nothing is said.
+/// Who calls, by a token.
+pub(crate) const BEARER: &str = "bearer";
+/// Who calls, by a client certificate.
+pub(crate) const CERTIFICATE: &str = "mutualTLS";
+
+/// `security` of a method: for each kind of caller a token, with the scope that it needs, and a
+/// certificate, which has no scopes. None where nothing is said.
 pub(crate) fn security(method: &MethodDescriptor) -> Option<Vec<Json>> {
     let policy = policy(method)?;
     let alternative = |caller: &String| {
         let scope = policy.scope.as_deref().filter(|_| caller != CUSTOMER);
         let needs: Vec<&str> = [Some(caller.as_str()), scope].into_iter().flatten().collect();
-        Object::new().with("bearer", needs).into()
+        Json::Object(Object::new().with(BEARER, needs))
     };
-    Some(policy.callers.iter().map(alternative).collect())
+    let by_certificate =
+        |caller: &String| Json::Object(Object::new().with(CERTIFICATE, vec![caller.as_str()]));
+    let tokens = policy.callers.iter().map(alternative);
+    Some(tokens.chain(policy.callers.iter().map(by_certificate)).collect())
 }
 
 /// The same in words; empty where nothing is said.
@@ -61,7 +73,7 @@ pub(crate) fn in_words(method: &MethodDescriptor) -> String {
     if let Some(scope) = policy.scope {
         text.push_str(&format!(" Scope, where a token has scopes: `{scope}`."));
     }
-    if policy.callers.iter().any(|caller| caller == CUSTOMER) {
+    if policy.whose && policy.callers.iter().any(|caller| caller == CUSTOMER) {
         text.push_str(" Customers reach their own orders only.");
     }
     text

@@ -1,4 +1,5 @@
-//! The admin service, for operators: followers, dead letters, read models, shards, timers.
+//! The admin service, for operators: followers, dead letters, read models, shards, timers; and who
+//! a caller is, for everybody.
 //! Never here: authorization; `access` has checked it before a call arrives.
 
 mod actions; // lists operators' actions
@@ -6,6 +7,7 @@ mod dead_letters; // lists, retries and drops dead letters
 mod followers; // lists, pauses and resumes followers
 mod health; // why this process cannot serve
 mod journal; // the journal's history, and accepting one that was set back
+mod me; // who the caller is
 mod observe; // what operators are told, as metrics
 mod peers; // calls to the admin service of other processes
 mod read_models; // rebuilds read models; lists quarantined orders
@@ -57,12 +59,14 @@ use proto::admin_service_server::{AdminService, AdminServiceServer};
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
 
-/// For operators alone.
+/// For operators, but for a method or two.
 pub(crate) const RPC: Rpc =
     Rpc { name: "ordinal.admin.v1.AdminService", message_bytes_max: 64 * 1024 };
 
 /// A process's own health.
 pub(crate) const GET_HEALTH: &str = "/ordinal.admin.v1.AdminService/GetHealth";
+/// Who the caller is to this process.
+pub(crate) const GET_ME: &str = "/ordinal.admin.v1.AdminService/GetMe";
 /// Signs a token with the key of this process.
 pub(crate) const ISSUE_TOKEN: &str = "/ordinal.admin.v1.AdminService/IssueToken";
 
@@ -304,5 +308,12 @@ impl AdminService for AdminEdge {
         request: Request<proto::IssueTokenRequest>,
     ) -> Result<Response<proto::IssueTokenResponse>, Status> {
         Self::issue_token(self, request).await
+    }
+
+    async fn get_me(
+        &self,
+        request: Request<proto::GetMeRequest>,
+    ) -> Result<Response<proto::GetMeResponse>, Status> {
+        Self::who_calls(&request)
     }
 }

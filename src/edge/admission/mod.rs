@@ -28,6 +28,7 @@ use web_edge::UnreadBody;
 
 use crate::edge::access::{Access, NotAdmitted};
 use crate::edge::account::{self, Accounts};
+use crate::edge::admin::GET_ME;
 use crate::edge::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use crate::edge::calls::{self, Calls, Kind};
 use crate::edge::certificates::FromPeer;
@@ -252,6 +253,12 @@ impl Admission {
         let address = arrival::address(request, connection.as_deref());
         let admitted = self.access.admit(&self.calls, (path, method), request.headers(), now);
         let principal = admitted.map_err(|refused| self.counted(refused, address, request))?;
+        // Only who asks for it is told what is known of it.
+        if path == GET_ME
+            && let Some(principal) = &principal
+        {
+            request.extensions_mut().insert(principal.clone());
+        }
         let token_left = principal.as_ref().and_then(|principal| principal.left(now));
         let by = principal.map(|principal| principal.by);
         if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {

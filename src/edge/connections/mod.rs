@@ -35,7 +35,7 @@ use crate::edge::body::ReadProgress;
 use crate::edge::refusals::Refusals;
 use crate::edge::tls::{ClientCertificate, Incoming, ServerTls};
 use crate::edge::{
-    CALLS_MAX, CONNECTION_WINDOW, HEADERS_BYTES_MAX, KEEPALIVE_ANSWER, KEEPALIVE_EVERY,
+    CALLS_MAX, CONNECTION_WINDOW, HEADERS_READ_MAX, KEEPALIVE_ANSWER, KEEPALIVE_EVERY,
     SEND_BUFFER_BYTES_MAX, STREAM_WINDOW,
 };
 
@@ -274,7 +274,7 @@ fn bounded(connection: &Arc<Connection>) -> auto::Builder<CallExecutor> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
-        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_header_list_size(HEADERS_READ_MAX)
         .keep_alive_interval(KEEPALIVE_EVERY)
         .keep_alive_timeout(KEEPALIVE_ANSWER);
     builder

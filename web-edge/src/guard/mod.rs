@@ -15,7 +15,7 @@ use shared_events::contract::Reason;
 
 use crate::problem::Problem;
 
-/// The most bytes of a request's head, as over HTTP/2.
+/// The most bytes of a request's head.
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// What HTTP/2 counts for each header beside its name and value.
 const HEADER_COST: usize = 32;
@@ -72,8 +72,15 @@ pub(crate) fn check_page<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), P
     origin(hosts, request)
 }
 
-fn size<B>(request: &Request<B>) -> Result<(), Problem> {
-    let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+/// Checks the size of the head.
+///
+/// # Errors
+/// The problem.
+pub(crate) fn size<B>(request: &Request<B>) -> Result<(), Problem> {
+    let uri = request.uri();
+    // Over HTTP/2 the host is no header.
+    let host = uri.authority().map_or(0, |host| host.as_str().len());
+    let line = host + uri.path_and_query().map_or(0, |path| path.as_str().len());
     let headers = request.headers().iter();
     let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER_COST);
     if line + headers.sum::<usize>() <= HEADERS_BYTES_MAX {

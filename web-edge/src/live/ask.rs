@@ -1,6 +1,10 @@
+use std::collections::BTreeSet;
+use std::fmt;
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 /// The longest name of a watch.
 const ID_LEN_MAX: usize = 64;
@@ -22,10 +26,37 @@ pub(super) enum Ask {
 #[serde(deny_unknown_fields)]
 struct Message {
     token: Option<String>,
-    watch: Option<Map<String, Value>>,
+    watch: Option<Filters>,
     unwatch: Option<String>,
     id: Option<String>,
     after: Option<String>,
+}
+
+/// Filters of a watch, as they are written: a name may stand there twice.
+struct Filters(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Filters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Filters;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Filters, A::Error> {
+        let mut all = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            all.push(entry);
+        }
+        Ok(Filters(all))
+    }
 }
 
 impl Ask {
@@ -57,9 +88,12 @@ impl Ask {
 }
 
 /// The address of a watch with these filters.
-fn address(watch: &Map<String, Value>, after: Option<&str>) -> Result<String, String> {
-    let mut pairs = Vec::new();
+fn address(Filters(watch): &Filters, after: Option<&str>) -> Result<String, String> {
+    let (mut pairs, mut names) = (Vec::new(), BTreeSet::new());
     for (name, value) in watch {
+        if !names.insert(name) {
+            return Err(format!("watch.{name}: given twice"));
+        }
         let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         for value in values {
             let text = match value {

@@ -14,7 +14,7 @@ use super::*;
 #[test]
 fn a_watch_is_the_address_of_its_call() {
     let text = r#"{"watch": {"order_ids": ["a", "b&c"], "from_beginning": true}, "id": "x"}"#;
-    let uri = "/v1/orders:watch?from%5Fbeginning=true&order%5Fids=a&order%5Fids=b%26c".to_owned();
+    let uri = "/v1/orders:watch?order%5Fids=a&order%5Fids=b%26c&from%5Fbeginning=true".to_owned();
     let watch = Ask::Watch { id: "x".to_owned(), uri, after: None };
     assert_eq!(Ask::read(text), Ok(watch));
     let text = r#"{"watch": {}, "id": "x", "after": "AQ"}"#;
@@ -33,10 +33,14 @@ fn what_is_no_message_is_refused_without_its_text() {
         r#"{"watch": {"order_ids": {"secret": 1}}, "id": "a"}"#,
         r#"{"token": "secret", "id": "a"}"#,
         r#"{"secret": 1}"#,
+        r#"{"watch": {"tag": "secret", "tag": "other"}, "id": "a"}"#,
+        r#"{"watch": {}, "id": "a", "id": "secret"}"#,
     ] {
         let what = Ask::read(text).unwrap_err();
         assert!(!what.contains("secret"), "{what}");
     }
+    let twice = Ask::read(r#"{"watch": {"tag": "a", "tag": "b"}, "id": "a"}"#);
+    assert_eq!(twice, Err("watch.tag: given twice".to_owned()));
 }
 
 /// A session with a client whose watches never say more than the lines given to them.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::DynamicMessage;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -14,6 +14,7 @@ use super::connect::Encoding;
 use super::frames::Frames;
 use super::json;
 use super::rpc::value_at;
+use super::version::Version;
 
 /// Who may embed an answer: browsers keep it from pages of others.
 pub(super) const EMBEDDED: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -71,11 +72,11 @@ async fn message(frames: &mut Frames) -> Result<Bytes, Status> {
 
 fn success(call: &Call, message: &DynamicMessage, json: Vec<u8>, kept: Body) -> Response<Body> {
     let rpc = &call.route.rpc;
-    let etag = rpc.answered_etag.as_ref().and_then(|place| value_at(message, place));
-    let etag = etag.as_ref().and_then(Value::as_str).filter(|etag| !etag.is_empty());
-    let etag = etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok());
+    let version = rpc.answered_etag.as_ref().and_then(|place| Version::of(message, place));
+    let is_whole = version.as_ref().is_some_and(|version| version.is_whole);
+    let etag = version.map(|version| version.etag);
     let is_read = !call.route.has_body;
-    let unchanged = is_read && etag.as_ref().is_some_and(|etag| has(call, etag));
+    let unchanged = is_read && is_whole && etag.as_ref().is_some_and(|etag| has(call, etag));
     let replayed = message.get_field_by_name("replayed").and_then(|value| value.as_bool());
     let replayed = replayed == Some(true);
     let creates = call.route.creates() && !replayed;
@@ -97,7 +98,7 @@ fn success(call: &Call, message: &DynamicMessage, json: Vec<u8>, kept: Body) -> 
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(EMBEDDED, HeaderValue::from_static("same-origin"));
     // What one caller may see is no answer to another.
-    let cache = if is_read && etag.is_some() { "private, no-cache" } else { "no-store" };
+    let cache = if is_read && is_whole { "private, no-cache" } else { "no-store" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(header::VARY, HeaderValue::from_static("authorization"));
     if let Some(etag) = etag {

@@ -1,6 +1,5 @@
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, TE,
@@ -15,7 +14,7 @@ use super::connect::Encoding;
 use super::request::{BODY_BYTES_MAX, Head, OneMessage, Shared};
 use super::routes::{Matched, Route};
 use super::stream::Form;
-use super::{answer, connect, lines, query, stream};
+use super::{answer, connect, lines, prefer, query, stream};
 use crate::front::Web;
 use crate::problem::Problem;
 use crate::trace::{TRACEPARENT, TRACESTATE, trace_of};
@@ -23,8 +22,6 @@ use crate::trace::{TRACEPARENT, TRACESTATE, trace_of};
 /// What a caller is told of its limit (draft-ietf-httpapi-ratelimit-headers).
 const SAID_OF_LIMITS: [HeaderName; 2] =
     [HeaderName::from_static("ratelimit-policy"), HeaderName::from_static("ratelimit")];
-/// How long a caller waits, as RFC 7240 has it: `wait=3`, in seconds.
-const PREFER: &str = "prefer";
 
 /// How a call is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +84,17 @@ pub(crate) fn check_form(matched: &Matched, headers: &HeaderMap) -> Result<(), P
     Err(Problem::new(Reason::NotAcceptable, detail))
 }
 
-/// Refuses what a call by lines, or by messages in binary, does not take: parameters, and headers
-/// about one command.
+/// Refuses what a call does not take: a condition of reads, of a command; parameters, and headers
+/// about one command, of a call by lines or by messages in binary.
 pub(crate) fn check_bare<B>(
     matched: &Matched,
     spelling: Spelling,
     request: &Request<B>,
 ) -> Result<(), Problem> {
+    if matched.route.has_body && request.headers().contains_key(IF_NONE_MATCH) {
+        let what = "a command takes none: `If-Match` names the version that it requires";
+        return Err(Problem::field("If-None-Match", what));
+    }
     let by_lines = matched.route.rpc.takes_stream;
     if !by_lines && spelling != Spelling::Connect(Encoding::Binary) {
         return Ok(());
@@ -170,21 +171,11 @@ pub(crate) fn passed(given: &HeaderMap, more: &[HeaderName]) -> HeaderMap {
             headers.insert(name, value.clone());
         }
     }
-    let timeout = wait(given).map(|wait| format!("{}S", wait.as_secs()));
+    let timeout = prefer::wait(given).map(|wait| format!("{}S", wait.as_secs()));
     if let Some(timeout) = timeout.and_then(|timeout| HeaderValue::from_str(&timeout).ok()) {
         headers.insert("grpc-timeout", timeout);
     }
     headers
-}
-
-/// How long the caller waits, if he says so.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
-    /// gRPC writes a time with eight digits at most; no call waits for so long.
-    const WAIT_MAX: u64 = 3_600;
-    let prefer = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    let mut wishes = prefer.flat_map(|value| value.split(','));
-    let seconds: u64 = wishes.find_map(|wish| wish.trim().strip_prefix("wait=")?.parse().ok())?;
-    Some(Duration::from_secs(seconds.min(WAIT_MAX)))
 }
 
 impl Call {

@@ -4,6 +4,7 @@ use shared_events::contract::Reason;
 use uuid::Uuid;
 
 use super::rpc::{Rpc, set_at, value_at};
+use super::version;
 use crate::front::Subject;
 use crate::problem::Problem;
 
@@ -40,13 +41,7 @@ pub(super) fn apply(
         let Some(place) = &rpc.etag else {
             return Err(Problem::field("If-Match", "this call takes no version"));
         };
-        let inside = etag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let inside = inside.filter(|inside| !inside.is_empty() && !inside.contains('"'));
-        let Some(inside) = inside else {
-            let what = "one version in quotes, as ETag has it, such as \"3\"";
-            return Err(Problem::field("If-Match", what));
-        };
-        set_at(message, place, Value::String(inside.to_owned()));
+        version::require(message, place, etag)?;
     }
     Ok(())
 }

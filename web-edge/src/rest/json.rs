@@ -3,6 +3,8 @@ use prost_reflect::{
 };
 use serde_json::Value;
 
+use super::exact;
+
 /// A field of JSON that does not fit its message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unfit {
@@ -16,8 +18,9 @@ pub(crate) struct Unfit {
 const SHOWN_MAX: usize = 300;
 
 /// A message from JSON. Names of fields are those of the protos, or in lower camel case; unknown
-/// ones are refused.
+/// ones are refused, as is what would not be read as it is written.
 pub(crate) fn read(message: &MessageDescriptor, json: &[u8]) -> Result<DynamicMessage, Unfit> {
+    exact::check(message, json)?;
     let mut reader = serde_json::Deserializer::from_slice(json);
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     let read = DynamicMessage::deserialize_with_options(message.clone(), &mut reader, &options);
@@ -40,7 +43,7 @@ pub(crate) fn read_value(
         .map_err(|error| blame(message, value).unwrap_or_else(|| unfit("", &said(&error, value))))
 }
 
-fn unfit(field: &str, what: &str) -> Unfit {
+pub(super) fn unfit(field: &str, what: &str) -> Unfit {
     let field = field.chars().take(SHOWN_MAX).collect();
     Unfit { field, what: what.chars().take(SHOWN_MAX).collect() }
 }

@@ -3,7 +3,7 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
 };
 
-use super::RoutesError;
+use super::{RoutesError, version};
 
 /// Fields from a message down to one of its values.
 pub(crate) type Place = Vec<FieldDescriptor>;
@@ -57,9 +57,9 @@ impl Rpc {
             takes_stream: method.is_client_streaming(),
             gives_stream: method.is_server_streaming(),
             request_id: either("request_id", ["options", "request_id"]),
-            etag: place(&input, &["options", "etag"]),
+            etag: version::required(&input),
             validate_only: either("validate_only", ["options", "validate_only"]),
-            answered_etag: place(&output, &["order", "etag"]),
+            answered_etag: version::answered(&output),
             after,
             positions,
             input,

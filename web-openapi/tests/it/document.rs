@@ -168,11 +168,19 @@ fn one_of_several_fields_says_so() {
 fn a_policy_becomes_one_alternative_for_each_caller() {
     let document = shop();
     let security = &document["paths"]["/v1/things/{thing_id}"]["get"]["security"];
-    let expected = [json!({"bearer": ["CUSTOMER"]}), json!({"bearer": ["OPS", "things.read"]})];
+    let expected = [
+        json!({"bearer": ["CUSTOMER"]}),
+        json!({"bearer": ["OPS", "things.read"]}),
+        json!({"mutualTLS": ["CUSTOMER"]}),
+        json!({"mutualTLS": ["OPS"]}),
+    ];
     assert_eq!(security, &json!(expected));
     let without = &document["paths"]["/v1/things/{thing_id}"]["patch"];
     assert!(without.get("security").is_none());
-    assert_eq!(document["security"], json!([{"bearer": []}]));
+    assert_eq!(document["security"], json!([{"bearer": []}, {"mutualTLS": []}]));
+    let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+    let kinds: Vec<_> = schemes.values().map(|scheme| &scheme["type"]).collect();
+    assert_eq!(kinds, ["http", "mutualTLS"]);
 }
 
 #[test]

@@ -122,4 +122,13 @@ fn commands_take_a_key_and_a_version_and_streams_two_formats() {
     assert!(place["201"]["headers"]["Location"].is_object());
     let get = &document["paths"]["/v1/orders/{order_id}"]["get"]["responses"];
     assert!(get["304"].is_object() && get["200"]["headers"]["ETag"].is_object());
+    // The units on hand are a version for changes, and none for reads.
+    let stock = &document["paths"]["/v1/stock/{sku}"];
+    let read = &stock["get"]["responses"];
+    assert!(read["304"].is_null() && read["200"]["headers"]["ETag"].is_object());
+    let change = stock["put"]["parameters"].as_array().unwrap();
+    assert!(change.iter().any(|one| one["$ref"] == "#/components/parameters/If-Match"));
+    assert!(stock["put"]["responses"]["412"].is_object());
+    let listed = &document["paths"]["/v1/stock/{sku}/movements"]["get"]["responses"]["200"];
+    assert!(listed["headers"].is_null());
 }

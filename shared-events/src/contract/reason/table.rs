@@ -69,7 +69,7 @@ reasons! {
         "The caller's role may not cancel for this reason. Some reasons are the engine's only.",
         "Customers give CUSTOMER_REQUEST, operators OPS.";
     "HEADERS_TOO_LARGE" => HeadersTooLarge [InvalidArgument]
-        "The address and the headers of a call by HTTP have more than 16 KiB.",
+        "The address and the headers of a call have more than 16 KiB.",
         "Send fewer or shorter headers; large content belongs into the body.";
     "HISTORY_FORKED" => HistoryForked [OutOfRange]
         "The log does not hold what was read at the reader's position: it was set back to an \

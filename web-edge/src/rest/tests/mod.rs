@@ -15,9 +15,11 @@ use super::routes::{Routes, RoutesError};
 use crate::front::{Settings, WebEdge};
 use crate::guard::Hosts;
 
+mod bodies;
 mod routes;
 mod spellings;
 mod streams;
+mod versions;
 
 fn descriptors() -> Vec<u8> {
     let mut compiler = protox::Compiler::new(["../proto"]).unwrap();
@@ -59,6 +61,7 @@ impl Process {
         };
         let edge = WebEdge::new(Settings {
             routes: Routes::new([set.as_slice()], |_| true).unwrap(),
+            unrouted: |_| false,
             hosts: Hosts::default(),
             passed_headers: vec![HeaderName::from_static("ordinal-subject")],
             connection_headers: Vec::new(),

@@ -95,3 +95,28 @@ async fn connect_has_one_message_each_way() {
     let plain = typed(LIST, "text/plain", b"{}".to_vec());
     assert_eq!(process.json(plain).await.0, 415);
 }
+
+#[tokio::test]
+async fn grpc_web_is_a_post_to_the_path_of_a_method() {
+    let process = Process::new(&[json!({})]);
+    for (method, path, expected, code) in [
+        ("GET", "/v1/nowhere", 404, "ROUTE_NOT_FOUND"),
+        ("POST", "/v1/nowhere", 404, "ROUTE_NOT_FOUND"),
+        ("POST", "/ordinal.orders.v1.OrderService/Nothing", 404, "ROUTE_NOT_FOUND"),
+        ("GET", LIST, 405, "METHOD_NOT_ALLOWED"),
+        ("PUT", LIST, 405, "METHOD_NOT_ALLOWED"),
+        ("DELETE", "/v1/orders", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/v1/orders", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("POST", "/v1/orders", 415, "UNSUPPORTED_MEDIA_TYPE"),
+    ] {
+        for kind in ["application/grpc-web", "application/grpc-web-text+proto"] {
+            let mut request = typed(path, kind, vec![0; 5]);
+            *request.method_mut() = method.parse().unwrap();
+            let (status, headers, problem) = process.json(request).await;
+            assert_eq!((status, &problem["code"]), (expected, &json!(code)), "{method} {path}");
+            let allow = headers.get("allow").map(|allow| allow.to_str().unwrap());
+            assert_eq!(allow.is_some(), expected == 405, "{method} {path}: {allow:?}");
+        }
+    }
+    assert!(process.asked().is_empty());
+}
