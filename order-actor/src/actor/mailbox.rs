@@ -109,7 +109,7 @@ pub enum Refusal {
         owner: Option<Arc<str>>,
     },
     /// An operator has frozen the order's shard; certainly nothing was appended.
-    #[error("shard {shard} is frozen: {reason}")]
+    #[error("an operator has frozen shard {shard}")]
     Frozen {
         /// The shard.
         shard: u16,

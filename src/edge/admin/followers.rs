@@ -63,7 +63,7 @@ impl AdminEdge {
         let reason = operators_reason(reason)?;
         let action = self.action(&request, Verb::PauseFollower, follower, reason);
         Pause::begin(database, follower, action).await.map_err(unavailable)?;
-        tracing::warn!(follower, reason, "follower paused by an operator");
+        tracing::warn!(follower, "follower paused by an operator");
         Ok(Response::new(proto::PauseFollowerResponse {}))
     }
 
