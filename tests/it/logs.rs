@@ -144,7 +144,7 @@ fn wrong_orders() -> Vec<Value> {
 }
 
 /// Whether the text of an answer repeats what its caller wrote.
-fn assert_says_nothing(what: &str, text: &str, markers: &[&str]) {
+pub fn assert_says_nothing(what: &str, text: &str, markers: &[&str]) {
     for marker in markers {
         let at = text.find(marker).map(|at| {
             let begin = text[..at].char_indices().rev().nth(300).map_or(0, |(begin, _)| begin);

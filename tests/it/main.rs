@@ -54,6 +54,7 @@ mod load;
 mod locations;
 mod login;
 mod logs;
+mod markers;
 mod messages;
 mod metrics;
 mod names;
