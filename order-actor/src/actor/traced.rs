@@ -4,7 +4,7 @@ use shared_events::contract::OrderId;
 use shared_events::traces::{self, Kind, Span, TraceContext, Value};
 
 use super::mailbox::{Context, Executed, Refusal};
-use crate::domain::{By, Command, Component};
+use crate::domain::{By, Command};
 
 /// The trace of a header, if it is recorded and traces are kept.
 pub(super) fn recorded(traceparent: Option<&str>) -> Option<TraceContext> {
@@ -15,10 +15,11 @@ pub(super) fn recorded(traceparent: Option<&str>) -> Option<TraceContext> {
     context.is_sampled().then_some(context)
 }
 
-/// Whether a command begins a trace of its own, which only belongs to that of the placing: a timer
-/// acts hours later.
+/// Whether a command begins a trace of its own, which only belongs to that of the placing, or to
+/// what set its timer: a timer acts hours later, and stock that is counted anew cancels orders of
+/// days ago.
 pub(super) fn is_apart(context: &Context) -> bool {
-    traces::is_on() && context.traceparent.is_none() && context.by == By::Engine(Component::TIMER)
+    traces::is_on() && context.traceparent.is_none() && matches!(context.by, By::Engine(_))
 }
 
 /// The span of a command that its order handles. What follows from the command belongs to it.
