@@ -26,7 +26,7 @@ pub(super) fn is_apart(context: &Context) -> bool {
 pub(super) fn handling(
     command: &Command,
     (order_id, shard): (OrderId, u16),
-    placed_in: Option<TraceContext>,
+    cause: Option<TraceContext>,
     context: &mut Context,
 ) -> Span {
     if !traces::is_on() {
@@ -34,7 +34,7 @@ pub(super) fn handling(
     }
     let name = || Cow::Owned(format!("order {}", command.name()));
     let mut span = match is_apart(context) {
-        true => Span::linked(name, Kind::Internal, placed_in),
+        true => Span::linked(name, Kind::Internal, cause),
         false => Span::named_child(name, Kind::Internal, context.traceparent.as_deref()),
     };
     if span.is_some() {
