@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::Executor as _;
+use sqlx::{Connection as _, Executor as _};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use crate::collector::Collector;
 use crate::health::logged;
 use crate::http::{Answer, Http};
 use crate::limits::{ANNA, Limited, bearer, ops};
+use crate::nodes::{LEASE, databases};
 use crate::support::{Engine, PATIENCE, free_port};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
@@ -71,6 +72,65 @@ async fn a_line_names_the_trace_and_the_order_of_the_command_that_it_is_about() 
     let process = ["service", "role", "level"].map(|name| line[name].as_str().unwrap());
     assert_eq!(process, ["ordinal", "all", "ERROR"]);
     assert!(engine.stop().success());
+}
+
+/// T4, of calls that come without a trace and are recorded nowhere: lines name the one that the
+/// caller is told, also those of the node that owns the order.
+#[test]
+fn a_line_names_the_trace_that_a_caller_is_told_over_two_nodes() {
+    let (runtime, [database]) = databases();
+    let (folder, url) = (TempDir::new().unwrap(), database.url());
+    let log = |name: &str| folder.path().join(name);
+    let nodes = ["a", "b"].map(|name| {
+        let flags = ["--node-name", name, "--database-url", &url, "--without-stock"];
+        let flags = [&flags[..], &LEASE, &["--log-format", "json"]].concat();
+        logged(&["env", "RUST_LOG=warn"], &flags, &log(name))
+    });
+    let [a, b] = &nodes;
+    let patience = Instant::now() + PATIENCE;
+    let of = |name: &str| {
+        let shards = a.ask(&["shards", "list"])["shards"].take();
+        shards.as_array().unwrap().iter().filter(|shard| shard["node"] == name).count()
+    };
+    while of("a") != of("b") {
+        assert!(Instant::now() < patience, "they do not share");
+    }
+    // Without an id it becomes an order of the node that was asked. An order that is over sleeps.
+    let placed = b.place(&["MUG=1@4.00GBP"]);
+    let order_id = placed["order"]["order_id"].as_str().unwrap().to_owned();
+    b.ask(&["order", "cancel", &order_id]);
+    runtime.block_on(async {
+        let mut journal = sqlx::PgConnection::connect(&url).await.unwrap();
+        for sql in [
+            "SET search_path TO orders_journal",
+            "DROP TRIGGER events_are_forever ON events",
+            "UPDATE events SET payload = '{}'",
+        ] {
+            journal.execute(sql).await.unwrap();
+        }
+    });
+    for asked in [a, b] {
+        let said = runtime.block_on(async {
+            let mut http = Http::connect(&asked.address).await;
+            let cancel = format!("POST /v1/orders/{order_id}:cancel");
+            let refused = http.json(&cancel, &[], &json!({})).await;
+            assert_eq!(refused.code(), "ORDER_QUARANTINED");
+            let trace = refused.headers["traceparent"].split('-').nth(1).unwrap().to_owned();
+            let patience = Instant::now() + PATIENCE;
+            loop {
+                let said = until_said(&log("b"), "quarantined").await;
+                if let Some(line) = said.into_iter().find(|line| line["trace_id"] == *trace) {
+                    return line;
+                }
+                assert!(Instant::now() < patience, "{trace}: {:#?}", lines(&log("b")));
+            }
+        });
+        assert_eq!(said["order_id"], json!(order_id), "{said}");
+    }
+    for node in nodes {
+        assert!(node.stop().success());
+    }
+    runtime.block_on(database.drop());
 }
 
 /// While a call is answered, its lines say which one it is.

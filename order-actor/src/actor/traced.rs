@@ -81,6 +81,6 @@ pub(super) fn in_logs(order_id: OrderId, shard: u16, context: &Context) -> traci
         return tracing::Span::none();
     }
     let trace = context.traceparent.as_deref().and_then(|it| it.parse().ok());
-    let trace_id = trace.map(TraceContext::trace_id);
+    let trace_id = trace.map(TraceContext::trace_id).or_else(|| context.log_trace.clone());
     tracing::info_span!(target: traces::CONTEXT, "command", %order_id, shard, trace_id)
 }

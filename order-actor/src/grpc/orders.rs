@@ -112,6 +112,7 @@ impl OrdersEdge {
             expected_version: options.expected_version,
             validate_only: options.validate_only,
             traceparent: call.traceparent,
+            log_trace: call.log_trace,
             ..Context::new(call.by, deadline)
         };
         match self.registry.execute(order_id, command, context).await {

@@ -153,7 +153,10 @@ impl Trace {
     fn of(request: &Request<Body>) -> Self {
         match request.headers().get(TRACEPARENT) {
             Some(sent) if web_edge::trace_id(sent).is_some() => Self::Sent(sent.clone()),
-            _ => Self::Own(request.extensions().get().copied()),
+            _ => {
+                let made = request.extensions().get().copied();
+                Self::Own(made.or_else(|| traced::named_by_peer(request.headers())))
+            }
         }
     }
 
