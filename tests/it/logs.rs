@@ -59,7 +59,9 @@ async fn a_line_names_the_trace_and_the_order_of_the_command_that_it_is_about() 
     }
     journal.close().await;
 
-    let flags = ["--data", data.to_str().unwrap(), "--log-format", "json"];
+    let collector = Collector::start();
+    let (data, url) = (data.to_str().unwrap(), collector.url());
+    let flags = ["--data", data, "--log-format", "json", "--otlp-endpoint", &url];
     let engine = logged(&["env", "RUST_LOG=ordinal=info,warn"], &flags, &log);
     let mut http = Http::connect(&engine.address).await;
     let cancel = format!("POST /v1/orders/{order_id}:cancel");
@@ -71,6 +73,17 @@ async fn a_line_names_the_trace_and_the_order_of_the_command_that_it_is_about() 
     assert_eq!((&line["order_id"], &line["shard"]), (&json!(order_id), &json!(0)), "{line}");
     let process = ["service", "role", "level"].map(|name| line[name].as_str().unwrap());
     assert_eq!(process, ["ordinal", "all", "ERROR"]);
+    assert_eq!(line.get("span_id"), None, "{line}");
+    // Of a call that is recorded it names the span, too.
+    let recorded = TRACE.replace("-00", "-01").replace("0af", "1af");
+    http.json(&cancel, &[("traceparent", &recorded)], &json!({})).await;
+    let name = "order Cancel";
+    let seen = collector.until(|seen| seen.iter().any(|it| it.name == name));
+    let span = &seen.iter().find(|it| it.name == name).unwrap().span;
+    let said = until_said(&log, "quarantined").await;
+    let about = |line: &&Value| line["trace_id"] == TRACE_ID.replace("0af", "1af");
+    let line = said.iter().find(about).unwrap_or_else(|| panic!("{said:#?}"));
+    assert_eq!(line["span_id"], **span, "{line}");
     assert!(engine.stop().success());
 }
 
@@ -149,6 +162,11 @@ async fn a_line_of_a_call_names_its_trace_its_method_and_who_called() {
     let method = "ordinal.inventory.v1.InventoryService/GetStock";
     let expected = [TRACE_ID, method, "OPS:developer", "orders"].map(Some);
     assert_eq!(told, expected, "{line}");
+    // A refusal that is no fault of its caller.
+    let calls = until_said(&log, "call").await;
+    let call = calls.iter().find(|line| line["target"] == "access").expect("a line of the call");
+    let told = (&call["level"], call["reason"].is_string(), &call["http"]);
+    assert_eq!(told, (&json!("WARN"), true, &json!(503)), "{call}");
     assert!(engine.stop().success());
 }
 
@@ -293,7 +311,11 @@ async fn what_people_wrote_is_in_no_log_no_span_and_no_problem() {
         assert_says_nothing("a problem", &answer.text, &MARKERS);
         assert_says_nothing("a header", &format!("{:?}", answer.headers), &MARKERS);
     }
-    until_said(&log, "delivery deferred").await;
+    let deferred = until_said(&log, "delivery deferred").await;
+    for line in &deferred {
+        assert_eq!(line["order_id"], json!(order_id), "{line}");
+        assert_eq!(line["trace_id"].as_str().map(str::len), Some(32), "{line}");
+    }
     let sent = |name: &str| {
         collector.until(|seen| seen.iter().any(|it| it.name == name && it.failed.is_some()))
     };

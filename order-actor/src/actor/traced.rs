@@ -82,5 +82,7 @@ pub(super) fn in_logs(order_id: OrderId, shard: u16, context: &Context) -> traci
     }
     let trace = context.traceparent.as_deref().and_then(|it| it.parse().ok());
     let trace_id = trace.map(TraceContext::trace_id).or_else(|| context.log_trace.clone());
-    tracing::info_span!(target: traces::CONTEXT, "command", %order_id, shard, trace_id)
+    // Where it is recorded, the span is ours.
+    let span_id = recorded(context.traceparent.as_deref()).map(TraceContext::span_id);
+    tracing::info_span!(target: traces::CONTEXT, "command", %order_id, shard, trace_id, span_id)
 }

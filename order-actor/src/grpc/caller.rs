@@ -1,3 +1,4 @@
+use service_edge::About;
 use shared_events::contract::{CustomerId, trace_id};
 use shared_events::traces::{self, Span, TraceContext};
 use tonic::{Request, Status};
@@ -42,6 +43,11 @@ pub(super) fn caller_in<T>(request: &Request<T>, roles: &[Role]) -> Result<By, S
     } else {
         Err(status::refused(&Rejection::Forbidden { role: by.role() }.into()))
     }
+}
+
+/// Where whoever writes a line about the call looks which order it is about.
+pub(super) fn about<T>(request: &Request<T>) -> About {
+    request.extensions().get::<About>().cloned().unwrap_or_default()
 }
 
 /// Whether another node forwarded the call here as the owner of the order's shard.

@@ -10,7 +10,7 @@ use super::places::Places;
 use super::{
     Batch, Blame, Cursors, Database, DeadLetters, Handler, History, Item, Place, Scope, Tx, cursor,
 };
-use crate::contract::{Subject, Timestamp, json_place};
+use crate::contract::{Subject, Timestamp, json_place, trace_id};
 use crate::metric::table::FACTS;
 
 /// A [`Sink`] over a database: effect, cursor and dead letters commit together.
@@ -287,7 +287,9 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                         let item = &batch.items[*at];
                         tracing::error!(
                             follower = self.follower, subject = %item.subject(),
-                            position = item.position(), error, "dead letter"
+                            shard = item.shard(), position = item.position(),
+                            trace_id = item.traceparent().and_then(trace_id),
+                            error, "dead letter"
                         );
                     }
                     return Ok(());

@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderValue, Request};
 use service_edge::is_fault;
 use shared_events::chance::Chance;
-use shared_events::traces::{self, Span};
+use shared_events::traces::{self, Span, TraceContext};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use web_edge::TraceId;
@@ -85,10 +85,12 @@ impl Call {
         let of_http = self.note.as_ref().and_then(|note| note.caller.get());
         let principal = self.caller.as_ref().or(of_http).and_then(shown);
         let trace_id = self.trace.id();
+        let span_id = self.span.context().map(TraceContext::span_id);
         tracing::info_span!(
             target: traces::CONTEXT,
             "call",
             trace_id,
+            span_id,
             rpc_method = &*self.method,
             principal
         )
