@@ -127,4 +127,8 @@ impl Source<Fact> for OrderFacts {
     async fn heads(&self) -> Result<Cursors, SourceError> {
         self.journal.available_heads().await.map_err(crate::replay::source_error)
     }
+
+    async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
+        crate::replay::oldest_after(&self.journal, cursors).await
+    }
 }
