@@ -41,14 +41,12 @@ pub(crate) fn end(mut span: Span, sent: &Result<(), DeliveryError>) {
 
 /// Says in the log that a try failed: for good, or until the next one.
 pub(crate) fn not_delivered(entry: &Entry, error: &DeliveryError, wait: Option<Duration>) {
-    let (notification, order_id) = (entry.id.to_string(), entry.order_id.to_string());
+    let Entry { id: notification, order_id: order, .. } = entry;
     let trace_id = entry.traceparent.as_deref().and_then(trace_id);
     match wait {
-        None => {
-            tracing::error!(notification, order_id, trace_id, %error, "delivery failed");
-        }
+        None => tracing::error!(%notification, %order, trace_id, %error, "delivery failed"),
         Some(wait) => {
-            tracing::warn!(notification, order_id, trace_id, %error, ?wait, "delivery deferred");
+            tracing::warn!(%notification, %order, trace_id, %error, ?wait, "delivery deferred");
         }
     }
 }

@@ -18,8 +18,8 @@ pub(super) struct Recovered {
     pub(super) position: u64,
     /// The fingerprint of each request id's command, from the events' metadata.
     pub(super) requests: HashMap<RequestId, String>,
-    /// The trace in which each kind of deadline was set last, if it is recorded and traces are kept.
-    /// An order is placed where `Confirm` is set.
+    /// The trace in which each kind of deadline was set last, if it is recorded and traces are
+    /// kept. An order is placed where `Confirm` is set.
     set_in: HashMap<DeadlineKind, TraceContext>,
 }
 

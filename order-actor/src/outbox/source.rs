@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use shared_events::contract::{Fact, FactBody, FactId, Origin};
+use shared_events::contract::{Fact, FactBody, FactId, Origin, Timestamp};
 use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
 use tokio::sync::Mutex;
 

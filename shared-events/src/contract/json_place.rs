@@ -1,5 +1,5 @@
-/// Where JSON does not fit, without what stands there: serde's own text may quote a value, and values
-/// are personal data.
+/// Where JSON does not fit, without what stands there: serde's own text may quote a value, which
+/// may be personal data.
 #[must_use]
 pub fn json_place(error: &serde_json::Error) -> String {
     format!("line {} column {}", error.line(), error.column())

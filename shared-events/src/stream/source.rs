@@ -181,8 +181,8 @@ pub trait Source<T>: Send + Sync + 'static {
     /// The last position of each shard. A source that knows only some for now returns those.
     async fn heads(&self) -> Result<Cursors, SourceError>;
 
-    /// When the oldest item after the cursors happened; none where there is none, or where it is not
-    /// known. Whoever reads the log is not disturbed.
+    /// When the oldest item after the cursors happened; none where there is none, or where it is
+    /// not known. Whoever reads the log is not disturbed.
     async fn oldest_after(&self, _cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
         Ok(None)
     }

@@ -178,8 +178,8 @@ impl Span {
     }
 
     /// The first span of the trace of one message of a stream, which the ratio decides on: the
-    /// trace of the stream would have no end. It belongs to the call that opened the stream. Nothing
-    /// where whoever opened it said that it is not recorded.
+    /// trace of the stream would have no end. It belongs to the call that opened the stream.
+    /// Nothing where whoever opened it said that it is not recorded.
     #[must_use]
     pub fn of_message(name: &'static str, stream: Option<&str>) -> Self {
         let Some(tracer) = tracer() else { return Self::none() };
