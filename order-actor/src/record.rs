@@ -154,8 +154,9 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
     };
     let payload = upcast(UPCASTS, &stored.event_type, &stored.event_version, &stored.payload)
         .map_err(&wrong)?;
-    let event: Event = serde_json::from_str(&payload)
-        .map_err(|error| wrong(format!("payload does not fit the event type: {}", json_place(&error))))?;
+    let event: Event = serde_json::from_str(&payload).map_err(|error| {
+        wrong(format!("payload does not fit the event type: {}", json_place(&error)))
+    })?;
     if event.name() != stored.event_type {
         return Err(wrong(format!("payload is a {}", event.name())));
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::{Connection as _, Executor as _};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -29,11 +29,14 @@ fn lines(log: &Path) -> Vec<Value> {
 
 /// The lines with these words, once there is one.
 async fn until_said(log: &Path, words: &str) -> Vec<Value> {
+    until(log, |line| line["message"].as_str().unwrap().contains(words)).await
+}
+
+/// The lines that are so, once there is one.
+async fn until(log: &Path, is: impl Fn(&Value) -> bool) -> Vec<Value> {
     let patience = Instant::now() + PATIENCE;
     loop {
-        let said = lines(log).into_iter();
-        let said: Vec<Value> =
-            said.filter(|line| line["message"].as_str().unwrap().contains(words)).collect();
+        let said: Vec<Value> = lines(log).into_iter().filter(&is).collect();
         if !said.is_empty() {
             return said;
         }
@@ -80,9 +83,9 @@ async fn a_line_names_the_trace_and_the_order_of_the_command_that_it_is_about() 
     let name = "order Cancel";
     let seen = collector.until(|seen| seen.iter().any(|it| it.name == name));
     let span = &seen.iter().find(|it| it.name == name).unwrap().span;
-    let said = until_said(&log, "quarantined").await;
-    let about = |line: &&Value| line["trace_id"] == TRACE_ID.replace("0af", "1af");
-    let line = said.iter().find(about).unwrap_or_else(|| panic!("{said:#?}"));
+    let trace = TRACE_ID.replace("0af", "1af");
+    let in_span = |line: &Value| line["trace_id"] == *trace && line["order_id"].is_string();
+    let line = until(&log, in_span).await.remove(0);
     assert_eq!(line["span_id"], **span, "{line}");
     assert!(engine.stop().success());
 }
@@ -128,15 +131,11 @@ fn a_line_names_the_trace_that_a_caller_is_told_over_two_nodes() {
             let cancel = format!("POST /v1/orders/{order_id}:cancel");
             let refused = http.json(&cancel, &[], &json!({})).await;
             assert_eq!(refused.code(), "ORDER_QUARANTINED");
-            let trace = refused.headers["traceparent"].split('-').nth(1).unwrap().to_owned();
-            let patience = Instant::now() + PATIENCE;
-            loop {
-                let said = until_said(&log("b"), "quarantined").await;
-                if let Some(line) = said.into_iter().find(|line| line["trace_id"] == *trace) {
-                    return line;
-                }
-                assert!(Instant::now() < patience, "{trace}: {:#?}", lines(&log("b")));
-            }
+            let trace = refused.headers["traceparent"].split('-').nth(1).unwrap();
+            let is_about = |line: &Value| {
+                line["trace_id"] == *trace && line["message"].as_str().unwrap().contains("quarant")
+            };
+            until(&log("b"), is_about).await.remove(0)
         });
         assert_eq!(said["order_id"], json!(order_id), "{said}");
     }
@@ -163,8 +162,7 @@ async fn a_line_of_a_call_names_its_trace_its_method_and_who_called() {
     let expected = [TRACE_ID, method, "OPS:developer", "orders"].map(Some);
     assert_eq!(told, expected, "{line}");
     // A refusal that is no fault of its caller.
-    let calls = until_said(&log, "call").await;
-    let call = calls.iter().find(|line| line["target"] == "access").expect("a line of the call");
+    let call = until(&log, |line| line["target"] == "access").await.remove(0);
     let told = (&call["level"], call["reason"].is_string(), &call["http"]);
     assert_eq!(told, (&json!("WARN"), true, &json!(503)), "{call}");
     assert!(engine.stop().success());

@@ -24,6 +24,16 @@ const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ordinal_des
 /// A word that stands nowhere else.
 const MARKER: &str = "marker-7f3a";
 
+/// Names that callers give to products, places and accounts: a refusal says which one it is about
+/// (docs/reasons.md). Lines, spans and metrics have none of them.
+const NAMES: [&str; 6] = ["sku", "location", "name", "account", "debit", "credit"];
+
+/// Whether a field holds such a name.
+fn is_name(field: &str) -> bool {
+    let last = field.rsplit('.').next().unwrap_or(field);
+    NAMES.contains(&last.trim_end_matches("[0]"))
+}
+
 /// A text with the word, of the form that a field of this name has.
 fn marked(field: &str) -> String {
     match field {
@@ -156,7 +166,8 @@ fn requests(input: &MessageDescriptor) -> Vec<(String, Value)> {
     for (field, steps) in texts(input) {
         let mut request = around(input);
         put(&mut request, &steps, &marked(&field));
-        if !steps.iter().any(|(name, _)| name.ends_with("_id") || name == "key") {
+        let is_id = steps.iter().any(|(name, _)| name.ends_with("_id") || name == "key");
+        if !is_id && !is_name(&field) {
             put(&mut all, &steps, &marked(&field));
         }
         found.push((field, request));
@@ -182,10 +193,8 @@ async fn no_text_of_any_request_is_in_a_log_a_span_a_metric_or_a_refusal() {
     ];
     let shop = Limited::started(&[], &flags, Some(("trace", &log)));
     let address = &shop.engine.address;
-    let callers = [
-        Caller::new(address, "OPS", "anna").await,
-        Caller::new(address, "SERVICE", "shop").await,
-    ];
+    let callers =
+        [Caller::new(address, "OPS", "anna").await, Caller::new(address, "SERVICE", "shop").await];
     let routes = Routes::new([DESCRIPTORS], |name| name.starts_with("ordinal.")).unwrap();
     let (mut sent, mut refused) = (0, 0);
     for route in routes.iter() {
@@ -204,7 +213,9 @@ async fn no_text_of_any_request_is_in_a_log_a_span_a_metric_or_a_refusal() {
                 sent += 1;
                 for said in answers.into_iter().flatten() {
                     refused += 1;
-                    assert_says_nothing(&what, &said, &[MARKER]);
+                    if !is_name(&field) {
+                        assert_says_nothing(&what, &said, &[MARKER]);
+                    }
                 }
             }
         }
@@ -213,7 +224,8 @@ async fn no_text_of_any_request_is_in_a_log_a_span_a_metric_or_a_refusal() {
     assert_says_nothing("a metric", &page_of(&shop.engine).await, &[MARKER]);
     // The last spans are sent before it ends.
     assert!(shop.engine.stop().success());
-    let calls = collector.seen().iter().filter(|it| it.attributes.contains_key("rpc.method")).count();
+    let seen = collector.seen();
+    let calls = seen.iter().filter(|it| it.attributes.contains_key("rpc.method")).count();
     assert!(calls > sent, "{calls} of {sent}");
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.lines().count() > sent, "{}", said.lines().count());

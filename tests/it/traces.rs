@@ -400,19 +400,21 @@ async fn a_timer_links_to_what_set_it() {
     });
     let returned = json!({ "lines": [{ "line": 1, "quantity": 1 }], "reason": reason });
     let days = |days: u64| (days * 24 * 60 * 60).to_string();
+    let of_order = format!("POST /v1/orders/{order_id}");
     let steps = [
-        (format!("POST /v1/orders/{order_id}:edit"), edit, "EditOrder", "LapseEdit", days(1)),
-        (format!("POST /v1/orders/{order_id}/returns"), returned, "RequestReturn", "Escalate", days(9)),
+        (":edit", edit, "EditOrder", "LapseEdit", days(1)),
+        ("/returns", returned, "RequestReturn", "Escalate", days(9)),
     ];
     // Stock does not answer the edit.
     engine.ask(&["follower", "pause", "stock", "--reason", reason]);
     for (nth, (call, body, caused_by, by_timer, later)) in steps.iter().enumerate() {
+        let call = format!("{of_order}{call}");
         if nth == 1 {
             engine.ask(&["order", "fulfill", &order_id]);
         }
         let trace = TRACE.replace("0af", &format!("{}af", nth + 3));
         let header = traceparent(&trace, true);
-        let answer = http.json(call, &[("traceparent", header.as_str())], body).await;
+        let answer = http.json(&call, &[("traceparent", header.as_str())], body).await;
         assert!(answer.status < 300, "{answer:?}");
         fs::write(&clock, later).unwrap();
         let by_timer = format!("order {by_timer}");

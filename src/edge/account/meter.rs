@@ -26,7 +26,10 @@ struct Counted {
 }
 
 enum What {
-    Rpc { method: Arc<str>, code: Option<Code> },
+    Rpc {
+        method: Arc<str>,
+        code: Option<Code>,
+    },
     Http {
         method: &'static str,
         route: Option<RouteOf>,
