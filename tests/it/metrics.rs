@@ -244,7 +244,7 @@ async fn a_lag_that_was_known_goes_with_its_log() {
     orders.place(&["MUG=1@4.50GBP"]);
     page_with_lag(&stock, "stock", |lag| lag == LEVEL).await;
     orders.kill();
-    let page = page_with_lag(&stock, "stock", |lag| lag == [None, None]).await;
+    let page = page_with_lag(&stock, "stock", |lag| lag == [None::<f64>, None]).await;
     assert!(page.contains("ordinal_follower_still_seconds{follower=\"stock\"}"), "{page}");
 }
 
