@@ -128,12 +128,12 @@ impl Delivery {
     ) -> Result<(), DatabaseError> {
         let now = (self.now)();
         let Some(wait) = self.wait(entry, error, now) else {
-            tracing::error!(notification = %entry.id, %error, "delivery failed");
+            traced::not_delivered(entry, error, None);
             ledger::failed(&self.database, entry, &error.to_string(), now, None).await?;
             meter::failed(entry.channel, 1);
             return Ok(());
         };
-        tracing::warn!(notification = %entry.id, %error, ?wait, "delivery deferred");
+        traced::not_delivered(entry, error, Some(wait));
         // The last try is at the end of the retry period, not after it.
         let end = entry.asked_at.plus(self.config.retry_for(entry.channel));
         let at = now.plus(wait).min(end).max(now.plus(DELAY_MIN));

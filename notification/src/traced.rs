@@ -1,5 +1,7 @@
 use std::borrow::Cow;
+use std::time::Duration;
 
+use shared_events::contract::trace_id;
 use shared_events::traces::{Kind, Span};
 
 use crate::Channel;
@@ -35,4 +37,16 @@ pub(crate) fn end(mut span: Span, sent: &Result<(), DeliveryError>) {
         Err(DeliveryError::Unknown(_)) => "OUTCOME_UNKNOWN",
     };
     span.fail(why);
+}
+
+/// Says in the log that a try failed: for good, or until the next one.
+pub(crate) fn not_delivered(entry: &Entry, error: &DeliveryError, wait: Option<Duration>) {
+    let Entry { id: notification, order_id: order, .. } = entry;
+    let trace_id = entry.traceparent.as_deref().and_then(trace_id);
+    match wait {
+        None => tracing::error!(%notification, %order, trace_id, %error, "delivery failed"),
+        Some(wait) => {
+            tracing::warn!(%notification, %order, trace_id, %error, ?wait, "delivery deferred");
+        }
+    }
 }

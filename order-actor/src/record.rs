@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    Mark, NameField, OrderId, OrderNames, RequestId, Subject, Timestamp,
+    Mark, NameField, OrderId, OrderNames, RequestId, Subject, Timestamp, json_place,
 };
 use shared_events::stream::Item;
 
@@ -152,12 +152,11 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
         event_version: stored.event_version.clone(),
         detail,
     };
-    // serde's errors may quote a value, so only their location is reported.
-    let at = |error: &serde_json::Error| format!("line {} column {}", error.line(), error.column());
     let payload = upcast(UPCASTS, &stored.event_type, &stored.event_version, &stored.payload)
         .map_err(&wrong)?;
-    let event: Event = serde_json::from_str(&payload)
-        .map_err(|error| wrong(format!("payload does not fit the event type: {}", at(&error))))?;
+    let event: Event = serde_json::from_str(&payload).map_err(|error| {
+        wrong(format!("payload does not fit the event type: {}", json_place(&error)))
+    })?;
     if event.name() != stored.event_type {
         return Err(wrong(format!("payload is a {}", event.name())));
     }
@@ -172,7 +171,7 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
         }
     } else {
         serde_json::from_str(&stored.metadata)
-            .map_err(|error| wrong(format!("metadata: {}", at(&error))))?
+            .map_err(|error| wrong(format!("metadata: {}", json_place(&error))))?
     };
     Ok(RecordedEvent {
         order_id: order_of(stored.stream_id),

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
+use shared_events::contract::json_place;
 
 use crate::domain::Event;
 
@@ -54,7 +55,7 @@ pub fn upcast<'a>(
         return Ok(Cow::Borrowed(payload));
     }
     let mut value: Value = serde_json::from_str(payload)
-        .map_err(|error| format!("payload: line {} column {}", error.line(), error.column()))?;
+        .map_err(|error| format!("payload: {}", json_place(&error)))?;
     let mut version = event_version;
     // Bounded, so that a cycle in the table ends too.
     for _ in 0..=upcasts.len() {

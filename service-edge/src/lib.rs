@@ -9,6 +9,7 @@
 //! build, beside which journals, followers and the contract can be built. Never here: what a
 //! service does.
 
+mod about; // which order a call is about
 pub mod feed;
 pub mod page;
 mod refusal; // a reason and its message → a status
@@ -16,6 +17,7 @@ pub mod time;
 mod violation; // invalid fields
 mod wire; // the way to another process
 
+pub use about::About;
 pub use refusal::{
     DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, archived, is_fault,
     reason_of, status_code,

@@ -17,6 +17,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use web_edge::{Problem, WebEdge};
 
+use super::account::Note;
 use super::arrival;
 use super::body::MESSAGE_WITHIN;
 use super::connections::Connection;
@@ -25,6 +26,8 @@ use super::shares::{Amount, Caller, Held, Shares};
 
 /// Where providers send to.
 const PATH: &str = "/v1/webhooks/";
+/// How it is named among routes: providers are the operator's.
+const ROUTE: &str = "/v1/webhooks/{provider}";
 /// The largest body.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
@@ -87,6 +90,7 @@ where
         let (Some(receive), Some(name)) = (&self.door.receive, name) else {
             return Either::Left(self.inner.call(request));
         };
+        Note::came_by(&request, ROUTE);
         let (receive, name, door) = (Arc::clone(receive), name.to_owned(), Arc::clone(&self.door));
         Either::Right(Box::pin(async move {
             let path = request.uri().path().to_owned();

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cores::Cores;
-use super::service::{Follower, Log};
-use crate::edge::admin::{FollowerEntry, ReadCursors};
+use super::service::Follower;
+use crate::edge::admin::{FollowerEntry, ReadCursors, ReadOldest};
 
 /// An emptied stream is refilled with this many of the last positions of its shard.
 const REFILL: u64 = 1_000;
@@ -75,17 +75,17 @@ impl Followers {
         scope: watch::Receiver<Scope>,
         handler: H,
     ) -> FollowStatus {
-        let Follower { name, follows, pace, .. } = *follower;
+        let Follower { name, pace, .. } = *follower;
         let mut sink = Transactional::new(name, database.clone(), handler, Arc::clone(&self.now));
         let stored = database.clone();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
-            of_journal: follows.is_of_journal(),
             cursors: Arc::new(move || {
                 let database = stored.clone();
                 Box::pin(async move { Cursors::load(&database, name).await.ok() })
             }),
             heads: heads(&source),
+            oldest: oldest(&source),
             database: Some(database.clone()),
         };
         let (status, stop) = (entry.status.clone(), self.stop.clone());
@@ -116,13 +116,13 @@ impl Followers {
         let mut sink = relay();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
-            of_journal: Log::Facts(origin).is_of_journal(),
             // The cursors are in the streams themselves, whichever process filled them.
             cursors: Arc::new(move || {
                 let mut reader = relay();
                 Box::pin(async move { timeout(HEADS_WITHIN, reader.cursors()).await.ok()?.ok() })
             }),
             heads: heads(&source),
+            oldest: oldest(&source),
             database: None,
         };
         let (status, stop) = (entry.status.clone(), self.stop.clone());
@@ -168,5 +168,14 @@ fn heads<T: Item>(source: &Arc<dyn Source<T>>) -> ReadCursors {
     Arc::new(move || {
         let source = Arc::clone(&source);
         Box::pin(async move { timeout(HEADS_WITHIN, source.heads()).await.ok()?.ok() })
+    })
+}
+
+fn oldest<T: Item>(source: &Arc<dyn Source<T>>) -> ReadOldest {
+    let source = Arc::clone(source);
+    Arc::new(move |cursors: Cursors| {
+        let source = Arc::clone(&source);
+        let oldest = async move { source.oldest_after(&cursors).await };
+        Box::pin(async move { timeout(HEADS_WITHIN, oldest).await.ok()?.ok()? })
     })
 }

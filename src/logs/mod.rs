@@ -6,6 +6,7 @@ mod json; // a line of JSON
 mod object; // a flat JSON object, field by field
 mod queue; // lines that wait to be written
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -126,11 +127,24 @@ pub fn begin(arguments: impl Iterator<Item = OsString>) -> Logs {
         tracing_subscriber::registry().with(filter).with(filter_fn(is_told)).with(lines);
     // Fails where a test has a subscriber of its own.
     let _ = subscriber.try_init();
+    tell_panics();
     let asked = flagged(arguments).or_else(|| std::env::var(FORMAT).ok());
     if asked.is_some_and(|format| format == "json") {
         use_format(LogFormat::Json);
     }
     Logs(queue)
+}
+
+/// Writes a panic as a line, with its place only: what it says may be a value.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        // As `RUST_BACKTRACE` asks for it. It has names and places.
+        let trace = Backtrace::capture();
+        let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+        let thread = std::thread::current();
+        tracing::error!(at, thread = thread.name(), backtrace = trace, "panicked");
+    }));
 }
 
 /// What the flag says, as `--log-format json` or `--log-format=json`.
@@ -210,6 +224,9 @@ impl<'w> FormatFields<'w> for Fields {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -224,6 +241,40 @@ mod tests {
         }
         assert_eq!(found(&["serve", "--log-format"]), None);
         assert_eq!(found(&["serve"]), None);
+    }
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_line_with_its_place_and_nothing_of_what_it_says() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .fmt_fields(Fields::default())
+            .event_format(Lines::default())
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(filter_fn(is_told)).with(lines);
+        tell_panics();
+        let panicking = std::thread::Builder::new().name("panicking".to_owned()).spawn(|| {
+            tracing::subscriber::with_default(subscriber, || panic!("MARKER-STREET"));
+        });
+        panicking.unwrap().join().unwrap_err();
+        let line = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(line.contains("ERROR ordinal::logs: panicked at=\"src/logs/mod.rs:"), "{line}");
+        assert!(line.contains("thread=\"panicking\"") && !line.contains("MARKER"), "{line}");
     }
 
     #[test]

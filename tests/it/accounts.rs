@@ -105,6 +105,9 @@ async fn refusals_are_counted_and_logged_without_tokens_or_callers() {
     assert_eq!(routes, [&order, &orders, &Value::Null, &Value::Null], "{lines:#?}");
     assert_eq!(lines[0]["trace_id"], trace.as_str());
     assert_eq!(lines[1]["trace_id"], TRACE_ID);
+    let orders = [0, 1, 2, 5].map(|nth: usize| lines[nth]["order_id"].as_str());
+    assert_eq!(orders, [Some(NO_ORDER), Some(NO_ORDER), None, Some(NO_ORDER)], "{lines:#?}");
+    assert!(lines.iter().all(|line| line["reason"] == line["status"]), "{lines:#?}");
     // His lines are found without knowing who he is.
     let hash = lines[0]["principal"].as_str().unwrap();
     assert!(hash.len() == "CUSTOMER:".len() + 16 && lines[6]["principal"] == hash, "{lines:#?}");

@@ -68,7 +68,8 @@ pub fn logged(before: &[&str], flags: &[&str], log: &Path) -> Engine {
     let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", said()));
     let scheme = if told["tls"] == json!(true) { "https" } else { "http" };
     let address = format!("{scheme}://{}", told["listening"].as_str().unwrap());
-    Engine { process, address, metrics: None }
+    let metrics = told["metrics"].as_str().map(str::to_owned);
+    Engine { process, address, metrics }
 }
 
 /// Waits until a process reports that it serves, or that it does not and why.

@@ -121,7 +121,12 @@ impl Http {
 
     /// A whole answer.
     pub async fn answer(&mut self) -> Answer {
-        let mut answer = self.answered().await;
+        let answer = self.answered().await;
+        self.rest(answer).await
+    }
+
+    /// The rest of an answer whose head is known.
+    pub async fn rest(&mut self, mut answer: Answer) -> Answer {
         if let Some(length) = answer.headers.get("content-length") {
             let mut body = vec![0; length.parse().unwrap()];
             timeout(PATIENCE, self.stream.read_exact(&mut body)).await.unwrap().unwrap();

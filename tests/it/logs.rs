@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::Executor as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use crate::collector::Collector;
 use crate::health::logged;
 use crate::http::{Answer, Http};
 use crate::limits::{ANNA, Limited, bearer, ops};
+use crate::nodes::{LEASE, databases};
 use crate::support::{Engine, PATIENCE, free_port};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
@@ -28,11 +29,14 @@ fn lines(log: &Path) -> Vec<Value> {
 
 /// The lines with these words, once there is one.
 async fn until_said(log: &Path, words: &str) -> Vec<Value> {
+    until(log, |line| line["message"].as_str().unwrap().contains(words)).await
+}
+
+/// The lines that are so, once there is one.
+async fn until(log: &Path, is: impl Fn(&Value) -> bool) -> Vec<Value> {
     let patience = Instant::now() + PATIENCE;
     loop {
-        let said = lines(log).into_iter();
-        let said: Vec<Value> =
-            said.filter(|line| line["message"].as_str().unwrap().contains(words)).collect();
+        let said: Vec<Value> = lines(log).into_iter().filter(&is).collect();
         if !said.is_empty() {
             return said;
         }
@@ -58,7 +62,9 @@ async fn a_line_names_the_trace_and_the_order_of_the_command_that_it_is_about() 
     }
     journal.close().await;
 
-    let flags = ["--data", data.to_str().unwrap(), "--log-format", "json"];
+    let collector = Collector::start();
+    let (data, url) = (data.to_str().unwrap(), collector.url());
+    let flags = ["--data", data, "--log-format", "json", "--otlp-endpoint", &url];
     let engine = logged(&["env", "RUST_LOG=ordinal=info,warn"], &flags, &log);
     let mut http = Http::connect(&engine.address).await;
     let cancel = format!("POST /v1/orders/{order_id}:cancel");
@@ -70,7 +76,73 @@ async fn a_line_names_the_trace_and_the_order_of_the_command_that_it_is_about() 
     assert_eq!((&line["order_id"], &line["shard"]), (&json!(order_id), &json!(0)), "{line}");
     let process = ["service", "role", "level"].map(|name| line[name].as_str().unwrap());
     assert_eq!(process, ["ordinal", "all", "ERROR"]);
+    assert_eq!(line.get("span_id"), None, "{line}");
+    // Of a call that is recorded it names the span, too.
+    let recorded = TRACE.replace("-00", "-01").replace("0af", "1af");
+    http.json(&cancel, &[("traceparent", &recorded)], &json!({})).await;
+    let name = "order Cancel";
+    let seen = collector.until(|seen| seen.iter().any(|it| it.name == name));
+    let span = &seen.iter().find(|it| it.name == name).unwrap().span;
+    let trace = TRACE_ID.replace("0af", "1af");
+    let in_span = |line: &Value| line["trace_id"] == *trace && line["order_id"].is_string();
+    let line = until(&log, in_span).await.remove(0);
+    assert_eq!(line["span_id"], **span, "{line}");
     assert!(engine.stop().success());
+}
+
+/// T4, of calls that come without a trace and are recorded nowhere: lines name the one that the
+/// caller is told, also those of the node that owns the order.
+#[test]
+fn a_line_names_the_trace_that_a_caller_is_told_over_two_nodes() {
+    let (runtime, [database]) = databases();
+    let (folder, url) = (TempDir::new().unwrap(), database.url());
+    let log = |name: &str| folder.path().join(name);
+    let nodes = ["a", "b"].map(|name| {
+        let flags = ["--node-name", name, "--database-url", &url, "--without-stock"];
+        let flags = [&flags[..], &LEASE, &["--log-format", "json"]].concat();
+        logged(&["env", "RUST_LOG=warn"], &flags, &log(name))
+    });
+    let [a, b] = &nodes;
+    let patience = Instant::now() + PATIENCE;
+    let of = |name: &str| {
+        let shards = a.ask(&["shards", "list"])["shards"].take();
+        shards.as_array().unwrap().iter().filter(|shard| shard["node"] == name).count()
+    };
+    while of("a") != of("b") {
+        assert!(Instant::now() < patience, "they do not share");
+    }
+    // Without an id it becomes an order of the node that was asked. An order that is over sleeps.
+    let placed = b.place(&["MUG=1@4.00GBP"]);
+    let order_id = placed["order"]["order_id"].as_str().unwrap().to_owned();
+    b.ask(&["order", "cancel", &order_id]);
+    runtime.block_on(async {
+        let mut journal = sqlx::PgConnection::connect(&url).await.unwrap();
+        for sql in [
+            "SET search_path TO orders_journal",
+            "DROP TRIGGER events_are_forever ON events",
+            "UPDATE events SET payload = '{}'",
+        ] {
+            journal.execute(sql).await.unwrap();
+        }
+    });
+    for asked in [a, b] {
+        let said = runtime.block_on(async {
+            let mut http = Http::connect(&asked.address).await;
+            let cancel = format!("POST /v1/orders/{order_id}:cancel");
+            let refused = http.json(&cancel, &[], &json!({})).await;
+            assert_eq!(refused.code(), "ORDER_QUARANTINED");
+            let trace = refused.headers["traceparent"].split('-').nth(1).unwrap();
+            let is_about = |line: &Value| {
+                line["trace_id"] == *trace && line["message"].as_str().unwrap().contains("quarant")
+            };
+            until(&log("b"), is_about).await.remove(0)
+        });
+        assert_eq!(said["order_id"], json!(order_id), "{said}");
+    }
+    for node in nodes {
+        assert!(node.stop().success());
+    }
+    runtime.block_on(database.drop());
 }
 
 /// While a call is answered, its lines say which one it is.
@@ -89,6 +161,10 @@ async fn a_line_of_a_call_names_its_trace_its_method_and_who_called() {
     let method = "ordinal.inventory.v1.InventoryService/GetStock";
     let expected = [TRACE_ID, method, "OPS:developer", "orders"].map(Some);
     assert_eq!(told, expected, "{line}");
+    // A refusal that is no fault of its caller.
+    let call = until(&log, |line| line["target"] == "access").await.remove(0);
+    let told = (&call["level"], call["reason"].is_string(), &call["http"]);
+    assert_eq!(told, (&json!("WARN"), true, &json!(503)), "{call}");
     assert!(engine.stop().success());
 }
 
@@ -144,7 +220,7 @@ fn wrong_orders() -> Vec<Value> {
 }
 
 /// Whether the text of an answer repeats what its caller wrote.
-fn assert_says_nothing(what: &str, text: &str, markers: &[&str]) {
+pub fn assert_says_nothing(what: &str, text: &str, markers: &[&str]) {
     for marker in markers {
         let at = text.find(marker).map(|at| {
             let begin = text[..at].char_indices().rev().nth(300).map_or(0, |(begin, _)| begin);
@@ -233,7 +309,11 @@ async fn what_people_wrote_is_in_no_log_no_span_and_no_problem() {
         assert_says_nothing("a problem", &answer.text, &MARKERS);
         assert_says_nothing("a header", &format!("{:?}", answer.headers), &MARKERS);
     }
-    until_said(&log, "delivery deferred").await;
+    let deferred = until_said(&log, "delivery deferred").await;
+    for line in &deferred {
+        assert_eq!(line["order_id"], json!(order_id), "{line}");
+        assert_eq!(line["trace_id"].as_str().map(str::len), Some(32), "{line}");
+    }
     let sent = |name: &str| {
         collector.until(|seen| seen.iter().any(|it| it.name == name && it.failed.is_some()))
     };

@@ -55,6 +55,7 @@ mod load;
 mod locations;
 mod login;
 mod logs;
+mod markers;
 mod me;
 mod messages;
 mod metrics;

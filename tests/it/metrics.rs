@@ -57,7 +57,7 @@ fn series(page: &str) -> BTreeMap<String, Vec<(String, String)>> {
 }
 
 /// What `promtool check metrics` says of a page.
-fn promtool(page: &str) -> String {
+pub fn promtool(page: &str) -> String {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -195,6 +195,82 @@ async fn an_unknown_lag_is_absent() {
     assert_eq!(of("ordinal_follower_lag_seconds"), 0, "{page}");
     assert_eq!(of("ordinal_follower_still_seconds{"), 1, "{page}");
     assert_eq!(promtool(&page), "");
+}
+
+/// An order process and a stock process that read each other's facts, both with metrics.
+fn two_processes(folder: &Path) -> [Engine; 2] {
+    let [orders, stock] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let start = |role: &str, listen: &str, other: [&str; 2]| {
+        let data = folder.join(role);
+        let data = ["--data", data.to_str().unwrap(), "--role", role, "--listen", listen];
+        Engine::start_with(&[&data[..], &other, &LISTEN].concat())
+    };
+    let engine = start("orders", &orders, ["--inventory-at", &stock]);
+    [engine, start("inventory", &stock, ["--orders-at", &orders])]
+}
+
+/// The lag of a follower on a page, in positions and in seconds.
+fn lag_of(page: &str, follower: &str) -> [Option<f64>; 2] {
+    ["positions", "seconds"].map(|unit| {
+        let name = format!("ordinal_follower_lag_{unit}{{follower=\"{follower}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&name)).map(|value| value.parse().unwrap())
+    })
+}
+
+/// The page once the lag of a follower is so.
+async fn page_with_lag(
+    engine: &Engine,
+    follower: &str,
+    is: impl Fn([Option<f64>; 2]) -> bool,
+) -> String {
+    let patience = Instant::now() + 2 * PATIENCE;
+    loop {
+        let page = page_of(engine).await;
+        if is(lag_of(&page, follower)) {
+            return page;
+        }
+        assert!(Instant::now() < patience, "{follower}: {page}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+const LEVEL: [Option<f64>; 2] = [Some(0.0), Some(0.0)];
+
+/// T13: also where the log goes away later, when the lag was known.
+#[tokio::test]
+async fn a_lag_that_was_known_goes_with_its_log() {
+    let folder = TempDir::new().unwrap();
+    let [orders, stock] = two_processes(folder.path());
+    orders.place(&["MUG=1@4.50GBP"]);
+    page_with_lag(&stock, "stock", |lag| lag == LEVEL).await;
+    orders.kill();
+    let page = page_with_lag(&stock, "stock", |lag| lag == [None::<f64>, None]).await;
+    assert!(page.contains("ordinal_follower_still_seconds{follower=\"stock\"}"), "{page}");
+}
+
+/// The lag of followers of other services is known in seconds, too: in their own process, and by
+/// the feed of another.
+#[tokio::test]
+async fn followers_of_other_services_tell_their_lag_in_seconds() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("one").display().to_string();
+    let one = Engine::start_with(&["--data", &data, LISTEN[0], LISTEN[1]]);
+    let two = two_processes(folder.path());
+    for engine in [&one, &two[0]] {
+        engine.ask(&["stock", "set", "MUG", "9"]);
+        page_with_lag(engine, "stock-answers", |lag| lag == LEVEL).await;
+        engine.ask(&["follower", "pause", "stock-answers", "--reason", "a test"]);
+        let placed = engine.place(&["MUG=1@4.50GBP"]);
+        let order_id = placed["order"]["order_id"].as_str().unwrap();
+        let is_old = |[positions, seconds]: [Option<f64>; 2]| {
+            positions == Some(1.0) && seconds.is_some_and(|seconds| seconds > 1.0)
+        };
+        page_with_lag(engine, "stock-answers", is_old).await;
+        // Whoever looks has taken nothing away from the follower.
+        engine.ask(&["follower", "resume", "stock-answers"]);
+        engine.until(order_id, "CONFIRMED");
+        page_with_lag(engine, "stock-answers", |lag| lag == LEVEL).await;
+    }
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Shop {
     fn engine(folder: &TempDir, stored: &[String]) -> Engine {
         let psps = folder.path().join("psps.toml").display().to_string();
         let mut flags: Vec<&str> = stored.iter().map(String::as_str).collect();
-        flags.extend(["--psps", &psps]);
+        flags.extend(["--psps", &psps, "--metrics-listen", "127.0.0.1:0"]);
         Engine::start_with(&flags)
     }
 

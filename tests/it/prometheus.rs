@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::certificates::Authority;
 use crate::http::Http;
 use crate::issuer::Issuer;
-use crate::metrics::{names_in, of_dashboards, of_rules};
+use crate::metrics::{names_in, of_dashboards, of_rules, page_of, promtool};
 use crate::nodes::{LEASE, place};
 use crate::paid_orders::NEW;
 use crate::shop::TestDatabase;
@@ -182,6 +182,9 @@ impl Fleet {
         a.ask(&["order", "fulfill", &orders[1]]);
         a.ask(&["return", "request", &orders[1], "--line", "1=1", "--reason", "late"]);
         a.refused(1, &["order", "cancel", &orders[1]]);
+        a.ask(&["order", "fulfill", &orders[2]]);
+        a.ask(&["return", "request", &orders[2], "--line", "1=1", "--reason", "late"]);
+        a.ask(&["return", "approve", &orders[2]]);
         a.ask(&["ledger", "open", "bank", "--kind", "asset", "--currency", "GBP"]);
         a.ask(&["ledger", "open", "wallet:1", "--kind", "liability", "--currency", "GBP"]);
         a.ask(&["ledger", "post", "bank/wallet:1=1.00GBP"]);
@@ -287,6 +290,10 @@ async fn every_expression_of_dashboards_and_rules_has_an_answer() {
         }
     }
     prometheus.answers(asked).await;
+    // Each process's page is well formed, now that it has all its series.
+    for engine in engines {
+        assert_eq!(promtool(&page_of(engine).await), "", "{}", engine.address);
+    }
     let firing = prometheus.ask("ALERTS{alertstate=\"firing\"}").await;
     assert!(firing.is_empty(), "{firing:#?}");
 

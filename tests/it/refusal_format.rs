@@ -29,7 +29,7 @@ const HOSTILE: [&str; 9] = [
 ];
 
 /// A valid request except for the tested texts, by the beginning of the method's path.
-fn around(input: &MessageDescriptor) -> Value {
+pub fn around(input: &MessageDescriptor) -> Value {
     let mut request = json!({});
     let known = [
         ("order_id", json!(Uuid::now_v7())),
@@ -57,7 +57,7 @@ fn around(input: &MessageDescriptor) -> Value {
 }
 
 /// Every text field of a message: its name in violations, and its path in JSON.
-fn texts(message: &MessageDescriptor) -> Vec<(String, Vec<(String, bool)>)> {
+pub fn texts(message: &MessageDescriptor) -> Vec<(String, Vec<(String, bool)>)> {
     let mut found = Vec::new();
     for field in message.fields() {
         let step = (field.name().to_owned(), field.is_list());
@@ -79,7 +79,7 @@ fn texts(message: &MessageDescriptor) -> Vec<(String, Vec<(String, bool)>)> {
     found
 }
 
-fn put(request: &mut Value, steps: &[(String, bool)], text: &str) {
+pub fn put(request: &mut Value, steps: &[(String, bool)], text: &str) {
     let Some(((name, is_list), rest)) = steps.split_first() else {
         *request = json!(text);
         return;

@@ -10,6 +10,7 @@ use shared_events::contract::Timestamp;
 use tempfile::TempDir;
 
 use crate::http::{Answer, Http};
+use crate::metrics::page_of;
 use crate::nodes::databases;
 use crate::paid_orders::{NEW, OLD, Shop, gbp, on_sqlite, pays};
 use crate::support::{ordinal, placing};
@@ -244,6 +245,17 @@ fn the_door_takes_only_what_a_provider_signed() {
     let drop = ["payment", "resolve-webhook", "cards", id, "--drop", "--reason", "not ours"];
     let dropped = shop.engine.ask(&drop);
     assert_eq!(dropped["webhook"]["state"], "WEBHOOK_STATE_DROPPED");
+    // The door is one route, whatever the providers' names are.
+    let page = block_on(page_of(&shop.engine));
+    let name = "http_server_request_duration_seconds_count";
+    let of_door = format!("{name}{{http_route=\"/v1/webhooks/{{provider}}\",");
+    for status in [200, 401, 404] {
+        let line = format!(
+            "{of_door}http_request_method=\"POST\",http_response_status_code=\"{status}\"}} "
+        );
+        assert!(page.contains(&line), "{line}: {page}");
+    }
+    assert!(!page.contains("http_route=\"unmatched\""), "{page}");
     shop.close();
 }
 

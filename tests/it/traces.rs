@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
+use shared_events::chance::Chance;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -379,6 +380,78 @@ async fn a_timer_begins_a_trace_that_links_to_the_placing() {
     assert!(engine.stop().success());
 }
 
+/// A reminder to judge a return belongs to the return, and the end of an edit to the edit: the
+/// placing is long past.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timer_links_to_what_set_it() {
+    let collector = Collector::start();
+    let clock = TempDir::new().unwrap();
+    let clock = clock.path().join("offset");
+    fs::write(&clock, "0").unwrap();
+    let flags = ["--otlp-endpoint", &collector.url(), "--clock-offset-file"];
+    let (engine, _folder) = started(&[&flags[..], &[clock.to_str().unwrap()]].concat());
+    let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
+    engine.until(&order_id, "CONFIRMED");
+    let mut http = Http::connect(&engine.address).await;
+    let reason = "a test";
+    let edit = json!({
+        "edit_id": Chance::system().uuid(), "reason": reason,
+        "changes": [{ "line": 1, "quantity": 2 }],
+    });
+    let returned = json!({ "lines": [{ "line": 1, "quantity": 1 }], "reason": reason });
+    let days = |days: u64| (days * 24 * 60 * 60).to_string();
+    let of_order = format!("POST /v1/orders/{order_id}");
+    let steps = [
+        (":edit", edit, "EditOrder", "LapseEdit", days(1)),
+        ("/returns", returned, "RequestReturn", "Escalate", days(9)),
+    ];
+    // Stock does not answer the edit.
+    engine.ask(&["follower", "pause", "stock", "--reason", reason]);
+    for (nth, (call, body, caused_by, by_timer, later)) in steps.iter().enumerate() {
+        let call = format!("{of_order}{call}");
+        if nth == 1 {
+            engine.ask(&["order", "fulfill", &order_id]);
+        }
+        let trace = TRACE.replace("0af", &format!("{}af", nth + 3));
+        let header = traceparent(&trace, true);
+        let answer = http.json(&call, &[("traceparent", header.as_str())], body).await;
+        assert!(answer.status < 300, "{answer:?}");
+        fs::write(&clock, later).unwrap();
+        let by_timer = format!("order {by_timer}");
+        let seen = collector.until(|seen| seen.iter().any(|it| it.name == by_timer));
+        let timed = one(&seen, &by_timer, None);
+        let cause = one(&seen, &format!("order {caused_by}"), None);
+        assert!(timed.trace != trace && timed.parent.is_empty(), "{timed:#?}");
+        assert_eq!(timed.links, [(trace, cause.span.clone())]);
+    }
+    assert!(engine.stop().success());
+}
+
+/// Stock that is counted anew takes units away from orders that were promised them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_a_count_cancels_has_a_trace_that_links_to_the_placing() {
+    let collector = Collector::start();
+    let (engine, _folder) = started(&["--otlp-endpoint", &collector.url()]);
+    let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
+    engine.until(&order_id, "CONFIRMED");
+    let mut http = Http::connect(&engine.address).await;
+    let counted = json!({ "on_hand": 0, "allow_shortage": true });
+    let answer = http.json("PUT /v1/stock/MUG", &[], &counted).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    engine.until(&order_id, "CANCELLED");
+    // What the cancellation causes is in its trace.
+    let told = "process order.cancelled.v1";
+    let seen = collector.until(|seen| {
+        [told, "order Cancel"].iter().all(|name| seen.iter().any(|it| it.name == *name))
+    });
+    let (cancel, placing) = (one(&seen, "order Cancel", None), one(&seen, "order Place", None));
+    assert!(cancel.trace != TRACE && cancel.parent.is_empty(), "{cancel:#?}");
+    assert_eq!(cancel.links, [(TRACE.to_owned(), placing.span.clone())]);
+    let told = seen.iter().filter(|it| it.name == told);
+    assert!(told.clone().all(|it| it.parent == cancel.span), "{seen:#?}");
+    assert!(engine.stop().success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_decide_whether_their_traces_are_recorded_and_the_ratio_about_others() {
     let collector = Collector::start();
@@ -405,6 +478,34 @@ async fn callers_decide_whether_their_traces_are_recorded_and_the_ratio_about_ot
     let further: Vec<&Seen> =
         seen.iter().filter(of_batches).filter(|it| !it.name.starts_with("receive ")).collect();
     assert!(further.is_empty() && !recorded.is_empty(), "{further:#?}");
+}
+
+/// The ratio is about commands of a stream whose caller has said nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_of_a_stream_that_is_not_to_be_recorded_have_no_span() {
+    let collector = Collector::start();
+    let (engine, _folder) = started(&["--trace-sample", "1", "--otlp-endpoint", &collector.url()]);
+    let other = traceparent(&TRACE.replace("0af", "2af"), false);
+    let ids = [Chance::system().uuid(), Chance::system().uuid()];
+    for (header, id) in [(Some(&other), ids[0]), (None, ids[1])] {
+        let line = json!({ "tag": 1, "place_order": order(id) }).to_string();
+        let mut headers = vec![("content-type", "application/x-ndjson")];
+        headers.extend(header.map(|header| ("traceparent", header.as_str())));
+        let mut http = Http::connect(&engine.address).await;
+        let answer = http.text("POST /v1/orders:batch", &headers, &line).await;
+        assert!(answer.text.contains("\"done\""), "{answer:?}");
+        engine.until(&id.to_string(), "CONFIRMED");
+    }
+    // Spans arrive in the order in which they end: with the second order those of the first.
+    let confirmed = |seen: &[Seen]| seen.iter().any(|it| it.name == "order Confirm");
+    let seen = collector.until(confirmed);
+    let placed: Vec<&Seen> = seen.iter().filter(|it| it.name == "order Place").collect();
+    assert_eq!(placed.len(), 1, "{placed:#?}");
+    assert_eq!(placed[0].attributes["ordinal.order_id"], ids[1].to_string());
+    let history = engine.ask(&["order", "history", &ids[0].to_string()]);
+    let kept = history["events"][0]["traceparent"].as_str().unwrap_or_default();
+    assert!(kept.ends_with("-00") && kept.contains(&other[3..35]), "{history}");
+    assert!(engine.stop().success());
 }
 
 /// T2: no span lives as long as a stream does.

@@ -279,7 +279,6 @@ impl Journal {
         }
         tracing::warn!(
             incarnation = beginning.number,
-            reason,
             by = said_by,
             "the journal continues as another incarnation"
         );

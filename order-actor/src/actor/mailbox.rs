@@ -23,6 +23,8 @@ pub struct Context {
     pub causation: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// The trace that lines of the log name where there is no other: 32 hexadecimal digits.
+    pub log_trace: Option<String>,
     /// When the caller stops waiting for the answer.
     pub deadline: Instant,
 }
@@ -38,6 +40,7 @@ impl Context {
             validate_only: false,
             causation: None,
             traceparent: None,
+            log_trace: None,
             deadline,
         }
     }
@@ -109,7 +112,7 @@ pub enum Refusal {
         owner: Option<Arc<str>>,
     },
     /// An operator has frozen the order's shard; certainly nothing was appended.
-    #[error("shard {shard} is frozen: {reason}")]
+    #[error("an operator has frozen shard {shard}")]
     Frozen {
         /// The shard.
         shard: u16,

@@ -154,8 +154,8 @@ impl OrderActor {
             // A failure is the command's own below.
             let _ = self.recover(memory).await;
         }
-        let placed_in = memory.recovered.as_ref().and_then(|recovered| recovered.placed_in);
-        let span = traced::handling(command, (order_id, shard), placed_in, context);
+        let cause = memory.recovered.as_ref().and_then(|recovered| recovered.cause_of(command));
+        let span = traced::handling(command, (order_id, shard), cause, context);
         let in_logs = traced::in_logs(order_id, shard, context);
         let outcome = self.execute(memory, command, context).instrument(in_logs).await;
         traced::end(span, &outcome);
@@ -263,8 +263,8 @@ impl OrderActor {
             other => append_failure(order_id, other),
         })?;
 
-        if recovered.version == 0 {
-            recovered.placed_in = traced::recorded(context.traceparent.as_deref());
+        for event in &events {
+            recovered.happened_in(event, context.traceparent.as_deref());
         }
         recovered.order = Arc::new(next);
         recovered.version = appended.version;

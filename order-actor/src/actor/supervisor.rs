@@ -38,11 +38,12 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut Weak<Shared>,
     ) -> Result<(), ActorProcessingErr> {
-        if let SupervisionEvent::ActorFailed(cell, error) = event
+        if let SupervisionEvent::ActorFailed(cell, _) = event
             && let Some(shared) = state.upgrade()
             && let Some(order_id) = shared.order_of(cell.get_id())
         {
-            tracing::error!(order = %order_id, %error, "an order's actor died; it will be rebuilt");
+            // Its error is what a panic says, which may be a value; its place is a line of its own.
+            tracing::error!(order = %order_id, "an order's actor died; it will be rebuilt");
             shared.remove_actor(order_id, cell.get_id(), None);
         }
         Ok(())

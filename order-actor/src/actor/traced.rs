@@ -4,7 +4,7 @@ use shared_events::contract::OrderId;
 use shared_events::traces::{self, Kind, Span, TraceContext, Value};
 
 use super::mailbox::{Context, Executed, Refusal};
-use crate::domain::{By, Command, Component};
+use crate::domain::{By, Command};
 
 /// The trace of a header, if it is recorded and traces are kept.
 pub(super) fn recorded(traceparent: Option<&str>) -> Option<TraceContext> {
@@ -15,17 +15,18 @@ pub(super) fn recorded(traceparent: Option<&str>) -> Option<TraceContext> {
     context.is_sampled().then_some(context)
 }
 
-/// Whether a command begins a trace of its own, which only belongs to that of the placing: a timer
-/// acts hours later.
+/// Whether a command begins a trace of its own, which only belongs to that of the placing, or to
+/// what set its timer: a timer acts hours later, and stock that is counted anew cancels orders of
+/// days ago.
 pub(super) fn is_apart(context: &Context) -> bool {
-    traces::is_on() && context.traceparent.is_none() && context.by == By::Engine(Component::TIMER)
+    traces::is_on() && context.traceparent.is_none() && matches!(context.by, By::Engine(_))
 }
 
 /// The span of a command that its order handles. What follows from the command belongs to it.
 pub(super) fn handling(
     command: &Command,
     (order_id, shard): (OrderId, u16),
-    placed_in: Option<TraceContext>,
+    cause: Option<TraceContext>,
     context: &mut Context,
 ) -> Span {
     if !traces::is_on() {
@@ -33,7 +34,7 @@ pub(super) fn handling(
     }
     let name = || Cow::Owned(format!("order {}", command.name()));
     let mut span = match is_apart(context) {
-        true => Span::linked(name, Kind::Internal, placed_in),
+        true => Span::linked(name, Kind::Internal, cause),
         false => Span::named_child(name, Kind::Internal, context.traceparent.as_deref()),
     };
     if span.is_some() {
@@ -80,6 +81,8 @@ pub(super) fn in_logs(order_id: OrderId, shard: u16, context: &Context) -> traci
         return tracing::Span::none();
     }
     let trace = context.traceparent.as_deref().and_then(|it| it.parse().ok());
-    let trace_id = trace.map(TraceContext::trace_id);
-    tracing::info_span!(target: traces::CONTEXT, "command", %order_id, shard, trace_id)
+    let trace_id = trace.map(TraceContext::trace_id).or_else(|| context.log_trace.clone());
+    // Where it is recorded, the span is ours.
+    let span_id = recorded(context.traceparent.as_deref()).map(TraceContext::span_id);
+    tracing::info_span!(target: traces::CONTEXT, "command", %order_id, shard, trace_id, span_id)
 }

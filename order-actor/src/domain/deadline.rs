@@ -1,6 +1,6 @@
 use shared_events::contract::Timestamp;
 
-use super::{Command, Order};
+use super::{Command, Event, Order};
 
 /// The next thing that must happen to an order, and by when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,18 @@ impl DeadlineKind {
             Self::Judge => "JUDGE",
             Self::Edit => "EDIT",
             Self::Pay => "PAY",
+        }
+    }
+
+    /// The kind of deadline that an event sets, if it sets one.
+    #[must_use]
+    pub const fn set_by(event: &Event) -> Option<Self> {
+        match event {
+            Event::OrderPlaced { .. } => Some(Self::Confirm),
+            Event::StockHeld(_) => Some(Self::Pay),
+            Event::ReturnRequested { .. } => Some(Self::Judge),
+            Event::OrderEditRequested(_) => Some(Self::Edit),
+            _ => None,
         }
     }
 

@@ -1,3 +1,4 @@
+use service_edge::About;
 use shared_events::contract::{CustomerId, trace_id};
 use shared_events::traces::{self, Span, TraceContext};
 use tonic::{Request, Status};
@@ -21,6 +22,8 @@ pub(super) struct CallContext {
     pub(super) by: By,
     /// W3C trace context.
     pub(super) traceparent: Option<String>,
+    /// The trace that lines of the log name where there is no other.
+    pub(super) log_trace: Option<String>,
     /// Whether another node forwarded it here.
     pub(super) forwarded: bool,
 }
@@ -28,7 +31,7 @@ pub(super) struct CallContext {
 impl CallContext {
     pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         let (traceparent, forwarded) = (traceparent(request), forwarded(request));
-        Ok(Self { by: caller(request)?, traceparent, forwarded })
+        Ok(Self { by: caller(request)?, traceparent, log_trace: log_trace(request), forwarded })
     }
 }
 
@@ -42,6 +45,11 @@ pub(super) fn caller_in<T>(request: &Request<T>, roles: &[Role]) -> Result<By, S
     }
 }
 
+/// Where whoever writes a line about the call looks which order it is about.
+pub(super) fn about<T>(request: &Request<T>) -> About {
+    request.extensions().get::<About>().cloned().unwrap_or_default()
+}
+
 /// Whether another node forwarded the call here as the owner of the order's shard.
 pub(super) fn forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(status::FORWARDED_HEADER)
@@ -51,6 +59,12 @@ pub(super) fn forwarded<T>(request: &Request<T>) -> bool {
 fn traceparent<T>(request: &Request<T>) -> Option<String> {
     let text = request.metadata().get("traceparent")?.to_str().ok()?;
     trace_id(text).map(|_| text.to_owned())
+}
+
+/// The trace that this process, or one that forwarded the call, named for lines of the log.
+fn log_trace<T>(request: &Request<T>) -> Option<String> {
+    let text = request.metadata().get(traces::LOG_TRACE)?.to_str().ok()?;
+    traces::log_trace(text).map(str::to_owned)
 }
 
 /// The span of one command of a stream, which has a trace of its own: that of the stream would have

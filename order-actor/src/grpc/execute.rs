@@ -309,6 +309,9 @@ impl StreamContext {
             }
             _ => {}
         }
+        if let Some(Ok(named)) = self.call.log_trace.as_deref().map(str::parse) {
+            request.metadata_mut().insert(traces::LOG_TRACE, named);
+        }
         request.metadata_mut().insert(status::FORWARDED_HEADER, MetadataValue::from_static("1"));
         let answer = async {
             let mut client = OrderServiceClient::new(wire);

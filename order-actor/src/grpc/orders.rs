@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::caller::{CallContext, seen_by, well_formed};
+use super::caller::{CallContext, about, seen_by, well_formed};
 use super::commands::{CommandRequest, Ids, ParseContext};
 use super::deadline::{deadline, within};
 use super::parse::Parsed;
@@ -85,7 +85,9 @@ impl OrdersEdge {
         let call = CallContext::of(&request)?;
         let deadline = deadline(&request)?;
         let context = ParseContext { by: &call.by, ids: self };
+        let about = about(&request);
         let parsed = well_formed(request.into_inner().parse(&context))?;
+        about.set(parsed.order_id);
         self.can_pay(&call, &parsed, deadline).await?;
         let (by, validate_only) = (call.by.clone(), parsed.options.validate_only);
         let executed = self.execute_command(call, parsed, deadline).await;
@@ -112,6 +114,7 @@ impl OrdersEdge {
             expected_version: options.expected_version,
             validate_only: options.validate_only,
             traceparent: call.traceparent,
+            log_trace: call.log_trace,
             ..Context::new(call.by, deadline)
         };
         match self.registry.execute(order_id, command, context).await {

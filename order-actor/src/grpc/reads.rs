@@ -3,7 +3,7 @@ use std::time::Duration;
 use shared_events::stream::{Cursors, Place};
 use tonic::{Request, Response, Status};
 
-use super::caller::{caller, forwarded, seen_by, visible, well_formed};
+use super::caller::{about, caller, forwarded, seen_by, visible, well_formed};
 use super::deadline::{deadline, within};
 use super::parse::AsOf;
 use super::tail::{Messages, StreamRange, tail};
@@ -24,6 +24,7 @@ impl OrdersEdge {
         let deadline = deadline(&request)?;
         let (order, as_of) = well_formed(parse::get_order(request.get_ref()))?;
         let order_id = self.order_named(&by, order, deadline).await?;
+        about(&request).set(order_id);
         if as_of == AsOf::Now {
             self.settled(order_id, forwarded(&request), deadline).await;
             let view = within(deadline, self.registry.view(order_id, &by)).await?;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use shared_events::contract::{Fact, FactBody, FactId, Origin};
+use shared_events::contract::{Fact, FactBody, FactId, Origin, Timestamp};
 use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
 use tokio::sync::Mutex;
 
@@ -126,5 +126,9 @@ impl Source<Fact> for OrderFacts {
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
         self.journal.available_heads().await.map_err(crate::replay::source_error)
+    }
+
+    async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
+        crate::replay::oldest_after(&self.journal, cursors).await
     }
 }

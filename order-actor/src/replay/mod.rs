@@ -9,4 +9,4 @@ pub use order_replay::{OrderReplay, ReplayError};
 pub use source::JournalSource;
 
 pub use crate::record::Step;
-pub(crate) use source::{read, source_error};
+pub(crate) use source::{oldest_after, read, source_error};

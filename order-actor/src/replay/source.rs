@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use shared_events::contract::Mark;
+use shared_events::contract::{Mark, Timestamp};
 use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
 
 use crate::journal::{Journal, JournalError};
@@ -44,6 +44,16 @@ pub(crate) async fn read(
     Ok(Batch { items: events, through, more })
 }
 
+/// When the oldest event after the cursors was recorded.
+pub(crate) async fn oldest_after(
+    journal: &Journal,
+    cursors: &Cursors,
+) -> Result<Option<Timestamp>, SourceError> {
+    let per_shard = usize::from(journal.shards());
+    let waiting = journal.read_after(cursors, per_shard).await.map_err(source_error)?;
+    Ok(waiting.iter().map(|event| event.recorded_at).min())
+}
+
 pub(crate) fn source_error(error: JournalError) -> SourceError {
     match error {
         JournalError::Broken { shard, position, detail } => {
@@ -84,5 +94,9 @@ impl Source<RecordedEvent> for JournalSource {
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
         self.journal.available_heads().await.map_err(source_error)
+    }
+
+    async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
+        oldest_after(&self.journal, cursors).await
     }
 }

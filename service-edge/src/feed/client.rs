@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use shared_events::contract::{Fact, Origin, Reason};
+use shared_events::contract::{Fact, Origin, Reason, Timestamp};
 use shared_events::stream::{
     Batch, Comparison, Cursors, Finding, Place, Scope, Source, SourceError,
 };
@@ -47,7 +47,7 @@ impl RemoteFacts {
         Self { origin, client, identity, live: Mutex::default() }
     }
 
-    async fn open(&self, after: &Cursors) -> Result<Live, SourceError> {
+    async fn open(&self, after: &Cursors, live: bool) -> Result<Live, SourceError> {
         let shards = match after.scope() {
             Scope::All => Vec::new(),
             Scope::Only(shards) => shards.iter().copied().map(u32::from).collect(),
@@ -56,7 +56,7 @@ impl RemoteFacts {
             source: self.origin.uri().to_owned(),
             after: positions(after),
             shards,
-            live: true,
+            live,
         });
         let mut client = self.client.clone();
         let stream = answered(client.read_facts(request)).await?.into_inner();
@@ -129,7 +129,7 @@ impl Source<Fact> for RemoteFacts {
         let open = live.take().filter(|open| open.at == *after);
         let mut open = match open {
             Some(open) => open,
-            None => self.open(after).await?,
+            None => self.open(after, true).await?,
         };
         let mut batch = match open.next.take() {
             Some(batch) => batch,
@@ -139,7 +139,7 @@ impl Source<Fact> for RemoteFacts {
                 // Servers close old connections; that alone is no failure.
                 Some(Err(status)) => {
                     tracing::debug!(%status, source = self.origin.uri(), "feed opened again");
-                    open = self.open(after).await?;
+                    open = self.open(after, true).await?;
                     open.next.take().unwrap_or_default()
                 }
             },
@@ -208,13 +208,19 @@ impl Source<Fact> for RemoteFacts {
         let heads = answered(client.get_heads(request)).await?.into_inner().heads;
         cursors(&heads).ok_or_else(|| SourceError::Unavailable("a head without a shard".to_owned()))
     }
+
+    async fn oldest_after(&self, after: &Cursors) -> Result<Option<Timestamp>, SourceError> {
+        // A call of its own, of which the first items are enough: the reader's stream goes on.
+        let first = self.open(after, false).await?.next.unwrap_or_default();
+        Ok(first.oldest())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
-    use shared_events::contract::{FactBody, FactId, InventoryFact, OrderId, Timestamp};
+    use shared_events::contract::{FactBody, FactId, InventoryFact, OrderId};
     use tokio::net::TcpListener;
     use tokio_stream::wrappers::TcpListenerStream;
     use tonic::transport::{Endpoint, Server};

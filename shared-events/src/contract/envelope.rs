@@ -4,7 +4,7 @@ use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{FactBody, FactId, Mark, Origin, Subject, Timestamp};
+use super::{FactBody, FactId, Mark, Origin, Subject, Timestamp, json_place};
 
 /// A published fact: CloudEvents 1.0 attributes around a body. Its JSON is the CloudEvents JSON
 /// format, with `type` and `data` from the body.
@@ -185,9 +185,9 @@ pub enum SpecVersion {
 /// Why JSON is not a fact that this version knows.
 #[derive(Debug, thiserror::Error)]
 pub enum FactError {
-    /// It is malformed, or its data do not fit its type.
-    #[error("not a known fact: {0}")]
-    Malformed(#[from] serde_json::Error),
+    /// It is malformed, or its data do not fit its type. Only where: it may be personal data.
+    #[error("not a known fact: it does not fit at {0}")]
+    Malformed(String),
     /// The service is not known to publish this type.
     #[error("not a known fact: {origin} publishes no {kind}")]
     UnknownType {
@@ -202,6 +202,12 @@ pub enum FactError {
         /// The subject.
         subject: Subject,
     },
+}
+
+impl From<serde_json::Error> for FactError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed(json_place(&error))
+    }
 }
 
 impl Fact {

@@ -9,6 +9,7 @@ mod envelope; // CloudEvents attributes around a fact
 mod fact_id; // the id of a fact, and the service that publishes it
 mod ids; // typed ids
 mod inventory_fact; // facts about stock
+mod json_place; // where JSON does not fit
 mod location; // where units of stock are
 mod mark; // identifies a position of a log by its hash, in eight bytes
 mod money; // minor units and their currency
@@ -38,6 +39,7 @@ pub use ids::{
     RefundId, RequestId, ReservationId, ReturnId, SellerId, ShipmentId, Subject,
 };
 pub use inventory_fact::{InventoryFact, StockLine};
+pub use json_place::json_place;
 pub use location::{LocationName, ParseLocationError};
 pub use mark::{Mark, ParseMarkError};
 pub use money::{Currency, Money, MoneyError};

@@ -84,6 +84,14 @@ impl<T> Default for Batch<T> {
     }
 }
 
+impl<T: Item> Batch<T> {
+    /// When the oldest of its items happened, where that is known.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.items.iter().filter_map(Item::happened_at).min()
+    }
+}
+
 impl<T> Batch<T> {
     /// Whether nothing moved.
     #[must_use]
@@ -172,4 +180,10 @@ pub trait Source<T>: Send + Sync + 'static {
 
     /// The last position of each shard. A source that knows only some for now returns those.
     async fn heads(&self) -> Result<Cursors, SourceError>;
+
+    /// When the oldest item after the cursors happened; none where there is none, or where it is
+    /// not known. Whoever reads the log is not disturbed.
+    async fn oldest_after(&self, _cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
+        Ok(None)
+    }
 }

@@ -10,7 +10,7 @@ use super::places::Places;
 use super::{
     Batch, Blame, Cursors, Database, DeadLetters, Handler, History, Item, Place, Scope, Tx, cursor,
 };
-use crate::contract::{Subject, Timestamp};
+use crate::contract::{Subject, Timestamp, json_place, trace_id};
 use crate::metric::table::FACTS;
 
 /// A [`Sink`] over a database: effect, cursor and dead letters commit together.
@@ -90,8 +90,9 @@ impl<H> Transactional<H> {
         for letter in &letters {
             let item = match (&blocked, serde_json::from_str::<T>(&letter.item)) {
                 (_, Err(error)) => {
-                    self.park_unreadable(letter, &error.to_string()).await?;
-                    blocked = Some(error.to_string());
+                    let error = format!("it cannot be read at {}", json_place(&error));
+                    self.park_unreadable(letter, &error).await?;
+                    blocked = Some(error);
                     continue;
                 }
                 (Some(_), Ok(item)) => {
@@ -286,7 +287,9 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                         let item = &batch.items[*at];
                         tracing::error!(
                             follower = self.follower, subject = %item.subject(),
-                            position = item.position(), error, "dead letter"
+                            shard = item.shard(), position = item.position(),
+                            trace_id = item.traceparent().and_then(trace_id),
+                            error, "dead letter"
                         );
                     }
                     return Ok(());

@@ -54,6 +54,12 @@ impl TraceContext {
     pub fn trace_id(self) -> String {
         format!("{:032x}", self.trace)
     }
+
+    /// The span, in hexadecimal digits.
+    #[must_use]
+    pub fn span_id(self) -> String {
+        format!("{:016x}", self.span)
+    }
 }
 
 /// What is no `traceparent`. W3C asks that it is ignored.

@@ -24,6 +24,17 @@ pub const CONTEXT: &str = "context";
 /// gets it does not decide anew.
 pub const UNRECORDED: &str = "ordinal-unrecorded";
 
+/// The header that names the trace of a call that has no `traceparent` of its own, for lines of the
+/// log: in this process, and in one that it is forwarded to.
+pub const LOG_TRACE: &str = "ordinal-log-trace";
+
+/// What a header [`LOG_TRACE`] says, where it is the id of a trace: 32 hexadecimal digits.
+#[must_use]
+pub fn log_trace(text: &str) -> Option<&str> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (text.len() == 32 && text.bytes().all(is_digit)).then_some(text)
+}
+
 /// Whether lines of the log name what they belong to.
 static NAMED_IN_LOGS: AtomicBool = AtomicBool::new(false);
 

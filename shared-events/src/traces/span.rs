@@ -179,11 +179,16 @@ impl Span {
 
     /// The first span of the trace of one message of a stream, which the ratio decides on: the
     /// trace of the stream would have no end. It belongs to the call that opened the stream.
+    /// Nothing where whoever opened it said that it is not recorded.
     #[must_use]
     pub fn of_message(name: &'static str, stream: Option<&str>) -> Self {
         let Some(tracer) = tracer() else { return Self::none() };
+        let stream: Option<TraceContext> = stream.and_then(|stream| stream.parse().ok());
+        if stream.is_some_and(|stream| !stream.is_sampled()) {
+            return Self::none();
+        }
         let mut span = Self::call(name, None, Some(tracer.trace()));
-        if let Some(stream) = stream.and_then(|stream| stream.parse().ok()) {
+        if let Some(stream) = stream {
             span.link(stream);
         }
         span

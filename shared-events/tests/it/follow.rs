@@ -448,6 +448,40 @@ async fn a_dropped_letter_lets_the_next_ones_pass(backend: &str) {
     bench.stop().await;
 }
 
+/// Its error is logged and shown, and what cannot be read may be what a person wrote.
+async fn an_unreadable_letter_is_named_without_its_values(backend: &str) {
+    let mut bench = Bench::on(backend).await;
+    let subject = Subject::mint();
+    bench.poison.lock().unwrap().push(subject);
+    bench.log.push(0, subject);
+    bench.start();
+    bench.caught_up().await;
+    let mut tx = bench.database.begin().await.unwrap();
+    sqlx::query("UPDATE dead_letters SET item = $1")
+        .bind(r#"{"shard":"MARKER","position":1}"#)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let letters = DeadLetters::new(bench.database.clone());
+    letters.put_back("writer", subject, action(Verb::PutBackDeadLetters)).await.unwrap();
+    let attempts = async || letters.of_subject("writer", subject).await.unwrap()[0].attempts;
+    bench.until(async || attempts().await == 2).await;
+    let error = letters.of_subject("writer", subject).await.unwrap().remove(0).error;
+    assert_eq!(error, "it cannot be read at line 1 column 17");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn an_unreadable_letter_is_named_without_its_values_on_sqlite() {
+    an_unreadable_letter_is_named_without_its_values("sqlite").await;
+}
+
+#[tokio::test]
+async fn an_unreadable_letter_is_named_without_its_values_on_postgres() {
+    an_unreadable_letter_is_named_without_its_values("postgres").await;
+}
+
 #[tokio::test]
 async fn outages_and_restarts_change_nothing_on_sqlite() {
     outages_and_restarts_change_nothing("sqlite").await;

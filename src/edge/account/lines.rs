@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use order_actor::domain::Role;
+use shared_events::contract::{OrderId, Reason};
 use tokio::time::Instant;
 use web_edge::RouteOf;
 
@@ -27,11 +28,15 @@ pub(super) struct Line {
     pub(super) outcome: &'static str,
     /// The route by HTTP, if it came by one.
     pub(super) route: Option<RouteOf>,
+    /// What stands for its route, where that is no method's.
+    pub(super) door: Option<&'static str>,
     /// The status of HTTP; zero for gRPC.
     pub(super) http: u16,
     pub(super) took: Duration,
     pub(super) caller: Option<Caller>,
     pub(super) trace: Option<String>,
+    /// The order that it is about, where that is known.
+    pub(super) order: Option<OrderId>,
 }
 
 /// Where lines are handed over.
@@ -78,24 +83,38 @@ impl Lines {
 
 fn write_all(receiver: &Receiver<(Line, u64)>) {
     while let Ok((line, omitted)) = receiver.recv() {
-        let Line { method, outcome, route, http, took, caller, trace } = line;
+        let Line { method, outcome, route, door, http, took, caller, trace, order } = line;
         let principal = caller.and_then(|caller| shown(&caller));
         let http = (http > 0).then_some(http);
         let omitted = (omitted > 0).then_some(omitted);
         // Milliseconds with a fraction, and no arithmetic of floats.
         let duration_ms = took.saturating_mul(1_000).as_secs_f64();
-        tracing::info!(
-            target: "access",
-            rpc_method = &*method,
-            http_route = route.as_ref().map(RouteOf::template),
-            status = outcome,
-            http,
-            duration_ms,
-            principal,
-            trace_id = trace,
-            omitted,
-            "call"
-        );
+        let http_route = route.as_ref().map(RouteOf::template).or(door);
+        let reason = Reason::ALL.iter().find(|reason| reason.code() == outcome);
+        let order_id = order.map(|order| order.to_string());
+        macro_rules! call {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "access",
+                    rpc_method = &*method,
+                    http_route,
+                    status = outcome,
+                    reason = reason.map(|reason| reason.code()),
+                    http,
+                    duration_ms,
+                    principal,
+                    trace_id = trace,
+                    order_id,
+                    omitted,
+                    "call"
+                )
+            };
+        }
+        // A fault of ours is looked for; a refusal is the callers' business.
+        match reason.is_some_and(|reason| reason.status().is_fault()) {
+            true => call!(warn),
+            false => call!(info),
+        }
     }
 }
 
@@ -113,8 +132,6 @@ pub(super) fn shown(caller: &Caller) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use shared_events::contract::Reason;
-
     use super::*;
 
     fn line() -> Line {
@@ -122,10 +139,12 @@ mod tests {
             method: Arc::from("a.B/C"),
             outcome: Reason::NotFound.code(),
             route: None,
+            door: None,
             http: 0,
             took: Duration::ZERO,
             caller: None,
             trace: None,
+            order: None,
         }
     }
 

@@ -13,6 +13,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::{HeaderMap, HeaderValue, Request, Response};
+use service_edge::About;
 use shared_events::chance::Chance;
 use shared_events::contract::Reason;
 use shared_events::traces::Span;
@@ -120,6 +121,8 @@ impl Accounts {
     ) -> Call {
         let note = request.extensions().get::<Arc<Note>>().map(Arc::clone);
         let (trace, mut span) = traced::begin(request, &method);
+        let about = note.as_ref().map_or_else(About::default, |note| note.about.clone());
+        request.extensions_mut().insert(about.clone());
         if let Some(note) = &note
             && let Some(route) = request.extensions().get::<RouteOf>()
         {
@@ -127,8 +130,22 @@ impl Accounts {
             let _ = note.route.set(route.clone());
         }
         let (accounts, meter) = (Some(self.clone()), Meter::of_rpc(&method, since));
-        let (caller, behind, route, status) = (None, None, None, 0);
-        Call { accounts, method, since, caller, trace, note, behind, route, status, span, meter }
+        let (caller, behind, route, door, status) = (None, None, None, None, 0);
+        Call {
+            accounts,
+            method,
+            since,
+            caller,
+            trace,
+            note,
+            behind,
+            route,
+            door,
+            about,
+            status,
+            span,
+            meter,
+        }
     }
 }
 
@@ -136,9 +153,21 @@ impl Accounts {
 #[derive(Default)]
 pub(super) struct Note {
     route: OnceLock<RouteOf>,
+    /// Where it came by, if that is no route of a method.
+    door: OnceLock<&'static str>,
     method: OnceLock<Arc<str>>,
     caller: OnceLock<Caller>,
+    about: About,
     reason: OnceLock<&'static str>,
+}
+
+impl Note {
+    /// Says that a call by HTTP came by a door that is no route of a method, as a template.
+    pub(super) fn came_by(request: &Request<Body>, door: &'static str) {
+        if let Some(note) = request.extensions().get::<Arc<Self>>() {
+            let _ = note.door.set(door);
+        }
+    }
 }
 
 /// The trace of a call.
@@ -153,7 +182,10 @@ impl Trace {
     fn of(request: &Request<Body>) -> Self {
         match request.headers().get(TRACEPARENT) {
             Some(sent) if web_edge::trace_id(sent).is_some() => Self::Sent(sent.clone()),
-            _ => Self::Own(request.extensions().get().copied()),
+            _ => {
+                let made = request.extensions().get().copied();
+                Self::Own(made.or_else(|| traced::named_by_peer(request.headers())))
+            }
         }
     }
 
@@ -196,6 +228,10 @@ pub(super) struct Call {
     behind: Option<Arc<Note>>,
     /// The route that it came by.
     route: Option<RouteOf>,
+    /// The same, where that is no route of a method.
+    door: Option<&'static str>,
+    /// The order that it is about.
+    about: About,
     /// The status of HTTP; zero for gRPC.
     status: u16,
     /// Its span, where traces are kept.
@@ -296,10 +332,12 @@ impl Call {
             method: Arc::clone(&self.method),
             outcome,
             route: self.route.take(),
+            door: self.door,
             http: self.status,
             took: self.since.elapsed(),
             caller: self.caller.take(),
             trace: self.trace.id(),
+            order: self.about.order(),
         }
     }
 }

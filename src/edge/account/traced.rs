@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderValue, Request};
 use service_edge::is_fault;
 use shared_events::chance::Chance;
-use shared_events::traces::{self, Span};
+use shared_events::traces::{self, Span, TraceContext};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use web_edge::TraceId;
@@ -28,18 +28,21 @@ pub(super) fn begin(request: &mut Request<Body>, method: &str) -> (Trace, Span) 
     }
     // Lines of the log, the span and what the caller is told have one id.
     let trace = trace.made();
-    if !traced {
-        return (trace, Span::none());
-    }
     let mut span = match &trace {
+        _ if !traced => Span::none(),
         Trace::Sent(sent) => Span::call(method, sent.to_str().ok(), None),
         // The process that forwarded it has decided.
         Trace::Own(_) if request.headers().contains_key(traces::UNRECORDED) => Span::none(),
         Trace::Own(own) => Span::call(method, None, own.map(number)),
     };
-    if let (Trace::Own(_), false) = (&trace, span.is_some()) {
+    if let (Trace::Own(Some(own)), false) = (&trace, span.is_some()) {
         // A `traceparent` would be stored with each event.
-        request.headers_mut().insert(traces::UNRECORDED, HeaderValue::from_static("1"));
+        if traced {
+            request.headers_mut().insert(traces::UNRECORDED, HeaderValue::from_static("1"));
+        }
+        if named && let Ok(own) = HeaderValue::from_str(&own.to_string()) {
+            request.headers_mut().insert(traces::LOG_TRACE, own);
+        }
     }
     if let Some(Ok(header)) = span.traceparent().map(|it| HeaderValue::from_str(&it)) {
         request.headers_mut().insert(TRACEPARENT, header);
@@ -47,6 +50,14 @@ pub(super) fn begin(request: &mut Request<Body>, method: &str) -> (Trace, Span) 
         span.set("rpc.method", method.to_owned());
     }
     (trace, span)
+}
+
+/// The trace that a process of ours named for lines of the log, when it forwarded the call.
+pub(super) fn named_by_peer(headers: &HeaderMap) -> Option<TraceId> {
+    let text = traces::log_trace(headers.get(traces::LOG_TRACE)?.to_str().ok()?)?;
+    let (high, low) = text.split_at_checked(16)?;
+    let part = |digits| u64::from_str_radix(digits, 16).ok();
+    Some(TraceId([part(high)?, part(low)?]))
 }
 
 fn number(TraceId([high, low]): TraceId) -> u128 {
@@ -74,10 +85,12 @@ impl Call {
         let of_http = self.note.as_ref().and_then(|note| note.caller.get());
         let principal = self.caller.as_ref().or(of_http).and_then(shown);
         let trace_id = self.trace.id();
+        let span_id = self.span.context().map(TraceContext::span_id);
         tracing::info_span!(
             target: traces::CONTEXT,
             "call",
             trace_id,
+            span_id,
             rpc_method = &*self.method,
             principal
         )

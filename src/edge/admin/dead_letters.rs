@@ -130,7 +130,7 @@ impl AdminEdge {
             letters.drop_first(follower, subject, action).await.map_err(letter_refused)?;
         tracing::warn!(
             follower = dropped.follower, %subject, kind = dropped.kind,
-            shard = dropped.shard, position = dropped.position, reason, "dead letter dropped"
+            shard = dropped.shard, position = dropped.position, "dead letter dropped"
         );
         let dropped = Some(message(dropped, true));
         Ok(Response::new(proto::DropDeadLetterResponse { dropped }))

@@ -2,8 +2,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use service_edge::time::timestamp;
-use shared_events::contract::Timestamp;
-use shared_events::stream::{Cursors, Database, DeadLetters, Pause, Verb};
+use shared_events::stream::{Database, DeadLetters, Pause, Verb};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
@@ -63,7 +62,7 @@ impl AdminEdge {
         let reason = operators_reason(reason)?;
         let action = self.action(&request, Verb::PauseFollower, follower, reason);
         Pause::begin(database, follower, action).await.map_err(unavailable)?;
-        tracing::warn!(follower, reason, "follower paused by an operator");
+        tracing::warn!(follower, "follower paused by an operator");
         Ok(Response::new(proto::PauseFollowerResponse {}))
     }
 
@@ -100,10 +99,9 @@ impl AdminEdge {
         let ahead = heads.as_ref().and_then(|heads| cursors.beyond(heads));
         let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
         let lag = lag.max(u64::from(ahead.is_some()));
-        let oldest_waiting_since = if lag > 0 && entry.of_journal {
-            timeout_at(until, self.oldest_waiting(&cursors)).await.ok().flatten()
-        } else {
-            None
+        let oldest_waiting_since = match lag {
+            0 => None,
+            _ => timeout_at(until, (entry.oldest)(cursors.clone())).await.ok().flatten(),
         };
         let paused = match &entry.database {
             Some(database) => {
@@ -134,14 +132,6 @@ impl AdminEdge {
             stopped: status.is_stopped(),
             paused: paused.map(|pause| pause.reason).unwrap_or_default(),
         }
-    }
-
-    /// When the oldest event after the cursors was recorded.
-    async fn oldest_waiting(&self, cursors: &Cursors) -> Option<Timestamp> {
-        let journal = self.parts.journal.as_ref()?;
-        let per_shard = usize::from(journal.shards());
-        let waiting = journal.read_after(cursors, per_shard).await.ok()?;
-        waiting.iter().map(|event| event.recorded_at).min()
     }
 
     /// The database of a follower of this process.

@@ -76,17 +76,22 @@ const NOTES_WITHIN: Duration = Duration::from_secs(1);
 /// Reads positions; none if the store does not answer.
 pub(crate) type ReadCursors = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
 
+/// Reads when the oldest item after these positions happened; none if there is none, or if the log
+/// does not answer.
+pub(crate) type ReadOldest =
+    Arc<dyn Fn(Cursors) -> BoxFuture<'static, Option<Timestamp>> + Send + Sync>;
+
 /// A follower as operators see it.
 #[derive(Clone)]
 pub(crate) struct FollowerEntry {
     /// Its own status.
     pub(crate) status: FollowStatus,
-    /// Whether its positions are those of the journal.
-    pub(crate) of_journal: bool,
     /// Its stored cursors, whichever process follows.
     pub(crate) cursors: ReadCursors,
     /// The head of each shard of its log.
     pub(crate) heads: ReadCursors,
+    /// When the oldest item of its log after some cursors happened.
+    pub(crate) oldest: ReadOldest,
     /// The database with its dead letters, if it can have any.
     pub(crate) database: Option<Database>,
 }

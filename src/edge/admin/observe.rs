@@ -65,12 +65,10 @@ impl AdminEdge {
         if known.head_known {
             table::LAG_POSITIONS.is(&mut page, name, known.lag);
         }
-        let tells_age = entry.of_journal && self.parts.journal.is_some();
         let since = known.oldest_waiting_since.and_then(|since| time_of(&since));
         match since {
             Some(since) => table::LAG_SECONDS.is(&mut page, name, now.since(since)),
-            // Where the age would not be known while it is behind, there is no 0 either.
-            None if tells_age && known.head_known && known.lag == 0 => {
+            None if known.head_known && known.lag == 0 => {
                 table::LAG_SECONDS.is(&mut page, name, Duration::ZERO);
             }
             None => {}

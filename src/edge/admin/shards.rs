@@ -51,7 +51,7 @@ impl AdminEdge {
         let journal = self.orders()?.0;
         let frozen = journal.freeze(shard_number(*shard)?, Some(reason), &action).await;
         found(frozen.map_err(shards_refused)?)?;
-        tracing::warn!(shard, reason, "shard frozen by an operator");
+        tracing::warn!(shard, "shard frozen by an operator");
         Ok(Response::new(proto::FreezeShardResponse {}))
     }
 

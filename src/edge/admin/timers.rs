@@ -46,7 +46,7 @@ impl AdminEdge {
             action.write(&mut tx).await.map_err(unavailable)?;
             tx.commit().await.map_err(unavailable)?;
         }
-        tracing::warn!(reason, "timers resumed by an operator");
+        tracing::warn!("timers resumed by an operator");
         let away = self.trust_clocks(&request).await;
         Ok(Response::new(proto::ResumeTimersResponse { away }))
     }

@@ -18,7 +18,7 @@ use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
 use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
-use shared_events::traces::UNRECORDED;
+use shared_events::traces::{LOG_TRACE, UNRECORDED};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -75,7 +75,7 @@ impl Admission {
     /// Accounts for a call that is refused before anything is done.
     fn refused(&self, request: &mut Request<Body>, since: Instant, status: Status) -> Status {
         // Nobody knows who says so.
-        request.headers_mut().remove(UNRECORDED);
+        untraced(request);
         let by = request.extensions().get::<By>().cloned();
         let by = by.or_else(|| match status.code() {
             Code::PermissionDenied | Code::ResourceExhausted => {
@@ -227,7 +227,7 @@ impl Admission {
         let by_certificate = || request.extensions().get::<FromPeer>().is_some();
         let counted = says && (by_certificate() || self.access.knows_peer(headers, by));
         if !counted {
-            request.headers_mut().remove(UNRECORDED);
+            untraced(request);
         }
         counted
     }
@@ -298,6 +298,13 @@ impl Admission {
             answer_by,
             end,
         }))
+    }
+}
+
+/// Forgets what a process that forwards a call says of its trace.
+fn untraced(request: &mut Request<Body>) {
+    for header in [UNRECORDED, LOG_TRACE] {
+        request.headers_mut().remove(header);
     }
 }
 

@@ -13,7 +13,7 @@ pub static LAG_POSITIONS: Observed<1> = Observed::number(
 pub static LAG_SECONDS: Observed<1> = Observed::time(
     "ordinal_follower_lag_seconds",
     &["follower"],
-    "Age of the oldest event that a follower of the journal has still to read; absent if unknown.",
+    "Age of the oldest item that a follower has still to read; absent if unknown.",
 );
 /// Lag.
 pub static FOLLOWER_STILL: Observed<1> = Observed::time(

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::Outbox;
-use crate::contract::{Fact, Mark};
+use crate::contract::{Fact, Mark, Timestamp};
 use crate::stream::{Batch, Comparison, Cursors, Finding, Place, Source, SourceError};
 
 /// Readers poll at least this often, in addition to every wake-up: another process may have
@@ -207,5 +207,10 @@ impl Source<Fact> for Outbox {
         let known = (commits, heads.clone());
         *self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(heads)
+    }
+
+    async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
+        // One of each shard.
+        Ok(self.read_after(cursors, 1).await?.oldest())
     }
 }

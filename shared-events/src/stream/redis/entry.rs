@@ -155,6 +155,24 @@ mod tests {
         assert_eq!(entries(&Value::Array(vec![Value::Int(7)])), None);
     }
 
+    /// A reader logs why an entry is refused, and what does not fit may be what a person wrote.
+    #[test]
+    fn an_entry_is_refused_without_its_values() {
+        let good = include_str!("../../../tests/golden/order.created.v1.json");
+        assert!(read("17-0", &[(PREV, "16"), (FACT, good)]).is_ok());
+        let contact = r#"{"email":"ada@example.org","phone":"+442071838750","locale":"en-GB"}"#;
+        for (what, marker) in [(contact, r#""MARKER""#), ("1530", r#""MARKER""#), ("17,", "17,!")] {
+            let bad = good.replace(what, marker);
+            assert_ne!(bad, good, "{what}");
+            let refused = read("17-0", &[(PREV, "16"), (FACT, &bad)]).unwrap_err();
+            let place = "not a known fact: it does not fit at line 1 column ";
+            assert!(refused.starts_with(place) && !refused.contains("MARKER"), "{refused}");
+            // Nor where it is read as part of something else.
+            let refused = serde_json::from_str::<Fact>(&bad).unwrap_err().to_string();
+            assert!(!refused.contains("MARKER"), "{refused}");
+        }
+    }
+
     #[test]
     fn an_entry_that_is_not_a_fact_is_refused() {
         let good = entry().fact.to_json().unwrap();

@@ -15,6 +15,7 @@ mod limit; // counts calls of callers, for all processes
 mod relay; // source → streams
 mod retention; // what the streams drop
 mod source; // streams → reader, with the log's source behind them
+mod state; // what a reader knows of the streams
 
 pub use cache::{Cache, CachePlace, Cached};
 pub use connection::{Redis, RedisError, RedisOptions};

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::connection::{Connection, Redis, RedisError, answered};
 use super::entries::{StreamError, chained, facts, no_reply};
 use super::entry::{self, Entry};
+use super::state::State;
 use crate::contract::{Fact, Origin, Timestamp};
 use crate::stream::{Batch, Comparison, Cursors, Place, Scope, Source, SourceError};
 
@@ -39,24 +40,6 @@ pub struct RedisSource {
     waiting: Mutex<Option<Connection>>,
 }
 
-struct State {
-    /// The shards that hold facts, as far as known.
-    shards: BTreeSet<u16>,
-    compared: Option<Instant>,
-    /// The heads of the source when they were last compared.
-    source_heads: Cursors,
-    /// After a gap: reads from the source until it has no more, or the streams continue from here.
-    behind: bool,
-    /// When the streams were last read.
-    streams_read: Instant,
-    /// When Redis failed last.
-    failed: Option<Instant>,
-    /// The log's incarnation; streams of an earlier one are not read until filled again.
-    incarnation: u64,
-    /// Whether all streams were found to be of it.
-    streams_current: bool,
-}
-
 impl RedisSource {
     /// Facts of this service from the streams; `source` is the log that publishes them.
     #[must_use]
@@ -67,23 +50,13 @@ impl RedisSource {
         reader: &str,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
-        let state = State {
-            shards: BTreeSet::new(),
-            compared: None,
-            source_heads: Cursors::default(),
-            behind: false,
-            streams_read: Instant::now(),
-            failed: None,
-            incarnation: 0,
-            streams_current: true,
-        };
         Self {
             redis,
             origin,
             source,
             reader: reader.to_owned(),
             now,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new()),
             waiting: Mutex::default(),
         }
     }
@@ -396,5 +369,9 @@ impl Source<Fact> for RedisSource {
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
         self.source.heads().await
+    }
+
+    async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
+        self.source.oldest_after(cursors).await
     }
 }
