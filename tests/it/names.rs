@@ -16,6 +16,7 @@ on_both!(
     notes_are_seen_by_those_they_are_for,
     lists_are_filtered_and_sorted,
     skus_have_any_printable_characters,
+    a_retry_in_another_encoding_is_the_same_request,
 );
 
 /// What the command line prints.
@@ -294,5 +295,48 @@ async fn skus_have_any_printable_characters(shop: Shop) {
         let refused = shop.ops.call(method, json!({ "sku": hidden })).await.unwrap_err();
         assert_eq!(refused.reason(), "INVALID_FIELD", "{hidden:?}");
     }
+    shop.close().await;
+}
+
+/// As a form of macOS sends it at first, and a job of the server's again.
+async fn a_retry_in_another_encoding_is_the_same_request(shop: Shop) {
+    shop.set_stock("MUG", 5).await;
+    let spelt = |text: &str, id: &str| {
+        let mut request = shop.order(&[("MUG", 1)]);
+        request["order_id"] = json!(id);
+        request["address"]["name"] = json!(text);
+        request["lines"][0]["title"] = json!(text);
+        request["lines"][0]["attributes"] = json!({ text: text });
+        request["tags"] = json!([text]);
+        request["metadata"] = json!({ text: text });
+        request["notes"] = json!([{ "public": true, "text": text }]);
+        request["discounts"] =
+            json!([{ "label": text, "amount": { "currency_code": "GBP", "nanos": 10_000_000 } }]);
+        request
+    };
+    let id = "0190a0b0-0000-7000-8000-0000000000ab";
+    let (one, other) = ("Zoe\u{308} Mu\u{308}ller ", "Zo\u{eb} M\u{fc}ller");
+    let placed = shop.ops.orders("PlaceOrder", spelt(one, id)).await.unwrap();
+    assert_eq!(placed["order"]["address"]["name"], other);
+    let again = shop.ops.orders("PlaceOrder", spelt(other, id)).await.unwrap();
+    assert_eq!(again["events"], json!([]), "the same order");
+    // A filter finds it in both.
+    shop.settled().await;
+    for text in [one, other] {
+        let filter = json!({ "tag": text, "metadata_key": text, "metadata_value": text });
+        let request = json!({ "filter": filter });
+        let found = shop.ops.orders("ListOrders", request).await.unwrap();
+        assert_eq!(found["orders"][0]["order_id"], id, "{text:?}");
+    }
+    shop.until(id, "CONFIRMED").await;
+    let cancel = |text: &str| {
+        let options = json!({ "request_id": "0190a0b0-0000-7000-8000-0000000000ac" });
+        json!({ "order_id": id, "text": text, "options": options })
+    };
+    shop.ops.orders("CancelOrder", cancel(one)).await.unwrap();
+    let again = shop.ops.orders("CancelOrder", cancel(other)).await.unwrap();
+    assert_eq!(again["replayed"], true);
+    let different = shop.ops.refused("CancelOrder", cancel("Zoe Muller")).await;
+    assert_eq!(different, "IDEMPOTENCY_KEY_REUSED");
     shop.close().await;
 }

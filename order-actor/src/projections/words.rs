@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use event_journal::Fingerprints;
-use shared_events::contract::Sku;
+use shared_events::contract::{Sku, composed};
 
 use crate::domain::Details;
 
@@ -61,7 +61,8 @@ impl Word {
     const EMAIL: &'static str = "email";
 
     fn new(kind: &'static str, text: &str) -> Self {
-        Self { kind, text: format!("{kind}:{text}") }
+        // Composed, as newer versions store what older ones kept as it was sent.
+        Self { kind, text: format!("{kind}:{}", composed(text)) }
     }
 
     /// Of an order with this id in the client's own system.
@@ -86,7 +87,7 @@ impl Word {
     #[must_use]
     pub fn metadata(key: &str, value: &str) -> Self {
         // No key has a line break.
-        Self::new("metadata", &format!("{key}\n{value}"))
+        Self::new("metadata", &format!("{}\n{}", composed(key), composed(value)))
     }
 
     /// Of an order with a line of this product.

@@ -4,6 +4,8 @@ use std::str::FromStr;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
 
+use super::printable::composed;
+
 /// How a customer is reached. Personal data: `Debug` shows nothing of it, and it appears in no log,
 /// id, metric or error.
 ///
@@ -50,14 +52,15 @@ pub enum ContactError {
 
 impl Contact {
     /// A contact from a caller's input: blanks around each part are dropped, as is the grouping of
-    /// a phone number or the spelling of a language tag. Empty texts count as absent.
+    /// a phone number or the spelling of a language tag, and characters are composed. Empty texts
+    /// count as absent.
     ///
     /// # Errors
     /// [`ContactError`] names the first part that is not well formed.
     pub fn new(email: &str, phone: &str, locale: &str) -> Result<Self, ContactError> {
-        let [email, phone, locale] = [email, phone, locale].map(str::trim);
+        let (email, phone, locale) = (composed(email), phone.trim(), locale.trim());
         let contact = Self {
-            email: (!email.is_empty()).then(|| email.to_owned()),
+            email: (!email.is_empty()).then(|| email.into_owned()),
             phone: if phone.is_empty() { None } else { Some(e164(phone)?) },
             locale: if locale.is_empty() { Locale::default() } else { locale.parse()? },
         };

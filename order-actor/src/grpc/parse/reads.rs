@@ -247,13 +247,7 @@ impl Form {
     }
 
     fn short(&mut self, field: &str, text: &str, max: usize) -> Option<String> {
-        match TextRule::lines(max).check(text) {
-            Ok(()) => Some(text.to_owned()),
-            Err(error) => {
-                self.invalid(field, error);
-                None
-            }
-        }
+        TextRule::lines(max).stored(text).map_err(|error| self.invalid(field, error)).ok()
     }
 
     fn sort(&mut self, sort: i32) -> Option<SummarySort> {
