@@ -8,6 +8,7 @@ use crate::client::parse::{
     Amount, Id, KeyValue, LineDisposition, LineUnits, OrderLine, Place, instant,
 };
 use crate::client::payment::Plan;
+use crate::client::prices::ChargeRefund;
 use crate::client::returns::{LineOutcome, ReturnOf};
 
 /// Options of all commands to orders.
@@ -345,9 +346,13 @@ pub enum ReturnVerb {
         /// be repeated.
         #[arg(long, value_name = "LINE")]
         line: Vec<LineDisposition>,
-        /// Refund this amount, such as 19.99GBP; by default the value of the units.
+        /// Refund this amount, such as 19.99GBP; by default the value of the units and the charges
+        /// that are named.
         #[arg(long, value_name = "AMOUNT")]
         refund: Option<Amount>,
+        /// What of the refund is for a charge such as the shipping, NUMBER=AMOUNT; may be repeated.
+        #[arg(long, value_name = "CHARGE")]
+        charge: Vec<ChargeRefund>,
         /// Why more is refunded than the units' value.
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         refund_reason: String,
