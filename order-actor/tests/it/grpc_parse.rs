@@ -437,6 +437,15 @@ fn reads_refuse_each_field_by_name() {
             ("filter.placed_until", "INVALID_FIELD", |r| {
                 r.filter.as_mut().unwrap().placed_until.as_mut().unwrap().seconds = 10;
             }),
+            ("filter.shipment_reference", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().shipment_reference = "r".repeat(65);
+            }),
+            ("filter.return_reference", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().return_reference = "a\0b".into();
+            }),
+            ("filter.tracking", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().tracking = "t".repeat(101);
+            }),
             ("page_size", "INVALID_FIELD", |r| r.page_size = -1),
             ("at_least.shard", "INVALID_FIELD", |r| r.at_least.as_mut().unwrap().shard = 4),
         ],

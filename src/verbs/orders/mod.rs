@@ -222,11 +222,14 @@ async fn command(
 
 /// The part of an `OrderFilter` that names orders.
 fn listed_by(named: ListedBy) -> Value {
-    let ListedBy { number, external_id, shop, tag, sku, email, metadata, held, payment: _ } = named;
-    let (key, value) = metadata.map(|KeyValue { key, value }| (key, value)).unwrap_or_default();
+    let metadata = named.metadata.map(|KeyValue { key, value }| (key, value));
+    let (key, value) = metadata.unwrap_or_default();
     json!({
-        "order_number": number, "external_id": external_id, "shop": shop, "tag": tag, "sku": sku,
-        "email": email, "metadata_key": key, "metadata_value": value, "held": held,
+        "order_number": named.number, "external_id": named.external_id, "shop": named.shop,
+        "tag": named.tag, "sku": named.sku, "email": named.email, "metadata_key": key,
+        "metadata_value": value, "held": named.held, "tracking": named.tracking,
+        "shipment_reference": named.shipment_reference,
+        "return_reference": named.return_reference,
     })
 }
 
