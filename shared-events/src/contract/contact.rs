@@ -41,8 +41,8 @@ pub enum ContactError {
     Email,
     /// Not a phone number in E.164.
     #[error(
-        "not a phone number in E.164 such as +442071838750: + and 7 to 15 digits that begin with the \
-         country's code, without the (0) that is dialled inside of it"
+        "not a phone number in E.164 such as +442071838750: + or 00 and 7 to 15 digits that begin \
+         with the country's code, without the (0) that is dialled inside of it"
     )]
     Phone,
     /// Not a language tag.
@@ -173,7 +173,7 @@ fn domain_part(text: &str) -> Option<String> {
     (!last.bytes().all(|byte| byte.is_ascii_digit())).then(|| domain.into_owned())
 }
 
-/// A phone number without the characters that only group its digits.
+/// A phone number without the characters that only group its digits, and with a plus before them.
 fn e164(text: &str) -> Result<String, ContactError> {
     // It is dialled inside the country and not from outside; we cannot guess which digits are
     // meant.
@@ -185,6 +185,11 @@ fn e164(text: &str) -> Result<String, ContactError> {
             || matches!(c, '-' | '.' | '/' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}')
     };
     let number = text.replace(groups, "");
+    // What is dialled before the country's code in most countries stands for the plus.
+    let number = match number.strip_prefix("00") {
+        Some(rest) => format!("+{rest}"),
+        None => number,
+    };
     if is_e164(&number) { Ok(number) } else { Err(ContactError::Phone) }
 }
 
