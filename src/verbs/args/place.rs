@@ -5,6 +5,7 @@ use clap::Args;
 use super::CommandOptions;
 use crate::client::parse::{Id, OrderLine, instant};
 use crate::client::payment::Plan;
+use crate::client::prices::{Discount, LineTax, NewCharge};
 use crate::client::returns::ReturnOf;
 
 /// Flags of `ordinal order place`.
@@ -32,9 +33,34 @@ pub struct PlaceFlags {
     /// A line, SKU=QUANTITY@PRICE such as MUG=2@19.99GBP; may be repeated.
     #[arg(long, value_name = "LINE", required_unless_present = "file")]
     pub line: Vec<OrderLine>,
+    /// A charge, KIND[:LABEL]=AMOUNT such as "SHIPPING:Royal Mail=4.99GBP"; may be repeated. Kinds
+    /// are SHIPPING, HANDLING, GIFT_WRAP and OTHER.
+    #[arg(long, value_name = "CHARGE")]
+    pub charge: Vec<NewCharge>,
+    /// A discount of the whole order, LABEL=AMOUNT such as SPRING=5GBP; may be repeated.
+    #[arg(long, value_name = "DISCOUNT")]
+    pub discount: Vec<Discount>,
+    /// A tax of a line, LINE:NAME[:RATE]=AMOUNT such as 1:VAT:20=3.33GBP; may be repeated.
+    #[arg(long, value_name = "TAX")]
+    pub tax: Vec<LineTax>,
+    /// Prices and charges contain the taxes; by default these come on top.
+    #[arg(long)]
+    pub tax_included: bool,
+    /// Who gets it.
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// The company.
+    #[arg(long, value_name = "TEXT")]
+    pub company: Option<String>,
     /// Street and number.
     #[arg(long, value_name = "TEXT", required_unless_present = "file")]
     pub street: Option<String>,
+    /// Second line of the street.
+    #[arg(long, value_name = "TEXT")]
+    pub street_line2: Option<String>,
+    /// State, province or county.
+    #[arg(long, value_name = "TEXT")]
+    pub region: Option<String>,
     /// City.
     #[arg(long, value_name = "TEXT", required_unless_present = "file")]
     pub city: Option<String>,
