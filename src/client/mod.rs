@@ -12,6 +12,7 @@ pub(crate) mod order_name; // how the command line names an order
 pub(crate) mod output; // tables for people, JSON for programs
 pub(crate) mod parse; // parses flags into the protos' JSON
 pub(crate) mod payment; // flags of payment plans
+pub(crate) mod prices; // flags of charges, discounts and taxes
 pub(crate) mod progress; // progress bars
 pub(crate) mod returns; // flags of returns
 pub(crate) mod show; // renders messages for people

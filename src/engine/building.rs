@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use order_actor::record::RecordedEvent;
 use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
-use shared_events::stream::{Candidacy, Database, Handler, Item, Scope, Source};
+use shared_events::stream::{Candidacy, Database, Handler, Item, Scope, Source, WithoutContact};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
@@ -195,11 +195,17 @@ impl Building {
         self.publish(facts, log, scope);
     }
 
+    /// The facts of an origin, as a follower needs them.
+    fn facts(&self, source: Origin, follower: &Follower) -> anyhow::Result<Arc<dyn Source<Fact>>> {
+        let facts = self.all_facts(source, follower)?;
+        Ok(if follower.contacts { facts } else { Arc::new(WithoutContact::new(facts)) })
+    }
+
     /// The facts of an origin: from its log if it is in this process, or else from its process.
-    pub(crate) fn facts(
+    fn all_facts(
         &self,
         source: Origin,
-        reader: &str,
+        follower: &Follower,
     ) -> anyhow::Result<Arc<dyn Source<Fact>>> {
         if let Some((_, log)) = self.logs.get(source.uri()) {
             return Ok(log());
@@ -209,11 +215,12 @@ impl Building {
             .with_context(|| format!("no known process publishes {}", source.uri()))?;
         let identity = self.settings.peers.identity.clone();
         let remote = RemoteFacts::new(source, publisher.wire(), identity);
+        let remote = if follower.contacts { remote } else { remote.without_contact() };
         let remote: Arc<dyn Source<Fact>> = Arc::new(remote);
         Ok(match &self.redis {
             Some(redis) => {
                 let now = Arc::clone(&self.now);
-                Arc::new(RedisSource::new(redis.clone(), source, remote, reader, now))
+                Arc::new(RedisSource::new(redis.clone(), source, remote, follower.name, now))
             }
             None => remote,
         })
@@ -259,7 +266,7 @@ impl Building {
         let Log::Facts(source) = follower.follows else {
             anyhow::bail!("the row of {} follows no facts", follower.name)
         };
-        let facts = self.facts(source, follower.name)?;
+        let facts = self.facts(source, follower)?;
         self.follow(follower, facts, handler)
     }
 

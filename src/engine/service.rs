@@ -85,6 +85,8 @@ pub struct Follower {
     pub pace: Pace,
     /// Where it runs.
     pub scope: Runs,
+    /// Whether it needs to know how customers are reached; to others facts do not say it.
+    pub contacts: bool,
 }
 
 /// A log that is followed.

@@ -49,6 +49,7 @@ const FOLLOWER: Follower = Follower {
     follows: Log::Facts(Origin::Orders),
     pace: Pace::Every(Duration::from_millis(5)),
     scope: Runs::Once,
+    contacts: true,
 };
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {

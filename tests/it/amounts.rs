@@ -76,6 +76,22 @@ async fn an_order_of_a_shop_keeps_all_it_was_placed_with(shop: Shop) {
     assert_eq!(order["discounts"], request["discounts"]);
     assert_eq!(order["tags"], json!(["wholesale"]));
     assert_eq!(order["metadata"], json!({ "channel": "web" }));
+    let shown = ordinal(&["--address", &shop.address, "order", "get", &id]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    for text in [
+        "channel=web",
+        "size=L",
+        "3 for 2",
+        "SPRING",
+        "20 %",
+        "2.90 GBP",
+        "Ada Lovelace",
+        "Flat 2, ",
+        "Ring twice.",
+        "2 Low Street, Leeds, LS1 1AA, GB",
+    ] {
+        assert!(shown.contains(text), "{text} is not in {shown}");
+    }
     let mut address = request["address"].clone();
     address["phone"] = json!("+442071838750");
     for (field, value) in address.as_object().unwrap() {
@@ -203,7 +219,15 @@ async fn sums_are_shown_also_where_they_cancel_out(shop: Shop) {
     let diff = shop.ops.call(method, diff).await.unwrap();
     let paths: Vec<&str> =
         diff["changes"].as_array().unwrap().iter().filter_map(|one| one["path"].as_str()).collect();
-    for path in ["totals.discounts", "totals.charges", "totals.tax", "lines[1].tax"] {
+    for path in [
+        "totals.discounts",
+        "totals.charges",
+        "totals.tax",
+        "tax_mode",
+        "discounts[0]",
+        "lines[1].tax",
+        "lines[1].taxes[0]",
+    ] {
         assert!(paths.contains(&path), "{path} is not among {paths:?}");
     }
     shop.close().await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{CUSTOMER, Engine, PATIENCE, ordinal};
+use crate::support::{CUSTOMER, Engine, PATIENCE, ordinal, placing};
 
 #[test]
 fn demo_shows_every_ending() {
@@ -25,6 +25,7 @@ fn demo_shows_every_ending() {
             "RETURNED, return approved",
             "FULFILLED, return rejected",
             "FULFILLED, return approved",
+            "RETURNED",
             "FULFILLED, payment CAPTURED",
             "CANCELLED PAYMENT_FAILED, payment FAILED",
             "FULFILLED, return approved, payment PARTIALLY_REFUNDED",
@@ -88,6 +89,67 @@ fn an_order_is_placed_read_listed_and_cancelled() {
 
     let diff = engine.ask(&["order", "diff", order, "--from", "2", "--to", "3"]);
     assert!(diff["changes"].as_array().unwrap().iter().any(|change| change["path"] == "status"));
+}
+
+#[test]
+fn an_order_of_a_shop_is_placed_by_flags_and_shown_whole() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start(data.path());
+    let flags = [
+        "--name",
+        "Ada Lovelace",
+        "--company",
+        "Engines",
+        "--street-line2",
+        "Flat 2",
+        "--region",
+        "West Yorkshire",
+        "--charge",
+        "SHIPPING:Royal Mail=4.99GBP",
+        "--discount",
+        "SPRING=1.25GBP",
+        "--tax",
+        "1:VAT:20=1.90GBP",
+        "--tax",
+        "2:VAT:20=0.83GBP",
+        "--tax-included",
+    ];
+    let lines = placing(&["MUG=3@3.33GBP", "PLATE=1@5GBP"]);
+    let placed = engine.ask(&[&lines[..], &flags].concat());
+    let order = &placed["order"];
+    assert_eq!(
+        order["total"],
+        json!({ "currency_code": "GBP", "units": 18, "nanos": 730_000_000 })
+    );
+    assert_eq!(
+        (&order["address"]["name"], &order["tax_mode"]),
+        (&json!("Ada Lovelace"), &json!("TAX_MODE_INCLUDED"))
+    );
+    let id = order["order_id"].as_str().unwrap();
+    let shown = ordinal(&["--address", &engine.address, "order", "get", id]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    for text in [
+        "Ada Lovelace, Engines",
+        "1 High Street, Flat 2, London, West Yorkshire, EC1A 1BB, GB",
+        "SPRING",
+        "1.25 GBP",
+        "20 %",
+        "2.73 GBP",
+        "with tax",
+        "Royal Mail",
+    ] {
+        assert!(shown.contains(text), "{text} is not in {shown}");
+    }
+    let diff = engine.ask(&["order", "diff", id, "--from", "0", "--to", "1"]);
+    let change = |path: &str| {
+        let mut changes = diff["changes"].as_array().unwrap().iter();
+        changes.find(|change| change["path"] == path).unwrap()["after"].clone()
+    };
+    assert_eq!(change("tax_mode"), "INCLUDED");
+    assert_eq!(change("discounts[0]"), "SPRING: 1.25 GBP");
+    assert_eq!(change("lines[2].taxes[0]"), "VAT 20 %: 0.83 GBP");
+    let third = engine.refused(2, &[&lines[..], &["--tax", "3:VAT=1GBP"]].concat());
+    assert!(third["message"].as_str().unwrap().contains("there is no line 3"), "{third}");
 }
 
 #[test]

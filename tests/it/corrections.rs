@@ -17,6 +17,7 @@ on_both!(
     a_parcel_is_tracked_and_delivered_and_moves_the_return_window,
     a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked,
     a_parcel_that_came_back_is_shipped_again,
+    shipping_is_paid_back_with_a_lost_parcel,
     corrections_come_by_the_command_line,
 );
 
@@ -405,6 +406,50 @@ async fn a_parcel_that_came_back_is_shipped_again(shop: Shop) {
     assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((9, 0), (9, 0)));
     let kinds = ["RECEIVED", "CONFIRMED", "SHIPPED", "LINES_CANCELLED", "SHIPPED"];
     assert_eq!(shop.message_kinds(&id).await, kinds);
+    shop.close().await;
+}
+
+async fn shipping_is_paid_back_with_a_lost_parcel(shop: Shop) {
+    shop.set_stock("MUG", 5).await;
+    let gbp = |units: i64| json!({ "currency_code": "GBP", "units": units, "nanos": 0 });
+    let mut order = shop.order(&[("MUG", 1)]);
+    let shipping = json!({ "kind": "CHARGE_KIND_SHIPPING", "amount": gbp(4) });
+    order["charges"] = json!([shipping, { "kind": "CHARGE_KIND_GIFT_WRAP", "amount": gbp(2) }]);
+    let placed = shop.buyer.orders("PlaceOrder", order).await.unwrap();
+    let id = placed["order"]["order_id"].as_str().unwrap().to_owned();
+    shop.until(&id, "CONFIRMED").await;
+    let ship = json!({ "order_id": id, "shipment_reference": "A" });
+    shop.service.orders("FulfillOrder", ship).await.unwrap();
+    let undo = |charges: &Value| {
+        let (reason, cause) = ("gone", "UNDO_CAUSE_LOST");
+        json!({
+            "order_id": id, "shipment_reference": "A", "cause": cause, "reason": reason,
+            "charges": charges,
+        })
+    };
+    let of = |charge: u32, units: i64| json!([{ "charge": charge, "amount": gbp(units) }]);
+    assert_eq!(shop.ops.refused("UndoShipment", undo(&of(1, 5))).await, "INVALID_AMOUNT");
+    assert_eq!(shop.ops.refused("UndoShipment", undo(&of(3, 1))).await, "INVALID_AMOUNT");
+    // By the command line, as operators do it.
+    let address = ["--address", shop.address.as_str(), "--as", "ops:anna", "order", "parcel"];
+    let flags = ["undo", &id, "A", "--cause", "LOST", "--reason", "gone", "--charge", "1=4GBP"];
+    let output = ordinal(&[&address[..], &flags[..]].concat());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("appended ShipmentUndone"), "{text}");
+    let order = shop.get(&id).await;
+    assert_eq!(order["status"], "ORDER_STATUS_RETURNED");
+    let (total, wrap) = (&order["total"]["units"], 2);
+    assert_eq!(order["refunded"]["units"].as_i64(), total.as_i64().map(|total| total - wrap));
+    assert_eq!(order["charges"][0]["refunded"], order["charges"][0]["total"]);
+    let again = shop.ops.orders("UndoShipment", undo(&of(1, 4))).await.unwrap();
+    assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    for other in [of(2, 2), of(1, 3), json!([])] {
+        assert_eq!(shop.ops.refused("UndoShipment", undo(&other)).await, "ALREADY_EXISTS");
+    }
+    let method = "orders.v1.JournalService/ListOrderEvents";
+    let history = shop.ops.call(method, json!({ "order_id": id })).await.unwrap();
+    let last = history["events"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["event"]["shipment_undone"]["charges"], of(1, 4));
     shop.close().await;
 }
 

@@ -98,6 +98,10 @@ async fn a_poison_fact_blocks_only_its_order_until_it_is_fixed() {
     let states: Vec<&str> = letters.iter().map(|l| l["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["POISON", "BEHIND", "BEHIND", "BEHIND"]);
     assert_eq!(letters[0]["kind"], "order.fulfilled.v1");
+    // Of the facts stock has kept everything but how the customer is reached.
+    let stored = shop.database_file("inventory.db").unwrap();
+    assert!(stored.contains("order.fulfilled.v1"));
+    assert!(!stored.contains("customer@example.com"));
     let error = letters[0]["error"].as_str().unwrap();
     assert!(error.contains("more units than are held"), "{error}");
 
@@ -153,6 +157,8 @@ async fn a_dropped_dead_letter_is_gone_and_recorded() {
     let request = json!({ "follower": "stock", "subject": poisoned, "reason": "counted by hand" });
     let dropped = shop.admin("DropDeadLetter", request).await["dropped"].take();
     assert_eq!(dropped["kind"], "order.fulfilled.v1");
+    let item: Value = serde_json::from_str(dropped["item"].as_str().unwrap()).unwrap();
+    assert_eq!(item["data"]["contact"], json!({ "locale": "en" }));
     // The facts behind it are retried. Nothing was shipped, so what comes back is waited for.
     shop.dead_letters(0).await;
     assert_eq!(shop.stock("MUG").await, (7, 2));

@@ -58,7 +58,10 @@ async fn an_unknown_shard_is_refused_as_the_readers_error_on_postgres() {
 
 /// Everything a service has published, from its first fact.
 async fn published(shop: &Shop, source: &str) -> Vec<Value> {
-    let request = json!({ "source": source, "live": false });
+    read(shop, json!({ "source": source, "live": false })).await
+}
+
+async fn read(shop: &Shop, request: Value) -> Vec<Value> {
     let mut answers = shop.ops.stream("facts.v1.FactService/ReadFacts", request).await.unwrap();
     let mut facts = Vec::new();
     while let Some(answer) = answers.next().await {
@@ -108,4 +111,33 @@ async fn every_service_publishes_its_facts_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_service_publishes_its_facts_on_postgres() {
     every_service_publishes_its_facts(On::Postgres).await;
+}
+
+/// All else is the same: ids, positions, marks.
+async fn contacts_are_left_out_for_readers_that_do_not_need_them(on: On) {
+    let shop = Shop::open(on).await;
+    shop.set_stock("MUG", 5).await;
+    let order = shop.place(&[("MUG", 1)]).await;
+    shop.until(&order, "CONFIRMED").await;
+    shop.settled().await;
+    let asked = |without: bool| json!({ "source": "/ordinal/orders", "live": false, "without_contact": without });
+    let mut whole = read(&shop, asked(false)).await;
+    let without = read(&shop, asked(true)).await;
+    assert!(whole.len() >= 2, "{whole:?}");
+    for fact in &mut whole {
+        let contact = std::mem::replace(&mut fact["data"]["contact"], json!({ "locale": "en" }));
+        assert_eq!(contact["email"], "customer@example.com", "{fact}");
+    }
+    assert_eq!(whole, without);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contacts_are_left_out_for_readers_that_do_not_need_them_on_sqlite() {
+    contacts_are_left_out_for_readers_that_do_not_need_them(On::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contacts_are_left_out_for_readers_that_do_not_need_them_on_postgres() {
+    contacts_are_left_out_for_readers_that_do_not_need_them(On::Postgres).await;
 }

@@ -119,6 +119,37 @@ fn invoice(number: u64, description: &str, time: &str) -> String {
 const TIME: &str = "2026-03-02 09:15:00";
 
 #[test]
+fn units_of_spreadsheets_and_common_names_of_countries_are_read() {
+    let directory = TempDir::new().unwrap();
+    let row = |number: &str, units: &str, country: &str| {
+        format!("{number},MUG,MUG,{units},{TIME},4.50,501,{country}\n")
+    };
+    let lines = [
+        row("80001", "6.0", "United States"),
+        row("80002", "1.00", "Mexico"),
+        row("80003", "2", "India"),
+        row("80004", "6.5", "India"),
+        row("80005", "1", "European Community"),
+        row("80006", "1", "Channel Islands"),
+        row("80007", "1", "Unspecified"),
+        row("C80008", "-2.0", "United States"),
+    ];
+    let (summary, report) = load_lines(directory.path(), &lines.concat());
+    assert_eq!((&summary["placed"], &summary["fulfilled"]), (&json!(3), &json!(3)), "{summary}");
+    assert_eq!(summary["returned"]["units"], 2, "{summary}");
+    let refused = [
+        (5, "QUANTITY_UNREADABLE"),
+        (6, "INVALID_ADDRESS"),
+        (7, "INVALID_ADDRESS"),
+        (8, "INVALID_ADDRESS"),
+    ];
+    assert_eq!(codes(&report), refused);
+    let data = directory.path().join("data");
+    let listed = verified(&["--data", data.to_str().unwrap()]);
+    assert!(listed["events"].as_u64().unwrap() > 0, "{listed}");
+}
+
+#[test]
 fn an_unclosed_quote_costs_its_own_line_and_is_reported() {
     let directory = TempDir::new().unwrap();
     let lines: String = (70_001..=70_012)

@@ -142,6 +142,8 @@ async fn a_confirmation_goes_through_the_gateway(mut shop: Shop) {
         (&sms["to"], &sms["kind"], &sms["order_id"]),
         (&json!("+442071838750"), &json!("CONFIRMED"), &json!(id))
     );
+    let number = placed["order"]["order_number"].as_str().unwrap();
+    assert_eq!(sms["text"], format!("Order {number}: it is confirmed"));
     shop.close().await;
 }
 

@@ -16,6 +16,8 @@ on_both!(
     notes_are_seen_by_those_they_are_for,
     lists_are_filtered_and_sorted,
     skus_have_any_printable_characters,
+    a_retry_in_another_encoding_is_the_same_request,
+    orders_are_found_by_their_parcels_and_returns,
 );
 
 /// What the command line prints.
@@ -293,6 +295,104 @@ async fn skus_have_any_printable_characters(shop: Shop) {
         let method = "inventory.v1.InventoryService/GetStock";
         let refused = shop.ops.call(method, json!({ "sku": hidden })).await.unwrap_err();
         assert_eq!(refused.reason(), "INVALID_FIELD", "{hidden:?}");
+    }
+    shop.close().await;
+}
+
+/// As a form of macOS sends it at first, and a job of the server's again.
+async fn a_retry_in_another_encoding_is_the_same_request(shop: Shop) {
+    shop.set_stock("MUG", 5).await;
+    let spelt = |text: &str, id: &str| {
+        let mut request = shop.order(&[("MUG", 1)]);
+        request["order_id"] = json!(id);
+        request["address"]["name"] = json!(text);
+        request["lines"][0]["title"] = json!(text);
+        request["lines"][0]["attributes"] = json!({ text: text });
+        request["tags"] = json!([text]);
+        request["metadata"] = json!({ text: text });
+        request["notes"] = json!([{ "public": true, "text": text }]);
+        request["discounts"] =
+            json!([{ "label": text, "amount": { "currency_code": "GBP", "nanos": 10_000_000 } }]);
+        request
+    };
+    let id = "0190a0b0-0000-7000-8000-0000000000ab";
+    let (one, other) = ("Zoe\u{308} Mu\u{308}ller ", "Zo\u{eb} M\u{fc}ller");
+    let placed = shop.ops.orders("PlaceOrder", spelt(one, id)).await.unwrap();
+    assert_eq!(placed["order"]["address"]["name"], other);
+    let again = shop.ops.orders("PlaceOrder", spelt(other, id)).await.unwrap();
+    assert_eq!(again["events"], json!([]), "the same order");
+    // A filter finds it in both.
+    shop.settled().await;
+    for text in [one, other] {
+        let filter = json!({ "tag": text, "metadata_key": text, "metadata_value": text });
+        let request = json!({ "filter": filter });
+        let found = shop.ops.orders("ListOrders", request).await.unwrap();
+        assert_eq!(found["orders"][0]["order_id"], id, "{text:?}");
+    }
+    shop.until(id, "CONFIRMED").await;
+    let cancel = |text: &str| {
+        let options = json!({ "request_id": "0190a0b0-0000-7000-8000-0000000000ac" });
+        json!({ "order_id": id, "text": text, "options": options })
+    };
+    shop.ops.orders("CancelOrder", cancel(one)).await.unwrap();
+    let again = shop.ops.orders("CancelOrder", cancel(other)).await.unwrap();
+    assert_eq!(again["replayed"], true);
+    let different = shop.ops.refused("CancelOrder", cancel("Zoe Muller")).await;
+    assert_eq!(different, "IDEMPOTENCY_KEY_REUSED");
+    shop.close().await;
+}
+
+async fn orders_are_found_by_their_parcels_and_returns(shop: Shop) {
+    shop.set_stock("MUG", 10).await;
+    let mut ids = Vec::new();
+    for nth in 0..2 {
+        let order = put(&shop, named("", &format!("E{nth}"), "")).await;
+        let id = order["order_id"].as_str().unwrap().to_owned();
+        shop.until(&id, "CONFIRMED").await;
+        let parcel = json!({
+            "order_id": id, "shipment_reference": format!("W {nth}"), "carrier": "DHL",
+            "tracking": format!("JD 00{nth}"),
+        });
+        shop.service.orders("FulfillOrder", parcel).await.unwrap();
+        ids.push(id);
+    }
+    let corrected =
+        json!({ "order_id": ids[0], "shipment_reference": "W 0", "tracking": "JD 007" });
+    shop.service.orders("UpdateShipment", corrected).await.unwrap();
+    let back = json!({
+        "order_id": ids[1], "lines": [{ "line": 1, "quantity": 1 }], "reason": "chipped",
+        "return_reference": "RMA 1",
+    });
+    shop.buyer.orders("RequestReturn", back).await.unwrap();
+    shop.settled().await;
+    let by = async |filter: Value| listed(&shop, filter, "PLACED_ASC").await;
+    let found = async || {
+        assert_eq!(by(json!({ "shipment_reference": "W 1" })).await, ["E1"]);
+        assert_eq!(by(json!({ "tracking": "JD 007 " })).await, ["E0"]);
+        assert!(by(json!({ "tracking": "JD 000" })).await.is_empty(), "before its correction");
+        assert_eq!(by(json!({ "return_reference": "RMA 1" })).await, ["E1"]);
+        assert!(by(json!({ "return_reference": "W 1" })).await.is_empty());
+        let both = json!({ "tracking": "JD 001", "return_reference": "RMA 1" });
+        assert_eq!(by(both).await, ["E1"]);
+    };
+    found().await;
+    let reject = json!({ "order_id": ids[1], "reason": "worn" });
+    shop.ops.orders("RejectReturn", reject).await.unwrap();
+    shop.settled().await;
+    found().await;
+    // Orders from before get their words so, too.
+    let rebuild = json!({ "name": "order-summaries" });
+    shop.ops.call("admin.v1.AdminService/RebuildReadModel", rebuild).await.unwrap();
+    found().await;
+    for (flag, text, id) in [
+        ("--tracking", "JD 007", &ids[0]),
+        ("--shipment-reference", "W 1", &ids[1]),
+        ("--return-reference", "RMA 1", &ids[1]),
+    ] {
+        let args = ["order", "list", flag, text, "--address", &shop.address, "--as", "ops:anna"];
+        let text = shown(&args);
+        assert_eq!(text.matches("FULFILLED").count(), 1, "{flag}: {text}");
+        assert!(text.contains(id.as_str()), "{flag}: {text}");
     }
     shop.close().await;
 }

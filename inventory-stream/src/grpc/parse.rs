@@ -1,5 +1,5 @@
 use service_edge::Violations;
-use shared_events::contract::{LocationName, RequestId, Sku, TextRule, Timestamp};
+use shared_events::contract::{LocationName, RequestId, Sku, TextRule, Timestamp, composed};
 
 use super::proto;
 use crate::domain::BackorderRule;
@@ -155,11 +155,11 @@ fn instant(
 
 /// The reason without surrounding blanks.
 fn reason(path: &str, text: &str, violations: &mut Violations) -> String {
-    let reason = text.trim();
-    if let Err(error) = TextRule::reason().check(reason) {
+    let reason = composed(text);
+    if let Err(error) = TextRule::reason().check(&reason) {
         violations.wrong(format!("{path}reason"), error);
     }
-    reason.to_owned()
+    reason.into_owned()
 }
 
 /// The request id in its normal form, if there is one.

@@ -1,5 +1,5 @@
 use service_edge::Violations;
-use shared_events::contract::{Currency, Money, MoneyError, TextRule};
+use shared_events::contract::{Currency, Money, MoneyError, TextRule, composed};
 
 use super::proto::{self, leg::Step};
 use crate::domain::{AccountKind, Entry, EntryId, LEGS_MAX, Leg, Limit, Malformed, NewAccount};
@@ -199,9 +199,9 @@ fn money(path: &str, amount: &proto::Money, violations: &mut Violations) -> Opti
 
 /// The reason without surrounding blanks.
 fn reason(text: &str, violations: &mut Violations) -> String {
-    let reason = text.trim();
-    if let Err(error) = TextRule::reason().check(reason) {
+    let reason = composed(text);
+    if let Err(error) = TextRule::reason().check(&reason) {
         violations.wrong("reason", error);
     }
-    reason.to_owned()
+    reason.into_owned()
 }

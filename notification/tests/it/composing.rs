@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use notification::{Channel, Config, Mail, Shop, compose, compose_all};
 use shared_events::contract::{
     CancelReason, ChargeFact, Contact, Disposition, Fact, FactBody, KeptUnits, LineUnits, Money,
-    OrderFact, OrderLineFact, Quantity, ReservationId, ReturnId, ReturnedUnits, Sku, TotalsFact,
+    OrderFact, OrderLineFact, OrderNames, Quantity, ReservationId, ReturnId, ReturnedUnits, Sku,
+    TotalsFact,
 };
 
 use crate::support::{fact, hook, placed};
@@ -438,6 +439,45 @@ fn messages_are_in_the_customers_language_or_english() {
     }
     assert!(compose(&german, &config())[0].subject.contains("wir haben sie erhalten"));
     assert!(compose(&swahili, &config())[0].subject.contains("we have received it"));
+}
+
+#[test]
+fn messages_name_an_order_by_its_number() {
+    let confirmed = |order_number: &str| {
+        let order_number = order_number.to_owned();
+        fact(1, |mut order| {
+            order.names = Some(Box::new(OrderNames { order_number, ..OrderNames::default() }));
+            OrderFact::Confirmed {
+                order,
+                reservation_id: ReservationId::mint(),
+                backordered: Vec::new(),
+                payments: Vec::new(),
+            }
+        })
+    };
+    let given = compose(&confirmed("#1001"), &config());
+    assert_eq!(given[0].subject, "Order #1001: it is confirmed");
+    assert!(given[0].body.contains("Order #1001: it is confirmed."), "{}", given[0].body);
+    assert_eq!(given[1].body, "Order #1001: it is confirmed");
+    let without = confirmed("");
+    let FactBody::Order(fact) = &without.body else { panic!("of an order") };
+    let number = fact.order().order_number();
+    assert_eq!(compose(&without, &config())[0].subject, format!("Order {number}: it is confirmed"));
+    // All others do, too, in each language.
+    let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+    let mut mails = 0;
+    for language in std::fs::read_dir(templates).unwrap() {
+        for file in std::fs::read_dir(language.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(!text.contains("order.id"), "{}", path.display());
+            if path.to_string_lossy().ends_with(".email.txt") {
+                assert!(text.contains("{{ order.number }}"), "{}", path.display());
+                mails += 1;
+            }
+        }
+    }
+    assert!(mails >= 33, "{mails}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use shared_events::contract::{
     CancelReason, CustomerId, LocationName, Money, OrderId, OrderNames, ReservationId, ReturnId,
     ShipmentId, Sku, Timestamp,
 };
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use super::event_defaults::{customer, is_customer, is_published, published};
 use super::note::is_private;
@@ -20,7 +20,7 @@ use super::{
 
 /// An event of an order: the journal's private schema in its current version. Older versions are
 /// converted on reading (`upcast.rs`); other services see facts only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 pub enum Event {
     /// The order was placed.
     OrderPlaced {
@@ -317,6 +317,9 @@ impl Event {
         // 2: what a shop's order has beside lines and prices, and one object of personal data.
         if name == "OrderPlaced" { "2" } else { "1" }
     }
+
+    /// The type names of all events.
+    pub const NAMES: &[&str] = <Self as VariantNames>::VARIANTS;
 
     /// The type name in the journal: that of the variant.
     #[must_use]

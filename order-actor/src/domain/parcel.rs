@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Disposition, LocationName, Money, ShipmentId, Timestamp};
 
 use super::evolve::{Evolved, WRONG_STATE};
+use super::return_events::refund_charges;
+use super::returns::sum_of;
 use super::{
-    Confirmed, Details, Fulfilled, LineQuantity, Order, Rejection, Restitution, ReturnRequested,
-    counts,
+    ChargeRefund, Confirmed, Details, Fulfilled, LineQuantity, Order, Rejection, Restitution,
+    ReturnRequested, counts,
 };
 
 /// A shipped parcel, as recorded, so that a repeated id with other content is detected.
@@ -188,13 +190,16 @@ pub struct ShipmentUndone {
     pub cause: UndoCause,
     /// All its units and their dispositions.
     pub lines: Vec<Restitution>,
-    /// What is paid back for them; may be zero.
+    /// What is paid back, for them and for charges; may be zero.
     pub refund: Money,
     /// Words for it.
     pub reason: String,
     /// Whether its units are open again, to be shipped anew, instead of returned.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open_again: bool,
+    /// What of the refund is for charges.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<ChargeRefund>,
     /// When.
     pub at: Timestamp,
 }
@@ -225,10 +230,10 @@ impl Details {
         }
     }
 
-    /// What is paid back for the units of a parcel if nothing else is said.
-    pub(super) fn parcel_refund(&self, units: &[LineQuantity]) -> Money {
-        let value = self.value_of(units);
-        self.default_refund(value, Money::zero(value.currency))
+    /// What is paid back for the units of a parcel if nothing else is said, with these refunds of
+    /// charges.
+    pub(super) fn parcel_refund(&self, units: &[LineQuantity], charges: Money) -> Money {
+        self.default_refund(self.value_of(units), charges)
     }
 }
 
@@ -273,7 +278,7 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
     if !same {
         return Err("not the units of the parcel");
     }
-    let default = details.parcel_refund(&lines);
+    let default = details.parcel_refund(&lines, sum_of(&event.charges, event.refund));
     if event.open_again {
         let restocked = |units: &Restitution| units.disposition == Disposition::Restock;
         if event.refund.minor != 0 || !event.lines.iter().all(restocked) {
@@ -287,6 +292,7 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
         counts::give_back(details, &lines)?;
     }
     counts::pay_back(details, event.refund)?;
+    refund_charges(details, &event.charges, event.refund)?;
     let undone = Undone { event: Arc::new(event.clone()), default };
     details.parcel_mut(event.shipment_id)?.undone = Some(undone);
     Ok(if event.open_again { reopened(order) } else { order.after_returns() })

@@ -171,7 +171,9 @@ fn pay_back(details: &Details, payment: &mut Payment, event: &Event, refund_id: 
     let (refund, charges) = match event {
         Event::ReturnApproved { refund, charges, .. } => (*refund, sum_of(charges, *refund).minor),
         Event::ReturnReceived { refund, .. } => (*refund, charges_of_last(details, event)),
-        Event::ShipmentUndone(undone) => (undone.refund, 0),
+        Event::ShipmentUndone(undone) => {
+            (undone.refund, sum_of(&undone.charges, undone.refund).minor)
+        }
         _ => return Moved::default(),
     };
     let of_charges = details.seller_of_charges();

@@ -285,7 +285,7 @@ fn each_of(
 }
 
 /// What of a refund is for charges: each named once, and never more than it cost.
-fn refund_charges(
+pub(super) fn refund_charges(
     details: &mut Details,
     refunds: &[ChargeRefund],
     refund: Money,

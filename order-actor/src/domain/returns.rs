@@ -1,6 +1,7 @@
 //! The returns of an order: those that wait, for a judgement or for their goods, and the judged
 //! ones. Never here: the events that change them (`return_events`), or the order's state.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared_events::contract::{LocationName, Money, OrderId, Quantity, ReturnId, Timestamp};
@@ -8,6 +9,7 @@ use shared_events::contract::{LocationName, Money, OrderId, Quantity, ReturnId, 
 use super::guards::invalid_transition;
 use super::{
     Amount, ChargeRefund, Details, LineQuantity, Order, OutcomeUnits, Rejection, Restitution,
+    bounds,
 };
 
 /// A return, as it was requested, and its approval where its goods are received later.
@@ -266,6 +268,30 @@ impl Details {
     pub fn refundable(&self) -> Money {
         let left = (self.delivered_cost() + self.cost_of_charges() - self.given_back()).max(0);
         Money { minor: i64::try_from(left).unwrap_or(i64::MAX), ..self.refunded }
+    }
+
+    /// What is paid back of charges: each named once, with no more than is left of it.
+    pub(super) fn paid_back_of_charges(
+        &self,
+        refunds: &[ChargeRefund],
+    ) -> Result<Money, Rejection> {
+        let mut sum = Money::zero(self.totals.total.currency);
+        let mut named = BTreeSet::new();
+        for (index, ChargeRefund { charge, amount }) in refunds.iter().enumerate() {
+            let wrong = |field: &str, detail| {
+                let at = format!("charges[{index}].{field}");
+                Rejection::InvalidAmount { at, detail }
+            };
+            let known = self.charge(*charge).ok_or(wrong("charge", "no such charge"))?;
+            if !named.insert(charge) {
+                return Err(wrong("charge", bounds::NAMED_TWICE));
+            }
+            if amount.minor < 0 || amount.minor > known.amount.total - known.refunded {
+                return Err(wrong("amount", "from zero to what is left of the charge"));
+            }
+            sum = sum.plus(*amount).map_err(|_| Rejection::InvalidRefund)?;
+        }
+        Ok(sum)
     }
 
     /// Whether more was paid back and promised than what stays delivered costs; with charges, if

@@ -5,7 +5,8 @@ use shared_events::contract::{Money, Timestamp};
 use super::diff_payment;
 use super::proto::FieldChange;
 use crate::domain::{
-    Address, AddressPart, By, Details, Line, Order, OrderCharge, ParcelState, Role, Shipment,
+    Address, AddressPart, By, Details, Discount, Line, Order, OrderCharge, ParcelState, Role,
+    Shipment, Tax,
 };
 
 /// Values by path. The number sorts fields of lines last, by line.
@@ -154,10 +155,12 @@ fn set_terms(details: &Details, set: &mut dyn FnMut(&str, String)) {
         let path = format!("charges[{}]", charge.number);
         set(&format!("{path}.total"), in_currency(amount.total));
         set(&format!("{path}.refunded"), in_currency(*refunded));
+        set_taxes(&format!("{path}."), &charge.taxes, set);
     }
-    for (index, discount) in terms.discounts.iter().enumerate() {
-        set(&format!("discounts[{index}]"), format!("{}: {}", discount.label, discount.amount));
+    if !terms.tax_mode.is_on_top() {
+        set("tax_mode", "INCLUDED".to_owned());
     }
+    set_discounts("", &terms.discounts, set);
     for (index, tag) in terms.tags.iter().enumerate() {
         set(&format!("tags[{index}]"), tag.clone());
     }
@@ -166,6 +169,21 @@ fn set_terms(details: &Details, set: &mut dyn FnMut(&str, String)) {
     }
     for (name, text) in terms.names.iter().flat_map(|names| names.all()) {
         set(name.field(), text.to_owned());
+    }
+}
+
+/// Discounts, of the order or of the line at this path.
+fn set_discounts(path: &str, discounts: &[Discount], set: &mut dyn FnMut(&str, String)) {
+    for (index, Discount { label, amount }) in discounts.iter().enumerate() {
+        set(&format!("{path}discounts[{index}]"), format!("{label}: {amount}"));
+    }
+}
+
+/// Taxes of a charge or of a line.
+fn set_taxes(path: &str, taxes: &[Tax], set: &mut dyn FnMut(&str, String)) {
+    for (index, Tax { name, rate, amount }) in taxes.iter().enumerate() {
+        let rate = rate.map(|rate| format!(" {rate} %")).unwrap_or_default();
+        set(&format!("{path}taxes[{index}]"), format!("{name}{rate}: {amount}"));
     }
 }
 
@@ -238,6 +256,8 @@ fn set_line(line: &Line, fields: &mut Fields) {
         for (key, value) in &terms.attributes {
             set(&format!("attributes[{key}]"), value.clone());
         }
+        set_discounts("", &terms.discounts, &mut set);
+        set_taxes("", &terms.taxes, &mut set);
     }
     let goods = i128::from(line.unit_price.minor) * i128::from(line.ordered);
     let amounts = line.amounts;

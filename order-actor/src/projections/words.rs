@@ -1,15 +1,17 @@
-//! Words by which lists find orders: of the whole order or of one of its lines, never of its state.
+//! Words by which lists find orders: of the whole order, or of one of its lines, parcels and returns,
+//! never of its state.
 //! Never here: the SQL that looks for them (`order_summaries`).
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use event_journal::Fingerprints;
-use shared_events::contract::Sku;
+use shared_events::contract::{Sku, composed};
 
-use crate::domain::Details;
+use crate::domain::{Details, Shipment};
 
 /// A word of an order. Two orders with the same tag share a word. May be personal data: `Debug` shows
 /// its kind only.
@@ -59,9 +61,11 @@ impl fmt::Display for SearchBy {
 impl Word {
     const SKU: &'static str = "sku";
     const EMAIL: &'static str = "email";
+    const TRACKING: &'static str = "tracking";
 
     fn new(kind: &'static str, text: &str) -> Self {
-        Self { kind, text: format!("{kind}:{text}") }
+        // Composed, as newer versions store what older ones kept as it was sent.
+        Self { kind, text: format!("{kind}:{}", composed(text)) }
     }
 
     /// Of an order with this id in the client's own system.
@@ -86,7 +90,25 @@ impl Word {
     #[must_use]
     pub fn metadata(key: &str, value: &str) -> Self {
         // No key has a line break.
-        Self::new("metadata", &format!("{key}\n{value}"))
+        Self::new("metadata", &format!("{}\n{}", composed(key), composed(value)))
+    }
+
+    /// Of an order with a parcel that has this id of the warehouse's own.
+    #[must_use]
+    pub fn shipment_reference(reference: &str) -> Self {
+        Self::new("shipment_reference", reference)
+    }
+
+    /// Of an order with a return that has this id of the warehouse's own.
+    #[must_use]
+    pub fn return_reference(reference: &str) -> Self {
+        Self::new("return_reference", reference)
+    }
+
+    /// Of an order with a parcel that has this tracking number now.
+    #[must_use]
+    pub fn tracking(tracking: &str) -> Self {
+        Self::new(Self::TRACKING, tracking)
     }
 
     /// Of an order with a line of this product.
@@ -101,18 +123,19 @@ impl Word {
         Self::new(Self::EMAIL, &email.to_lowercase())
     }
 
-    /// The text, which no word of another kind has. Of an e-mail address it is the address.
+    /// The text, which no word of another kind has. Of an e-mail address or a tracking number it is
+    /// that.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What the list stores for it. A fingerprint stands for an e-mail address: the list shows none,
-    /// and without the keys of the journal nobody can confirm a guessed one.
+    /// What the list stores for it. A fingerprint stands for an e-mail address or a tracking number:
+    /// the list shows none, and without the keys of the journal nobody can confirm a guessed one.
     #[must_use]
     pub(super) fn stored(&self, keys: &Fingerprints) -> Cow<'_, str> {
         match self.kind {
-            Self::EMAIL => keyed(&keys.of(self.text.as_bytes())).into(),
+            Self::EMAIL | Self::TRACKING => self.keyed(&keys.of(self.text.as_bytes())).into(),
             _ => self.as_str().into(),
         }
     }
@@ -121,11 +144,15 @@ impl Word {
     #[must_use]
     pub(super) fn sought(&self, keys: &Fingerprints) -> Vec<String> {
         match self.kind {
-            Self::EMAIL => {
-                keys.all_of(self.text.as_bytes()).iter().map(|text| keyed(text)).collect()
+            Self::EMAIL | Self::TRACKING => {
+                keys.all_of(self.text.as_bytes()).iter().map(|text| self.keyed(text)).collect()
             }
             _ => vec![self.text.clone()],
         }
+    }
+
+    fn keyed(&self, fingerprint: &str) -> String {
+        format!("{}:{fingerprint}", self.kind)
     }
 
     /// What it is about.
@@ -146,12 +173,19 @@ impl Word {
         let mut words = BTreeSet::new();
         words.extend(details.terms.tags.iter().map(|tag| Self::tag(tag)));
         words.extend(details.terms.metadata.iter().map(|(key, value)| Self::metadata(key, value)));
+        let given = |text: &&str| !text.is_empty();
+        let parcels = || details.shipments.iter().map(Arc::as_ref);
+        let references = parcels().map(|parcel| parcel.reference.as_str());
+        words.extend(references.filter(given).map(Self::shipment_reference));
+        words.extend(parcels().map(Shipment::tracking).filter(given).map(Self::tracking));
+        let judged = details.judged.iter().map(|judged| &judged.request);
+        let returns = details.waiting.iter().chain(judged).map(|one| one.reference.as_str());
+        words.extend(returns.filter(given).map(Self::return_reference));
         if let Some(names) = &details.terms.names {
-            let given = |text: &str| !text.is_empty();
-            let external_id = Some(&names.external_id).filter(|text| given(text));
-            let shop = Some(&names.shop).filter(|text| given(text));
-            words.extend(external_id.map(|id| Self::external_id(id)));
-            words.extend(shop.map(|shop| Self::shop(shop)));
+            let external_id = Some(names.external_id.as_str()).filter(given);
+            let shop = Some(names.shop.as_str()).filter(given);
+            words.extend(external_id.map(Self::external_id));
+            words.extend(shop.map(Self::shop));
         }
         if search_by.contains(&SearchBy::Sku) {
             words.extend(details.lines.iter().map(|line| Self::sku(&line.sku)));
@@ -161,8 +195,4 @@ impl Word {
         }
         words
     }
-}
-
-fn keyed(fingerprint: &str) -> String {
-    format!("{}:{fingerprint}", Word::EMAIL)
 }

@@ -71,6 +71,7 @@ fn undo() -> proto::UndoShipmentRequest {
         reason: "carrier".to_owned(),
         options: options(),
         outcome: proto::UndoOutcome::Refund.into(),
+        charges: vec![proto::ChargeRefund { charge: 1, amount: Some(money(1, 0, "GBP")) }],
     }
 }
 
@@ -205,6 +206,10 @@ fn parcels_refuse_each_field_by_name() {
             ("outcome", "INVALID_FIELD", |r| r.outcome = 9),
             ("dispositions[0].line", "INVALID_RETURN_LINES", |r| r.dispositions[0].line = 0),
             ("refund", "INVALID_REFUND", |r| r.refund = Some(money(-1, 0, "GBP"))),
+            ("charges[0].charge", "INVALID_FIELD", |r| r.charges[0].charge = 0),
+            ("charges[0].amount", "INVALID_AMOUNT", |r| r.charges[0].amount = None),
+            ("charges[1].charge", "INVALID_FIELD", |r| r.charges.push(r.charges[0].clone())),
+            ("charges", "INVALID_FIELD", |r| r.charges = vec![r.charges[0].clone(); 21]),
             ("reason", "REASON_REQUIRED", |r| r.reason.clear()),
         ],
     );

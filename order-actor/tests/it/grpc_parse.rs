@@ -437,6 +437,15 @@ fn reads_refuse_each_field_by_name() {
             ("filter.placed_until", "INVALID_FIELD", |r| {
                 r.filter.as_mut().unwrap().placed_until.as_mut().unwrap().seconds = 10;
             }),
+            ("filter.shipment_reference", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().shipment_reference = "r".repeat(65);
+            }),
+            ("filter.return_reference", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().return_reference = "a\0b".into();
+            }),
+            ("filter.tracking", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().tracking = "t".repeat(101);
+            }),
             ("page_size", "INVALID_FIELD", |r| r.page_size = -1),
             ("at_least.shard", "INVALID_FIELD", |r| r.at_least.as_mut().unwrap().shard = 4),
         ],
@@ -549,6 +558,95 @@ fn a_country_is_read_as_people_write_it() {
         let Command::Place(placed) = read.command else { panic!("not a Place") };
         assert_eq!(placed.address.country, expected, "{text}");
     }
+}
+
+/// What a request says in composed characters, and in others with blanks at the ends.
+const SPELLINGS: [[&str; 2]; 2] =
+    [["caf\u{e9}", "caf\u{e9}\nau lait"], [" cafe\u{301}\u{a0} ", "\tcafe\u{301}\nau lait\r\n"]];
+
+fn spelt(line: &str, lines: &str) -> Vec<Command> {
+    let line = || line.to_owned();
+    let mut order = place();
+    order.order_id = ID.to_owned();
+    for address in [&mut order.address, &mut order.billing_address] {
+        *address = Some(proto::Address {
+            street: line(),
+            city: line(),
+            postal_code: line(),
+            country: "GB".to_owned(),
+            name: line(),
+            company: line(),
+            street_line2: line(),
+            region: line(),
+            phone: "+442071838750".to_owned(),
+            instructions: lines.to_owned(),
+        });
+    }
+    let discount = proto::Discount { label: line(), amount: Some(money(0, 0, "GBP")) };
+    let tax =
+        proto::Tax { name: line(), rate_percent: String::new(), amount: Some(money(0, 0, "GBP")) };
+    order.lines[0].title = line();
+    order.lines[0].attributes.insert(line(), lines.to_owned());
+    order.lines[0].discounts = vec![discount.clone()];
+    order.lines[0].taxes = vec![tax.clone()];
+    order.charges = vec![proto::NewCharge {
+        kind: proto::ChargeKind::Shipping.into(),
+        label: line(),
+        amount: Some(money(1, 0, "GBP")),
+        taxes: vec![tax],
+    }];
+    order.discounts = vec![discount];
+    order.tags = vec![line()];
+    order.metadata.insert(line(), lines.to_owned());
+    order.notes = vec![proto::NewNote { public: true, text: lines.to_owned() }];
+    let cancel = proto::CancelOrderRequest { text: lines.to_owned(), ..cancel() };
+    let fulfill = proto::FulfillOrderRequest { carrier: line(), tracking: line(), ..fulfill() };
+    let approve = proto::ApproveReturnRequest { refund_reason: lines.to_owned(), ..approve() };
+    let reject = proto::RejectReturnRequest { reason: lines.to_owned(), ..reject() };
+    let hold = proto::HoldOrderRequest {
+        order_id: ID.to_owned(),
+        hold_id: OTHER_ID.to_owned(),
+        kind: proto::HoldKind::Custom.into(),
+        label: line(),
+        reason: lines.to_owned(),
+        options: options(),
+    };
+    let note = proto::AddNoteRequest {
+        order_id: ID.to_owned(),
+        text: lines.to_owned(),
+        public: true,
+        options: options(),
+    };
+    [
+        parsed(order, &ops()),
+        parsed(cancel, &ops()),
+        parsed(fulfill, &ops()),
+        parsed(approve, &ops()),
+        parsed(reject, &ops()),
+        parsed(hold, &ops()),
+        parsed(note, &ops()),
+    ]
+    .map(|read| read.unwrap().command)
+    .to_vec()
+}
+
+#[test]
+fn texts_are_the_same_in_every_encoding_and_with_blanks_at_their_ends() {
+    let [one, other] = SPELLINGS.map(|[line, lines]| spelt(line, lines));
+    assert_eq!(one, other);
+    let [Command::Place(placed), ..] = &one[..] else { panic!("not a Place") };
+    assert_eq!(placed.address.name, "caf\u{e9}");
+    assert_eq!(placed.notes[0].text, "caf\u{e9}\nau lait");
+    // As many characters as are stored are counted.
+    let text = |text: String| parsed(proto::CancelOrderRequest { text, ..cancel() }, &ops());
+    assert!(text("e\u{301}".repeat(500)).is_ok());
+    assert_eq!(violations_of(text("e\u{301}".repeat(501)))[0].1, "TEXT_TOO_LONG");
+    // What is hidden at an end is refused as elsewhere.
+    let hidden = proto::FulfillOrderRequest { carrier: "Post\n".to_owned(), ..fulfill() };
+    assert_eq!(violations_of(parsed(hidden, &ops())), [("carrier".to_owned(), "INVALID_FIELD")]);
+    let mut twice = place();
+    twice.metadata = ["caf\u{e9}", "cafe\u{301}"].map(|key| (key.to_owned(), String::new())).into();
+    assert_eq!(violations_of(parsed(twice, &ops()))[0].0, "metadata");
 }
 
 #[test]

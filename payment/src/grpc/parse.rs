@@ -1,7 +1,9 @@
 use psp::{PspReference, Token};
 use service_edge::Violations;
 use service_edge::page::PageSize;
-use shared_events::contract::{Money, OperationId, OrderId, PspName, RequestId, TextRule};
+use shared_events::contract::{
+    Money, OperationId, OrderId, PspName, RequestId, TextRule, composed,
+};
 use uuid::Uuid;
 
 use super::proto;
@@ -151,11 +153,11 @@ pub(super) fn decided(
 
 /// What a person says of why.
 fn reason(text: &str, missing: &str, violations: &mut Violations) -> String {
-    let reason = text.trim();
+    let reason = composed(text);
     if reason.is_empty() {
         violations.wrong("reason", missing);
-    } else if let Err(error) = TextRule::reason().check(reason) {
+    } else if let Err(error) = TextRule::reason().check(&reason) {
         violations.wrong("reason", error);
     }
-    reason.to_owned()
+    reason.into_owned()
 }

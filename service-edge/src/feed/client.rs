@@ -26,6 +26,7 @@ pub struct RemoteFacts {
     origin: Origin,
     client: FactServiceClient<Wire>,
     identity: Identity,
+    without_contact: bool,
     live: Mutex<Option<Live>>,
 }
 
@@ -44,7 +45,14 @@ impl RemoteFacts {
     #[must_use]
     pub fn new(origin: Origin, wire: Wire, identity: Identity) -> Self {
         let client = FactServiceClient::new(wire).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Self { origin, client, identity, live: Mutex::default() }
+        Self { origin, client, identity, without_contact: false, live: Mutex::default() }
+    }
+
+    /// The same facts without what says how customers are reached. Processes of earlier versions
+    /// send it all the same.
+    #[must_use]
+    pub fn without_contact(self) -> Self {
+        Self { without_contact: true, ..self }
     }
 
     async fn open(&self, after: &Cursors, live: bool) -> Result<Live, SourceError> {
@@ -57,6 +65,7 @@ impl RemoteFacts {
             after: positions(after),
             shards,
             live,
+            without_contact: self.without_contact,
         });
         let mut client = self.client.clone();
         let stream = answered(client.read_facts(request)).await?.into_inner();

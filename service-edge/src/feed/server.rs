@@ -80,7 +80,7 @@ impl FactService for FactEdge {
         let stop = self.stop.clone();
         shared_events::stream::spawn(async move {
             let end = tokio::select! {
-                end = send_facts(log.as_ref(), after, request.live, &sender) => end,
+                end = send_facts(log.as_ref(), after, &request, &sender) => end,
                 () = stop.cancelled() => Err(Refused::stopping()),
                 () = sender.closed() => Ok(()),
             };
@@ -150,13 +150,13 @@ fn parse_request(
 async fn send_facts(
     log: &dyn Source<Fact>,
     mut after: Cursors,
-    live: bool,
+    asked: &proto::ReadFactsRequest,
     reader: &mpsc::Sender<Result<proto::ReadFactsResponse, Status>>,
 ) -> Result<(), Status> {
     let mut first = true;
     loop {
         let batch = log.read_after(&after, READ_AT_ONCE).await.map_err(|error| status(&error))?;
-        if batch.is_empty() && !live {
+        if batch.is_empty() && !asked.live {
             return Ok(());
         }
         if batch.is_empty() && !first {
@@ -166,7 +166,8 @@ async fn send_facts(
         first = false;
         let mut message = proto::ReadFactsResponse { more: true, ..Default::default() };
         let mut bytes = 0;
-        for fact in &batch.items {
+        for fact in batch.items {
+            let fact = if asked.without_contact { fact.without_contact() } else { fact };
             let json =
                 fact.to_json().map_err(|_| broken("a fact that cannot be written as JSON"))?;
             if bytes > 0 && bytes + json.len() > MESSAGE_BYTES {

@@ -4,6 +4,8 @@ use std::str::FromStr;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
 
+use super::printable::composed;
+
 /// How a customer is reached. Personal data: `Debug` shows nothing of it, and it appears in no log,
 /// id, metric or error.
 ///
@@ -39,8 +41,8 @@ pub enum ContactError {
     Email,
     /// Not a phone number in E.164.
     #[error(
-        "not a phone number in E.164 such as +442071838750: + and 7 to 15 digits that begin with the \
-         country's code, without the (0) that is dialled inside of it"
+        "not a phone number in E.164 such as +442071838750: + or 00 and 7 to 15 digits that begin \
+         with the country's code, without the (0) that is dialled inside of it"
     )]
     Phone,
     /// Not a language tag.
@@ -50,14 +52,15 @@ pub enum ContactError {
 
 impl Contact {
     /// A contact from a caller's input: blanks around each part are dropped, as is the grouping of
-    /// a phone number or the spelling of a language tag. Empty texts count as absent.
+    /// a phone number or the spelling of a language tag, and characters are composed. Empty texts
+    /// count as absent.
     ///
     /// # Errors
     /// [`ContactError`] names the first part that is not well formed.
     pub fn new(email: &str, phone: &str, locale: &str) -> Result<Self, ContactError> {
-        let [email, phone, locale] = [email, phone, locale].map(str::trim);
+        let (email, phone, locale) = (composed(email), phone.trim(), locale.trim());
         let contact = Self {
-            email: (!email.is_empty()).then(|| email.to_owned()),
+            email: (!email.is_empty()).then(|| email.into_owned()),
             phone: if phone.is_empty() { None } else { Some(e164(phone)?) },
             locale: if locale.is_empty() { Locale::default() } else { locale.parse()? },
         };
@@ -170,7 +173,7 @@ fn domain_part(text: &str) -> Option<String> {
     (!last.bytes().all(|byte| byte.is_ascii_digit())).then(|| domain.into_owned())
 }
 
-/// A phone number without the characters that only group its digits.
+/// A phone number without the characters that only group its digits, and with a plus before them.
 fn e164(text: &str) -> Result<String, ContactError> {
     // It is dialled inside the country and not from outside; we cannot guess which digits are
     // meant.
@@ -182,6 +185,11 @@ fn e164(text: &str) -> Result<String, ContactError> {
             || matches!(c, '-' | '.' | '/' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}')
     };
     let number = text.replace(groups, "");
+    // What is dialled before the country's code in most countries stands for the plus.
+    let number = match number.strip_prefix("00") {
+        Some(rest) => format!("+{rest}"),
+        None => number,
+    };
     if is_e164(&number) { Ok(number) } else { Err(ContactError::Phone) }
 }
 

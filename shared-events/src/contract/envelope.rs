@@ -4,7 +4,7 @@ use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{FactBody, FactId, Mark, Origin, Subject, Timestamp, json_place};
+use super::{Contact, FactBody, FactId, Mark, Origin, Subject, Timestamp, json_place};
 
 /// A published fact: CloudEvents 1.0 attributes around a body. Its JSON is the CloudEvents JSON
 /// format, with `type` and `data` from the body.
@@ -269,6 +269,16 @@ impl Fact {
                 Some(Mark::of(self.id.uuid().as_bytes()))
             }
         }
+    }
+
+    /// The same fact without what says how the customer is reached, for readers that do not need
+    /// it.
+    #[must_use]
+    pub fn without_contact(mut self) -> Self {
+        if let FactBody::Order(fact) = &mut self.body {
+            fact.order_mut().contact = Contact::default();
+        }
+        self
     }
 
     /// From CloudEvents JSON.

@@ -347,36 +347,31 @@ facts! {
     }
 }
 
-impl OrderFact {
-    /// The part about its order.
-    #[must_use]
-    pub const fn order(&self) -> &OrderHeader {
-        match self {
-            Self::Created { order, .. }
-            | Self::Confirmed { order, .. }
-            | Self::LinesAllocated { order, .. }
-            | Self::LinesCancelled { order, .. }
-            | Self::Cancelled { order, .. }
-            | Self::LinesFulfilled { order, .. }
-            | Self::Fulfilled { order, .. }
-            | Self::ReturnRequested { order, .. }
-            | Self::ReturnApproved { order, .. }
-            | Self::ReturnOverdue { order, .. }
-            | Self::ReturnRejected { order, .. }
-            | Self::Returned { order, .. }
-            | Self::RefundRequested { order, .. }
-            | Self::Held { order, .. }
-            | Self::HoldReleased { order, .. }
-            | Self::Corrected { order, .. }
-            | Self::ShipmentCorrected { order, .. }
-            | Self::Delivered { order, .. }
-            | Self::ShipmentUndone { order, .. }
-            | Self::EditRequested { order, .. }
-            | Self::Edited { order, .. }
-            | Self::EditRefused { order, .. }
-            | Self::PaymentRequested { order, .. }
-            | Self::PaymentLost { order, .. }
-            | Self::Compensated { order, .. } => order,
+/// What all of them say of their order. A fact that is not named here does not compile.
+macro_rules! headers {
+    ($($variant:ident),* $(,)?) => {
+        impl OrderFact {
+            /// The part about its order.
+            #[must_use]
+            pub const fn order(&self) -> &OrderHeader {
+                match self {
+                    $( Self::$variant { order, .. } )|* => order,
+                }
+            }
+
+            /// The same, to change it.
+            pub(super) const fn order_mut(&mut self) -> &mut OrderHeader {
+                match self {
+                    $( Self::$variant { order, .. } )|* => order,
+                }
+            }
         }
-    }
+    };
+}
+
+headers! {
+    Created, Confirmed, LinesAllocated, LinesCancelled, Cancelled, LinesFulfilled, Fulfilled,
+    ReturnRequested, ReturnApproved, ReturnOverdue, ReturnRejected, Returned, RefundRequested,
+    Held, HoldReleased, Corrected, ShipmentCorrected, Delivered, ShipmentUndone, EditRequested,
+    Edited, EditRefused, PaymentRequested, PaymentLost, Compensated,
 }

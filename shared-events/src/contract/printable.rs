@@ -4,7 +4,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
-use super::text::is_hidden;
+use super::text::{TextError, TextRule, is_hidden};
 
 /// Why a text is no name or sku; never shows the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,19 +28,41 @@ pub enum PrintableError {
     },
 }
 
-/// A text by which something is found, as it is stored: blanks at its ends are cut off, and
-/// characters are composed (NFC), so that one text in two encodings is equal to itself.
-/// It has 1 to `max` characters, each of them visible or a blank.
+/// A text as it is stored: blanks at its ends are cut off, and characters are composed (NFC), so
+/// that one text in two encodings is equal to itself.
+#[must_use]
+pub fn composed(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
+    if text.is_ascii() {
+        Cow::Borrowed(text)
+    } else {
+        ComposingNormalizerBorrowed::new_nfc().normalize(text)
+    }
+}
+
+impl TextRule {
+    /// The text as it is stored: [`composed`]. Hidden characters are looked for in the text as it was
+    /// sent, characters counted as they are stored.
+    ///
+    /// # Errors
+    /// [`TextError`] for the first violation.
+    pub fn stored(self, text: &str) -> Result<String, TextError> {
+        if let Err(hidden @ TextError::Hidden { .. }) = self.check(text) {
+            return Err(hidden);
+        }
+        let text = composed(text);
+        self.check(&text)?;
+        Ok(text.into_owned())
+    }
+}
+
+/// A text by which something is found, as it is stored: [`composed`], with 1 to `max` characters,
+/// each of them visible or a blank.
 ///
 /// # Errors
 /// [`PrintableError`]
 pub fn printable(text: &str, max: usize) -> Result<Cow<'_, str>, PrintableError> {
-    let text = text.trim();
-    let text = if text.is_ascii() {
-        Cow::Borrowed(text)
-    } else {
-        ComposingNormalizerBorrowed::new_nfc().normalize(text)
-    };
+    let text = composed(text);
     let mut count = 0_usize;
     for character in text.chars() {
         count = count.saturating_add(1);

@@ -30,6 +30,7 @@ mod session; // settings of Postgres sessions, and requirements on the server
 mod source; // port: items after a cursor, in order
 mod tasks; // the only place that begins a task
 mod transactional; // the sink that commits effect and cursor together
+mod without_contact; // facts for readers that reach nobody
 
 pub use actions::{ActionsAsked, AskedBy, OperatorAction, TARGET_KINDS, Verb};
 pub use backoff::Backoff;
@@ -56,3 +57,4 @@ pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};
 pub use tasks::spawn;
 pub use transactional::Transactional;
+pub use without_contact::WithoutContact;

@@ -1,5 +1,5 @@
 /// Events as the API names them.
-pub(super) const KINDS: [&str; 30] = [
+pub(super) const KINDS: &[&str] = &[
     "order_placed",
     "order_confirmed",
     "lines_allocated",
@@ -31,3 +31,32 @@ pub(super) const KINDS: [&str; 30] = [
     "refund_failed",
     "compensation_completed",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use order_actor::domain::Event;
+
+    use super::KINDS;
+    use crate::client::protos;
+
+    #[test]
+    fn every_event_of_the_journal_is_shown_and_named_as_in_the_proto() {
+        let known: BTreeSet<&str> = KINDS.iter().copied().collect();
+        assert_eq!(known.len(), KINDS.len(), "each once");
+        let event = protos().unwrap().get_message_by_name("ordinal.orders.v1.Event").unwrap();
+        let kind = event.oneofs().find(|oneof| oneof.name() == "kind").unwrap();
+        let fields: Vec<String> = kind.fields().map(|field| field.name().to_owned()).collect();
+        assert_eq!(known, fields.iter().map(String::as_str).collect::<BTreeSet<_>>());
+        let snake = |name: &&str| {
+            let letters = name.chars().flat_map(|letter| {
+                let blank = letter.is_ascii_uppercase().then_some('_');
+                blank.into_iter().chain([letter.to_ascii_lowercase()])
+            });
+            letters.collect::<String>().trim_start_matches('_').to_owned()
+        };
+        let names: Vec<String> = Event::NAMES.iter().map(snake).collect();
+        assert_eq!(known, names.iter().map(String::as_str).collect::<BTreeSet<_>>());
+    }
+}

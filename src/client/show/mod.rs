@@ -9,6 +9,7 @@ mod order_payment; // money of orders with a payment plan
 mod orders; // orders and their history
 mod payments; // payments, operations at providers
 mod stock; // products and messages
+mod terms; // who gets an order, and what its sums are for
 
 pub use ledger::{account, accounts, entries, entry, hold};
 pub use operations::{dead_letter, dead_letters, operations, quarantined};

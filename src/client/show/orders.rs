@@ -3,7 +3,7 @@ use shared_events::contract::OrderNumber;
 
 use super::{
     amount, code, edits, items, kinds, next_page, notes, order_payment, place, short_time, status,
-    text,
+    terms, text,
 };
 use crate::client::Output;
 
@@ -15,6 +15,8 @@ pub fn order(out: &Output, order: &Value) {
     let is_nothing = |name| amount(&totals[name]).is_none_or(|amount| amount.minor == 0);
     let plain = ["discounts", "charges", "tax"].into_iter().all(is_nothing);
     let sum = |name: &str| if plain { String::new() } else { text(totals, name) };
+    let included = text(order, "tax_mode") == "TAX_MODE_INCLUDED";
+    let [recipient, address, door_phone, instructions, billing_address] = terms::people(order);
     out.pairs([
         ("order", text(order, "order_id")),
         ("number", given_number(order)),
@@ -23,10 +25,16 @@ pub fn order(out: &Output, order: &Value) {
         ("status", status(order)),
         ("version", text(order, "version")),
         ("customer", text(order, "customer_id")),
+        recipient,
+        address,
+        door_phone,
+        instructions,
+        billing_address,
         ("goods", sum("goods")),
         ("discounts", sum("discounts")),
         ("charges", sum("charges")),
         ("tax", sum("tax")),
+        ("prices", if included { "with tax".to_owned() } else { String::new() }),
         ("total", text(order, "total")),
         ("refunded", text(order, "refunded")),
         ("placed at", short_time(order, "placed_at")),
@@ -46,6 +54,7 @@ pub fn order(out: &Output, order: &Value) {
         ("secured", text(&order["payment"], "secured")),
         ("given back", order_payment::given_back(order)),
         ("tags", text(order, "tags")),
+        ("metadata", terms::keys(&order["metadata"])),
         ("replaces", exchange_of(order)),
         ("return", text(pending, "return_id")),
         ("return reason", text(pending, "reason")),
@@ -53,20 +62,7 @@ pub fn order(out: &Output, order: &Value) {
     ]);
     lines(out, order, plain);
     returns(out, order);
-    if items(&order["charges"]).next().is_some() {
-        out.table(
-            &["charge", "kind", "label", "total", "refunded"],
-            items(&order["charges"]).map(|charge| {
-                vec![
-                    text(charge, "charge"),
-                    code(charge, "kind", "CHARGE_KIND_"),
-                    text(charge, "label"),
-                    text(charge, "total"),
-                    text(charge, "refunded"),
-                ]
-            }),
-        );
-    }
+    terms::sums(out, order);
     order_payment::parts(out, order);
     notes::notes(out, order);
 }
@@ -75,10 +71,12 @@ pub fn order(out: &Output, order: &Value) {
 fn lines(out: &Output, order: &Value, plain: bool) {
     let titled = items(&order["lines"]).any(|line| !text(line, "title").is_empty());
     let waits = items(&order["lines"]).any(|line| line["backordered"].as_u64() > Some(0));
+    let described = items(&order["lines"]).any(|line| !terms::keys(&line["attributes"]).is_empty());
     let columns: Vec<(&str, &str)> = [
         ("line", "line"),
         ("sku", "sku"),
         ("title", "title"),
+        ("attributes", "attributes"),
         ("price", "unit_price"),
         ("total", "total"),
         ("ordered", "ordered"),
@@ -92,16 +90,21 @@ fn lines(out: &Output, order: &Value, plain: bool) {
     .into_iter()
     .filter(|(_, field)| match *field {
         "title" => titled,
+        "attributes" => described,
         "total" => !plain,
         "backordered" => waits,
         _ => true,
     })
     .collect();
     let head: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+    let cell = |line: &Value, field: &str| match field {
+        "attributes" => terms::keys(&line[field]),
+        _ => text(line, field),
+    };
     out.table(
         &head,
         items(&order["lines"])
-            .map(|line| columns.iter().map(|(_, field)| text(line, field)).collect()),
+            .map(|line| columns.iter().map(|(_, field)| cell(line, field)).collect()),
     );
 }
 

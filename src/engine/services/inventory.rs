@@ -55,6 +55,7 @@ pub const STOCK: Follower = Follower {
     // An order waits for it, and a batch is a dozen statements.
     pace: Pace::WhileBusy(Duration::from_millis(20)),
     scope: Runs::Once,
+    contacts: false,
 };
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {

@@ -43,6 +43,7 @@ pub const ENTRIES: Follower = Follower {
     // Nobody waits for it.
     pace: Pace::Every(Duration::from_millis(20)),
     scope: Runs::Once,
+    contacts: false,
 };
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {

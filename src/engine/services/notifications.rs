@@ -55,6 +55,7 @@ pub const NOTIFICATIONS: Follower = Follower {
     // Messages go to other systems.
     pace: Pace::Every(Duration::from_millis(250)),
     scope: Runs::Once,
+    contacts: true,
 };
 
 /// How often messages are counted, and how many at most.

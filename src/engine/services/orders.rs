@@ -71,6 +71,7 @@ pub const SUMMARIES: Follower = Follower {
     // People read it.
     pace: Pace::Every(Duration::from_millis(100)),
     scope: Runs::ByShard,
+    contacts: false,
 };
 
 /// Maintains the list of open deadlines.
@@ -80,6 +81,7 @@ pub const DEADLINES: Follower = Follower {
     // Deadlines are minutes away. Those that open and close within one batch are never written.
     pace: Pace::Every(Duration::from_millis(250)),
     scope: Runs::ByShard,
+    contacts: false,
 };
 
 /// Forwards stock's answers to orders.
@@ -89,6 +91,7 @@ pub const STOCK_ANSWERS: Follower = Follower {
     // An order waits for it.
     pace: Pace::WhileBusy(SOON),
     scope: Runs::ByShard,
+    contacts: false,
 };
 
 /// Forwards what payments answer to orders.
@@ -98,6 +101,7 @@ pub const MONEY_ANSWERS: Follower = Follower {
     // An order waits for it.
     pace: Pace::WhileBusy(SOON),
     scope: Runs::ByShard,
+    contacts: false,
 };
 
 /// How often orders are counted, and how many of a kind at most.

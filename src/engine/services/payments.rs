@@ -59,6 +59,7 @@ pub const PAYMENTS: Follower = Follower {
     // An order waits for it.
     pace: Pace::WhileBusy(Duration::from_millis(20)),
     scope: Runs::Once,
+    contacts: false,
 };
 
 /// How often webhooks and disputes are counted, and how many at most.

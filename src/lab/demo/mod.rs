@@ -3,6 +3,7 @@
 //!
 //! Never here: a shortcut past the edge. The demo shows what any client would see.
 
+mod corrected; // an order that is held, corrected, edited and lost
 mod paid; // orders that are paid
 mod show; // what became of the orders, for people and programs
 
@@ -55,6 +56,7 @@ pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
     let story = Story::new(&engine, clock.clone()).await?;
     let outcome = async {
         story.with_stock(&mut outcomes).await?;
+        story.corrected(&mut outcomes).await?;
         story.paid(&mut outcomes).await
     };
     let outcome = outcome.await;

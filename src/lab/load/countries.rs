@@ -1,6 +1,6 @@
 /// Names in the file that are not ISO 3166-1 alpha-2 codes themselves (ISO 3166 Maintenance
 /// Agency). Names of no single country (`Channel Islands`, `European Community`, `Unspecified`) are
-/// not here: the engine refuses them; nothing is guessed.
+/// not here: the engine refuses them; nothing is guessed. Other names are known by `files`.
 const NAMES: &[(&str, &str)] = &[
     ("Australia", "AU"),
     ("Austria", "AT"),

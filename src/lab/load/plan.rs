@@ -2,7 +2,7 @@ use order_actor::grpc::{proto, render};
 use shared_events::contract::{Currency, Money, MoneyError, Quantity, Timestamp};
 use uuid::Uuid;
 
-use super::countries;
+use super::files;
 use super::invoices::{Invoice, Row};
 
 /// The namespace of all ids that are derived from a file. With another value a second load of the
@@ -98,7 +98,7 @@ fn units(row: &Row) -> Result<i64, Problem> {
     if let Some(fault) = &row.fault {
         return Err(Problem::new(row, fault.code, fault.detail.clone()));
     }
-    row.quantity.parse().map_err(|_| {
+    files::whole_number(&row.quantity).ok_or_else(|| {
         let detail = format!("{:?} is not a whole number such as 6 or -6", row.quantity);
         Problem::new(row, "QUANTITY_UNREADABLE", detail)
     })
@@ -191,7 +191,7 @@ fn request(
             street: UNKNOWN.to_owned(),
             city: UNKNOWN.to_owned(),
             postal_code: UNKNOWN.to_owned(),
-            country: countries::code(&invoice.country).to_owned(),
+            country: files::country(&invoice.country),
             ..proto::Address::default()
         }),
         contact: Some(proto::Contact { email, ..proto::Contact::default() }),
@@ -320,6 +320,33 @@ mod tests {
             assert_eq!(detail, "an order's units are 1 to 1000000000");
         }
         assert!(sale(&row("-3", "1"), gbp()).unwrap_err().detail.contains("credit note"));
+        assert_eq!(sale(&row("6.0", "1"), gbp()).unwrap().0, 6);
+        assert_eq!(sale(&row("6.5", "1"), gbp()).unwrap_err().code, "QUANTITY_UNREADABLE");
+    }
+
+    #[test]
+    fn a_country_is_named_as_people_do_or_refused_by_the_engine() {
+        let country = |name: &str| {
+            let country = name.to_owned();
+            let order = place(&Invoice { country, ..invoice(vec![row("1", "1")]) }, gbp());
+            order.unwrap().address.unwrap().country
+        };
+        for (name, code) in [
+            ("EIRE", "IE"),
+            ("RSA", "ZA"),
+            ("USA", "US"),
+            ("United States", "US"),
+            ("Mexico", "MX"),
+            ("India", "IN"),
+            ("South Korea", "KR"),
+            ("DE", "DE"),
+        ] {
+            assert_eq!(country(name), code, "{name}");
+        }
+        // Of no single country: nothing is guessed.
+        for name in ["European Community", "Channel Islands", "Unspecified", ""] {
+            assert_eq!(country(name), name);
+        }
     }
 
     #[test]

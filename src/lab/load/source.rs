@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use shared_events::contract::Timestamp;
 use uuid::Uuid;
 
-use super::files::Orders;
 use super::files::order::FileOrder;
-use super::invoices::{Invoice, Invoices};
+use super::files::{self, Orders};
+use super::invoices::{Invoice, Invoices, Row};
 use super::plan;
 use crate::client::Failure;
 
@@ -43,7 +43,8 @@ impl Item {
             Self::Invoice(invoice) if invoice.is_credit_note() => Vec::new(),
             Self::Invoice(invoice) => {
                 let rows = invoice.rows.iter();
-                rows.map(|row| (row.stock_code.as_str(), row.quantity.parse().ok())).collect()
+                let units = |row: &Row| files::whole_number(&row.quantity);
+                rows.map(|row| (row.stock_code.as_str(), units(row))).collect()
             }
             Self::Order(order) => order.products().map(|(sku, units)| (sku, Some(units))).collect(),
         }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::CommandOptions;
 use crate::client::parse::{Amount, Id, LineDisposition, Named, instant};
+use crate::client::prices::ChargeRefund;
 
 /// Flags of `ordinal order hold`.
 #[derive(Debug, Args)]
@@ -149,15 +150,19 @@ pub enum ParcelVerb {
         #[arg(long, value_name = "CAUSE")]
         cause: String,
         /// Ship its units again: they came back, the order holds them, and nothing is paid back.
-        #[arg(long, conflicts_with_all = ["line", "refund"])]
+        #[arg(long, conflicts_with_all = ["line", "refund", "charge"])]
         open_again: bool,
         /// The disposition of a line's units that came back, NUMBER=RESTOCK (the default) or
         /// NUMBER=WRITE_OFF; may be repeated.
         #[arg(long, value_name = "LINE")]
         line: Vec<LineDisposition>,
-        /// Refund this amount, such as 19.99GBP; by default the value of the units.
+        /// Refund this amount, such as 19.99GBP; by default the value of the units and the charges
+        /// that are named.
         #[arg(long, value_name = "AMOUNT")]
         refund: Option<Amount>,
+        /// What of the refund is for a charge such as the shipping, NUMBER=AMOUNT; may be repeated.
+        #[arg(long, value_name = "CHARGE")]
+        charge: Vec<ChargeRefund>,
         /// Why.
         #[arg(long, value_name = "TEXT")]
         reason: String,

@@ -7,6 +7,7 @@ mod ledger; // accounts, entries, holds
 mod operations; // followers, dead letters, read models, shards, timers
 mod orders; // orders, returns, events
 mod payment; // attempts, payments, operations
+mod place; // a new order
 mod stock; // stock and messages
 
 pub use corrections::{CorrectArgs, CorrectedFields, HoldArgs, ParcelVerb, ReleaseArgs};
@@ -17,9 +18,10 @@ pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
 pub use orders::{
-    CommandOptions, ListedBy, OrderVerb, Outcomes, PlaceArgs, ReturnName, ReturnVerb,
+    CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb,
 };
 pub use payment::PaymentVerb;
+pub use place::PlaceArgs;
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
 
 use clap::{Args, Parser, Subcommand};

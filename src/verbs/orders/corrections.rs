@@ -110,7 +110,17 @@ pub(super) async fn parcel(client: &Client, out: &Output, verb: ParcelVerb) -> R
             request["options"] = command_options(&options);
             command(client, out, "RecordDelivery", request, options.validate_only).await
         }
-        ParcelVerb::Undo { order_id, parcel, cause, open_again, line, refund, reason, options } => {
+        ParcelVerb::Undo {
+            order_id,
+            parcel,
+            cause,
+            open_again,
+            line,
+            refund,
+            charge,
+            reason,
+            options,
+        } => {
             let mut request = of_parcel(order_id, parcel);
             request["cause"] = json!(client.enum_value("orders.v1.UndoCause", &cause)?);
             if open_again {
@@ -119,6 +129,7 @@ pub(super) async fn parcel(client: &Client, out: &Output, verb: ParcelVerb) -> R
             let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
             request["dispositions"] = json!(dispositions);
             request["refund"] = json!(refund.map(|refund| refund.to_json()));
+            request["charges"] = charge.iter().map(|charge| charge.to_json()).collect();
             request["reason"] = json!(reason);
             request["options"] = command_options(&options);
             command(client, out, "UndoShipment", request, options.validate_only).await

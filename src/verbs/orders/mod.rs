@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 
 use super::args::{CommandOptions, ListedBy, OrderVerb, Page, PlaceArgs};
 use crate::client::order_name::{get_order, resolve};
-use crate::client::parse::{Id, KeyValue, LineUnits, Place};
+use crate::client::parse::{Id, KeyValue, LineUnits, OrderLine, Place};
+use crate::client::prices::LineTax;
 use crate::client::show::{self, code, short_time, text};
 use crate::client::{Client, Failure, Output, order_history};
 
@@ -222,11 +223,14 @@ async fn command(
 
 /// The part of an `OrderFilter` that names orders.
 fn listed_by(named: ListedBy) -> Value {
-    let ListedBy { number, external_id, shop, tag, sku, email, metadata, held, payment: _ } = named;
-    let (key, value) = metadata.map(|KeyValue { key, value }| (key, value)).unwrap_or_default();
+    let metadata = named.metadata.map(|KeyValue { key, value }| (key, value));
+    let (key, value) = metadata.unwrap_or_default();
     json!({
-        "order_number": number, "external_id": external_id, "shop": shop, "tag": tag, "sku": sku,
-        "email": email, "metadata_key": key, "metadata_value": value, "held": held,
+        "order_number": named.number, "external_id": named.external_id, "shop": named.shop,
+        "tag": named.tag, "sku": named.sku, "email": named.email, "metadata_key": key,
+        "metadata_value": value, "held": named.held, "tracking": named.tracking,
+        "shipment_reference": named.shipment_reference,
+        "return_reference": named.return_reference,
     })
 }
 
@@ -235,13 +239,18 @@ fn place(args: PlaceArgs) -> Result<Value, Failure> {
     if let Some(path) = &file {
         return place_file(path, &options);
     }
+    let tax_mode = order.tax_included.then_some("TAX_MODE_INCLUDED");
     Ok(json!({
         "order_id": id(order.id),
         "customer_id": id(order.customer),
-        "lines": order.line.iter().map(|line| line.to_json()).collect::<Vec<_>>(),
+        "lines": taxed(&order.line, &order.tax)?,
+        "charges": order.charge.iter().map(|charge| charge.to_json()).collect::<Vec<_>>(),
+        "discounts": order.discount.iter().map(|one| one.to_json()).collect::<Vec<_>>(),
+        "tax_mode": tax_mode,
         "address": {
             "street": order.street, "city": order.city, "postal_code": order.postal_code,
-            "country": order.country,
+            "country": order.country, "name": order.name, "company": order.company,
+            "street_line2": order.street_line2, "region": order.region,
         },
         "contact": { "email": order.email, "phone": order.phone, "locale": order.locale },
         "ordered_at": order.ordered_at,
@@ -253,6 +262,21 @@ fn place(args: PlaceArgs) -> Result<Value, Failure> {
         "notes": notes(order.public_note, true).chain(notes(order.note, false)).collect::<Vec<_>>(),
         "options": command_options(&options),
     }))
+}
+
+/// The lines with their taxes.
+fn taxed(lines: &[OrderLine], taxes: &[LineTax]) -> Result<Vec<Value>, Failure> {
+    if let Some(tax) = taxes.iter().find(|tax| tax.line > lines.len()) {
+        let text = format!("--tax: there is no line {}, but {}", tax.line, lines.len());
+        return Err(Failure::Usage(text));
+    }
+    let line = |(number, line): (usize, &OrderLine)| {
+        let of_line = taxes.iter().filter(|tax| tax.line == number);
+        let mut json = line.to_json();
+        json["taxes"] = of_line.map(|tax| tax.to_json()).collect();
+        json
+    };
+    Ok((1..).zip(lines).map(line).collect())
 }
 
 fn notes(texts: Vec<String>, public: bool) -> impl Iterator<Item = Value> {

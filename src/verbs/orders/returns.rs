@@ -31,15 +31,17 @@ pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<
             outcomes,
             line,
             refund,
+            charge,
             refund_reason,
             restock,
             options,
         } => {
+            let charges: Vec<Value> = charge.iter().map(|charge| charge.to_json()).collect();
             let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
             let request = named.with(outcomes.with(json!({
                 "order_id": order_id, "receive_later": receive_later,
                 "dispositions": dispositions, "refund": refund.map(|refund| refund.to_json()),
-                "refund_reason": refund_reason, "options": command_options(&options),
+                "charges": charges, "refund_reason": refund_reason, "options": command_options(&options),
             })));
             let request = at(request, restock.location);
             command(client, out, "ApproveReturn", request, options.validate_only).await

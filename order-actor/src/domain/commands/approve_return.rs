@@ -171,7 +171,7 @@ impl ApproveReturn {
 
     /// What is paid back for the units taken back.
     fn refund_for(&self, details: &Details, split: &Split) -> Result<Money, Rejection> {
-        let charges = self.charges_of(details)?;
+        let charges = details.paid_back_of_charges(&self.charges)?;
         let units = details.value_of(&split.back_by_line());
         let value = units.plus(charges).map_err(|_| Rejection::AmountOverflow)?;
         let most = details.refundable();
@@ -217,27 +217,6 @@ impl ApproveReturn {
             Restitution { line: *line, quantity: *quantity, disposition }
         };
         Ok(requested.iter().map(restitution).collect())
-    }
-
-    /// What is paid back of charges: each named once, with no more than is left of it.
-    fn charges_of(&self, details: &Details) -> Result<Money, Rejection> {
-        let mut sum = Money::zero(details.totals.total.currency);
-        let mut named = BTreeSet::new();
-        for (index, ChargeRefund { charge, amount }) in self.charges.iter().enumerate() {
-            let wrong = |field: &str, detail| {
-                let at = format!("charges[{index}].{field}");
-                Rejection::InvalidAmount { at, detail }
-            };
-            let known = details.charge(*charge).ok_or(wrong("charge", "no such charge"))?;
-            if !named.insert(charge) {
-                return Err(wrong("charge", bounds::NAMED_TWICE));
-            }
-            if amount.minor < 0 || amount.minor > known.amount.total - known.refunded {
-                return Err(wrong("amount", "from zero to what is left of the charge"));
-            }
-            sum = sum.plus(*amount).map_err(|_| Rejection::InvalidRefund)?;
-        }
-        Ok(sum)
     }
 
     /// The disposition of each line of a return.

@@ -9,8 +9,8 @@ use crate::domain::guards::{
     Decision, kept_units, leaves_room_to_end, not_over, reason_given, same_or_exists,
 };
 use crate::domain::{
-    By, CommandKind, Details, Event, Existing, Order, ParcelName, ParcelState, Rejection,
-    Restitution, Role, Shipment, ShipmentUndone, UndoCause, Undone, bounds,
+    By, ChargeRefund, CommandKind, Details, Event, Existing, Order, ParcelName, ParcelState,
+    Rejection, Restitution, Role, Shipment, ShipmentUndone, UndoCause, Undone, bounds,
 };
 
 /// A parcel was lost, or came back to the sender: its units count as returned, and are paid back; or
@@ -24,8 +24,13 @@ pub struct UndoShipment {
     /// What to do with units that came back; lines that are not named are restocked. Units that were
     /// lost are written off.
     pub dispositions: Vec<ReturnLineDisposition>,
-    /// The refund; the value of the units, or what is left of the total, if absent. Never more.
+    /// The refund; the value of the units with `charges`, or what is left of the total, if absent.
+    /// Never more.
     pub refund: Option<Money>,
+    /// What of the refund is for charges: it is part of `refund` where that is given, and on top of
+    /// the value of the units where not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<ChargeRefund>,
     /// Why, 1 to [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub reason: String,
     /// Whether its units are open again instead of returned.
@@ -70,9 +75,10 @@ impl Decide for UndoShipment {
         if self.open_again {
             return self.open_again(details, parcel, lines, context);
         }
-        let default = details.parcel_refund(&parcel.lines);
+        let charges = details.paid_back_of_charges(&self.charges)?;
+        let default = details.parcel_refund(&parcel.lines, charges);
         let refund = self.refund.unwrap_or(default);
-        if refund.minor < 0 || refund.currency != default.currency {
+        if refund.minor < charges.minor || refund.currency != default.currency {
             return Err(Rejection::InvalidRefund);
         }
         if refund.minor > default.minor {
@@ -88,6 +94,7 @@ impl Decide for UndoShipment {
             refund,
             reason: self.reason.clone(),
             open_again: false,
+            charges: self.charges.clone(),
             at: context.now,
         })])
     }
@@ -112,6 +119,9 @@ impl UndoShipment {
         if self.refund.is_some_and(|refund| refund.minor != 0) {
             return wrong("refund", "units that are open again are not paid back");
         }
+        if !self.charges.is_empty() {
+            return wrong("charges", "nothing is paid back for units that are open again");
+        }
         let mut after = details.clone();
         if counts::open_again(&mut after, &parcel.lines).is_err() || after.is_overpaid() {
             let detail = "more was paid back than the parcels cost that stay: units that are open \
@@ -126,6 +136,7 @@ impl UndoShipment {
             refund: Money::zero(details.totals.total.currency),
             reason: self.reason.clone(),
             open_again: true,
+            charges: Vec::new(),
             at: context.now,
         })])
     }
@@ -141,6 +152,7 @@ impl UndoShipment {
             ("cause", self.cause != event.cause),
             ("dispositions", other_lines),
             ("refund", self.refund.unwrap_or(default) != event.refund),
+            ("charges", self.charges != event.charges),
             ("reason", self.reason != event.reason),
         ];
         same_or_exists(Existing::UndoneShipment, &other)

@@ -33,6 +33,7 @@ impl CommandRequest for UndoShipmentRequest {
             None => Some(None),
             Some(refund) => form.refund(&refund).map(Some),
         };
+        let charges = form.charge_refunds(&self.charges);
         let reason = form.reason("reason", self.reason);
         form.command(order_id, options, || {
             Some(Command::UndoShipment(UndoShipment {
@@ -40,6 +41,7 @@ impl CommandRequest for UndoShipmentRequest {
                 cause: cause?,
                 dispositions: dispositions?,
                 refund: refund?,
+                charges: charges?,
                 reason: reason?,
                 open_again: open_again?,
             }))

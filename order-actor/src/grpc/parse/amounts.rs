@@ -126,19 +126,20 @@ impl Form {
         })
     }
 
-    pub(crate) fn tags(&mut self, tags: Vec<String>) -> Option<Vec<String>> {
+    pub(crate) fn tags(&mut self, tags: &[String]) -> Option<Vec<String>> {
         self.at_most("tags", tags.len(), bounds::TAGS_MAX)?;
         let mut named = BTreeSet::new();
-        let mut all = true;
+        let mut parsed = Vec::with_capacity(tags.len());
         for (index, tag) in tags.iter().enumerate() {
             let field = format!("tags[{index}]");
-            all &= self.label(&field, tag, LABEL).is_some();
-            if !named.insert(tag) {
+            let tag = self.label(&field, tag, LABEL);
+            let twice = tag.as_ref().is_some_and(|tag| !named.insert(tag.clone()));
+            if twice {
                 self.invalid(field, bounds::NAMED_TWICE);
-                all = false;
             }
+            parsed.push(tag.filter(|_| !twice));
         }
-        all.then_some(tags)
+        parsed.into_iter().collect()
     }
 
     /// Keys and values of the client's own. No key is shown in an error: it may be personal data.
@@ -146,24 +147,27 @@ impl Form {
         &mut self,
         path: &str,
         reason: Reason,
-        keys: BTreeMap<String, String>,
+        keys: &BTreeMap<String, String>,
     ) -> Option<BTreeMap<String, String>> {
         self.at_most(path, keys.len(), bounds::KEYS_MAX)?;
         let key = TextRule::line(bounds::KEY_MAX);
         let value = TextRule::lines(bounds::TEXT_MAX);
-        for (text, held) in &keys {
-            if text.is_empty() || key.check(text).is_err() {
+        let mut parsed = BTreeMap::new();
+        for (text, held) in keys {
+            let Some(text) = key.stored(text).ok().filter(|text| !text.is_empty()) else {
                 let max = bounds::KEY_MAX;
                 let detail = format!("a key is 1 to {max} characters without hidden ones");
                 self.violations.add(path, reason, detail);
                 return None;
-            }
-            if let Err(error) = value.check(held) {
-                self.violations.add(path, reason, error);
+            };
+            let held = value.stored(held);
+            let held = held.map_err(|error| self.violations.add(path, reason, error)).ok()?;
+            if parsed.insert(text, held).is_some() {
+                self.violations.add(path, reason, bounds::NAMED_TWICE);
                 return None;
             }
         }
-        Some(keys)
+        Some(parsed)
     }
 
     /// A short text of one line.
@@ -177,13 +181,8 @@ impl Form {
             self.invalid(field, format!("1 to {} characters", length.end()));
             return None;
         }
-        match TextRule::line(*length.end()).check(text) {
-            Ok(()) => Some(text.to_owned()),
-            Err(error) => {
-                self.invalid(field, error);
-                None
-            }
-        }
+        let rule = TextRule::line(*length.end());
+        rule.stored(text).map_err(|error| self.invalid(field, error)).ok()
     }
 
     /// An amount that is given and not below zero.

@@ -121,12 +121,16 @@ impl Form {
             phone: named("phone", given.phone),
             locale: named("locale", given.locale),
         };
-        self.contact(&proto::Contact {
+        let contact = self.contact(&proto::Contact {
             email: patch.email.clone().unwrap_or_default(),
             phone: patch.phone.clone().unwrap_or_default(),
             locale: patch.locale.clone().unwrap_or_default(),
         })?;
-        Some(patch)
+        Some(ContactPatch {
+            email: patch.email.map(|_| contact.email.unwrap_or_default()),
+            phone: patch.phone.map(|_| contact.phone.unwrap_or_default()),
+            locale: patch.locale.map(|_| contact.locale.as_str().to_owned()),
+        })
     }
 
     /// The named parts of an address. Whether the whole is right in its country is known where all

@@ -89,7 +89,7 @@ impl Form {
         let title = self.label(&format!("{path}.title"), &line.title, 0..=bounds::TITLE_MAX);
         let image_url = self.image_url(&format!("{path}.image_url"), &line.image_url);
         let attributes =
-            self.keys(&format!("{path}.attributes"), Reason::InvalidLine, line.attributes.clone());
+            self.keys(&format!("{path}.attributes"), Reason::InvalidLine, &line.attributes);
         let discounts = self.discounts(&format!("{path}.discounts"), &line.discounts);
         let taxes = self.taxes(&format!("{path}.taxes"), &line.taxes);
         Some(NewLine {

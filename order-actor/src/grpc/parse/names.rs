@@ -78,8 +78,7 @@ impl Form {
             return None;
         }
         let rule = TextRule::lines(bounds::NOTE_MAX);
-        rule.check(&text).map_err(|error| self.invalid(field, error)).ok()?;
-        Some(text)
+        rule.stored(&text).map_err(|error| self.invalid(field, error)).ok()
     }
 
     /// The address of a picture.

@@ -54,19 +54,22 @@ impl Form {
     }
 }
 
-/// An address with country and phone in one spelling. What has none stays as it is, for the check.
+/// An address with each part in one spelling. What has none stays as it is, for the check.
 pub(super) fn normalised(address: proto::Address) -> Address {
-    let phone = Contact::new("", &address.phone, "").ok().and_then(|contact| contact.phone);
+    let phone = Contact::new("", &address.phone, "").map(|contact| contact.phone);
+    // How long a part may be is checked later.
+    let (line, lines) = (TextRule::line(usize::MAX), TextRule::lines(usize::MAX));
+    let stored = |rule: TextRule, text: String| rule.stored(&text).unwrap_or(text);
     Address {
-        street: address.street,
-        city: address.city,
-        postal_code: address.postal_code,
+        street: stored(line, address.street),
+        city: stored(line, address.city),
+        postal_code: stored(line, address.postal_code),
         country: country_code(&address.country),
-        name: address.name,
-        company: address.company,
-        street_line2: address.street_line2,
-        region: address.region,
-        phone: phone.unwrap_or(address.phone),
-        instructions: address.instructions,
+        name: stored(line, address.name),
+        company: stored(line, address.company),
+        street_line2: stored(line, address.street_line2),
+        region: stored(line, address.region),
+        phone: phone.map_or(address.phone, Option::unwrap_or_default),
+        instructions: stored(lines, address.instructions),
     }
 }

@@ -229,6 +229,14 @@ impl Form {
         wanted(!filter.shop.is_empty(), shop.map(|shop| Word::shop(&shop)));
         let tag = self.short("filter.tag", &filter.tag, bounds::LABEL_MAX);
         wanted(!filter.tag.is_empty(), tag.map(|tag| Word::tag(&tag)));
+        let (max, reference) = (bounds::REFERENCE_MAX, &filter.shipment_reference);
+        let of_parcel = self.short("filter.shipment_reference", reference, max);
+        wanted(!reference.is_empty(), of_parcel.map(|text| Word::shipment_reference(&text)));
+        let reference = &filter.return_reference;
+        let of_return = self.short("filter.return_reference", reference, max);
+        wanted(!reference.is_empty(), of_return.map(|text| Word::return_reference(&text)));
+        let tracking = self.short("filter.tracking", &filter.tracking, bounds::CARRIER_MAX);
+        wanted(!filter.tracking.is_empty(), tracking.map(|text| Word::tracking(&text)));
         if !filter.sku.is_empty() {
             let sku: Result<Sku, _> = filter.sku.parse();
             let sku = sku.map_err(|error| self.invalid("filter.sku", error)).ok();
@@ -247,13 +255,7 @@ impl Form {
     }
 
     fn short(&mut self, field: &str, text: &str, max: usize) -> Option<String> {
-        match TextRule::lines(max).check(text) {
-            Ok(()) => Some(text.to_owned()),
-            Err(error) => {
-                self.invalid(field, error);
-                None
-            }
-        }
+        TextRule::lines(max).stored(text).map_err(|error| self.invalid(field, error)).ok()
     }
 
     fn sort(&mut self, sort: i32) -> Option<SummarySort> {

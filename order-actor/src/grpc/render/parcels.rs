@@ -2,6 +2,7 @@
 
 use shared_events::contract::{LocationName, ShipmentId, Timestamp};
 
+use super::amounts::charge_refund;
 use super::returns::restitution;
 use super::{address, contact, money, time, units};
 use crate::domain::{
@@ -148,5 +149,6 @@ pub(super) fn shipment_undone(undone: &ShipmentUndone) -> Kind {
         refund: Some(money(undone.refund)),
         reason: undone.reason.clone(),
         outcome: outcome.into(),
+        charges: undone.charges.iter().map(charge_refund).collect(),
     })
 }

@@ -1,9 +1,9 @@
 //! Holds, corrections, parcels and edits: commands for the laws.
 
 use order_actor::domain::{
-    AddressPart, AddressPatch, BillingPatch, Command, ContactPatch, Correct, EditOrder,
-    ExpectedTotals, HoldKind, HoldName, HoldOrder, LineChange, NewLine, ParcelName, RecordDelivery,
-    ReleaseHold, ReturnLineDisposition, UndoCause, UndoShipment, UpdateShipment,
+    AddressPart, AddressPatch, BillingPatch, ChargeRefund, Command, ContactPatch, Correct,
+    EditOrder, ExpectedTotals, HoldKind, HoldName, HoldOrder, LineChange, NewLine, ParcelName,
+    RecordDelivery, ReleaseHold, ReturnLineDisposition, UndoCause, UndoShipment, UpdateShipment,
 };
 use proptest::prelude::*;
 use shared_events::contract::Disposition;
@@ -85,8 +85,10 @@ pub fn an_undoing() -> impl Strategy<Value = Command> {
     let dispositions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(named, 0..3)];
     let refund = prop_oneof![4 => Just(None), 1 => money().prop_map(Some)];
     let open_again = prop::bool::weighted(0.4);
-    (a_parcel(), cause, dispositions, refund, text(), open_again).prop_map(
-        |(parcel, cause, dispositions, refund, reason, open_again)| {
+    let charge = (1_u32..=3, money()).prop_map(|(charge, amount)| ChargeRefund { charge, amount });
+    let charges = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(charge, 0..3)];
+    (a_parcel(), cause, dispositions, refund, text(), open_again, charges).prop_map(
+        |(parcel, cause, dispositions, refund, reason, open_again, charges)| {
             Command::UndoShipment(UndoShipment {
                 parcel,
                 cause,
@@ -94,6 +96,7 @@ pub fn an_undoing() -> impl Strategy<Value = Command> {
                 refund,
                 reason,
                 open_again,
+                charges,
             })
         },
     )

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use order_actor::domain::{
-    Command, Event, Existing, Fulfill, LineQuantity, Order, ParcelName, ParcelState,
-    RecordDelivery, Rejection, Restitution, ReturnLineDisposition, Role, ShipmentCorrected,
-    ShipmentDelivered, ShipmentUndone, Status, UndoCause, UndoShipment, UpdateShipment, bounds,
+    ChargeKind, ChargeRefund, Command, Event, Existing, Fulfill, LineQuantity, NewCharge, Order,
+    ParcelName, ParcelState, Place, RecordDelivery, Rejection, Restitution, ReturnLineDisposition,
+    Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Status, UndoCause, UndoShipment,
+    UpdateShipment, bounds,
 };
 use shared_events::contract::{CancelReason, Disposition};
 
+use super::payments::placed_by;
 use super::support::*;
 
 pub fn parcel(n: u128) -> ParcelName {
@@ -55,6 +57,7 @@ pub fn an_undoing(n: u128, cause: UndoCause) -> UndoShipment {
         refund: None,
         reason: "the carrier says so".to_owned(),
         open_again: false,
+        charges: Vec::new(),
     }
 }
 
@@ -75,6 +78,7 @@ pub fn undone(n: u128, cause: UndoCause, lines: &[(u32, u32)], refund: i64, seco
         refund: gbp(refund),
         reason: "the carrier says so".to_owned(),
         open_again: false,
+        charges: Vec::new(),
         at: after(seconds),
     })
 }
@@ -397,6 +401,63 @@ fn a_refund_of_an_undone_parcel_is_at_most_its_value() {
     given(partly()).when(&without, &by_ops(), 30).then_rejected(&Rejection::ReasonRequired);
 }
 
+/// Of an order with shipping at 5.00.
+#[test]
+fn shipping_is_paid_back_with_the_only_parcel_that_was_lost() {
+    let shipping = NewCharge {
+        kind: ChargeKind::Shipping,
+        label: String::new(),
+        amount: gbp(500),
+        taxes: Vec::new(),
+    };
+    let placed = placed_by(Place { charges: vec![shipping], ..a_place() });
+    let history = vec![placed, confirmed(), order_fulfilled(1, ALL, 10)];
+    let with = |charges: &[(u32, i64)], refund: Option<i64>| {
+        let charge =
+            |(charge, amount): &(u32, i64)| ChargeRefund { charge: *charge, amount: gbp(*amount) };
+        Command::UndoShipment(UndoShipment {
+            charges: charges.iter().map(charge).collect(),
+            refund: refund.map(gbp),
+            ..an_undoing(1, UndoCause::Lost)
+        })
+    };
+    let undone_with = |refund: i64, of_charge: i64| {
+        let mut event = undone(1, UndoCause::Lost, ALL, refund, 20);
+        if let Event::ShipmentUndone(undone) = &mut event {
+            undone.charges = vec![ChargeRefund { charge: 1, amount: gbp(of_charge) }];
+        }
+        event
+    };
+    let lost = given(history.clone())
+        .when(&with(&[(1, 500)], None), &by_ops(), 20)
+        .then(undone_with(4_000, 500))
+        .is(Status::Returned);
+    assert_eq!(lost.order.details().unwrap().charges[0].refunded, 500);
+    // As a part of what is said.
+    given(history.clone())
+        .when(&with(&[(1, 200)], Some(1_200)), &by_ops(), 20)
+        .then(undone_with(1_200, 200));
+    let refused = |charges: &[(u32, i64)], refund, rejection: &Rejection| {
+        given(history.clone()).when(&with(charges, refund), &by_ops(), 20).then_rejected(rejection);
+    };
+    let wrong = |at: &str, detail| Rejection::InvalidAmount { at: at.to_owned(), detail };
+    let left = "from zero to what is left of the charge";
+    refused(&[(1, 501)], None, &wrong("charges[0].amount", left));
+    refused(&[(2, 1)], None, &wrong("charges[0].charge", "no such charge"));
+    refused(&[(1, 1), (1, 1)], None, &wrong("charges[1].charge", bounds::NAMED_TWICE));
+    refused(&[(1, 500)], Some(499), &Rejection::InvalidRefund);
+    refused(&[(1, 100)], Some(3_601), &Rejection::RefundTooLarge { most: gbp(3_600) });
+    // Again, with and without the charge.
+    let history = then(history, &[undone_with(4_000, 500)]);
+    given(history.clone()).when(&with(&[(1, 500)], None), &by_ops(), 30).then_nothing_happened();
+    given(history.clone())
+        .when(&with(&[(1, 500)], Some(4_000)), &by_ops(), 30)
+        .then_nothing_happened();
+    given(history)
+        .when(&with(&[], Some(4_000)), &by_ops(), 30)
+        .then_rejected(&exists(Existing::UndoneShipment, &["charges"]));
+}
+
 #[test]
 fn a_parcel_is_undone_once() {
     let history = then(partly(), &[undone(1, UndoCause::Lost, &[(1, 1)], 1_000, 20)]);
@@ -545,6 +606,8 @@ fn only_what_came_back_as_a_whole_is_open_again() {
     let disposition = Disposition::WriteOff;
     let dispositions = vec![ReturnLineDisposition { line: 1, disposition }];
     field(UndoShipment { dispositions, ..base() }, "dispositions");
+    let charges = vec![ChargeRefund { charge: 1, amount: gbp(0) }];
+    field(UndoShipment { charges, ..base() }, "charges");
     given(delivered())
         .when(&undo_to_ship_again(1), &by_ops(), 10 + WINDOW)
         .then_rejected(&Rejection::ReturnWindowExpired);

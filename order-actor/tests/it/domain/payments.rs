@@ -1,12 +1,13 @@
 //! The money of orders with a payment plan: what is asked for, what stands, what moves.
 
 use order_actor::domain::{
-    ApproveReturn, ChargeKind, Command, Compensated, Compensation, CompensationCompleted, Deadline,
-    DeadlineKind, Details, Event, FailPayment, LineQuantity, LosePayment, Moved, Needs, NewCharge,
-    NewLine, NoteCapture, Order, OutcomeUnits, PaymentCaptured, PaymentLost, PaymentPlan,
-    PaymentSecured, PaymentStatus, Place, Policy, RefundFailed, RefundOutcome, RefundSettled,
-    RefundState, Rejection, Role, SecurePayment, SellerFee, SettleRefund, ShipWhen, Status,
-    StockHeld, UndoCause, UnitOutcome, allot, deadline, decide, evolve, replay, seller_name,
+    ApproveReturn, ChargeKind, ChargeRefund, Command, Compensated, Compensation,
+    CompensationCompleted, Deadline, DeadlineKind, Details, Event, FailPayment, LineQuantity,
+    LosePayment, Moved, Needs, NewCharge, NewLine, NoteCapture, Order, OutcomeUnits,
+    PaymentCaptured, PaymentLost, PaymentPlan, PaymentSecured, PaymentStatus, Place, Policy,
+    RefundFailed, RefundOutcome, RefundSettled, RefundState, Rejection, Role, SecurePayment,
+    SellerFee, SettleRefund, ShipWhen, Status, StockHeld, UndoCause, UnitOutcome, allot, deadline,
+    decide, evolve, replay, seller_name,
 };
 use order_actor::outbox::translate;
 use proptest::prelude::*;
@@ -58,7 +59,7 @@ fn marketplace(plan: PaymentPlan) -> Place {
 }
 
 /// The only event that placing leads to.
-fn placed_by(place: Place) -> Event {
+pub fn placed_by(place: Place) -> Event {
     let by = by_service();
     let command = Command::from(place);
     let events = decide(&Order::Absent, &command, &by, after(0), &Policy::default()).unwrap();
@@ -755,6 +756,27 @@ fn a_lost_parcel_is_refunded_by_its_own_id() {
     let payment = order.details().unwrap().payment.as_ref().unwrap();
     assert_eq!(payment.refunds[0].refund_id.uuid(), shipment(1).uuid());
     assert_eq!(payment.moved, Moved { refund_id: None, parts: vec![(payment_id(0), 3_500)] });
+}
+
+/// A lost parcel of two sellers: the shipping is given back by the shop, whose it is.
+#[test]
+fn shipping_of_a_lost_parcel_is_given_back_of_the_money_for_charges() {
+    let charges = vec![NewCharge {
+        kind: ChargeKind::Shipping,
+        label: String::new(),
+        amount: gbp(500),
+        taxes: Vec::new(),
+    }];
+    let placed = placed_by(Place { charges, ..marketplace(a_plan()) });
+    let history = vec![placed, stock_held(&[]), secured(4_000, DAY, 2), confirmed_at(2)];
+    let mut undone = undone(1, UndoCause::Lost, ALL, 4_000, 12);
+    if let Event::ShipmentUndone(undone) = &mut undone {
+        undone.charges = vec![ChargeRefund { charge: 1, amount: gbp(500) }];
+    }
+    let order = replay(&and(history, [order_fulfilled(1, ALL, 10), undone])).unwrap();
+    let payment = order.details().unwrap().payment.as_ref().unwrap();
+    let parts = vec![(payment_id(0), 500), (payment_id(1), 2_000), (payment_id(2), 1_500)];
+    assert_eq!(payment.moved, Moved { refund_id: None, parts });
 }
 
 /// Mugs of seller 1, plates of seller 2, a free sticker of seller 3; all delivered.

@@ -304,7 +304,8 @@ reasons! {
         "Give `refund_reason`, or refund less.";
     "REFUND_TOO_LARGE" => RefundTooLarge [FailedPrecondition]
         "The refund is more than was paid for delivered units and charges, and is not refunded or \
-         approved yet; of a parcel that is undone, more than its units cost. `most` is what remains.",
+         approved yet; of a parcel that is undone, more than its units cost and the charges that are \
+         named. `most` is what remains.",
         "Refund at most that.";
     "RETURN_ID_REQUIRED" => ReturnIdRequired [FailedPrecondition]
         "Several returns of the order wait, and the call names none of them.",

@@ -101,6 +101,14 @@ impl Decimal {
     }
 }
 
+/// A whole number of a cell that holds nothing else, such as `6`, `-6`, or `6.0` as spreadsheets
+/// write it.
+pub fn whole_number(text: &str) -> Option<i64> {
+    let is_part = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+');
+    let is_number = text.bytes().all(is_part) && text.ends_with(|c: char| c.is_ascii_digit());
+    if is_number { Decimal::parse(text, DecimalMark::Point)?.whole() } else { None }
+}
+
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scale = usize::try_from(self.scale).unwrap_or(0);
@@ -244,6 +252,12 @@ mod tests {
         }
         assert_eq!(parse("6.0").whole(), Some(6));
         assert_eq!(parse("6.5").whole(), None);
+        for (text, expected) in [("6", 6), ("+6", 6), ("-6", -6), ("6.0", 6), ("-6.000", -6)] {
+            assert_eq!(whole_number(text), Some(expected), "{text}");
+        }
+        for wrong in ["", "6.5", "6.", ".0", "6 pcs", "x6", "--6", "6-", "1,000", "6.0.0", "1e3"] {
+            assert_eq!(whole_number(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -29,7 +29,8 @@ use encoding_rs::Encoding;
 use serde::Serialize;
 use shared_events::contract::Currency;
 
-pub use self::cells::Times;
+pub use self::cells::{Times, whole_number};
+pub use self::countries::code as country;
 use self::cells::{Decimal, DecimalMark};
 use self::mapping::{Mapping, PRICES, PRODUCTS};
 use self::olist::{Olist, Table, Tables};
