@@ -394,6 +394,11 @@ async fn a_parcel_that_came_back_is_shipped_again(shop: Shop) {
     assert_eq!(open["events"][0]["shipment_undone"]["outcome"], "UNDO_OUTCOME_OPEN_AGAIN");
     let repeated = shop.ops.orders("UndoShipment", again).await.unwrap();
     assert!(repeated["events"].as_array().is_none_or(Vec::is_empty), "{repeated}");
+    // Under the id of the parcel that came back nothing ships.
+    let same = shop.service.orders("FulfillOrder", ship("A")).await.unwrap_err();
+    let error = same.to_json();
+    assert_eq!(error["reason"], "ALREADY_EXISTS");
+    assert_eq!(error["metadata"]["existing"], "UNDONE_PARCEL");
     shop.settled().await;
     assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((10, 2), (10, 1)));
     let one = json!({ "order_id": id, "lines": [{ "line": 1, "quantity": 1 }] });

@@ -192,6 +192,23 @@ async fn a_reused_id_with_other_content_is_refused(shop: Shop) {
     let mut other = parcel(left);
     other["tracking"] = json!("2");
     assert_eq!(reuse_refusal(&shop, "FulfillOrder", other).await, says("SHIPMENT", "tracking"));
+    // One that came back: its id ships nothing again, also with the same content.
+    let came_back = Uuid::now_v7();
+    let one = json!({
+        "order_id": order_id, "shipment_id": came_back,
+        "lines": [{ "line": 1, "quantity": 1 }],
+    });
+    shop.ops.orders("FulfillOrder", one.clone()).await.unwrap();
+    let undo = json!({
+        "order_id": order_id, "shipment_id": came_back, "reason": "nobody at home",
+        "cause": "UNDO_CAUSE_RETURNED_TO_SENDER", "outcome": "UNDO_OUTCOME_OPEN_AGAIN",
+    });
+    shop.ops.orders("UndoShipment", undo).await.unwrap();
+    let again = reuse_refusal(&shop, "FulfillOrder", one.clone()).await;
+    assert_eq!(again, says("UNDONE_PARCEL", ""));
+    let mut other = one;
+    other["carrier"] = json!("DHL");
+    assert_eq!(reuse_refusal(&shop, "FulfillOrder", other).await, says("SHIPMENT", "carrier"));
     shop.ops.orders("FulfillOrder", json!({ "order_id": order_id })).await.unwrap();
     // A return.
     let asked = |quantity: u32, reason: &str| {

@@ -23,6 +23,8 @@ pub enum Existing {
     UndoneShipment,
     /// An edit of the order's lines.
     Edit,
+    /// A parcel that was lost or came back: nothing ships again under its id.
+    UndoneParcel,
 }
 
 impl Existing {
@@ -41,6 +43,7 @@ impl Existing {
             Self::Delivery => "DELIVERY",
             Self::UndoneShipment => "UNDONE_SHIPMENT",
             Self::Edit => "EDIT",
+            Self::UndoneParcel => "UNDONE_PARCEL",
         }
     }
 
@@ -59,6 +62,9 @@ impl Existing {
             Self::Delivery => "this parcel was delivered at another time",
             Self::UndoneShipment => "this parcel was undone otherwise",
             Self::Edit => "an edit with this id was asked for with other content",
+            Self::UndoneParcel => {
+                "the parcel with this id came back or was lost; ship under another id and reference"
+            }
         }
     }
 }

@@ -5,10 +5,11 @@ reasons! {
         "The ledger has no account of this name. `account` is the name.",
         "Open it (`OpenAccount`), and send the entry under another id.";
     "ALREADY_EXISTS" => AlreadyExists [AlreadyExists]
-        "An order, parcel, return, judgement or account with this id exists with other content. \
-         `existing` names it; `differs` names the fields, to callers that may see the order.",
+        "An order, parcel, return, judgement or account with this id exists with other content, or \
+         is done with: a hold that was released, a parcel that was undone. `existing` names it; \
+         `differs` names the fields, to callers that may see the order.",
         "Take another id, or send the first content. Sent again unchanged, the call succeeds and \
-         changes nothing.";
+         changes nothing, except where the id is done with.";
     "ALREADY_SHIPPED" => AlreadyShipped [FailedPrecondition]
         "A parcel of the order was shipped, also where it was undone since. Lines are edited before \
          the first parcel.",
