@@ -4,6 +4,7 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 use uuid::Uuid;
 
 use super::database::{Database, DatabaseError, Tx};
+use super::verb::Verb;
 use crate::chance::Chance;
 use crate::contract::Timestamp;
 
@@ -43,117 +44,6 @@ impl fmt::Display for AskedBy {
         write!(f, "{}:{}", self.role.to_ascii_lowercase(), self.subject)
     }
 }
-
-/// What an operator may do; recorded with its effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// A follower stops handling items.
-    PauseFollower,
-    /// A follower resumes.
-    ResumeFollower,
-    /// A subject's dead letters are retried.
-    PutBackDeadLetters,
-    /// A subject's first dead letter is dropped.
-    DropDeadLetter,
-    /// A follower's dead letters of orders that the journal does not hold are dropped.
-    DropLettersOfLostOrders,
-    /// A read model is rebuilt.
-    RebuildReadModel,
-    /// A shard is assigned to a node.
-    MoveShard,
-    /// A shard is closed.
-    FreezeShard,
-    /// A shard is opened.
-    UnfreezeShard,
-    /// The journal is accepted as it is.
-    AcceptJournal,
-    /// Timers trust the clock again.
-    ResumeTimers,
-    /// Stock is set.
-    SetStock,
-    /// Stock is adjusted.
-    AdjustStock,
-    /// The units that may be promised beyond the stock are set.
-    SetBackorder,
-    /// A location of stock is added, or its priority changed.
-    SetLocation,
-    /// A message is sent again.
-    ResendNotification,
-    /// Facts are posted to a webhook endpoint again.
-    ReplayWebhooks,
-    /// An account of the ledger is opened.
-    OpenAccount,
-    /// An entry is booked.
-    PostEntry,
-    /// What became of an operation at a payment service provider is said.
-    ResolveOperation,
-    /// A webhook of a payment service provider is looked at again, or dropped.
-    ResolveWebhook,
-}
-
-impl Verb {
-    /// The stable name.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::PauseFollower => "PAUSE_FOLLOWER",
-            Self::ResumeFollower => "RESUME_FOLLOWER",
-            Self::PutBackDeadLetters => "PUT_BACK_DEAD_LETTERS",
-            Self::DropDeadLetter => "DROP_DEAD_LETTER",
-            Self::DropLettersOfLostOrders => "DROP_LETTERS_OF_LOST_ORDERS",
-            Self::RebuildReadModel => "REBUILD_READ_MODEL",
-            Self::MoveShard => "MOVE_SHARD",
-            Self::FreezeShard => "FREEZE_SHARD",
-            Self::UnfreezeShard => "UNFREEZE_SHARD",
-            Self::AcceptJournal => "ACCEPT_JOURNAL",
-            Self::ResumeTimers => "RESUME_TIMERS",
-            Self::SetStock => "SET_STOCK",
-            Self::AdjustStock => "ADJUST_STOCK",
-            Self::SetBackorder => "SET_BACKORDER",
-            Self::SetLocation => "SET_LOCATION",
-            Self::ResendNotification => "RESEND_NOTIFICATION",
-            Self::ReplayWebhooks => "REPLAY_WEBHOOKS",
-            Self::OpenAccount => "OPEN_ACCOUNT",
-            Self::PostEntry => "POST_ENTRY",
-            Self::ResolveOperation => "RESOLVE_OPERATION",
-            Self::ResolveWebhook => "RESOLVE_WEBHOOK",
-        }
-    }
-
-    /// The stable name of the kind of target.
-    #[must_use]
-    pub const fn kind(self) -> &'static str {
-        match self {
-            Self::PauseFollower | Self::ResumeFollower => "FOLLOWER",
-            Self::PutBackDeadLetters | Self::DropDeadLetter | Self::DropLettersOfLostOrders => {
-                "DEAD_LETTER"
-            }
-            Self::RebuildReadModel => "READ_MODEL",
-            Self::MoveShard | Self::FreezeShard | Self::UnfreezeShard => "SHARD",
-            Self::AcceptJournal => "JOURNAL",
-            Self::ResumeTimers => "TIMERS",
-            Self::SetStock | Self::AdjustStock | Self::SetBackorder | Self::SetLocation => "STOCK",
-            Self::ResendNotification => "NOTIFICATION",
-            Self::ReplayWebhooks => "WEBHOOK",
-            Self::OpenAccount | Self::PostEntry => "LEDGER",
-            Self::ResolveOperation | Self::ResolveWebhook => "PAYMENT",
-        }
-    }
-}
-
-/// The kinds of targets.
-pub const TARGET_KINDS: [&str; 10] = [
-    "FOLLOWER",
-    "DEAD_LETTER",
-    "READ_MODEL",
-    "SHARD",
-    "JOURNAL",
-    "TIMERS",
-    "STOCK",
-    "NOTIFICATION",
-    "LEDGER",
-    "PAYMENT",
-];
 
 /// The most characters of each text.
 const TEXT_MAX: usize = 500;

@@ -30,8 +30,9 @@ mod session; // settings of Postgres sessions, and requirements on the server
 mod source; // port: items after a cursor, in order
 mod tasks; // the only place that begins a task
 mod transactional; // the sink that commits effect and cursor together
+mod verb; // what an operator may do
 
-pub use actions::{ActionsAsked, AskedBy, OperatorAction, TARGET_KINDS, Verb};
+pub use actions::{ActionsAsked, AskedBy, OperatorAction};
 pub use backoff::Backoff;
 pub use begin::{begin, begin_immediate};
 pub use created::{has_tables, was_beside};
@@ -56,3 +57,4 @@ pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};
 pub use tasks::spawn;
 pub use transactional::Transactional;
+pub use verb::{TARGET_KINDS, Verb};
