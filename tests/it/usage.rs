@@ -427,6 +427,8 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
     placed("MUG=2@12.505GBP", "more decimals than GBP: 2");
     placed("MUG=2@12.50", "has no currency");
     placed("MUG=2@£12.50", "is not an amount such as 19.99GBP");
+    placed("MUG=2@.50GBP", "is not an amount such as 19.99GBP");
+    placed("MUG=2@1.5-GBP", "is not an amount such as 19.99GBP");
     placed("MUG=two@1GBP", "is not a whole number");
     placed("MUG", "SKU=QUANTITY@PRICE");
     for (arguments, said) in [

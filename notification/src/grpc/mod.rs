@@ -63,11 +63,7 @@ impl NotificationService for NotificationEdge {
         let mut violations = Violations::default();
         let mut filter = Filter { to_customer, ..Filter::default() };
         if !request.order_id.is_empty() {
-            filter.order_id = request
-                .order_id
-                .parse()
-                .map_err(|_| violations.wrong("order_id", "not a UUID"))
-                .ok();
+            filter.order_id = violations.parsed("order_id", &request.order_id);
         }
         filter.state = match proto::NotificationState::try_from(request.state) {
             Ok(state) => state_of(state),
@@ -183,7 +179,7 @@ impl NotificationService for NotificationEdge {
 }
 
 fn notification_id(text: &str, violations: &mut Violations) -> Option<NotificationId> {
-    text.parse().map_err(|_| violations.wrong("notification_id", "not a UUID")).ok()
+    violations.parsed("notification_id", text)
 }
 
 const fn state_of(state: proto::NotificationState) -> Option<State> {

@@ -108,7 +108,9 @@ fn rejected(rejection: &Rejection) -> Refused {
             let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
             refused.with("lines", lines.join(","))
         }
-        Rejection::RefundTooLarge { most } => refused.with("most", most),
+        Rejection::RefundTooLarge { most } | Rejection::ParcelRefundTooLarge { most } => {
+            refused.with("most", most)
+        }
         Rejection::ReturnWindowExpired
         | Rejection::ReturnMismatch
         | Rejection::ReturnIdRequired
@@ -152,7 +154,7 @@ fn rejected(rejection: &Rejection) -> Refused {
         }
         Rejection::ReasonRequired => refused.about("reason"),
         Rejection::TextTooLong { field, .. } => refused.about(*field),
-        Rejection::InvalidRefund => refused.about("refund"),
+        Rejection::InvalidRefund | Rejection::RefundBelowCharges { .. } => refused.about("refund"),
         Rejection::InvalidAmount { at, .. } | Rejection::InvalidPayment { at, .. } => {
             refused.about(at.clone())
         }

@@ -176,8 +176,11 @@ impl ApproveReturn {
         let value = units.plus(charges).map_err(|_| Rejection::AmountOverflow)?;
         let most = details.refundable();
         let refund = self.refund.unwrap_or(details.default_refund(units, charges));
-        if refund.minor < charges.minor || refund.currency != details.totals.total.currency {
+        if refund.minor < 0 || refund.currency != details.totals.total.currency {
             return Err(Rejection::InvalidRefund);
+        }
+        if refund.minor < charges.minor {
+            return Err(Rejection::RefundBelowCharges { charges });
         }
         if refund.minor > value.minor && self.refund_reason.trim().is_empty() {
             return Err(Rejection::RefundNeedsReason);
@@ -232,10 +235,13 @@ impl ApproveReturn {
             if !named.insert(charge) {
                 return Err(wrong("charge", bounds::NAMED_TWICE));
             }
+            if amount.currency != sum.currency {
+                return Err(wrong("amount.currency_code", "in the order's currency"));
+            }
             if amount.minor < 0 || amount.minor > known.amount.total - known.refunded {
                 return Err(wrong("amount", "from zero to what is left of the charge"));
             }
-            sum = sum.plus(*amount).map_err(|_| Rejection::InvalidRefund)?;
+            sum = sum.plus(*amount).map_err(|_| Rejection::AmountOverflow)?;
         }
         Ok(sum)
     }

@@ -76,7 +76,7 @@ impl Decide for UndoShipment {
             return Err(Rejection::InvalidRefund);
         }
         if refund.minor > default.minor {
-            return Err(Rejection::RefundTooLarge { most: default });
+            return Err(Rejection::ParcelRefundTooLarge { most: default });
         }
         if details.events + 1 > bounds::EVENTS_MAX {
             return Err(Rejection::TooManyEvents);

@@ -390,7 +390,7 @@ fn a_refund_of_an_undone_parcel_is_at_most_its_value() {
     ));
     given(partly())
         .when(&with(1_001), &by_ops(), 30)
-        .then_rejected(&Rejection::RefundTooLarge { most: gbp(1_000) });
+        .then_rejected(&Rejection::ParcelRefundTooLarge { most: gbp(1_000) });
     given(partly()).when(&with(-1), &by_ops(), 30).then_rejected(&Rejection::InvalidRefund);
     let reason = String::new();
     let without = Command::UndoShipment(UndoShipment { reason, ..an_undoing(1, UndoCause::Lost) });

@@ -156,6 +156,16 @@ fn refusals_say_what_is_wrong_with_their_code() {
         ),
         (Rejection::ReturnMismatch, "RETURN_MISMATCH", "does not wait"),
         (Rejection::InvalidRefund, "INVALID_REFUND", "not below zero"),
+        (
+            Rejection::RefundBelowCharges { charges: gbp(500) },
+            "INVALID_REFUND",
+            "the charges that are named: at least 5.00 GBP",
+        ),
+        (
+            Rejection::ParcelRefundTooLarge { most: gbp(5) },
+            "REFUND_TOO_LARGE",
+            "at most 0.05 GBP is refunded for this parcel",
+        ),
         (Rejection::RefundNeedsReason, "REFUND_NEEDS_REASON", "needs a reason"),
         (Rejection::RefundTooLarge { most: gbp(5) }, "REFUND_TOO_LARGE", "at most 0.05 GBP"),
         (

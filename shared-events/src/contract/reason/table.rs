@@ -132,8 +132,9 @@ reasons! {
          a fee is of nobody who sells a line. The violation names the field.",
         "Correct that field.";
     "INVALID_REFUND" => InvalidRefund [InvalidArgument]
-        "The refund is below zero or in another currency than the order.",
-        "0 or more, in the order's currency.";
+        "The refund is below zero, in another currency than the order, or less than the charges \
+         that are named with it.",
+        "0 or more, in the order's currency, with the charges that are named.";
     "INVALID_RETURN_LINES" => InvalidReturnLines [InvalidArgument]
         "The named units cannot be returned: no such line, named twice, or more than were \
          delivered and not returned.",
