@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use service_edge::page::{PageSize, Tokens, cut};
 use service_edge::time::timestamp;
-use service_edge::{Refused, Violations};
+use service_edge::{Refused, Violations, one_of};
 use shared_events::chance::Chance;
 use shared_events::contract::{NotificationId, Reason, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Verb};
@@ -68,7 +68,7 @@ impl NotificationService for NotificationEdge {
         filter.state = match proto::NotificationState::try_from(request.state) {
             Ok(state) => state_of(state),
             Err(_) => {
-                violations.wrong("state", "not a state");
+                violations.wrong("state", one_of(proto::NotificationState::as_str_name));
                 None
             }
         };

@@ -275,7 +275,11 @@ pub enum Rejection {
         detail: &'static str,
     },
     /// The order is near the limit of its events; only commands that end it are accepted.
-    #[error("the order has too many events; only commands that end it are accepted")]
+    #[error(
+        "an order has at most {max} events; the last {room} are for commands that end it",
+        max = bounds::EVENTS_MAX,
+        room = bounds::ENDING_ROOM
+    )]
     TooManyEvents,
 }
 

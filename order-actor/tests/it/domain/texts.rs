@@ -173,7 +173,7 @@ fn refusals_say_what_is_wrong_with_their_code() {
             "ASKED_TOO_OFTEN",
             "returns at most 100 times",
         ),
-        (Rejection::TooManyEvents, "TOO_MANY_EVENTS", "too many events"),
+        (Rejection::TooManyEvents, "TOO_MANY_EVENTS", "at most 10000 events; the last 100 are"),
     ];
     for (refusal, code, text) in refusals {
         assert_eq!(refusal.code(), code);

@@ -54,7 +54,7 @@ reasons! {
         "An order without a line.",
         "Name at least one line.";
     "EVENT_TOO_LARGE" => EventTooLarge [InvalidArgument]
-        "The order is larger than one event may be.",
+        "The event would be larger than one may be, 1 MiB: the order is too large.",
         "Fewer lines, shorter texts.";
     "EXTERNAL_ID_TAKEN" => ExternalIdTaken [AlreadyExists]
         "Another order of the shop has this external id. `order_id` is that order.",
@@ -354,7 +354,8 @@ reasons! {
         "The order was edited as often as an order may be, refused edits included.",
         "Cancel units (CancelOrder), and place another order for what comes in addition.";
     "TOO_MANY_EVENTS" => TooManyEvents [FailedPrecondition]
-        "The order has nearly as many events as it may have. Commands that finish it are accepted.",
+        "The order has nearly as many events as it may have, 10,000: the last 100 are for commands \
+         that finish it.",
         "Cancel or fulfil all open units with one command.";
     "TOO_MANY_HOLDS" => TooManyHolds [FailedPrecondition]
         "As many holds of the order stand as may at the same time.",
