@@ -88,7 +88,9 @@ impl NotificationService for NotificationEdge {
             filter.endpoint = Some(request.endpoint.clone());
         }
         let size = PageSize::LIST.read(request.page_size, &mut violations);
-        let mut filtered = format!("{}/{}/{}", request.order_id, request.state, request.channel);
+        // Of what was parsed: an id in another spelling is the same id.
+        let order = filter.order_id.map(|id| id.to_string()).unwrap_or_default();
+        let mut filtered = format!("{order}/{}/{}", request.state, request.channel);
         if !request.endpoint.is_empty() {
             filtered = format!("{filtered}/{}", request.endpoint);
         }

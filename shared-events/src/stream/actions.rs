@@ -138,6 +138,7 @@ impl OperatorAction {
             .bind(at)
             .bind(id)
             .bind(i64::from(asked.limit))
+            .bind(asked.target_spelled())
             .fetch_all(database.reader())
             .await?;
         rows.iter().map(Self::read).collect()
@@ -185,13 +186,23 @@ pub struct ActionsAsked {
 }
 
 impl ActionsAsked {
-    /// Parameters: kind, target, subject, the two of [`Self::before_text`], limit.
+    /// Parameters: kind, target, subject, the two of [`Self::before_text`], limit,
+    /// [`Self::target_spelled`].
     pub const SQL: &str = "
         SELECT id, at, role, subject, verb, kind, target, reason, before, after
         FROM operator_actions
-        WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR target = $2) AND ($3 = '' OR subject = $3)
-            AND (at, id) < ($4, $5)
+        WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR target IN ($2, $7))
+            AND ($3 = '' OR subject = $3) AND (at, id) < ($4, $5)
         ORDER BY at DESC, id DESC LIMIT $6";
+
+    /// The target with the ids in it spelled as they are stored; a product may be called by what
+    /// looks like an id, so that both are meant.
+    #[must_use]
+    pub fn target_spelled(&self) -> String {
+        let spelled =
+            |word| Uuid::try_parse(word).map_or_else(|_| String::from(word), |id| id.to_string());
+        self.target.split(' ').map(spelled).collect::<Vec<_>>().join(" ")
+    }
 
     /// Time and id of [`Self::before`], as they are stored.
     #[must_use]
