@@ -85,8 +85,14 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     let by_id = json!({ "order_id": id, "hold_id": first["hold_id"], "reason": "paid" });
     let free = shop.ops.orders("ReleaseHold", by_id.clone()).await.unwrap();
     assert!(free["order"]["holds"].as_array().is_none_or(Vec::is_empty), "{free}");
-    let again = shop.ops.orders("ReleaseHold", by_id).await.unwrap();
+    let again = shop.ops.orders("ReleaseHold", by_id.clone()).await.unwrap();
     assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    let mut other = by_id;
+    other["reason"] = json!("a mistake");
+    let other = shop.ops.orders("ReleaseHold", other).await.unwrap_err().to_json();
+    assert_eq!(other["reason"], "ALREADY_EXISTS", "{other}");
+    let metadata = &other["metadata"];
+    assert_eq!((&metadata["existing"], &metadata["differs"]), (&json!("RELEASE"), &json!("reason")));
     shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap();
     // As it was at its third version.
     let then = json!({ "order_id": id, "version": 3 });
