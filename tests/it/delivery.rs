@@ -178,11 +178,14 @@ fn several_webhook_endpoints_are_read_from_a_file() {
     let id = replayed["replay_id"].as_str().unwrap();
     let again = engine.ask(&[&replay[..], &["--replay-id", id]].concat());
     assert_eq!(again["queued"], 0, "the same replay queues nothing twice");
+    let other = ["--until", "2021-01-01", "--replay-id", id];
+    let other = engine.refused(1, &[&replay[..], &other].concat());
+    assert_eq!(other["reason"], "IDEMPOTENCY_KEY_REUSED", "{other}");
     while count(&got_some) < 20 {
         assert!(Instant::now() < patience);
         std::thread::sleep(Duration::from_millis(20));
     }
-    let done = engine.ask(&["operations", "list"]);
+    let done = engine.ask(&["operations", "list", "--kind", "WEBHOOK"]);
     let done = &done["actions"];
     assert_eq!((&done[0]["verb"], &done[0]["target"]), (&"REPLAY_WEBHOOKS".into(), &"crm".into()));
     let unknown =

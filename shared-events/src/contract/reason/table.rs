@@ -87,7 +87,7 @@ reasons! {
         "A call by HTTP named a host under which this process does not answer.",
         "Call it by its address or as localhost; operators name others with `--public-url`.";
     "IDEMPOTENCY_KEY_REUSED" => IdempotencyKeyReused [AlreadyExists]
-        "The request id was used for another command.",
+        "The request id was used for another command, or the id of a replay for another replay.",
         "A new request id for each command; the same only to repeat it.";
     "IMPOSSIBLE_HISTORY" => ImpossibleHistory [FailedPrecondition]
         "A read model was not rebuilt: an order's events cannot follow each other.",
