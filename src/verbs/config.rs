@@ -17,9 +17,9 @@ use figment::providers::{Format as _, Toml};
 use figment::value::Value;
 
 use super::args::Cli;
-use super::groups;
 use super::settings::Settings;
 use super::usage::{self, is_secret};
+use super::{groups, unused};
 use crate::client::Failure;
 use crate::flags::similar;
 
@@ -61,6 +61,7 @@ pub fn command_line(arguments: &[OsString]) -> Result<Parsed, Failure> {
     said.secrets(leaf.1, groups::calls_no_engine(&path))?;
     let matches = parse(&command, &said.arguments(arguments), true)?;
     groups::check(&path, &matches)?;
+    unused::check(&path, self::leaf(&command, &matches).1.1)?;
     let settings = (path == ["serve"])
         .then(|| Settings::new(leaf.0, self::leaf(&command, &matches).1.1, &said.origins));
     if let Some(settings) = &settings {

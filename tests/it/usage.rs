@@ -591,6 +591,84 @@ fn the_process_that_locks_the_files_is_named_within_a_second() {
 }
 
 #[test]
+fn settings_of_another_role_are_refused_and_as_variables_named() {
+    let directory = TempDir::new().unwrap();
+    for (role, setting, value, whose) in [
+        ("orders", "mail-from", "a@example.com", "notifications"),
+        ("orders", "webhooks", "hooks.toml", "notifications"),
+        ("inventory", "confirm-within", "1h", "orders"),
+        ("inventory", "psps", "psps.toml", "orders and payments"),
+        ("notifications", "reconcile-every", "1h", "inventory"),
+        ("ledger", "shop-name", "Mugs", "notifications"),
+        ("payments", "lease", "9s", "orders"),
+        ("edge", "search-by", "sku", "orders"),
+    ] {
+        let flag = format!("--{setting}");
+        let said = format!("{flag} has no effect in --role {role}; it is for {whose}");
+        refused(&["serve", "--role", role, &flag, value], &said);
+        let text = format!("role = \"{role}\"\n{setting} = \"{value}\"");
+        let file = write(directory.path(), "ordinal.toml", &text);
+        refused(&["serve", "--config", &file], &said);
+    }
+    refused(&["serve", "--role", "edge", "--without-stock"], "it is for inventory");
+    let (own, other) = ("--ledger-database-url", "--orders-database-url");
+    let both = ["serve", "--role", "ledger", own, "postgres://a/b", other, "postgres://a/c"];
+    refused(&both, "--orders-database-url has no effect in --role ledger; it is for orders");
+    // The processes of an installation may share their variables.
+    let data = directory.path().join("data").display().to_string();
+    let ledger = ["serve", "--role", "ledger", "--data", &data, "--print-config"];
+    let output = ordinal_in(&[("ORDINAL_MAIL_FROM", "a@example.com")], &ledger);
+    assert!(output.status.success(), "{}", error(&output));
+    let told = error(&output);
+    assert!(told.contains("the variable of --mail-from has no effect in --role ledger"), "{told}");
+    let retry = [("ORDINAL_WEBHOOK_RETRY_FOR", "1h"), ("ORDINAL_SMS_TOKEN_FILE", "x")];
+    let output = ordinal_in(&retry, &ledger);
+    assert!(output.status.success(), "{}", error(&output));
+    assert_eq!(error(&output).matches("has no effect in --role ledger").count(), 2);
+}
+
+#[test]
+fn settings_without_effect_beside_others_are_refused() {
+    let postgres = ["serve", "--database-url", "postgres://a/b"];
+    for (flags, said) in [
+        (&["serve", "--lease", "9s"][..], "--lease has no effect on SQLite"),
+        (&["serve", "--lease-renew", "1s"], "--lease-renew has no effect on SQLite"),
+        (&["serve", "--webhook-retry-for", "1h"], "has no effect without --webhook-url"),
+        (&["serve", "--reflection"], "--reflection has no effect without --tokens"),
+        (
+            &[&postgres[..], &["--shards", "4", "--journal-database", "0-3=postgres://a/c"]].concat(),
+            "--shards has no effect beside --journal-database",
+        ),
+        // Verbs of clients.
+        (&["verify", "--data", "x", "--address", "127.0.0.1:1"], "--address has no effect beside"),
+        (
+            &["verify", "--database-url", "postgres://a/b", "--address", "127.0.0.1:1"],
+            "--address has no effect beside --database-url",
+        ),
+        (&["verify", "--archive", "x"], "--archive has no effect without Postgres databases"),
+        (&["verify", "--data", "x", "--archive", "y"], "--archive has no effect without Postgres"),
+        (&["verify", "--redis-url", "redis://a"], "--redis-url has no effect without --data"),
+        (&["verify", "--data", "x", "--redis-prefix", "y"], "has no effect without --redis-url"),
+        (
+            &["load", "--csv", "a.csv", "--data", "x", "--address", "127.0.0.1:1"],
+            "--address has no effect beside --data",
+        ),
+        (&["load", "--csv", "a.csv", "--items", "b.csv"], "--items has no effect without --format"),
+        (
+            &["load", "--csv", "a.csv", "--format", "shopify", "--payments", "b.csv"],
+            "--payments has no effect without --format olist",
+        ),
+    ] {
+        refused(flags, said);
+    }
+    // A switch that is off asks for nothing.
+    let directory = TempDir::new().unwrap();
+    let file = write(directory.path(), "ordinal.toml", "reflection = false\ntrust-clock = false");
+    let shown = ordinal(&["serve", "--config", &file, "--print-config"]);
+    assert!(shown.status.success(), "{}", error(&shown));
+}
+
+#[test]
 fn errors_in_a_settings_file_never_repeat_its_content() {
     let directory = TempDir::new().unwrap();
     let serve = |text: &str| {
