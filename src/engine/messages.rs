@@ -170,12 +170,7 @@ fn is_here(url: &str) -> bool {
 }
 
 fn shop_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    let length = name.chars().count();
-    if length == 0 || length > SHOP_NAME_MAX || name.chars().any(char::is_control) {
-        return Err(format!("must have 1 to {SHOP_NAME_MAX} characters on one line"));
-    }
-    Ok(name.to_owned())
+    crate::flags::name(text, SHOP_NAME_MAX)
 }
 
 fn tracking_url(text: &str) -> Result<TrackingUrl, String> {

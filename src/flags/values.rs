@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use order_actor::domain::bounds::WINDOW_MAX;
+use shared_events::contract::TextRule;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -28,6 +29,17 @@ pub fn within_a_day(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         long if long > DAY => Err("is at most 1day".to_owned()),
         short => Ok(short),
+    }
+}
+
+/// A name of visible characters on one line.
+pub fn name(text: &str, max: usize) -> Result<String, String> {
+    let name = text.trim();
+    let wrong = format!("must have 1 to {max} characters on one line");
+    match TextRule::line(max).check(name) {
+        _ if name.is_empty() => Err(wrong),
+        Ok(()) => Ok(name.to_owned()),
+        Err(error) => Err(format!("{wrong}: {error}")),
     }
 }
 

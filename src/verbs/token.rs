@@ -15,6 +15,7 @@ use shared_events::chance::Chance;
 use shared_events::contract::CustomerId;
 
 use crate::client::{Client, Connection, Failure, Output, text};
+use crate::edge::access::SUBJECT_LEN_MAX;
 use crate::engine::services;
 
 /// The longest time for which a token may be valid: a leaked one cannot be called back.
@@ -133,6 +134,9 @@ fn issue(args: &IssueArgs, out: &Output) -> Result<(), Failure> {
         let text = "--subject must be the id of a customer, a UUID, for --role CUSTOMER";
         return Err(Failure::Usage(text.to_owned()));
     }
+    // As those who are sent the token will read it.
+    let subject = crate::flags::name(&args.subject, SUBJECT_LEN_MAX)
+        .map_err(|why| Failure::Usage(format!("--subject {why}")))?;
     if args.role == Role::Customer && !args.scope.is_empty() {
         return Err(Failure::Usage("--scope is not for customers".to_owned()));
     }
@@ -146,7 +150,7 @@ fn issue(args: &IssueArgs, out: &Output) -> Result<(), Failure> {
     }
     let grant = Grant {
         role: args.role,
-        subject: args.subject.trim(),
+        subject: &subject,
         scopes: &args.scope,
         valid_for: args.valid_for,
     };

@@ -325,6 +325,7 @@ fn invalid_mail_settings_are_refused_at_start() {
         (&["--mail-from", "orders@[127.0.0.1]"], "--mail-from orders@[127.0.0.1] is"),
         (&["--mail-ops", "ops"], "--mail-ops ops is not an e-mail address"),
         (&["--shop-name", "two\nlines"], "on one line"),
+        (&["--shop-name", "shop\u{202e}pohs"], "no control, bidirectional"),
         (&["--tracking-url", "DHL"], "not CARRIER=URL"),
         (
             &["--tracking-url", "DHL=https://x"],

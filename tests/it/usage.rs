@@ -450,6 +450,8 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
             "is not one of all, orders, inventory, notifications, ledger, payments",
         ),
         (&["serve", "--confirm-within", "0s"], "at least 1s"),
+        (&["serve", "--node-name", "a\u{202e}b"], "no control, bidirectional"),
+        (&["serve", "--node-name", " "], "must have 1 to 100 characters"),
         (&["serve", "--return-within", "10000years"], "at most 36500 days"),
         (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` calls no engine"),
         (&["demo", "--as", "ops:anna"], "calls no engine"),

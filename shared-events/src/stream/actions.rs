@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::database::{Database, DatabaseError, Tx};
 use super::verb::Verb;
 use crate::chance::Chance;
-use crate::contract::Timestamp;
+use crate::contract::{Timestamp, is_hidden};
 
 /// The caller, as the authentication put it into a request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,9 +211,9 @@ impl ActionsAsked {
     }
 }
 
-/// In one line, and not longer than is stored.
+/// In one line without hidden characters, and not longer than is stored.
 fn bounded(text: &str) -> String {
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let line = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
     if text.chars().count() <= TEXT_MAX {
         return line.collect();
     }
@@ -229,8 +229,8 @@ mod tests {
         let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
         let at = Timestamp::default();
         let action = OperatorAction::new(&by, Verb::DropDeadLetter, "stock", "", at)
-            .changing("a\nb\0c", &"x".repeat(501));
-        assert_eq!(action.before, "a b c");
+            .changing("a\nb\0c\u{202e}d", &"x".repeat(501));
+        assert_eq!(action.before, "a b c d");
         assert_eq!(action.after.chars().count(), 500);
         assert_eq!(action.by.to_string(), "ops:anna");
         let as_long = action.changing("", &"x".repeat(500));

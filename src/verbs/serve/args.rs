@@ -59,7 +59,8 @@ pub struct ServeArgs {
         help_heading = "Several processes",
         long,
         value_name = "NAME",
-        env = "ORDINAL_NODE_NAME"
+        env = "ORDINAL_NODE_NAME",
+        value_parser = node_name
     )]
     node_name: Option<String>,
     /// Address at which other order nodes reach this one [default: the address it listens on].
@@ -222,6 +223,11 @@ struct BoundArgs {
     /// Log a line about each refused call, about all calls, or about none: off, refusals or all.
     #[arg(long, value_name = "CALLS", env = "ORDINAL_ACCESS_LOG", default_value = "refusals")]
     access_log: AccessLog,
+}
+
+/// Shown to operators, in logs and as a part of spans.
+fn node_name(text: &str) -> Result<String, String> {
+    crate::flags::name(text, 100)
 }
 
 fn search_by(text: &str) -> Result<SearchBy, String> {
