@@ -78,7 +78,7 @@ fn parse(
     secretive: bool,
 ) -> Result<ArgMatches, Failure> {
     let parsed = command.clone().try_get_matches_from(arguments);
-    parsed.map_err(|error| usage::failure(command, error, secretive))
+    parsed.map_err(|error| usage::of_arguments(command, arguments, error, secretive))
 }
 
 /// The verb's path, with its own part of the command line.
@@ -268,7 +268,7 @@ fn with_secret_files(command: Command) -> Command {
 /// The first line of a file, or each line if the flag takes several values.
 fn read_secret(long: &str, flag: &Arg, path: &Path) -> Result<Vec<String>, Failure> {
     let what = format!("--{long}-file");
-    let text = crate::flags::secrets::read(&what, path)?;
+    let text = crate::flags::secrets::read(&what, path).map_err(|error| Failure::usage(&error))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
     let lines: Vec<String> = match flag.get_value_delimiter() {
         Some(_) => lines.collect(),

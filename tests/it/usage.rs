@@ -593,6 +593,48 @@ fn the_process_that_locks_the_files_is_named_within_a_second() {
 }
 
 #[test]
+fn programs_are_told_the_verbs_where_one_is_missing() {
+    for (arguments, path, verbs) in [
+        (&["--json", "order"][..], "ordinal order", &["place", "history"][..]),
+        (&["order", "parcel", "--json"], "ordinal order parcel", &["delivered", "undo"]),
+        (&["--json", "stock", "location"], "ordinal stock location", &["set", "list"]),
+        (&["--json"], "ordinal", &["serve", "order", "verify"]),
+    ] {
+        let output = ordinal(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let told: Value = serde_json::from_slice(&output.stderr).unwrap();
+        let error = &told["error"];
+        assert_eq!(error["reason"], "USAGE", "{told}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("`{path}` needs a verb: ")), "{message}");
+        assert!(verbs.iter().all(|verb| message.contains(verb)), "{message}");
+    }
+    // People get the help.
+    assert!(error(&ordinal(&["order"])).contains("Usage: ordinal order"));
+}
+
+#[test]
+fn a_file_that_is_missing_is_an_invalid_command() {
+    let missing = "/nowhere/at/all";
+    for arguments in [
+        &["order", "list", "--token-file", missing][..],
+        &["serve", "--peer-token-file", missing],
+        &["serve", "--smtp-url-file", missing],
+        &["serve", "--database-url-file", missing],
+        &["serve", "--sms-url", "https://sms.example", "--sms-token-file", missing],
+        &["serve", "--webhook-url", "https://h.example", "--webhook-secret-file", missing],
+        &["serve", "--webhooks", missing],
+        &["serve", "--psps", missing],
+        &["serve", "--tokens", missing],
+        &["verify", "--database-url-file", missing],
+        &["token", "issue", "--key", missing, "--role", "OPS", "--subject", "anna"],
+        &["load", "--csv", missing],
+    ] {
+        refused(arguments, missing);
+    }
+}
+
+#[test]
 fn settings_of_another_role_are_refused_and_as_variables_named() {
     let directory = TempDir::new().unwrap();
     for (role, setting, value, whose) in [
