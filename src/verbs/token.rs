@@ -14,6 +14,7 @@ use serde_json::json;
 use shared_events::chance::Chance;
 use shared_events::contract::CustomerId;
 
+use super::args::Why;
 use crate::client::{Client, Connection, Failure, Output, text};
 use crate::edge::access::SUBJECT_LEN_MAX;
 use crate::engine::services;
@@ -41,6 +42,8 @@ pub enum TokenVerb {
         /// How long it is valid, at most an hour.
         #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::flags::duration)]
         valid_for: Duration,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -74,9 +77,11 @@ pub async fn run(verb: &TokenVerb, connection: &Connection, out: &Output) -> Res
     match verb {
         TokenVerb::Key { out: path } => make_key(path, out),
         TokenVerb::Issue(args) => issue(args, out),
-        TokenVerb::Ask { customer, valid_for } => {
+        TokenVerb::Ask { customer, valid_for, why } => {
             let valid_for = format!("{}.{:09}s", valid_for.as_secs(), valid_for.subsec_nanos());
-            let asked = json!({ "customer_id": customer, "valid_for": valid_for });
+            let asked = json!({
+                "customer_id": customer, "valid_for": valid_for, "reason": why.reason,
+            });
             let client = Client::connect(connection).await?;
             let answer = client.call("admin.v1.AdminService/IssueToken", asked).await?;
             out.answer(&answer, |out, answer| out.line(text(answer, "token")));

@@ -72,6 +72,8 @@ verbs! {
     ResolveOperation = "RESOLVE_OPERATION" on "PAYMENT";
     /// A webhook of a payment service provider is looked at again, or dropped.
     ResolveWebhook = "RESOLVE_WEBHOOK" on "PAYMENT";
+    /// A token of a customer is signed.
+    IssueToken = "ISSUE_TOKEN" on "TOKEN";
 }
 
 /// The kinds of targets: those of all verbs, and no others.
@@ -87,6 +89,7 @@ pub const TARGET_KINDS: &[&str] = &[
     "WEBHOOK",
     "LEDGER",
     "PAYMENT",
+    "TOKEN",
 ];
 
 #[cfg(test)]
