@@ -112,7 +112,8 @@ async fn violations(shop: &Shop, name: &str, streams: bool, request: Value) -> V
     };
     let Failure::Status(status) = failure else { panic!("{name}: {failure}") };
     let bad = status.get_details_bad_request().unwrap_or_else(|| panic!("{name}: {status}"));
-    let nil = bad.field_violations.into_iter().filter(|one| one.description.contains("the nil UUID"));
+    let told = |text: &str| text.contains("the nil UUID") || text.contains("not zero");
+    let nil = bad.field_violations.into_iter().filter(|one| told(&one.description));
     nil.map(|violation| violation.field).collect()
 }
 

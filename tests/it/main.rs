@@ -82,6 +82,7 @@ mod routes;
 mod security;
 mod server;
 mod shop;
+mod shown;
 mod smtp;
 mod socket;
 mod spread;

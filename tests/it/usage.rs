@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use crate::fake::Fake;
 use crate::support::{CUSTOMER, Engine, ordinal, placing};
 
-const ID: &str = "018f6f3e-0000-7000-8000-0000000000aa";
-const TIME: &str = "2026-11-28T00:29:07.296796Z";
+pub const ID: &str = "018f6f3e-0000-7000-8000-0000000000aa";
+pub const TIME: &str = "2026-11-28T00:29:07.296796Z";
 /// Printed raw on a terminal it would forge lines, colour or reverse them.
-const EVIL: &str = "ok\rstatus: CONFIRMED\n\u{1b}[31m\u{202e}txt\u{200b}\u{9b}2J\u{7f}";
+pub const EVIL: &str = "ok\rstatus: CONFIRMED\n\u{1b}[31m\u{202e}txt\u{200b}\u{9b}2J\u{7f}";
 
 fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -93,8 +93,12 @@ fn a_public_address_needs_tokens() {
     }
 }
 
-/// Each verb that lists or shows something, with its method and an answer full of foreign texts.
-fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
+/// A verb, its method, an answer, and words that are shown of it.
+pub type Shown = (Vec<&'static str>, &'static str, Value, Vec<&'static str>);
+
+/// Each verb that lists or shows something, with its method and an answer full of foreign texts;
+/// `shown::more` has those of money, of commands and of the journal.
+pub fn shown() -> Vec<Shown> {
     let letter = |state: &str, position: u64, error: &str| {
         json!({
             "follower": "stock", "subject": ID, "state": state, "kind": "order.fulfilled.v1",
@@ -368,7 +372,7 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
 
 #[test]
 fn every_answer_is_readable_and_nothing_reaches_the_terminal_raw() {
-    for (verb, method, answer, expected) in shown() {
+    for (verb, method, answer, expected) in shown().into_iter().chain(crate::shown::more()) {
         let order =
             shown().into_iter().find(|(verb, ..)| verb.starts_with(&["order", "get"])).unwrap();
         let fake = Fake::start(&[(order.1, order.2), (method, answer)]);
