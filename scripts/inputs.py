@@ -1,6 +1,5 @@
-"""Steps for the inputs of ../shared/cases that do not run by themselves: each is executed as the README
-beside it describes, and the result is compared with the one called right there. Not run by itself but by
-scripts/cases."""
+"""Steps for the inputs of tests/cases and ../shared/cases that do not run by themselves, and the result that
+is right. Not run by itself but by scripts/cases."""
 
 import csv, http.server, json, pathlib, re, socketserver, subprocess, threading, time
 

@@ -92,6 +92,18 @@ impl From<Violations> for Status {
     }
 }
 
+/// What a value of an enumeration may be: the names of its values without their prefix.
+#[must_use]
+pub fn one_of<E: TryFrom<i32>>(name: impl Fn(&E) -> &'static str) -> String {
+    /// No enumeration has a higher number.
+    const NUMBER_MAX: i32 = 100;
+    let named = |number| E::try_from(number).ok().map(|value| name(&value));
+    let prefix = named(0).and_then(|zero| zero.strip_suffix("UNSPECIFIED")).unwrap_or_default();
+    let short = |name: &'static str| name.strip_prefix(prefix).unwrap_or(name);
+    let names: Vec<_> = (1..=NUMBER_MAX).filter_map(named).map(short).collect();
+    format!("one of {}", names.join(", "))
+}
+
 /// A refusal for one invalid field: its path, and what a valid value is.
 #[must_use]
 pub fn violation(field: &str, description: &str) -> Status {

@@ -80,15 +80,17 @@ impl FromStr for Amount {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let wrong = || "is not an amount such as 19.99GBP".to_owned();
+        let wrong = || {
+            let why = "digits, a point before the decimals, then the currency code";
+            format!("is not an amount such as 19.99GBP: {why}")
+        };
         let at = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).len();
         let (number, code) = text.split_at_checked(at).ok_or_else(wrong)?;
         let number = number.trim_end();
         let is_number = !number.is_empty()
             && number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
         if !is_number {
-            let why = "digits, a point before the decimals, then the currency code";
-            return Err(format!("{}: {why}", wrong()));
+            return Err(wrong());
         }
         if code.is_empty() {
             return Err(format!("has no currency; write {number}GBP, for example"));
@@ -97,11 +99,11 @@ impl FromStr for Amount {
             format!("has an unknown currency: {code} is not an ISO 4217 code such as GBP")
         })?;
         Money::parse_decimal(number, currency).map(Self).map_err(|error| match error {
-            MoneyError::TooFine if number.split('.').count() == 2 => {
+            MoneyError::TooFine => {
                 let decimals = currency.exponent();
                 format!("has more decimals than {}: {decimals}", currency.code())
             }
-            MoneyError::TooFine => wrong(),
+            MoneyError::NotDecimal => wrong(),
             other => other.to_string(),
         })
     }

@@ -74,7 +74,7 @@ pub(crate) fn hash_of(token: &str) -> [u8; 32] {
 }
 
 /// A subject is stored in every event that its holder causes.
-const SUBJECT_LEN_MAX: usize = 200;
+pub(crate) const SUBJECT_LEN_MAX: usize = 200;
 
 /// The caller that a token stands for.
 pub(super) fn holder(role: Role, subject: &str) -> Result<By, String> {

@@ -37,7 +37,7 @@ pub struct MessageArgs {
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_OPS")]
     mail_ops: Option<String>,
     /// How long a deferred mail is retried before it fails.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_MAIL_RETRY_FOR", default_value = "5days", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_MAIL_RETRY_FOR", default_value = "5days", value_parser = crate::flags::window)]
     mail_retry_for: Duration,
     /// Send SMS through a gateway: each is posted to this URL as JSON (docs/messages.md). Without it
     /// they are files beside those of --mail-dir, or with --smtp-url none are sent.
@@ -77,7 +77,7 @@ pub struct MessageArgs {
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOKS")]
     webhooks: Option<PathBuf>,
     /// How long a webhook call or an SMS is retried before it fails.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_WEBHOOK_RETRY_FOR", default_value = "24h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_WEBHOOK_RETRY_FOR", default_value = "24h", value_parser = crate::flags::window)]
     webhook_retry_for: Duration,
 }
 
@@ -170,12 +170,7 @@ fn is_here(url: &str) -> bool {
 }
 
 fn shop_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    let length = name.chars().count();
-    if length == 0 || length > SHOP_NAME_MAX || name.chars().any(char::is_control) {
-        return Err(format!("must have 1 to {SHOP_NAME_MAX} characters on one line"));
-    }
-    Ok(name.to_owned())
+    crate::flags::name(text, SHOP_NAME_MAX)
 }
 
 fn tracking_url(text: &str) -> Result<TrackingUrl, String> {

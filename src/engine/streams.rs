@@ -52,23 +52,15 @@ pub struct StreamArgs {
     #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP", default_value_t = Keep::default().entries)]
     redis_keep: u64,
     /// Keep facts for this long.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_REDIS_KEEP_FOR", default_value = "1day", value_parser = crate::flags::duration)]
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_REDIS_KEEP_FOR", default_value = "1day", value_parser = crate::flags::window)]
     redis_keep_for: Duration,
     /// Keep facts that an active follower still needs, but no more per shard than this.
     #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP_AT_MOST", default_value_t = Keep::default().at_most)]
     redis_keep_at_most: u64,
     /// Cache the stock of products in Redis for this long; known changes invalidate it; 0s is off.
     /// Reservations never read the cache.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_STOCK_CACHE_FOR", default_value = "5m", value_parser = cache_for)]
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_STOCK_CACHE_FOR", default_value = "5m", value_parser = crate::flags::within_a_day)]
     stock_cache_for: Duration,
-}
-
-fn cache_for(text: &str) -> Result<Duration, String> {
-    const MAX: Duration = Duration::from_secs(24 * 60 * 60);
-    match crate::flags::duration(text)? {
-        long if long > MAX => Err("is at most 1day".to_owned()),
-        length => Ok(length),
-    }
 }
 
 /// URLs hold passwords.

@@ -17,9 +17,9 @@ use figment::providers::{Format as _, Toml};
 use figment::value::Value;
 
 use super::args::Cli;
-use super::groups;
 use super::settings::Settings;
 use super::usage::{self, is_secret};
+use super::{groups, unused};
 use crate::client::Failure;
 use crate::flags::similar;
 
@@ -61,6 +61,7 @@ pub fn command_line(arguments: &[OsString]) -> Result<Parsed, Failure> {
     said.secrets(leaf.1, groups::calls_no_engine(&path))?;
     let matches = parse(&command, &said.arguments(arguments), true)?;
     groups::check(&path, &matches)?;
+    unused::check(&path, self::leaf(&command, &matches).1.1)?;
     let settings = (path == ["serve"])
         .then(|| Settings::new(leaf.0, self::leaf(&command, &matches).1.1, &said.origins));
     if let Some(settings) = &settings {
@@ -77,7 +78,7 @@ fn parse(
     secretive: bool,
 ) -> Result<ArgMatches, Failure> {
     let parsed = command.clone().try_get_matches_from(arguments);
-    parsed.map_err(|error| usage::failure(command, error, secretive))
+    parsed.map_err(|error| usage::of_arguments(command, arguments, error, secretive))
 }
 
 /// The verb's path, with its own part of the command line.
@@ -267,7 +268,7 @@ fn with_secret_files(command: Command) -> Command {
 /// The first line of a file, or each line if the flag takes several values.
 fn read_secret(long: &str, flag: &Arg, path: &Path) -> Result<Vec<String>, Failure> {
     let what = format!("--{long}-file");
-    let text = crate::flags::secrets::read(&what, path)?;
+    let text = crate::flags::secrets::read(&what, path).map_err(|error| Failure::usage(&error))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
     let lines: Vec<String> = match flag.get_value_delimiter() {
         Some(_) => lines.collect(),

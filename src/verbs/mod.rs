@@ -31,6 +31,7 @@ mod top; // what processes do now, in the terminal
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test has time and ids of its own")]
 mod toy; // tests with a fourth service
+mod unused; // flags of clients without effect beside others
 mod usage; // error texts for an invalid command line
 
 pub use run::run;

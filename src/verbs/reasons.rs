@@ -163,6 +163,12 @@ pub const LOAD: &[CliReason] = &[
         "An order of this number came before, with other rows between.",
         "Sort the file by order; remove what is in it twice.",
     ),
+    reason(
+        "ORDER_UNKNOWN",
+        "An item, a customer or a payment of Olist's files belongs to no order of the file of \
+         orders; the detail names the file and the line.",
+        "Add the order, or remove the row.",
+    ),
     reason("NO_CUSTOMER", "A credit note has no customer.", "Name the customer of the order."),
     reason(
         "NO_EARLIER_ORDER",

@@ -1,6 +1,5 @@
 //! `notification replay`.
 
-use order_actor::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
 
@@ -15,16 +14,17 @@ use crate::client::{Client, Failure, Output};
 pub async fn replay(client: &Client, out: &Output, args: ReplayArgs) -> Result<(), Failure> {
     let ReplayArgs { endpoint, since, after, until, replay_id, dry_run, why } = args;
     let replay_id = replay_id.unwrap_or_else(|| Id(Chance::system().uuid())).0.to_string();
-    let until = until.unwrap_or_else(|| SystemClock.now().to_string());
     let after = after.into_iter();
     let after: Vec<Value> =
         after.map(|(shard, position)| json!({ "shard": shard, "position": position })).collect();
     let mut request = json!({
-        "endpoint": endpoint, "after": after, "until": until, "replay_id": replay_id,
+        "endpoint": endpoint, "after": after, "replay_id": replay_id,
         "validate_only": dry_run, "reason": why.reason,
     });
-    if let Some(since) = since {
-        request["since"] = json!(since);
+    for (field, time) in [("since", since), ("until", until)] {
+        if let Some(time) = time {
+            request[field] = json!(time);
+        }
     }
     let mut queued = 0;
     loop {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Args as _, Command};
 use serde_json::{Value, json};
 
 use super::config::{Origin, is_setting};
@@ -12,6 +12,7 @@ use super::usage::is_secret;
 use crate::client::output::wrapped;
 use crate::client::{Failure, Output};
 use crate::engine::databases::DatabaseArgs;
+use crate::engine::messages::MessageArgs;
 use crate::engine::{PeerArgs, services};
 
 /// All settings, in the order of the help.
@@ -30,7 +31,16 @@ struct Setting {
 }
 
 /// Settings for Postgres only.
-const POSTGRES: [&str; 5] = ["shards", "archive", "node_name", "advertise", "database_connections"];
+const POSTGRES: [&str; 8] = [
+    "shards",
+    "archive",
+    "node_name",
+    "advertise",
+    "database_connections",
+    "lease",
+    "lease_renew",
+    "lease_self_stop",
+];
 /// Settings of the Redis streams.
 const REDIS: [&str; 7] = [
     "redis_cluster",
@@ -48,6 +58,24 @@ const ISSUER: [&str; 6] =
     ["audience", "issuer_roles", "issuer_map", "issuer_customer", "issuer_scopes", "issuer_ca"];
 /// Settings of the SMS gateway.
 const SMS: [&str; 2] = ["sms_token_file", "sms_ca"];
+/// Settings that only the process of orders reads.
+const ORDERS: [&str; 13] = [
+    "confirm_within",
+    "return_within",
+    "judge_within",
+    "pay_within",
+    "search_by",
+    "shards",
+    "journal_database",
+    "archive",
+    "lease",
+    "lease_renew",
+    "lease_self_stop",
+    "orders_awake",
+    "trust_clock",
+];
+/// Settings that only the process of stock reads.
+const INVENTORY: [&str; 3] = ["reconcile_every", "without_stock", "stock_cache_for"];
 
 impl Settings {
     /// From the parsed flags of the verb.
@@ -90,6 +118,54 @@ impl Settings {
         self.get(id).is_some_and(|setting| !setting.values.is_empty())
     }
 
+    /// Checks that no given setting is of another service than the one that the process runs. Of
+    /// variables it warns, and returns them: the processes of an installation may share them.
+    fn check_role(&self, role: &str) -> Result<Vec<String>, Failure> {
+        let mut shared = Vec::new();
+        for (id, services) in self.of_services(role) {
+            let unused = self.get(&id).filter(|one| one.is_given() && !services.contains(&role));
+            let Some(Setting { name, origin, .. }) = unused else { continue };
+            let why = format!("in --role {role}; it is for {}", services.join(" and "));
+            if *origin == Origin::Environment {
+                tracing::warn!("the variable of --{name} has no effect {why}");
+                shared.push(id);
+            } else {
+                return Err(Failure::Usage(format!("--{name} has no effect {why}")));
+            }
+        }
+        Ok(shared)
+    }
+
+    /// The settings of single services, with those services. Databases of others count once the
+    /// role has one of its own.
+    fn of_services(&self, role: &str) -> Vec<(String, Vec<&'static str>)> {
+        let of = |ids: &[&str], services: &[&'static str]| -> Vec<(String, Vec<&'static str>)> {
+            ids.iter().map(|id| ((*id).to_owned(), services.to_vec())).collect()
+        };
+        let mut all = [of(&ORDERS, &["orders"]), of(&INVENTORY, &["inventory"])].concat();
+        let messages = MessageArgs::augment_args(Command::new("messages"));
+        for flag in messages.get_arguments() {
+            all.extend(of(&[flag.get_id().as_str()], &["notifications"]));
+        }
+        all.extend(of(&["psps"], &["orders", "payments"]));
+        if self.is_set("database_url") || self.is_set(&format!("{role}_database_url")) {
+            for service in services::ALL {
+                all.extend(of(&[&DatabaseArgs::id(service)], &[service.name]));
+            }
+        }
+        all
+    }
+
+    /// Whether callers are known, as far as settings say it: an engine that listens for other
+    /// machines has tokens.
+    fn knows_callers(&self) -> bool {
+        let listen = self.get("listen").and_then(|listen| listen.values.first());
+        let is_here = listen.and_then(|at| crate::flags::listen(at).ok());
+        let is_here = is_here.is_none_or(|at| at.ip().is_loopback());
+        let access = ["tokens", "issuer", "issuers", "issuer_key"];
+        !is_here || access.iter().any(|id| self.is_set(id))
+    }
+
     /// Checks that every given setting has an effect.
     ///
     /// # Errors
@@ -99,9 +175,13 @@ impl Settings {
         let peers: Vec<String> = services::ALL.iter().map(|one| PeerArgs::id(one)).collect();
         let peers: Vec<&str> = peers.iter().map(String::as_str).collect();
         let postgres = databases.iter().any(|id| self.is_set(id));
-        let all = self.get("role").and_then(|role| role.values.first());
-        let all = all.is_none_or(|role| role == "all");
-        let rules: [(&[&str], bool, &str); 7] = [
+        let role = self.get("role").and_then(|role| role.values.first());
+        let all = role.is_none_or(|role| role == "all");
+        let role = role.filter(|_| !all);
+        let shared = role.map(|role| self.check_role(role)).transpose()?.unwrap_or_default();
+        let webhooks = ["webhook_url", "webhooks", "sms_url"].iter().any(|id| self.is_set(id));
+        let names_shards = self.is_set("journal_database");
+        let rules: [(&[&str], bool, &str); 10] = [
             (&POSTGRES, postgres, "on SQLite; it is for Postgres (--database-url)"),
             (&["make_anew"], !postgres, "on Postgres; it is for files (--data)"),
             (&REDIS, self.is_set("redis_url"), "without --redis-url"),
@@ -109,10 +189,13 @@ impl Settings {
             (&ISSUER, self.is_set("issuer"), "without --issuer"),
             (&SMS, self.is_set("sms_url"), "without --sms-url"),
             (&peers, !all, "in a process that runs everything (--role)"),
+            (&["shards"], !names_shards, "beside --journal-database, which names every shard"),
+            (&["webhook_retry_for"], webhooks, "without --webhook-url, --webhooks or --sms-url"),
+            (&["reflection"], self.knows_callers(), "without --tokens: it is served anyway"),
         ];
         for (ids, works, why) in rules {
             let unused = ids.iter().filter_map(|id| self.get(id));
-            let unused = unused.filter(|setting| setting.origin >= Origin::File && !works);
+            let unused = unused.filter(|one| one.is_given() && !works && !shared.contains(&one.id));
             if let Some(setting) = unused.max_by_key(|setting| setting.origin) {
                 let name = &setting.name;
                 return Err(Failure::Usage(format!("--{name} has no effect {why}")));
@@ -156,6 +239,12 @@ impl Settings {
 }
 
 impl Setting {
+    /// Whether something was said, other than that a switch is off.
+    fn is_given(&self) -> bool {
+        let is_off = self.like.is_none() && self.values.last().is_none_or(|value| value != "true");
+        self.origin >= Origin::File && !is_off
+    }
+
     fn origin(&self) -> &'static str {
         match self.origin {
             Origin::Default => "default",

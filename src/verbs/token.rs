@@ -14,7 +14,9 @@ use serde_json::json;
 use shared_events::chance::Chance;
 use shared_events::contract::CustomerId;
 
+use super::args::Why;
 use crate::client::{Client, Connection, Failure, Output, text};
+use crate::edge::access::SUBJECT_LEN_MAX;
 use crate::engine::services;
 
 /// The longest time for which a token may be valid: a leaked one cannot be called back.
@@ -40,6 +42,8 @@ pub enum TokenVerb {
         /// How long it is valid, at most an hour.
         #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::flags::duration)]
         valid_for: Duration,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -73,9 +77,11 @@ pub async fn run(verb: &TokenVerb, connection: &Connection, out: &Output) -> Res
     match verb {
         TokenVerb::Key { out: path } => make_key(path, out),
         TokenVerb::Issue(args) => issue(args, out),
-        TokenVerb::Ask { customer, valid_for } => {
+        TokenVerb::Ask { customer, valid_for, why } => {
             let valid_for = format!("{}.{:09}s", valid_for.as_secs(), valid_for.subsec_nanos());
-            let asked = json!({ "customer_id": customer, "valid_for": valid_for });
+            let asked = json!({
+                "customer_id": customer, "valid_for": valid_for, "reason": why.reason,
+            });
             let client = Client::connect(connection).await?;
             let answer = client.call("admin.v1.AdminService/IssueToken", asked).await?;
             out.answer(&answer, |out, answer| out.line(text(answer, "token")));
@@ -133,6 +139,9 @@ fn issue(args: &IssueArgs, out: &Output) -> Result<(), Failure> {
         let text = "--subject must be the id of a customer, a UUID, for --role CUSTOMER";
         return Err(Failure::Usage(text.to_owned()));
     }
+    // As those who are sent the token will read it.
+    let subject = crate::flags::name(&args.subject, SUBJECT_LEN_MAX)
+        .map_err(|why| Failure::Usage(format!("--subject {why}")))?;
     if args.role == Role::Customer && !args.scope.is_empty() {
         return Err(Failure::Usage("--scope is not for customers".to_owned()));
     }
@@ -147,7 +156,7 @@ fn issue(args: &IssueArgs, out: &Output) -> Result<(), Failure> {
     }
     let grant = Grant {
         role: args.role,
-        subject: args.subject.trim(),
+        subject: &subject,
         scopes: &args.scope,
         valid_for: args.valid_for,
     };

@@ -2,6 +2,7 @@
 //! do.
 //! Never here: a secret. Values of secret flags are not repeated, nor passwords in URLs.
 
+use std::ffi::OsString;
 use std::num::ParseIntError;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -9,6 +10,35 @@ use clap::{Arg, Command};
 
 use crate::client::Failure;
 use crate::client::parse::number;
+
+/// Converts clap's error about these arguments to a failure. Where a verb is missing, programs are
+/// told the verbs; people get the help.
+pub fn of_arguments(
+    command: &Command,
+    arguments: &[OsString],
+    error: clap::Error,
+    secretive: bool,
+) -> Failure {
+    let words = || arguments.iter().skip(1).take_while(|word| *word != "--");
+    let is_missing = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
+    );
+    if !is_missing || !words().any(|word| word == "--json") {
+        return failure(command, error, secretive);
+    }
+    let (mut verb, mut path) = (command, command.get_name().to_owned());
+    for word in words() {
+        if let Some(further) = verb.find_subcommand(word) {
+            path = format!("{path} {}", further.get_name());
+            verb = further;
+        }
+    }
+    let verbs = verb.get_subcommands().filter(|verb| !verb.is_hide_set());
+    let verbs: Vec<&str> = verbs.map(Command::get_name).filter(|name| *name != "help").collect();
+    let text = format!("error: `{path}` needs a verb: {}", verbs.join(", "));
+    Failure::CommandLine(text)
+}
 
 /// Converts clap's error to a failure. Shows help and version, and ends the program.
 pub fn failure(command: &Command, error: clap::Error, secretive: bool) -> Failure {

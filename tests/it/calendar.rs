@@ -1,5 +1,7 @@
 //! Every value that can be written can be read, to the ends of the calendar.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::shop::{Orders as _, Shop, on_both};
@@ -56,7 +58,16 @@ async fn instants_at_the_ends_of_the_calendar_are_kept_and_found(mut shop: Shop)
 #[test]
 fn windows_beyond_the_calendar_are_refused_at_the_start() {
     let data = tempfile::TempDir::new().unwrap();
-    for flag in ["--confirm-within", "--return-within", "--judge-within"] {
+    let help = String::from_utf8(ordinal(&["serve", "--help"]).stdout).unwrap();
+    let taken = help.split_whitespace().zip(help.split_whitespace().skip(1));
+    let flags = taken.filter(|(_, value)| *value == "<DURATION>").map(|(flag, _)| flag);
+    let flags = flags.filter(|flag| flag.starts_with("--") && *flag != "--timeout");
+    let flags: BTreeSet<&str> = flags.collect();
+    // Those after which a process is dead, and those of a cache, are shorter.
+    let of_a_day = ["--lease", "--lease-renew", "--lease-self-stop", "--stock-cache-for"];
+    let known = ["--confirm-within", "--mail-retry-for", "--webhook-retry-for", "--redis-keep-for"];
+    assert!(known.iter().chain(&of_a_day).all(|flag| flags.contains(flag)), "{flags:?}");
+    for flag in flags {
         let output = ordinal(&[
             "serve",
             "--listen",
@@ -68,6 +79,11 @@ fn windows_beyond_the_calendar_are_refused_at_the_start() {
         ]);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{flag}");
-        assert!(error.contains(flag) && error.contains("at most 36500 days"), "{error}");
+        let most = if of_a_day.contains(&flag) { "at most 1day" } else { "at most 36500 days" };
+        assert!(error.contains(flag) && error.contains(most), "{flag}: {error}");
+        let soon = ordinal(&["serve", "--data", data.path().to_str().unwrap(), flag, "soon"]);
+        let error = String::from_utf8_lossy(&soon.stderr);
+        assert_eq!(soon.status.code(), Some(2), "{flag}");
+        assert!(error.contains("is not a duration such as 30s, 15m or 3days"), "{flag}: {error}");
     }
 }

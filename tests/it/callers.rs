@@ -344,6 +344,10 @@ fn tokens_of_a_key_of_ones_own_are_issued_on_the_command_line() {
     for wrong in [
         &["--role", "CUSTOMER", "--subject", "anna"][..],
         &["--role", "ROOT", "--subject", "anna"],
+        &["--role", "OPS", "--subject", " "],
+        &["--role", "OPS", "--subject", "an\u{202e}na"],
+        &["--role", "SERVICE", "--subject", "two\nlines"],
+        &["--role", "SERVICE", "--subject", &"x".repeat(201)],
         &["--role", "OPS", "--subject", "anna", "--scope", "everything"],
         &["--role", "OPS", "--subject", "anna", "--valid-for", "0s"],
     ] {

@@ -86,8 +86,14 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     let by_id = json!({ "order_id": id, "hold_id": first["hold_id"], "reason": "paid" });
     let free = shop.ops.orders("ReleaseHold", by_id.clone()).await.unwrap();
     assert!(free["order"]["holds"].as_array().is_none_or(Vec::is_empty), "{free}");
-    let again = shop.ops.orders("ReleaseHold", by_id).await.unwrap();
+    let again = shop.ops.orders("ReleaseHold", by_id.clone()).await.unwrap();
     assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    let mut other = by_id;
+    other["reason"] = json!("a mistake");
+    let other = shop.ops.orders("ReleaseHold", other).await.unwrap_err().to_json();
+    assert_eq!(other["reason"], "ALREADY_EXISTS", "{other}");
+    let metadata = &other["metadata"];
+    assert_eq!((&metadata["existing"], &metadata["differs"]), (&json!("RELEASE"), &json!("reason")));
     shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap();
     // As it was at its third version.
     let then = json!({ "order_id": id, "version": 3 });
@@ -395,6 +401,11 @@ async fn a_parcel_that_came_back_is_shipped_again(shop: Shop) {
     assert_eq!(open["events"][0]["shipment_undone"]["outcome"], "UNDO_OUTCOME_OPEN_AGAIN");
     let repeated = shop.ops.orders("UndoShipment", again).await.unwrap();
     assert!(repeated["events"].as_array().is_none_or(Vec::is_empty), "{repeated}");
+    // Under the id of the parcel that came back nothing ships.
+    let same = shop.service.orders("FulfillOrder", ship("A")).await.unwrap_err();
+    let error = same.to_json();
+    assert_eq!(error["reason"], "ALREADY_EXISTS");
+    assert_eq!(error["metadata"]["existing"], "UNDONE_PARCEL");
     shop.settled().await;
     assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((10, 2), (10, 1)));
     let one = json!({ "order_id": id, "lines": [{ "line": 1, "quantity": 1 }] });

@@ -165,5 +165,10 @@ async fn a_dropped_dead_letter_is_gone_and_recorded() {
     let recorded = shop.admin("ListOperatorActions", json!({})).await["actions"][0].take();
     assert_eq!(recorded["verb"], "DROP_DEAD_LETTER", "{recorded}");
     assert_eq!(recorded["reason"], "counted by hand", "{recorded}");
+    // Its target is found in every spelling of the id.
+    let capitals = poisoned.to_uppercase();
+    let asked = json!({ "target": format!("stock {capitals}") });
+    let found = shop.admin("ListOperatorActions", asked).await["actions"].take();
+    assert_eq!(found, json!([recorded]));
     shop.stop().await;
 }

@@ -178,11 +178,14 @@ fn several_webhook_endpoints_are_read_from_a_file() {
     let id = replayed["replay_id"].as_str().unwrap();
     let again = engine.ask(&[&replay[..], &["--replay-id", id]].concat());
     assert_eq!(again["queued"], 0, "the same replay queues nothing twice");
+    let other = ["--until", "2021-01-01", "--replay-id", id];
+    let other = engine.refused(1, &[&replay[..], &other].concat());
+    assert_eq!(other["reason"], "IDEMPOTENCY_KEY_REUSED", "{other}");
     while count(&got_some) < 20 {
         assert!(Instant::now() < patience);
         std::thread::sleep(Duration::from_millis(20));
     }
-    let done = engine.ask(&["operations", "list"]);
+    let done = engine.ask(&["operations", "list", "--kind", "WEBHOOK"]);
     let done = &done["actions"];
     assert_eq!((&done[0]["verb"], &done[0]["target"]), (&"REPLAY_WEBHOOKS".into(), &"crm".into()));
     let unknown =
@@ -322,6 +325,7 @@ fn invalid_mail_settings_are_refused_at_start() {
         (&["--mail-from", "orders@[127.0.0.1]"], "--mail-from orders@[127.0.0.1] is"),
         (&["--mail-ops", "ops"], "--mail-ops ops is not an e-mail address"),
         (&["--shop-name", "two\nlines"], "on one line"),
+        (&["--shop-name", "shop\u{202e}pohs"], "no control, bidirectional"),
         (&["--tracking-url", "DHL"], "not CARRIER=URL"),
         (
             &["--tracking-url", "DHL=https://x"],

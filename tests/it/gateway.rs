@@ -248,7 +248,7 @@ fn a_forwarded_call_is_counted_where_it_arrived() {
 /// G14 through gateways: whoever watched by one that stops goes on at the other.
 #[test]
 fn watchers_of_a_gateway_that_stops_go_on_at_another() {
-    let there = Installation::new(&["--without-stock"]);
+    let there = Installation::new(&[]);
     let orders = there.orders();
     let gateways = [there.edge(&[]), there.edge(&[])];
     gateways.iter().for_each(|edge| drop(until_health(edge, true, "")));
@@ -260,7 +260,7 @@ fn watchers_of_a_gateway_that_stops_go_on_at_another() {
 /// More watches than one connection holds calls, and the gateway still answers.
 #[test]
 fn a_gateway_holds_hundreds_of_watches() {
-    let there = Installation::new(&["--without-stock"]);
+    let there = Installation::new(&[]);
     let orders = there.orders();
     let edge = there.edge(&[]);
     until_health(&edge, true, "");

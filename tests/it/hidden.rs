@@ -107,6 +107,34 @@ async fn an_order_of_another_customer_is_refused_like_a_missing_one(shop: Shop) 
             }
         }
     }
+    // By the names that people use: the shop's number and id, and the engine's own number.
+    let mut named = shop.order(&[("MUG", 1)]);
+    (named["order_number"], named["external_id"]) = (json!("N-1001"), json!("theirs"));
+    let id = named["order_id"].as_str().unwrap().to_owned();
+    shop.service.orders("PlaceOrder", named).await.unwrap();
+    shop.until(&id, "CONFIRMED").await;
+    shop.settled().await;
+    let number = shop.get(&confirmed).await["order_number"].as_str().unwrap().to_owned();
+    let last = if number.ends_with('2') { "3" } else { "2" };
+    let nobodys = format!("{}{last}", &number[..number.len() - 1]);
+    for (theirs, none) in [
+        (json!({ "order_number": "N-1001" }), json!({ "order_number": "N-1002" })),
+        (json!({ "order_number": number }), json!({ "order_number": nobodys })),
+        (json!({ "external_id": "theirs" }), json!({ "external_id": "nobodys" })),
+        (
+            json!({ "external_id": "theirs", "version": 9 }),
+            json!({ "external_id": "nobodys", "version": 9 }),
+        ),
+    ] {
+        for _ in 0..2 {
+            let what = format!("GetOrder {theirs}");
+            shop.ops.orders("GetOrder", json!({ "order_id": id })).await.unwrap();
+            let theirs = status(stranger.orders("GetOrder", theirs.clone()).await, &what);
+            let none = status(stranger.orders("GetOrder", none.clone()).await, &what);
+            assert_eq!(theirs.code(), tonic::Code::NotFound, "{what}: {theirs}");
+            assert_eq!(visible(&theirs, &id), visible(&none, &id), "{what}");
+        }
+    }
     // Lists and streams by their ids are equally empty.
     for order in [&confirmed, &Uuid::now_v7().to_string()] {
         let watched = json!({ "order_ids": [order], "from_beginning": true });

@@ -85,6 +85,7 @@ mod routes;
 mod security;
 mod server;
 mod shop;
+mod shown;
 mod smtp;
 mod socket;
 mod spread;

@@ -165,10 +165,10 @@ fn requests(input: &MessageDescriptor) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for (field, steps) in texts(input) {
         let mut request = around(input);
-        put(&mut request, &steps, &marked(&field));
+        put(&mut request, &steps, &json!(marked(&field)));
         let is_id = steps.iter().any(|(name, _)| name.ends_with("_id") || name == "key");
         if !is_id && !is_name(&field) {
-            put(&mut all, &steps, &marked(&field));
+            put(&mut all, &steps, &json!(marked(&field)));
         }
         found.push((field, request));
     }

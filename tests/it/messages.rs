@@ -14,7 +14,11 @@ use tempfile::TempDir;
 use crate::shop::{Orders as _, Shop, on_both};
 use crate::support::{Engine, PATIENCE, ordinal};
 
-on_both!(a_mail_lists_what_a_shop_says_of_an_order, a_confirmation_goes_through_the_gateway);
+on_both!(
+    a_mail_lists_what_a_shop_says_of_an_order,
+    a_confirmation_goes_through_the_gateway,
+    a_page_token_is_of_the_order_in_every_spelling,
+);
 
 const TOKEN: &str = "geheim-0123456789";
 
@@ -74,6 +78,25 @@ async fn text_of(shop: &Shop, order_id: &str, kind: &str) -> String {
 
 fn gbp(minor: i64) -> Value {
     json!({ "currency_code": "GBP", "units": minor / 100, "nanos": minor % 100 * 10_000_000 })
+}
+
+async fn a_page_token_is_of_the_order_in_every_spelling(shop: Shop) {
+    shop.set_stock("MUG", 5).await;
+    let id = shop.place(&[("MUG", 1)]).await;
+    shop.until(&id, "CONFIRMED").await;
+    assert_eq!(shop.message_kinds(&id).await, ["RECEIVED", "CONFIRMED"]);
+    let method = "notifications.v1.NotificationService/ListNotifications";
+    let first = json!({ "order_id": id, "page_size": 1 });
+    let first = shop.ops.call(method, first).await.unwrap();
+    let token = first["next_page_token"].as_str().unwrap();
+    assert!(!token.is_empty(), "{first}");
+    let next = json!({ "order_id": id.to_uppercase(), "page_size": 1, "page_token": token });
+    let next = shop.ops.call(method, next).await.unwrap();
+    assert_eq!(next["notifications"].as_array().unwrap().len(), 1, "{next}");
+    assert_ne!(next["notifications"], first["notifications"]);
+    let other = json!({ "order_id": shop.customer, "page_size": 1, "page_token": token });
+    assert_eq!(shop.ops.call(method, other).await.unwrap_err().reason(), "INVALID_FIELD");
+    shop.close().await;
 }
 
 /// Every later message names lines by the titles that the order was placed with.

@@ -497,7 +497,8 @@ fn contradictory_settings_are_refused_at_the_start() {
     let flags =
         ["--role", "orders", "--inventory-database-url", url, "--inventory-at", "http://x:1"];
     refused(&flags, "--orders-database-url or --database-url is needed");
-    refused(&["--data", data, "--lease", "1s"], "must be less than --lease-self-stop");
+    let leases = ["--database-url", url, "--lease", "1s"];
+    refused(&leases, "must be less than --lease-self-stop");
     let at = ["--role", "inventory", "--data", data, "--orders-at", "not a url"];
     refused(&at, "is not an address such as");
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use ordinal::client::{Client, Failure};
 use serde_json::{Value, json};
+use shared_events::stream::TARGET_KINDS;
 use sqlx::Executor as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::shop::{On, Orders as _, Shop, TestDatabase, on_both};
-use crate::support::{Engine, PATIENCE, free_port};
+use crate::support::{Engine, PATIENCE, free_port, ordinal};
 
 on_both!(
     every_change_by_an_operator_is_recorded_once,
@@ -205,6 +206,14 @@ async fn operators_actions_are_listed_in_pages_and_by_filter(shop: Shop) {
         (json!({ "target_kind": "SHARD" }), 0),
     ] {
         assert_eq!(done(&shop.ops, filter.clone()).await.len(), count, "{filter}");
+    }
+    // By the kind of each verb, which the help names.
+    let help = String::from_utf8(ordinal(&["operations", "list", "--help"]).stdout).unwrap();
+    for kind in TARGET_KINDS {
+        let count = if *kind == "FOLLOWER" { 45 } else { 0 };
+        let filter = json!({ "target_kind": kind, "page_size": 100 });
+        assert_eq!(done(&shop.ops, filter).await.len(), count, "{kind}");
+        assert!(help.contains(kind), "{kind}: {help}");
     }
     let first = json!({ "page_size": 7, "subject": "bob" });
     let token = admin(&shop.ops, "ListOperatorActions", first).await.unwrap();

@@ -233,6 +233,52 @@ fn the_files_of_olist_are_joined() {
     engine.ask(&["verify"]);
 }
 
+/// Nothing of the files beside that of the orders is lost without a word.
+#[test]
+fn rows_of_olist_without_an_order_and_faulty_ones_are_reported() {
+    let directory = TempDir::new().unwrap();
+    let files = directory.path().join("files");
+    std::fs::create_dir(&files).unwrap();
+    let write = |name: &str, more: &str| {
+        let name = format!("olist_{name}_dataset.csv");
+        let text = std::fs::read_to_string(format!("examples/orders/{name}")).unwrap();
+        std::fs::write(files.join(name), text + more).unwrap();
+    };
+    let id = |number: u32| format!("{number:032x}");
+    write("orders", "");
+    // A row of an order that is not there, and one with a field less, of the first order.
+    let (nowhere, first) = (id(0xb1), id(0xa1));
+    write("order_items", &format!("{nowhere},1,f1,e1,2018-01-08,1.00,1.00\n{first},2,f1,e1,x,1.00\n"));
+    write("customers", &format!("{},d9,08775,mogi,SP\n", id(0xc9)));
+    let (second, elsewhere) = (id(0xa2), id(0xb2));
+    let payments = format!("{nowhere},1,card,1,2.00\n{second},3,voucher,1.00\n{elsewhere},1,a,1,1\n");
+    write("order_payments", &payments);
+    let csv = files.join("olist_orders_dataset.csv");
+    let flags = ["--format", "olist", "--time-zone", "America/Sao_Paulo"];
+    let (summary, report) = load(directory.path(), csv.to_str().unwrap(), &flags);
+    let problems = report["problems"].as_array().unwrap();
+    let text = |problem: &Value, key: &str| problem[key].as_str().unwrap().to_owned();
+    let of = |number: &str, code: &str| -> Vec<(u64, String)> {
+        let found = problems.iter().filter(|one| one["invoice"] == number && one["code"] == code);
+        found.map(|one| (one["line"].as_u64().unwrap(), text(one, "detail"))).collect()
+    };
+    let lost = of(&nowhere, "ORDER_UNKNOWN");
+    assert_eq!(lost.len(), 2, "{report}");
+    assert!(lost[0].0 == 8 && lost[0].1.contains("order_items_dataset.csv, line 8"), "{lost:?}");
+    assert!(lost[1].0 == 9 && lost[1].1.contains("payments_dataset.csv, line 9"), "{lost:?}");
+    assert_eq!(of(&elsewhere, "ORDER_UNKNOWN").len(), 1, "{report}");
+    let customers = of(&id(0xc9), "ORDER_UNKNOWN");
+    assert!(customers[0].1.contains("customers_dataset.csv, line 8"), "{customers:?}");
+    for (number, file) in [(&first, "order_items"), (&second, "order_payments")] {
+        let faulty = of(number, "MALFORMED_LINE");
+        let named = faulty.iter().any(|(_, detail)| {
+            detail.contains(file) && detail.contains("fields, the heading has")
+        });
+        assert!(named, "{number}: {report}");
+    }
+    assert_eq!(summary["refused"]["ORDER_UNKNOWN"], 3, "{summary}");
+}
+
 #[test]
 fn a_mapping_reads_semicolons_commas_and_another_encoding() {
     let directory = TempDir::new().unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use ordinal::client::{Client, Failure};
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -13,7 +13,12 @@ use uuid::Uuid;
 use crate::reasons::stands_on_the_page;
 use crate::shop::{On, Orders as _, Shop, on_both};
 
-on_both!(every_text_field_of_every_request_is_validated, orders_of_other_customers_look_missing);
+on_both!(
+    every_text_field_of_every_request_is_validated,
+    a_value_that_an_enumeration_has_not_is_told_those_it_has,
+    nanos_of_another_sign_are_told_the_rule_in_every_amount,
+    orders_of_other_customers_look_missing,
+);
 
 /// Characters that no text may contain: each hides, reverses or overwrites something.
 const HOSTILE: [&str; 9] = [
@@ -79,21 +84,21 @@ pub fn texts(message: &MessageDescriptor) -> Vec<(String, Vec<(String, bool)>)> 
     found
 }
 
-pub fn put(request: &mut Value, steps: &[(String, bool)], text: &str) {
+pub fn put(request: &mut Value, steps: &[(String, bool)], value: &Value) {
     let Some(((name, is_list), rest)) = steps.split_first() else {
-        *request = json!(text);
+        *request = value.clone();
         return;
     };
     if *is_list {
         if !request[name].is_array() {
             request[name] = json!([if rest.is_empty() { json!("") } else { json!({}) }]);
         }
-        put(&mut request[name][0], rest, text);
+        put(&mut request[name][0], rest, value);
     } else {
         if !rest.is_empty() && !request[name].is_object() {
             request[name] = json!({});
         }
-        put(&mut request[name], rest, text);
+        put(&mut request[name], rest, value);
     }
 }
 
@@ -143,7 +148,7 @@ async fn every_text_field_of_every_request_is_validated(shop: Shop) {
             for (field, steps) in texts(&method.input()) {
                 for text in HOSTILE {
                     let mut request = around(&method.input());
-                    put(&mut request, &steps, text);
+                    put(&mut request, &steps, &json!(text));
                     let what = format!("{name} with {text:?} as {field}");
                     let refused = asked(&shop.ops, &name, method.is_server_streaming(), request);
                     let Err(status) = refused.await else { panic!("{what} was accepted") };
@@ -176,6 +181,99 @@ async fn every_text_field_of_every_request_is_validated(shop: Shop) {
     }
     assert_eq!(shop.stock("MUG").await, (5, 0));
     assert_eq!(shop.heads().await, heads);
+    shop.close().await;
+}
+
+/// Every field of a message that `is` chooses: its name in violations, its path in JSON, and itself.
+fn chosen(
+    message: &MessageDescriptor,
+    is: fn(&Kind) -> bool,
+) -> Vec<(String, Vec<(String, bool)>, FieldDescriptor)> {
+    let mut found = Vec::new();
+    for field in message.fields().filter(|field| !field.is_map()) {
+        let step = (field.name().to_owned(), field.is_list());
+        let path = if step.1 { format!("{}[0]", step.0) } else { step.0.clone() };
+        match field.kind() {
+            kind if is(&kind) => found.push((path, vec![step], field)),
+            Kind::Message(inner) if !inner.full_name().starts_with("google.protobuf") => {
+                for (below, mut steps, field) in chosen(&inner, is) {
+                    steps.insert(0, step.clone());
+                    found.push((format!("{path}.{below}"), steps, field));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Puts a value into every chosen field of every request; the refusals must say each word of it.
+async fn told_in_every(
+    shop: &Shop,
+    is: fn(&Kind) -> bool,
+    part: &str,
+    value: Value,
+    words: fn(&FieldDescriptor) -> Vec<String>,
+) -> BTreeSet<String> {
+    let mut tried = BTreeSet::new();
+    let services: Vec<_> = shop.ops.pool().services().collect();
+    for service in services {
+        for method in service.methods().filter(|method| !method.is_client_streaming()) {
+            let name = service.full_name().trim_start_matches("ordinal.");
+            let name = format!("{name}/{}", method.name());
+            for (field, steps, descriptor) in chosen(&method.input(), is) {
+                let mut request = around(&method.input());
+                put(&mut request, &steps, &value);
+                let what = format!("{name} {field}");
+                let refused = asked(&shop.ops, &name, method.is_server_streaming(), request);
+                let Err(status) = refused.await else { panic!("{what} was accepted") };
+                fields(&status, &what);
+                let bad = status.get_details_bad_request().map(|bad| bad.field_violations);
+                let bad = bad.unwrap_or_default();
+                let at = format!("{field}{part}");
+                let told = bad.iter().find(|violation| violation.field == at);
+                let told = told.unwrap_or_else(|| panic!("{what}: {status} {bad:?}"));
+                for word in words(&descriptor) {
+                    assert!(told.description.contains(&word), "{what}: {}", told.description);
+                }
+                tried.insert(what);
+            }
+        }
+    }
+    tried
+}
+
+async fn a_value_that_an_enumeration_has_not_is_told_those_it_has(shop: Shop) {
+    let words = |field: &FieldDescriptor| {
+        let Kind::Enum(values) = field.kind() else { panic!("{field:?}") };
+        let zero = values.default_value();
+        let prefix = zero.name().trim_end_matches("UNSPECIFIED").to_owned();
+        let others = values.values().filter(|value| value.number() != 0);
+        let short = |name: &str| name.trim_start_matches(&prefix).to_owned();
+        others.map(|value| short(value.name())).collect::<Vec<String>>()
+    };
+    let is = |kind: &Kind| matches!(kind, Kind::Enum(_));
+    let tried = told_in_every(&shop, is, "", json!(99), words).await;
+    for some in [
+        "orders.v1.OrderService/ListOrders sort",
+        "orders.v1.OrderService/ListOrders filter.statuses[0]",
+        "payments.v1.PaymentService/ListPayments status",
+        "payments.v1.PaymentService/ListWebhooks state",
+        "notifications.v1.NotificationService/ListNotifications state",
+    ] {
+        assert!(tried.contains(some), "{some} was not tried: {tried:?}");
+    }
+    shop.close().await;
+}
+
+async fn nanos_of_another_sign_are_told_the_rule_in_every_amount(shop: Shop) {
+    let is = |kind: &Kind| matches!(kind, Kind::Message(inner) if inner.name() == "Money");
+    let words = |_: &FieldDescriptor| vec!["with the sign of units".to_owned()];
+    for nanos in [-10_000_000, 1_000_000_000] {
+        let amount = json!({ "currency_code": "GBP", "units": 1, "nanos": nanos });
+        let tried = told_in_every(&shop, is, ".nanos", amount, words).await;
+        assert!(tried.contains("orders.v1.OrderService/ApproveReturn refund"), "{tried:?}");
+    }
     shop.close().await;
 }
 

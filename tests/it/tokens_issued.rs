@@ -82,6 +82,21 @@ async fn a_service_gets_a_token_with_which_its_customer_calls() {
         let answer = ask(&engine, &bearer, body.clone()).await;
         assert_eq!(answer.status, status, "{answer:?}");
     }
+    // What operators got is recorded, what services did is not.
+    let ops = keys.token(&["--role", "OPS"]);
+    let ops = ["--token", ops.trim_start_matches("Bearer ")];
+    let asking = ["token", "ask", "--customer", CUSTOMER, "--reason", "a call of hers"];
+    engine.ask(&[&ops[..], &asking].concat());
+    let listed = engine.ask(&[&ops[..], &["operations", "list", "--kind", "TOKEN"]].concat());
+    let actions = listed["actions"].as_array().unwrap();
+    let recorded = |nth: usize, key: &str| actions[nth][key].as_str().unwrap();
+    assert_eq!(actions.len(), 2, "{listed}");
+    assert_eq!([recorded(0, "reason"), recorded(1, "reason")], ["a call of hers", ""]);
+    for nth in 0..2 {
+        assert_eq!((recorded(nth, "verb"), recorded(nth, "target")), ("ISSUE_TOKEN", CUSTOMER));
+        let after = recorded(nth, "after");
+        assert!(after.starts_with("token ") && after.contains(" until "), "{after}");
+    }
     for (body, field) in [
         (json!({}), "customer_id"),
         (json!({ "customer_id": "anna" }), "customer_id"),
@@ -89,6 +104,7 @@ async fn a_service_gets_a_token_with_which_its_customer_calls() {
         (json!({ "customer_id": CUSTOMER, "valid_for": "3601s" }), "valid_for"),
         (json!({ "customer_id": CUSTOMER, "valid_for": "-1s" }), "valid_for"),
         (json!({ "customer_id": CUSTOMER, "role": "OPS" }), "role"),
+        (json!({ "customer_id": CUSTOMER, "reason": "two\nlines" }), "reason"),
     ] {
         let answer = ask(&engine, &service, body.clone()).await;
         assert_eq!((answer.status, &answer.json()["errors"][0]["field"]), (400, &json!(field)));

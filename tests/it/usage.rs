@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use crate::fake::Fake;
 use crate::support::{CUSTOMER, Engine, ordinal, placing};
 
-const ID: &str = "018f6f3e-0000-7000-8000-0000000000aa";
-const TIME: &str = "2026-11-28T00:29:07.296796Z";
+pub const ID: &str = "018f6f3e-0000-7000-8000-0000000000aa";
+pub const TIME: &str = "2026-11-28T00:29:07.296796Z";
 /// Printed raw on a terminal it would forge lines, colour or reverse them.
-const EVIL: &str = "ok\rstatus: CONFIRMED\n\u{1b}[31m\u{202e}txt\u{200b}\u{9b}2J\u{7f}";
+pub const EVIL: &str = "ok\rstatus: CONFIRMED\n\u{1b}[31m\u{202e}txt\u{200b}\u{9b}2J\u{7f}";
 
 fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -93,8 +93,12 @@ fn a_public_address_needs_tokens() {
     }
 }
 
-/// Each verb that lists or shows something, with its method and an answer full of foreign texts.
-fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
+/// A verb, its method, an answer, and words that are shown of it.
+pub type Shown = (Vec<&'static str>, &'static str, Value, Vec<&'static str>);
+
+/// Each verb that lists or shows something, with its method and an answer full of foreign texts;
+/// `shown::more` has those of money, of commands and of the journal.
+pub fn shown() -> Vec<Shown> {
     let letter = |state: &str, position: u64, error: &str| {
         json!({
             "follower": "stock", "subject": ID, "state": state, "kind": "order.fulfilled.v1",
@@ -368,7 +372,7 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
 
 #[test]
 fn every_answer_is_readable_and_nothing_reaches_the_terminal_raw() {
-    for (verb, method, answer, expected) in shown() {
+    for (verb, method, answer, expected) in shown().into_iter().chain(crate::shown::more()) {
         let order =
             shown().into_iter().find(|(verb, ..)| verb.starts_with(&["order", "get"])).unwrap();
         let fake = Fake::start(&[(order.1, order.2), (method, answer)]);
@@ -427,6 +431,8 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
     placed("MUG=2@12.505GBP", "more decimals than GBP: 2");
     placed("MUG=2@12.50", "has no currency");
     placed("MUG=2@£12.50", "is not an amount such as 19.99GBP");
+    placed("MUG=2@.50GBP", "is not an amount such as 19.99GBP");
+    placed("MUG=2@1.5-GBP", "is not an amount such as 19.99GBP");
     placed("MUG=two@1GBP", "is not a whole number");
     placed("MUG", "SKU=QUANTITY@PRICE");
     for (arguments, said) in [
@@ -448,6 +454,8 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
             "is not one of all, orders, inventory, notifications, ledger, payments",
         ),
         (&["serve", "--confirm-within", "0s"], "at least 1s"),
+        (&["serve", "--node-name", "a\u{202e}b"], "no control, bidirectional"),
+        (&["serve", "--node-name", " "], "must have 1 to 100 characters"),
         (&["serve", "--return-within", "10000years"], "at most 36500 days"),
         (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` calls no engine"),
         (&["demo", "--as", "ops:anna"], "calls no engine"),
@@ -586,6 +594,126 @@ fn the_process_that_locks_the_files_is_named_within_a_second() {
     assert!(line.contains(&holder), "{line}");
     // Reported after half a second; the machine may be busy.
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn programs_are_told_the_verbs_where_one_is_missing() {
+    for (arguments, path, verbs) in [
+        (&["--json", "order"][..], "ordinal order", &["place", "history"][..]),
+        (&["order", "parcel", "--json"], "ordinal order parcel", &["delivered", "undo"]),
+        (&["--json", "stock", "location"], "ordinal stock location", &["set", "list"]),
+        (&["--json"], "ordinal", &["serve", "order", "verify"]),
+    ] {
+        let output = ordinal(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let told: Value = serde_json::from_slice(&output.stderr).unwrap();
+        let error = &told["error"];
+        assert_eq!(error["reason"], "USAGE", "{told}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("`{path}` needs a verb: ")), "{message}");
+        assert!(verbs.iter().all(|verb| message.contains(verb)), "{message}");
+    }
+    // People get the help.
+    assert!(error(&ordinal(&["order"])).contains("Usage: ordinal order"));
+}
+
+#[test]
+fn a_file_that_is_missing_is_an_invalid_command() {
+    let missing = "/nowhere/at/all";
+    for arguments in [
+        &["order", "list", "--token-file", missing][..],
+        &["serve", "--peer-token-file", missing],
+        &["serve", "--smtp-url-file", missing],
+        &["serve", "--database-url-file", missing],
+        &["serve", "--sms-url", "https://sms.example", "--sms-token-file", missing],
+        &["serve", "--webhook-url", "https://h.example", "--webhook-secret-file", missing],
+        &["serve", "--webhooks", missing],
+        &["serve", "--psps", missing],
+        &["serve", "--tokens", missing],
+        &["verify", "--database-url-file", missing],
+        &["token", "issue", "--key", missing, "--role", "OPS", "--subject", "anna"],
+        &["load", "--csv", missing],
+    ] {
+        refused(arguments, missing);
+    }
+}
+
+#[test]
+fn settings_of_another_role_are_refused_and_as_variables_named() {
+    let directory = TempDir::new().unwrap();
+    for (role, setting, value, whose) in [
+        ("orders", "mail-from", "a@example.com", "notifications"),
+        ("orders", "webhooks", "hooks.toml", "notifications"),
+        ("inventory", "confirm-within", "1h", "orders"),
+        ("inventory", "psps", "psps.toml", "orders and payments"),
+        ("notifications", "reconcile-every", "1h", "inventory"),
+        ("ledger", "shop-name", "Mugs", "notifications"),
+        ("payments", "lease", "9s", "orders"),
+        ("edge", "search-by", "sku", "orders"),
+    ] {
+        let flag = format!("--{setting}");
+        let said = format!("{flag} has no effect in --role {role}; it is for {whose}");
+        refused(&["serve", "--role", role, &flag, value], &said);
+        let text = format!("role = \"{role}\"\n{setting} = \"{value}\"");
+        let file = write(directory.path(), "ordinal.toml", &text);
+        refused(&["serve", "--config", &file], &said);
+    }
+    refused(&["serve", "--role", "edge", "--without-stock"], "it is for inventory");
+    let (own, other) = ("--ledger-database-url", "--orders-database-url");
+    let both = ["serve", "--role", "ledger", own, "postgres://a/b", other, "postgres://a/c"];
+    refused(&both, "--orders-database-url has no effect in --role ledger; it is for orders");
+    // The processes of an installation may share their variables.
+    let data = directory.path().join("data").display().to_string();
+    let ledger = ["serve", "--role", "ledger", "--data", &data, "--print-config"];
+    let output = ordinal_in(&[("ORDINAL_MAIL_FROM", "a@example.com")], &ledger);
+    assert!(output.status.success(), "{}", error(&output));
+    let told = error(&output);
+    assert!(told.contains("the variable of --mail-from has no effect in --role ledger"), "{told}");
+    let retry = [("ORDINAL_WEBHOOK_RETRY_FOR", "1h"), ("ORDINAL_SMS_TOKEN_FILE", "x")];
+    let output = ordinal_in(&retry, &ledger);
+    assert!(output.status.success(), "{}", error(&output));
+    assert_eq!(error(&output).matches("has no effect in --role ledger").count(), 2);
+}
+
+#[test]
+fn settings_without_effect_beside_others_are_refused() {
+    let postgres = ["serve", "--database-url", "postgres://a/b"];
+    for (flags, said) in [
+        (&["serve", "--lease", "9s"][..], "--lease has no effect on SQLite"),
+        (&["serve", "--lease-renew", "1s"], "--lease-renew has no effect on SQLite"),
+        (&["serve", "--webhook-retry-for", "1h"], "has no effect without --webhook-url"),
+        (&["serve", "--reflection"], "--reflection has no effect without --tokens"),
+        (
+            &[&postgres[..], &["--shards", "4", "--journal-database", "0-3=postgres://a/c"]].concat(),
+            "--shards has no effect beside --journal-database",
+        ),
+        // Verbs of clients.
+        (&["verify", "--data", "x", "--address", "127.0.0.1:1"], "--address has no effect beside"),
+        (
+            &["verify", "--database-url", "postgres://a/b", "--address", "127.0.0.1:1"],
+            "--address has no effect beside --database-url",
+        ),
+        (&["verify", "--archive", "x"], "--archive has no effect without Postgres databases"),
+        (&["verify", "--data", "x", "--archive", "y"], "--archive has no effect without Postgres"),
+        (&["verify", "--redis-url", "redis://a"], "--redis-url has no effect without --data"),
+        (&["verify", "--data", "x", "--redis-prefix", "y"], "has no effect without --redis-url"),
+        (
+            &["load", "--csv", "a.csv", "--data", "x", "--address", "127.0.0.1:1"],
+            "--address has no effect beside --data",
+        ),
+        (&["load", "--csv", "a.csv", "--items", "b.csv"], "--items has no effect without --format"),
+        (
+            &["load", "--csv", "a.csv", "--format", "shopify", "--payments", "b.csv"],
+            "--payments has no effect without --format olist",
+        ),
+    ] {
+        refused(flags, said);
+    }
+    // A switch that is off asks for nothing.
+    let directory = TempDir::new().unwrap();
+    let file = write(directory.path(), "ordinal.toml", "reflection = false\ntrust-clock = false");
+    let shown = ordinal(&["serve", "--config", &file, "--print-config"]);
+    assert!(shown.status.success(), "{}", error(&shown));
 }
 
 #[test]

@@ -21,8 +21,10 @@ from grpc_status import rpc_status
 # Also those that refusals.json names by their path only.
 from ordinal.admin.v1 import admin_pb2  # noqa: F401
 from ordinal.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+from ordinal.ledger.v1 import ledger_pb2  # noqa: F401
 from ordinal.notifications.v1 import notifications_pb2  # noqa: F401
 from ordinal.orders.v1 import orders_pb2, orders_pb2_grpc
+from ordinal.payments.v1 import payments_pb2  # noqa: F401
 
 PATIENCE = 20
 CUSTOMER = str(uuid.uuid4())

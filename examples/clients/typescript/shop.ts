@@ -25,6 +25,7 @@ import {
 import type { Status } from "./gen/google/rpc/status_pb.js";
 import { file_ordinal_admin_v1_admin } from "./gen/ordinal/admin/v1/admin_pb.js";
 import { InventoryService, file_ordinal_inventory_v1_inventory } from "./gen/ordinal/inventory/v1/inventory_pb.js";
+import { file_ordinal_ledger_v1_ledger } from "./gen/ordinal/ledger/v1/ledger_pb.js";
 import { file_ordinal_notifications_v1_notifications } from "./gen/ordinal/notifications/v1/notifications_pb.js";
 import {
   type Order,
@@ -32,6 +33,7 @@ import {
   OrderStatus,
   file_ordinal_orders_v1_orders,
 } from "./gen/ordinal/orders/v1/orders_pb.js";
+import { file_ordinal_payments_v1_payments } from "./gen/ordinal/payments/v1/payments_pb.js";
 
 const PATIENCE = 20_000;
 const customerId = randomUUID();
@@ -139,8 +141,10 @@ class Shop {
     const services = createRegistry(
       file_ordinal_admin_v1_admin,
       file_ordinal_inventory_v1_inventory,
+      file_ordinal_ledger_v1_ledger,
       file_ordinal_notifications_v1_notifications,
       file_ordinal_orders_v1_orders,
+      file_ordinal_payments_v1_payments,
     );
     const [service, name] = path.split("/");
     const method = services.getService(service ?? "")?.methods.find((it) => it.name === name);

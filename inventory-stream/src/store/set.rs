@@ -242,6 +242,10 @@ pub async fn move_stock_at(
         return Ok(moved(place.on_hand, MoveOutcome::Replayed));
     }
     if !added && matches!(request, StockRequest::Set { only_if_absent: true, .. }) {
+        if details.request_id.is_some() {
+            // The id is remembered: for another request it is refused from now on.
+            adjust(tx, (sku, location), 0, request.cause(), &fingerprint, details, now).await?;
+        }
         return Ok(moved(place.on_hand, MoveOutcome::Unchanged));
     }
     if let Some(expected) = request.expected().filter(|expected| *expected != place.on_hand) {

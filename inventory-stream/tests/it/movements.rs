@@ -221,6 +221,26 @@ async fn stock_changes_are_idempotent_and_check_expected_on_hand(dialect: Dialec
         let answer = (status.code(), reason(&status));
         assert_eq!(answer, (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED".to_owned()), "{other:?}");
     }
+    // One that found the product there remembers its id too.
+    let request_id_of_none = Chance::system().uuid().to_string();
+    let absent = proto::SetStockRequest {
+        only_if_absent: true,
+        request_id: request_id_of_none,
+        ..set("A", 77)
+    };
+    for replayed in [false, true, true] {
+        let answer = client.set_stock(absent.clone()).await.unwrap().into_inner();
+        assert_eq!((answer.stock.unwrap().on_hand, answer.replayed), (8, replayed));
+    }
+    for other in [
+        proto::SetStockRequest { on_hand: 78, ..absent.clone() },
+        proto::SetStockRequest { only_if_absent: false, ..absent.clone() },
+        proto::SetStockRequest { sku: "B".to_owned(), ..absent.clone() },
+    ] {
+        let status = client.set_stock(other.clone()).await.unwrap_err();
+        assert_eq!(reason(&status), "IDEMPOTENCY_KEY_REUSED", "{other:?}");
+    }
+    assert_eq!(bench.level("A").await, (8, 0));
     let adjust = proto::AdjustStockRequest {
         sku: "A".to_owned(),
         delta: 10,

@@ -191,7 +191,7 @@ fn money(path: &str, amount: &proto::Money, violations: &mut Violations) -> Opti
     let money = Money::from_units_nanos(amount.units, amount.nanos, currency);
     money
         .map_err(|error| {
-            let part = if error == MoneyError::TooFine { "nanos" } else { "units" };
+            let part = if error == MoneyError::Overflow { "units" } else { "nanos" };
             violations.wrong(format!("{path}.{part}"), error);
         })
         .ok()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use service_edge::page::{PageSize, Tokens, cut};
 use service_edge::time::timestamp;
-use service_edge::{Refused, Violations};
+use service_edge::{Refused, Violations, one_of};
 use shared_events::chance::Chance;
 use shared_events::contract::{NotificationId, Reason, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Verb};
@@ -63,16 +63,12 @@ impl NotificationService for NotificationEdge {
         let mut violations = Violations::default();
         let mut filter = Filter { to_customer, ..Filter::default() };
         if !request.order_id.is_empty() {
-            filter.order_id = request
-                .order_id
-                .parse()
-                .map_err(|_| violations.wrong("order_id", "not a UUID"))
-                .ok();
+            filter.order_id = violations.parsed("order_id", &request.order_id);
         }
         filter.state = match proto::NotificationState::try_from(request.state) {
             Ok(state) => state_of(state),
             Err(_) => {
-                violations.wrong("state", "not a state");
+                violations.wrong("state", one_of(proto::NotificationState::as_str_name));
                 None
             }
         };
@@ -92,7 +88,9 @@ impl NotificationService for NotificationEdge {
             filter.endpoint = Some(request.endpoint.clone());
         }
         let size = PageSize::LIST.read(request.page_size, &mut violations);
-        let mut filtered = format!("{}/{}/{}", request.order_id, request.state, request.channel);
+        // Of what was parsed: an id in another spelling is the same id.
+        let order = filter.order_id.map(|id| id.to_string()).unwrap_or_default();
+        let mut filtered = format!("{order}/{}/{}", request.state, request.channel);
         if !request.endpoint.is_empty() {
             filtered = format!("{filtered}/{}", request.endpoint);
         }
@@ -183,7 +181,7 @@ impl NotificationService for NotificationEdge {
 }
 
 fn notification_id(text: &str, violations: &mut Violations) -> Option<NotificationId> {
-    text.parse().map_err(|_| violations.wrong("notification_id", "not a UUID")).ok()
+    violations.parsed("notification_id", text)
 }
 
 const fn state_of(state: proto::NotificationState) -> Option<State> {

@@ -14,6 +14,61 @@ use crate::ledger::{self, Replay};
 /// Shards that a journal can have.
 const SHARDS_MAX: usize = 1_024;
 
+/// What a page of a replay is asked for.
+struct Asked {
+    id: RequestId,
+    since: Timestamp,
+    /// Until the first page was asked for, where it is not said.
+    until: Option<Timestamp>,
+    after: BTreeMap<u16, u64>,
+    /// The serial after which the page begins.
+    page: i64,
+    tokens: Tokens,
+}
+
+impl Asked {
+    fn parse(request: &proto::ReplayWebhooksRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let id: Option<RequestId> = request
+            .replay_id
+            .parse()
+            .map_err(|error: ParseIdError| violations.wrong("replay_id", error))
+            .ok();
+        let after = positions(&request.after, &mut violations);
+        let since = since(request, &mut violations);
+        let until = request.until.as_ref().map(instant);
+        if until == Some(None) {
+            violations.wrong("until", "not a time");
+        }
+        if let Err(error) = TextRule::reason().check(request.reason.trim()) {
+            violations.wrong("reason", error);
+        }
+        if !Route::is_endpoint_name(&request.endpoint) {
+            violations.wrong("endpoint", ENDPOINT);
+        }
+        let spelling = id.map(|id| id.to_string()).unwrap_or_default();
+        let tokens = Tokens::of(format!("{}/{spelling}", request.endpoint));
+        let page = tokens.place(&request.page_token, |serial| serial.parse().ok());
+        let page = page.unwrap_or_else(|foreign| {
+            violations.extend(foreign);
+            None
+        });
+        match (id, since) {
+            (Some(id), Some(since)) if violations.is_empty() => {
+                let (until, page) = (until.flatten(), page.unwrap_or(0));
+                Ok(Self { id, since, until, after, page, tokens })
+            }
+            _ => Err(violations),
+        }
+    }
+
+    /// The text by which a repeated id is told from another replay under it.
+    fn fingerprint(&self, endpoint: &str) -> String {
+        let until = self.until.map_or("its beginning".to_owned(), |until| until.to_string());
+        format!("{endpoint} from {} to {until} after {:?}", self.since, self.after)
+    }
+}
+
 /// Queues one page of a replay.
 pub(super) async fn page(
     edge: &NotificationEdge,
@@ -22,45 +77,28 @@ pub(super) async fn page(
     let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
     let request = request.into_inner();
     let (reason, now) = (request.reason.trim(), (edge.now)());
-    let mut violations = Violations::default();
-    let id: Option<RequestId> = request
-        .replay_id
-        .parse()
-        .map_err(|error: ParseIdError| violations.wrong("replay_id", error))
-        .ok();
-    let after = positions(&request.after, &mut violations);
-    let (since, until) = period(&request, now, &mut violations);
-    if let Err(error) = TextRule::reason().check(reason) {
-        violations.wrong("reason", error);
-    }
-    if !Route::is_endpoint_name(&request.endpoint) {
-        violations.wrong("endpoint", ENDPOINT);
-    }
-    let spelling = id.map(|id| id.to_string()).unwrap_or_default();
-    let tokens = Tokens::of(format!("{}/{spelling}", request.endpoint));
-    let page = tokens.place(&request.page_token, |serial| serial.parse().ok());
-    let page = page.unwrap_or_else(|foreign| {
-        violations.extend(foreign);
-        None
-    });
-    let (Some(id), Some(since), Some(until), true) = (id, since, until, violations.is_empty())
-    else {
-        return Err(violations.into());
-    };
+    let asked = Asked::parse(&request)?;
     let mut webhooks = edge.config.webhooks.iter();
     let webhook = webhooks.find(|webhook| webhook.name == request.endpoint).ok_or_else(|| {
         Refused::new(Reason::NotFound).say("no such webhook endpoint is configured")
     })?;
-    let replay = Replay { webhook, id: id.uuid(), since, until, after, by: &by.subject };
+    let (id, fingerprint) = (asked.id.uuid(), asked.fingerprint(&request.endpoint));
     let mut tx = edge.database.begin().await.map_err(|error| unavailable(&error))?;
-    let replayed = ledger::replay(&edge.database, &mut tx, &replay, page.unwrap_or(0), now).await;
+    let began = ledger::begin_replay(&mut tx, id, &fingerprint, now).await;
+    let began = began.map_err(|error| unavailable(&error))?.ok_or_else(reused)?;
+    let Asked { since, until, after, page, tokens, .. } = asked;
+    let until = until.unwrap_or(began);
+    let replay = Replay { webhook, id, since, until, after, by: &by.subject };
+    let replayed = ledger::replay(&edge.database, &mut tx, &replay, page, now).await;
     let replayed = replayed.map_err(|error| unavailable(&error))?;
-    if !request.validate_only && replayed.queued > 0 {
-        let target = &request.endpoint;
-        let action = OperatorAction::new(&by, Verb::ReplayWebhooks, target, reason, now);
-        let queued = format!("{} calls queued by replay {id}", replayed.queued);
-        let action = action.changing("", &queued);
-        action.write(&mut tx).await.map_err(|error| unavailable(&error))?;
+    if !request.validate_only {
+        if replayed.queued > 0 {
+            let target = &request.endpoint;
+            let action = OperatorAction::new(&by, Verb::ReplayWebhooks, target, reason, now);
+            let queued = format!("{} calls queued by replay {id}", replayed.queued);
+            let action = action.changing("", &queued);
+            action.write(&mut tx).await.map_err(|error| unavailable(&error))?;
+        }
         tx.commit().await.map_err(|error| unavailable(&error.into()))?;
         edge.due.wake();
     }
@@ -68,12 +106,16 @@ pub(super) async fn page(
     Ok(proto::ReplayWebhooksResponse { queued: replayed.queued, next_page_token })
 }
 
-/// From when to when the messages were composed; all until now by default.
-fn period(
+fn reused() -> Status {
+    let refused = Refused::new(Reason::IdempotencyKeyReused).about("replay_id");
+    refused.say("this replay id was used for another endpoint, time or position")
+}
+
+/// From when on the messages were composed.
+fn since(
     request: &proto::ReplayWebhooksRequest,
-    now: Timestamp,
     violations: &mut Violations,
-) -> (Option<Timestamp>, Option<Timestamp>) {
+) -> Option<Timestamp> {
     let since = match &request.since {
         None if !request.after.is_empty() => Some(Timestamp::MIN),
         since => since.as_ref().and_then(instant),
@@ -81,11 +123,7 @@ fn period(
     if since.is_none() {
         violations.wrong("since", "not a time, and there is no position in `after`");
     }
-    let until = request.until.as_ref().map_or(Some(now), instant);
-    if until.is_none() {
-        violations.wrong("until", "not a time");
-    }
-    (since, until)
+    since
 }
 
 /// The positions after which facts are posted, by shard.

@@ -12,7 +12,7 @@ mod write; // new messages, and dropping unsent ones after a set back
 
 pub use contacts::{CorrectedContact, corrected_contact, corrected_contacts, write_contacts};
 pub use read::{Filter, due, get, list, of_orders, waiting};
-pub use replay::{Replay, Replayed, replay};
+pub use replay::{Replay, Replayed, begin_replay, replay};
 pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};
 pub use traces::{read_traces, write_traces};

@@ -62,6 +62,34 @@ struct Row {
     own: Uuid,
 }
 
+/// Keeps what a replay was asked for, at its first page. Returns when that was, or none where the
+/// id was used for something else.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn begin_replay(
+    tx: &mut Tx,
+    id: Uuid,
+    asked: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, DatabaseError> {
+    sqlx::query(
+        "INSERT INTO replays (replay_id, asked, at) VALUES ($1, $2, $3)
+         ON CONFLICT (replay_id) DO NOTHING",
+    )
+    .bind(id.to_string())
+    .bind(asked)
+    .bind(now.micros())
+    .execute(&mut **tx)
+    .await?;
+    let (known, at): (String, i64) =
+        sqlx::query_as("SELECT asked, at FROM replays WHERE replay_id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut **tx)
+            .await?;
+    Ok((known == asked).then(|| Timestamp::from_micros(at)))
+}
+
 /// Queues calls about the facts of webhook messages after a serial: those that the endpoint wants,
 /// of the present history. One whose own message is not finished is left out.
 ///

@@ -365,6 +365,45 @@ async fn a_malformed_request_for_a_replay_is_refused_by_field() {
     bench.stop().await;
 }
 
+/// Also where nothing was queued by it.
+async fn a_replay_id_is_of_one_endpoint_its_times_and_positions(dialect: Dialect) {
+    let to_nowhere = |name: &str| endpoint(name, "http://127.0.0.1:1/".to_owned(), &[]);
+    let webhooks = vec![to_nowhere("crm"), to_nowhere("bi")];
+    let bench = Bench::on(dialect, |config| config.webhooks = webhooks).await;
+    let mut client = client(&bench).await;
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let asked = proto::ReplayWebhooksRequest {
+        endpoint: "crm".to_owned(),
+        replay_id: Chance::system().uuid().to_string(),
+        since: at(0),
+        ..Default::default()
+    };
+    let to_bi = proto::ReplayWebhooksRequest { endpoint: "bi".to_owned(), ..asked.clone() };
+    // A dry run leaves nothing.
+    let dry = proto::ReplayWebhooksRequest { validate_only: true, ..to_bi.clone() };
+    client.replay_webhooks(dry.clone()).await.unwrap();
+    for replay_id in [asked.replay_id.clone(), asked.replay_id.to_uppercase()] {
+        let asked = proto::ReplayWebhooksRequest { replay_id, ..asked.clone() };
+        client.replay_webhooks(asked).await.unwrap();
+        bench.advance(Duration::from_secs(60));
+    }
+    let after = vec![proto::FactPosition { shard: 0, position: 1 }];
+    for other in [
+        to_bi,
+        dry,
+        proto::ReplayWebhooksRequest { since: at(1), ..asked.clone() },
+        proto::ReplayWebhooksRequest { until: at(9), ..asked.clone() },
+        proto::ReplayWebhooksRequest { after, ..asked.clone() },
+    ] {
+        let status = client.replay_webhooks(other).await.unwrap_err();
+        let reason = status.get_details_error_info().unwrap().reason;
+        let code = (status.code(), reason.as_str());
+        assert_eq!(code, (tonic::Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
+    }
+    client.replay_webhooks(asked).await.unwrap();
+    bench.stop().await;
+}
+
 #[test]
 fn every_type_of_order_fact_can_be_named_in_a_filter() {
     let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
@@ -385,6 +424,7 @@ macro_rules! on_both {
 
 on_both! {
     a_replay_begins_after_a_position_of_each_shard
+    a_replay_id_is_of_one_endpoint_its_times_and_positions
     a_replay_finds_calls_behind_many_other_messages
     an_outage_of_one_endpoint_delays_no_other
     calls_to_an_endpoint_that_is_gone_wait_and_then_fail

@@ -17,12 +17,16 @@ pub enum Existing {
     Hold,
     /// A released hold: the order cannot be held again under its id.
     ReleasedHold,
+    /// The release of a hold.
+    Release,
     /// The delivery of a parcel.
     Delivery,
     /// The end of a parcel that was lost or came back.
     UndoneShipment,
     /// An edit of the order's lines.
     Edit,
+    /// A parcel that was lost or came back: nothing ships again under its id.
+    UndoneParcel,
 }
 
 impl Existing {
@@ -38,9 +42,11 @@ impl Existing {
             Self::Receipt => "RECEIPT",
             Self::Hold => "HOLD",
             Self::ReleasedHold => "RELEASED_HOLD",
+            Self::Release => "RELEASE",
             Self::Delivery => "DELIVERY",
             Self::UndoneShipment => "UNDONE_SHIPMENT",
             Self::Edit => "EDIT",
+            Self::UndoneParcel => "UNDONE_PARCEL",
         }
     }
 
@@ -56,9 +62,13 @@ impl Existing {
             Self::Receipt => "this return was received with other content",
             Self::Hold => "the order is held under this id or name with other content",
             Self::ReleasedHold => "the hold with this id was released; hold it under another id",
+            Self::Release => "this hold was released for another reason",
             Self::Delivery => "this parcel was delivered at another time",
             Self::UndoneShipment => "this parcel was undone otherwise",
             Self::Edit => "an edit with this id was asked for with other content",
+            Self::UndoneParcel => {
+                "the parcel with this id came back or was lost; ship under another id and reference"
+            }
         }
     }
 }

@@ -73,8 +73,8 @@ pub struct HoldReleased {
 pub struct Hold {
     /// As it was placed.
     pub held: Arc<OrderHeld>,
-    /// Whether it was released.
-    pub released: bool,
+    /// Why it was released, if it was.
+    pub released: Option<Arc<str>>,
 }
 
 impl Details {
@@ -86,7 +86,7 @@ impl Details {
 
     /// The holds that were not released, oldest first.
     pub fn standing_holds(&self) -> impl Iterator<Item = &OrderHeld> {
-        self.holds.iter().filter(|hold| !hold.released).map(|hold| hold.held.as_ref())
+        self.holds.iter().filter(|hold| hold.released.is_none()).map(|hold| hold.held.as_ref())
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn held(mut order: Order, event: &OrderHeld) -> Evolved {
     if event.kind == HoldKind::Custom && event.label.is_empty() {
         return Err("a hold without a label");
     }
-    details.holds.push(Hold { held: Arc::new(event.clone()), released: false });
+    details.holds.push(Hold { held: Arc::new(event.clone()), released: None });
     Ok(order)
 }
 
@@ -112,7 +112,7 @@ pub(super) fn released(mut order: Order, event: &HoldReleased) -> Evolved {
     }
     let details = order.details_mut().ok_or(WRONG_STATE)?;
     let hold = details.holds.iter_mut().find(|hold| hold.held.hold_id == event.hold_id);
-    let hold = hold.filter(|hold| !hold.released).ok_or("the order is not held by it")?;
-    hold.released = true;
+    let hold = hold.filter(|hold| hold.released.is_none()).ok_or("the order is not held by it")?;
+    hold.released = Some(event.reason.as_str().into());
     Ok(order)
 }

@@ -166,6 +166,12 @@ pub enum Rejection {
     /// The refund is below zero or in another currency.
     #[error("a refund is not below zero and has the order's currency")]
     InvalidRefund,
+    /// The refund is less than the charges that are named with it.
+    #[error("a refund includes the charges that are named: at least {charges}")]
+    RefundBelowCharges {
+        /// The sum of the charges.
+        charges: Money,
+    },
     /// A refund above the value of the units needs a reason.
     #[error("a refund above the value of the units needs a reason")]
     RefundNeedsReason,
@@ -175,6 +181,15 @@ pub enum Rejection {
     )]
     RefundTooLarge {
         /// What may still be refunded.
+        most: Money,
+    },
+    /// The refund exceeds what the units of the parcel cost, or what is left of the total.
+    #[error(
+        "at most {most} is refunded for this parcel: what its units cost, and no more than may still \
+         be refunded of the order"
+    )]
+    ParcelRefundTooLarge {
+        /// What may be refunded.
         most: Money,
     },
     /// A customer has repeated this for one order as often as allowed.
@@ -260,7 +275,11 @@ pub enum Rejection {
         detail: &'static str,
     },
     /// The order is near the limit of its events; only commands that end it are accepted.
-    #[error("the order has too many events; only commands that end it are accepted")]
+    #[error(
+        "an order has at most {max} events; the last {room} are for commands that end it",
+        max = bounds::EVENTS_MAX,
+        room = bounds::ENDING_ROOM
+    )]
     TooManyEvents,
 }
 
@@ -329,9 +348,11 @@ impl Rejection {
             Self::ReturnIdRequired => Reason::ReturnIdRequired,
             Self::ReturnNotApproved => Reason::ReturnNotApproved,
             Self::TooManyReturns { .. } => Reason::TooManyReturns,
-            Self::InvalidRefund => Reason::InvalidRefund,
+            Self::InvalidRefund | Self::RefundBelowCharges { .. } => Reason::InvalidRefund,
             Self::RefundNeedsReason => Reason::RefundNeedsReason,
-            Self::RefundTooLarge { .. } => Reason::RefundTooLarge,
+            Self::RefundTooLarge { .. } | Self::ParcelRefundTooLarge { .. } => {
+                Reason::RefundTooLarge
+            }
             Self::AskedTooOften { .. } => Reason::AskedTooOften,
             Self::TooManyEvents => Reason::TooManyEvents,
             Self::OrderHeld { .. } => Reason::OrderHeld,

@@ -286,10 +286,13 @@ impl Details {
             if !named.insert(charge) {
                 return Err(wrong("charge", bounds::NAMED_TWICE));
             }
+            if amount.currency != sum.currency {
+                return Err(wrong("amount.currency_code", "in the order's currency"));
+            }
             if amount.minor < 0 || amount.minor > known.amount.total - known.refunded {
                 return Err(wrong("amount", "from zero to what is left of the charge"));
             }
-            sum = sum.plus(*amount).map_err(|_| Rejection::InvalidRefund)?;
+            sum = sum.plus(*amount).map_err(|_| Rejection::AmountOverflow)?;
         }
         Ok(sum)
     }

@@ -10,7 +10,8 @@ use tonic::{Code, Status};
 
 use crate::actor::Refusal;
 use crate::domain::Rejection;
-use crate::journal::JournalError;
+use crate::domain::bounds::EVENTS_MAX;
+use crate::journal::{EVENT_BYTES_MAX, JournalError};
 
 /// Status metadata: the address of the node that owns the order's shard.
 pub const OWNER_HEADER: &str = "ordinal-owner";
@@ -50,9 +51,11 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::Doubted(_) => doubted(),
         Refusal::OutcomeUnknown(_) => Refused::unavailable(why)
             .say("the outcome is not known yet; retry with the same order id or request id"),
-        Refusal::TooLarge => Refused::new(why).say("the order is larger than one event may be"),
+        Refusal::TooLarge => Refused::new(why)
+            .say(&format!("the event would be larger than {EVENT_BYTES_MAX} bytes")),
         Refusal::TooManyEvents => {
-            Refused::new(why).say("the order has as many events as one may have")
+            let detail = format!("the order has as many events as one may have, {EVENTS_MAX}");
+            Refused::new(why).say(&detail)
         }
         Refusal::Archived { file } => order_archived(file),
         Refusal::Quarantined(_) => Refused::new(why)
@@ -108,7 +111,9 @@ fn rejected(rejection: &Rejection) -> Refused {
             let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
             refused.with("lines", lines.join(","))
         }
-        Rejection::RefundTooLarge { most } => refused.with("most", most),
+        Rejection::RefundTooLarge { most } | Rejection::ParcelRefundTooLarge { most } => {
+            refused.with("most", most)
+        }
         Rejection::ReturnWindowExpired
         | Rejection::ReturnMismatch
         | Rejection::ReturnIdRequired
@@ -152,7 +157,7 @@ fn rejected(rejection: &Rejection) -> Refused {
         }
         Rejection::ReasonRequired => refused.about("reason"),
         Rejection::TextTooLong { field, .. } => refused.about(*field),
-        Rejection::InvalidRefund => refused.about("refund"),
+        Rejection::InvalidRefund | Rejection::RefundBelowCharges { .. } => refused.about("refund"),
         Rejection::InvalidAmount { at, .. } | Rejection::InvalidPayment { at, .. } => {
             refused.about(at.clone())
         }

@@ -65,6 +65,16 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         (Rejection::ReturnNotApproved, FailedPrecondition, None),
         (Rejection::TooManyReturns { max: 20 }, FailedPrecondition, None),
         (Rejection::InvalidRefund, InvalidArgument, Some("refund")),
+        (
+            Rejection::RefundBelowCharges { charges: Money::new(1, "GBP".parse().unwrap()) },
+            InvalidArgument,
+            Some("refund"),
+        ),
+        (
+            Rejection::ParcelRefundTooLarge { most: Money::new(1, "GBP".parse().unwrap()) },
+            FailedPrecondition,
+            None,
+        ),
         (Rejection::RefundNeedsReason, FailedPrecondition, None),
         (
             Rejection::RefundTooLarge { most: Money::new(1, "GBP".parse().unwrap()) },
@@ -170,8 +180,10 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::ReturnNotApproved
             | Rejection::TooManyReturns { .. }
             | Rejection::InvalidRefund
+            | Rejection::RefundBelowCharges { .. }
             | Rejection::RefundNeedsReason
             | Rejection::RefundTooLarge { .. }
+            | Rejection::ParcelRefundTooLarge { .. }
             | Rejection::AskedTooOften { .. }
             | Rejection::TooManyEvents
             | Rejection::InvalidAmount { .. }

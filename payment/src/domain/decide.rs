@@ -132,7 +132,9 @@ pub enum Rejection {
     #[error("nothing is left to pay")]
     NothingToPay,
     /// Each payment has had all its attempts.
-    #[error("no attempt is left")]
+    #[error(
+        "no attempt is left: each payment has at most {ATTEMPTS_MAX}, and as many wait for an order"
+    )]
     AttemptsSpent,
     /// There is no such operation.
     #[error("no such operation")]

@@ -1,6 +1,6 @@
 use psp::{PspReference, Token};
-use service_edge::Violations;
 use service_edge::page::PageSize;
+use service_edge::{Violations, one_of};
 use shared_events::contract::{
     Money, OperationId, OrderId, PspName, RequestId, TextRule, composed,
 };
@@ -48,7 +48,7 @@ pub(super) fn filtered(
             let name = status.as_str_name().trim_start_matches("PAYMENT_STATUS_");
             filter.status = Word::of_code(name);
         }
-        Err(_) => violations.wrong("status", "a status of payments"),
+        Err(_) => violations.wrong("status", one_of(proto::PaymentStatus::as_str_name)),
     }
     let size = PageSize::LIST.read(request.page_size, &mut violations);
     match size {
@@ -126,7 +126,7 @@ pub(super) fn listed(
             WebhookState::of_code(state.as_str_name().trim_start_matches("WEBHOOK_STATE_"))
         }
         Err(_) => {
-            violations.wrong("state", "a state of webhooks");
+            violations.wrong("state", one_of(proto::WebhookState::as_str_name));
             None
         }
     };

@@ -57,6 +57,12 @@ pub enum MoneyError {
     /// Finer than the currency's minor unit.
     #[error("the amount is finer than the minor unit of its currency")]
     TooFine,
+    /// Billionths that are no part of these units.
+    #[error("nanos are -999,999,999 to 999,999,999, with the sign of units")]
+    NotNanos,
+    /// The text is not a decimal number.
+    #[error("not an amount such as 19.99")]
+    NotDecimal,
 }
 
 impl FromStr for Currency {
@@ -156,8 +162,9 @@ impl Money {
     /// From whole units and billionths, as in `google.type.Money`.
     ///
     /// # Errors
-    /// [`MoneyError::TooFine`] where the billionths are not whole minor units or their sign
-    /// differs from the units', [`MoneyError::Overflow`].
+    /// [`MoneyError::NotNanos`] where the billionths are more than a unit or their sign differs
+    /// from the units', [`MoneyError::TooFine`] where they are not whole minor units,
+    /// [`MoneyError::Overflow`].
     pub fn from_units_nanos(
         units: i64,
         nanos: i32,
@@ -167,7 +174,10 @@ impl Money {
         let nanos_per_minor = 1_000_000_000 / per_unit;
         let nanos = i64::from(nanos);
         let signs_differ = units.signum() * nanos.signum() < 0;
-        if signs_differ || nanos.abs() >= 1_000_000_000 || nanos % nanos_per_minor != 0 {
+        if signs_differ || nanos.abs() >= 1_000_000_000 {
+            return Err(MoneyError::NotNanos);
+        }
+        if nanos % nanos_per_minor != 0 {
             return Err(MoneyError::TooFine);
         }
         let minor = units.checked_mul(per_unit).ok_or(MoneyError::Overflow)?;
@@ -187,7 +197,7 @@ impl Money {
     ///
     /// # Errors
     /// [`MoneyError::TooFine`] where there are more digits than the currency has and they are not
-    /// zero, or the text is not a decimal number; [`MoneyError::Overflow`].
+    /// zero, [`MoneyError::NotDecimal`], [`MoneyError::Overflow`].
     pub fn parse_decimal(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -197,7 +207,7 @@ impl Money {
         let exponent = currency.exponent() as usize;
         let numeric = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if whole.is_empty() || !numeric(whole) || !numeric(fraction) {
-            return Err(MoneyError::TooFine);
+            return Err(MoneyError::NotDecimal);
         }
         let (kept, rest) = fraction.split_at(fraction.len().min(exponent));
         if rest.bytes().any(|byte| byte != b'0') {

@@ -4,8 +4,9 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 use uuid::Uuid;
 
 use super::database::{Database, DatabaseError, Tx};
+use super::verb::Verb;
 use crate::chance::Chance;
-use crate::contract::Timestamp;
+use crate::contract::{Timestamp, is_hidden};
 
 /// The caller, as the authentication put it into a request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,117 +44,6 @@ impl fmt::Display for AskedBy {
         write!(f, "{}:{}", self.role.to_ascii_lowercase(), self.subject)
     }
 }
-
-/// What an operator may do; recorded with its effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// A follower stops handling items.
-    PauseFollower,
-    /// A follower resumes.
-    ResumeFollower,
-    /// A subject's dead letters are retried.
-    PutBackDeadLetters,
-    /// A subject's first dead letter is dropped.
-    DropDeadLetter,
-    /// A follower's dead letters of orders that the journal does not hold are dropped.
-    DropLettersOfLostOrders,
-    /// A read model is rebuilt.
-    RebuildReadModel,
-    /// A shard is assigned to a node.
-    MoveShard,
-    /// A shard is closed.
-    FreezeShard,
-    /// A shard is opened.
-    UnfreezeShard,
-    /// The journal is accepted as it is.
-    AcceptJournal,
-    /// Timers trust the clock again.
-    ResumeTimers,
-    /// Stock is set.
-    SetStock,
-    /// Stock is adjusted.
-    AdjustStock,
-    /// The units that may be promised beyond the stock are set.
-    SetBackorder,
-    /// A location of stock is added, or its priority changed.
-    SetLocation,
-    /// A message is sent again.
-    ResendNotification,
-    /// Facts are posted to a webhook endpoint again.
-    ReplayWebhooks,
-    /// An account of the ledger is opened.
-    OpenAccount,
-    /// An entry is booked.
-    PostEntry,
-    /// What became of an operation at a payment service provider is said.
-    ResolveOperation,
-    /// A webhook of a payment service provider is looked at again, or dropped.
-    ResolveWebhook,
-}
-
-impl Verb {
-    /// The stable name.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::PauseFollower => "PAUSE_FOLLOWER",
-            Self::ResumeFollower => "RESUME_FOLLOWER",
-            Self::PutBackDeadLetters => "PUT_BACK_DEAD_LETTERS",
-            Self::DropDeadLetter => "DROP_DEAD_LETTER",
-            Self::DropLettersOfLostOrders => "DROP_LETTERS_OF_LOST_ORDERS",
-            Self::RebuildReadModel => "REBUILD_READ_MODEL",
-            Self::MoveShard => "MOVE_SHARD",
-            Self::FreezeShard => "FREEZE_SHARD",
-            Self::UnfreezeShard => "UNFREEZE_SHARD",
-            Self::AcceptJournal => "ACCEPT_JOURNAL",
-            Self::ResumeTimers => "RESUME_TIMERS",
-            Self::SetStock => "SET_STOCK",
-            Self::AdjustStock => "ADJUST_STOCK",
-            Self::SetBackorder => "SET_BACKORDER",
-            Self::SetLocation => "SET_LOCATION",
-            Self::ResendNotification => "RESEND_NOTIFICATION",
-            Self::ReplayWebhooks => "REPLAY_WEBHOOKS",
-            Self::OpenAccount => "OPEN_ACCOUNT",
-            Self::PostEntry => "POST_ENTRY",
-            Self::ResolveOperation => "RESOLVE_OPERATION",
-            Self::ResolveWebhook => "RESOLVE_WEBHOOK",
-        }
-    }
-
-    /// The stable name of the kind of target.
-    #[must_use]
-    pub const fn kind(self) -> &'static str {
-        match self {
-            Self::PauseFollower | Self::ResumeFollower => "FOLLOWER",
-            Self::PutBackDeadLetters | Self::DropDeadLetter | Self::DropLettersOfLostOrders => {
-                "DEAD_LETTER"
-            }
-            Self::RebuildReadModel => "READ_MODEL",
-            Self::MoveShard | Self::FreezeShard | Self::UnfreezeShard => "SHARD",
-            Self::AcceptJournal => "JOURNAL",
-            Self::ResumeTimers => "TIMERS",
-            Self::SetStock | Self::AdjustStock | Self::SetBackorder | Self::SetLocation => "STOCK",
-            Self::ResendNotification => "NOTIFICATION",
-            Self::ReplayWebhooks => "WEBHOOK",
-            Self::OpenAccount | Self::PostEntry => "LEDGER",
-            Self::ResolveOperation | Self::ResolveWebhook => "PAYMENT",
-        }
-    }
-}
-
-/// The kinds of targets.
-pub const TARGET_KINDS: [&str; 10] = [
-    "FOLLOWER",
-    "DEAD_LETTER",
-    "READ_MODEL",
-    "SHARD",
-    "JOURNAL",
-    "TIMERS",
-    "STOCK",
-    "NOTIFICATION",
-    "LEDGER",
-    "PAYMENT",
-];
 
 /// The most characters of each text.
 const TEXT_MAX: usize = 500;
@@ -248,6 +138,7 @@ impl OperatorAction {
             .bind(at)
             .bind(id)
             .bind(i64::from(asked.limit))
+            .bind(asked.target_spelled())
             .fetch_all(database.reader())
             .await?;
         rows.iter().map(Self::read).collect()
@@ -295,13 +186,23 @@ pub struct ActionsAsked {
 }
 
 impl ActionsAsked {
-    /// Parameters: kind, target, subject, the two of [`Self::before_text`], limit.
+    /// Parameters: kind, target, subject, the two of [`Self::before_text`], limit,
+    /// [`Self::target_spelled`].
     pub const SQL: &str = "
         SELECT id, at, role, subject, verb, kind, target, reason, before, after
         FROM operator_actions
-        WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR target = $2) AND ($3 = '' OR subject = $3)
-            AND (at, id) < ($4, $5)
+        WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR target IN ($2, $7))
+            AND ($3 = '' OR subject = $3) AND (at, id) < ($4, $5)
         ORDER BY at DESC, id DESC LIMIT $6";
+
+    /// The target with the ids in it spelled as they are stored; a product may be called by what
+    /// looks like an id, so that both are meant.
+    #[must_use]
+    pub fn target_spelled(&self) -> String {
+        let spelled =
+            |word| Uuid::try_parse(word).map_or_else(|_| String::from(word), |id| id.to_string());
+        self.target.split(' ').map(spelled).collect::<Vec<_>>().join(" ")
+    }
 
     /// Time and id of [`Self::before`], as they are stored.
     #[must_use]
@@ -310,9 +211,9 @@ impl ActionsAsked {
     }
 }
 
-/// In one line, and not longer than is stored.
+/// In one line without hidden characters, and not longer than is stored.
 fn bounded(text: &str) -> String {
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let line = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
     if text.chars().count() <= TEXT_MAX {
         return line.collect();
     }
@@ -328,8 +229,8 @@ mod tests {
         let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
         let at = Timestamp::default();
         let action = OperatorAction::new(&by, Verb::DropDeadLetter, "stock", "", at)
-            .changing("a\nb\0c", &"x".repeat(501));
-        assert_eq!(action.before, "a b c");
+            .changing("a\nb\0c\u{202e}d", &"x".repeat(501));
+        assert_eq!(action.before, "a b c d");
         assert_eq!(action.after.chars().count(), 500);
         assert_eq!(action.by.to_string(), "ops:anna");
         let as_long = action.changing("", &"x".repeat(500));

@@ -31,8 +31,9 @@ mod source; // port: items after a cursor, in order
 mod tasks; // the only place that begins a task
 mod transactional; // the sink that commits effect and cursor together
 mod without_contact; // facts for readers that reach nobody
+mod verb; // what an operator may do
 
-pub use actions::{ActionsAsked, AskedBy, OperatorAction, TARGET_KINDS, Verb};
+pub use actions::{ActionsAsked, AskedBy, OperatorAction};
 pub use backoff::Backoff;
 pub use begin::{begin, begin_immediate};
 pub use created::{has_tables, was_beside};
@@ -58,3 +59,4 @@ pub use source::{Batch, Item, Source, SourceError};
 pub use tasks::spawn;
 pub use transactional::Transactional;
 pub use without_contact::WithoutContact;
+pub use verb::{TARGET_KINDS, Verb};

@@ -24,8 +24,19 @@ fn money_is_read_and_written_without_a_float() {
     assert_eq!(Money::parse_decimal("3", gbp()).unwrap().minor, 300);
     assert_eq!(Money::parse_decimal("3.500", gbp()).unwrap().minor, 350);
     assert_eq!(Money::parse_decimal("0.001", gbp()), Err(MoneyError::TooFine));
-    assert_eq!(Money::parse_decimal("1e3", gbp()), Err(MoneyError::TooFine));
+    for text in ["1e3", "", "-", ".50", "1.5-", "1-", "1.5.0", "+1", "1,5"] {
+        assert_eq!(Money::parse_decimal(text, gbp()), Err(MoneyError::NotDecimal), "{text}");
+    }
     assert_eq!(Money::parse_decimal("99999999999999999999", gbp()), Err(MoneyError::Overflow));
+    for (units, nanos) in [(1, 1_000_000_000), (0, -1_000_000_000), (1, i32::MAX), (0, i32::MIN)] {
+        assert_eq!(Money::from_units_nanos(units, nanos, gbp()), Err(MoneyError::NotNanos));
+    }
+    for (units, nanos) in [(1, -10_000_000), (-1, 10_000_000), (i64::MAX, -1)] {
+        assert_eq!(Money::from_units_nanos(units, nanos, gbp()), Err(MoneyError::NotNanos));
+    }
+    for (units, nanos) in [(1, 1), (-1, -1), (0, 999_999_999)] {
+        assert_eq!(Money::from_units_nanos(units, nanos, gbp()), Err(MoneyError::TooFine));
+    }
     let yen = Money::parse_decimal("1999", "JPY".parse().unwrap()).unwrap();
     assert_eq!((yen.minor, yen.to_string().as_str()), (1999, "1999 JPY"));
     let dinar = Money::parse_decimal("1.234", "BHD".parse().unwrap()).unwrap();

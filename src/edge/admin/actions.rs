@@ -161,7 +161,7 @@ impl Page {
 
 /// The token holds the filter, so that it is refused with any other filter.
 fn list(asked: &ActionsAsked) -> String {
-    format!("{}/{}/{}/", asked.kind, asked.target, asked.subject)
+    format!("{}/{}/{}/", asked.kind, asked.target_spelled(), asked.subject)
 }
 
 fn place(asked: &ActionsAsked, token: &str) -> Option<(Timestamp, Uuid)> {

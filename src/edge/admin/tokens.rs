@@ -1,12 +1,15 @@
 use std::time::Duration;
 
+use service_edge::Violations;
 use service_edge::time::timestamp;
 use shared_events::chance::Chance;
-use shared_events::contract::{CustomerId, Reason, Timestamp};
+use shared_events::contract::{CustomerId, Reason, TextRule, Timestamp};
+use shared_events::stream::{OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
+use super::values::unavailable;
 use super::{AdminEdge, asked_by, proto};
-use crate::edge::refusal::{refused, violation};
+use crate::edge::refusal::refused;
 
 /// How long a token is valid unless its asker says so.
 const VALID_FOR: Duration = Duration::from_secs(15 * 60);
@@ -18,19 +21,7 @@ impl AdminEdge {
         &self,
         request: Request<proto::IssueTokenRequest>,
     ) -> Result<Response<proto::IssueTokenResponse>, Status> {
-        let asked = request.get_ref();
-        let customer: CustomerId = asked.customer_id.parse().map_err(|error| {
-            let error: &dyn std::fmt::Display = &error;
-            violation("customer_id", &error.to_string())
-        })?;
-        let valid_for = match asked.valid_for {
-            None => Some(VALID_FOR),
-            Some(given) => Duration::try_from(given).ok(),
-        };
-        let bounds = Duration::from_secs(1)..=VALID_FOR_MAX;
-        let valid_for = valid_for.filter(|valid_for| bounds.contains(valid_for));
-        let valid_for =
-            valid_for.ok_or_else(|| violation("valid_for", "from 1 second to 1 hour"))?;
+        let (customer, valid_for, reason) = asked(request.get_ref())?;
         let id = hex::encode(Chance::system().bits().to_be_bytes());
         let now = (self.parts.now)();
         let own = self.parts.own_tokens.as_ref();
@@ -43,11 +34,59 @@ impl AdminEdge {
             tracing::error!(%error, "a token could not be signed");
             Status::internal("the token could not be signed")
         })?;
-        tracing::info!(by = %asked_by(&request).subject, id, "a token of a customer was signed");
         // Tokens end with a whole second.
         let second = now.micros() - now.micros().rem_euclid(1_000_000);
         let whole = Duration::from_secs(valid_for.as_secs());
-        let expires_at = Some(timestamp(Timestamp::from_micros(second).plus(whole)));
+        let expires_at = Timestamp::from_micros(second).plus(whole);
+        let by = asked_by(&request);
+        if by.is_operator() {
+            let target = customer.to_string();
+            let action = self.action(&request, Verb::IssueToken, &target, reason);
+            self.record(action.changing("", &format!("token {id} until {expires_at}"))).await?;
+        }
+        tracing::info!(by = %by.subject, id, "a token of a customer was signed");
+        let expires_at = Some(timestamp(expires_at));
         Ok(Response::new(proto::IssueTokenResponse { token, expires_at }))
+    }
+
+    /// Records what an operator gets here, before they get it: with orders, or else with what this
+    /// process keeps.
+    async fn record(&self, action: OperatorAction) -> Result<(), Status> {
+        let first = || self.parts.databases.first().map(|(_, database)| database);
+        let database = self.parts.orders.as_ref().or_else(first).ok_or_else(|| {
+            let message = "this process keeps nothing, and what operators get is recorded; ask an \
+                           order node";
+            refused(Reason::NotInThisRole, message)
+        })?;
+        let mut tx = database.begin().await.map_err(unavailable)?;
+        action.write(&mut tx).await.map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)
+    }
+}
+
+/// The customer, for how long, and why.
+fn asked(
+    request: &proto::IssueTokenRequest,
+) -> Result<(CustomerId, Duration, &str), Violations> {
+    let mut violations = Violations::default();
+    let customer = violations.parsed("customer_id", &request.customer_id);
+    let valid_for = match request.valid_for {
+        None => Some(VALID_FOR),
+        Some(given) => Duration::try_from(given).ok(),
+    };
+    let bounds = Duration::from_secs(1)..=VALID_FOR_MAX;
+    let valid_for = valid_for.filter(|valid_for| bounds.contains(valid_for));
+    if valid_for.is_none() {
+        violations.wrong("valid_for", "from 1 second to 1 hour");
+    }
+    let reason = request.reason.trim();
+    if let Err(error) = TextRule::reason().check(reason) {
+        violations.wrong("reason", error);
+    }
+    match (customer, valid_for) {
+        (Some(customer), Some(valid_for)) if violations.is_empty() => {
+            Ok((customer, valid_for, reason))
+        }
+        _ => Err(violations),
     }
 }

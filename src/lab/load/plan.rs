@@ -107,10 +107,9 @@ fn units(row: &Row) -> Result<i64, Problem> {
 fn price(row: &Row, currency: Currency) -> Result<Money, Problem> {
     let text = &row.price;
     let price = Money::parse_decimal(text, currency).map_err(|error| {
-        let decimal = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
         let detail = match error {
             MoneyError::Overflow => format!("{text} is too large"),
-            _ if decimal && text.split('.').count() == 2 && !text.starts_with('.') => {
+            MoneyError::TooFine => {
                 format!("{text} is finer than the minor unit of {}", currency.code())
             }
             _ => format!(

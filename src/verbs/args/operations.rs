@@ -112,7 +112,7 @@ pub enum OperationsVerb {
     /// List operators' actions, newest first.
     List {
         /// Only on this kind of target: FOLLOWER, DEAD_LETTER, READ_MODEL, SHARD, JOURNAL, TIMERS,
-        /// STOCK or NOTIFICATION.
+        /// STOCK, NOTIFICATION, WEBHOOK, LEDGER, PAYMENT or TOKEN.
         #[arg(long, value_name = "KIND", default_value = "", hide_default_value = true)]
         kind: String,
         /// Only on this target, such as a follower or a product.

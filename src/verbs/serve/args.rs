@@ -6,7 +6,6 @@ use std::time::Duration;
 use order_actor::actor::Limits;
 use order_actor::clock::Clock;
 use order_actor::domain::Policy;
-use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::projections::SearchBy;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
@@ -14,6 +13,7 @@ use crate::client::Failure;
 use crate::edge::{AccessLog, Bounds, Network, Numbers, Proxies, RateRule};
 use crate::engine::spans::Sending;
 use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
+use crate::flags::window;
 use crate::logs::Process;
 
 /// Where an engine stores everything, unless it is told otherwise.
@@ -59,7 +59,8 @@ pub struct ServeArgs {
         help_heading = "Several processes",
         long,
         value_name = "NAME",
-        env = "ORDINAL_NODE_NAME"
+        env = "ORDINAL_NODE_NAME",
+        value_parser = node_name
     )]
     node_name: Option<String>,
     /// Address at which other order nodes reach this one [default: the address it listens on].
@@ -142,14 +143,14 @@ pub struct ServeArgs {
     /// Read archived orders and events from this directory; see `ordinal journal archive`.
     #[arg(help_heading = "Storage", long, value_name = "DIR", env = "ORDINAL_ARCHIVE")]
     archive: Option<PathBuf>,
-    /// How long other order nodes respect the lease of a silent node.
-    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE", default_value = "8s", value_parser = crate::flags::duration)]
+    /// How long other order nodes respect the lease of a silent node; at most a day.
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE", default_value = "8s", value_parser = crate::flags::within_a_day)]
     lease: Duration,
     /// How often an order node renews its lease.
-    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_RENEW", default_value = "2s", value_parser = crate::flags::duration)]
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_RENEW", default_value = "2s", value_parser = crate::flags::within_a_day)]
     lease_renew: Duration,
     /// How long after its last renewal an order node stops writing; less than the lease.
-    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_SELF_STOP", default_value = "5s", value_parser = crate::flags::duration)]
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_SELF_STOP", default_value = "5s", value_parser = crate::flags::within_a_day)]
     lease_self_stop: Duration,
     /// Orders awake at the same time; each takes some 10 KB.
     #[arg(help_heading = "Limits", long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
@@ -224,11 +225,9 @@ struct BoundArgs {
     access_log: AccessLog,
 }
 
-/// A window of an order, at most [`WINDOW_MAX`].
-fn window(text: &str) -> Result<Duration, String> {
-    let window = crate::flags::duration(text)?;
-    let days = WINDOW_MAX.as_secs() / (24 * 60 * 60);
-    if window > WINDOW_MAX { Err(format!("is at most {days} days")) } else { Ok(window) }
+/// Shown to operators, in logs and as a part of spans.
+fn node_name(text: &str) -> Result<String, String> {
+    crate::flags::name(text, 100)
 }
 
 fn search_by(text: &str) -> Result<SearchBy, String> {

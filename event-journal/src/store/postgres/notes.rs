@@ -84,6 +84,7 @@ impl Notes for PostgresStore {
             .bind(at)
             .bind(id)
             .bind(i64::from(asked.limit))
+            .bind(asked.target_spelled())
             .fetch_all(self.reader().await?)
             .await
             .map_err(unavailable)?;

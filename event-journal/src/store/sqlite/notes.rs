@@ -82,6 +82,7 @@ impl Notes for SqliteStore {
             .bind(at)
             .bind(id)
             .bind(i64::from(asked.limit))
+            .bind(asked.target_spelled())
             .fetch_all(&self.reader)
             .await
             .map_err(unavailable)?;

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{Disposition, LocationName, Money, ReturnId};
@@ -176,8 +176,11 @@ impl ApproveReturn {
         let value = units.plus(charges).map_err(|_| Rejection::AmountOverflow)?;
         let most = details.refundable();
         let refund = self.refund.unwrap_or(details.default_refund(units, charges));
-        if refund.minor < charges.minor || refund.currency != details.totals.total.currency {
+        if refund.minor < 0 || refund.currency != details.totals.total.currency {
             return Err(Rejection::InvalidRefund);
+        }
+        if refund.minor < charges.minor {
+            return Err(Rejection::RefundBelowCharges { charges });
         }
         if refund.minor > value.minor && self.refund_reason.trim().is_empty() {
             return Err(Rejection::RefundNeedsReason);

@@ -8,7 +8,8 @@ use crate::domain::guards::{
     no_edit_waits, not_held, open_units, reference_fits, same_or_exists, same_units, units,
 };
 use crate::domain::{
-    By, CommandKind, Details, Event, Existing, LineQuantity, Order, Role, Shipment, payment,
+    By, CommandKind, Details, Event, Existing, LineQuantity, Order, Rejection, Role, Shipment,
+    payment,
 };
 
 /// Ship a parcel.
@@ -47,7 +48,7 @@ impl Decide for Fulfill {
         context: &DecisionContext<'_>,
     ) -> Decision {
         if let Some(shipped) = details.shipment(self.shipment_id) {
-            return same_or_exists(Existing::Shipment, &self.compare(shipped));
+            return self.repeated(shipped);
         }
         let mut known = details.shipments.iter().map(|parcel| &parcel.reference);
         if !self.reference.is_empty() && known.any(|known| *known == self.reference) {
@@ -96,6 +97,16 @@ impl Decide for Fulfill {
 }
 
 impl Fulfill {
+    /// The answer to the id of a parcel that was shipped. One that was undone ships nothing again.
+    fn repeated(&self, shipped: &Shipment) -> Decision {
+        let same = same_or_exists(Existing::Shipment, &self.compare(shipped))?;
+        if shipped.undone.is_none() {
+            return Ok(same);
+        }
+        let (existing, differs) = (Existing::UndoneParcel, Vec::new());
+        Err(Rejection::AlreadyExists { existing, differs })
+    }
+
     /// Compares the fields of a shipped parcel with this command.
     fn compare(&self, shipped: &Shipment) -> [Differs; 5] {
         let Self { shipment_id: _, lines, carrier, tracking, reference, location } = self;

@@ -58,7 +58,7 @@ impl Decide for HoldOrder {
             );
             let (existing, differs) = (Existing::ReleasedHold, Vec::new());
             let released = Rejection::AlreadyExists { existing, differs };
-            return if hold.released { same.and(Err(released)) } else { same };
+            return if hold.released.is_some() { same.and(Err(released)) } else { same };
         }
         let (Order::Pending(_) | Order::Confirmed(_)) = order else {
             return Err(invalid_transition(order, "HoldOrder"));

@@ -2,8 +2,10 @@ use serde::Serialize;
 use shared_events::contract::HoldId;
 
 use super::{Decide, DecisionContext};
-use crate::domain::guards::{Decision, NOTHING_HAPPENS, invalid_transition, reason_given};
-use crate::domain::{By, CommandKind, Details, Event, Hold, HoldReleased, Order, Rejection, Role};
+use crate::domain::guards::{Decision, invalid_transition, reason_given, same_or_exists};
+use crate::domain::{
+    By, CommandKind, Details, Event, Existing, Hold, HoldReleased, Order, Rejection, Role,
+};
 
 /// Release a hold: once none stands, the order ships again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,8 +44,8 @@ impl Decide for ReleaseHold {
             let holds = details.standing_holds().map(|hold| hold.name().to_owned()).collect();
             return Err(Rejection::NoSuchHold { holds });
         };
-        if hold.released {
-            return NOTHING_HAPPENS;
+        if let Some(reason) = &hold.released {
+            return same_or_exists(Existing::Release, &[("reason", **reason != *self.reason)]);
         }
         if order.is_ended() {
             return Err(invalid_transition(order, "ReleaseHold"));
@@ -64,7 +66,7 @@ impl ReleaseHold {
             HoldName::Id(id) => details.hold(*id),
             HoldName::Name(name) => {
                 let named = details.holds.iter().filter(|hold| hold.held.name() == name);
-                named.max_by_key(|hold| !hold.released)
+                named.max_by_key(|hold| hold.released.is_none())
             }
         }
     }

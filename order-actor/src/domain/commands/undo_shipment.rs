@@ -78,11 +78,14 @@ impl Decide for UndoShipment {
         let charges = details.paid_back_of_charges(&self.charges)?;
         let default = details.parcel_refund(&parcel.lines, charges);
         let refund = self.refund.unwrap_or(default);
-        if refund.minor < charges.minor || refund.currency != default.currency {
+        if refund.minor < 0 || refund.currency != default.currency {
             return Err(Rejection::InvalidRefund);
         }
+        if refund.minor < charges.minor {
+            return Err(Rejection::RefundBelowCharges { charges });
+        }
         if refund.minor > default.minor {
-            return Err(Rejection::RefundTooLarge { most: default });
+            return Err(Rejection::ParcelRefundTooLarge { most: default });
         }
         if details.events + 1 > bounds::EVENTS_MAX {
             return Err(Rejection::TooManyEvents);

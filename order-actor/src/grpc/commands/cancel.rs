@@ -1,3 +1,4 @@
+use service_edge::one_of;
 use shared_events::contract::CancelReason;
 
 use super::{CommandRequest, ParseContext};
@@ -36,7 +37,7 @@ fn reason(form: &mut Form, reason: i32, by: &By) -> Option<CancelReason> {
         Ok(wire::CancelReason::SlaTimeout) => CancelReason::SlaTimeout,
         Ok(wire::CancelReason::PaymentFailed) => CancelReason::PaymentFailed,
         Err(_) => {
-            form.invalid("reason", "not a known reason");
+            form.invalid("reason", one_of(wire::CancelReason::as_str_name));
             return None;
         }
     })

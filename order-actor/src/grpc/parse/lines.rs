@@ -124,7 +124,7 @@ impl Form {
             .ok()?;
         Money::from_units_nanos(money.units, money.nanos, currency)
             .map_err(|error| {
-                let part = if error == MoneyError::TooFine { "nanos" } else { "units" };
+                let part = if error == MoneyError::Overflow { "units" } else { "nanos" };
                 self.violations.add(format!("{path}.{part}"), reason, error);
             })
             .ok()

@@ -1,3 +1,4 @@
+use service_edge::one_of;
 use shared_events::contract::{CapturePolicy, PaymentPolicy, PspName, Reason};
 
 use super::Form;
@@ -53,7 +54,8 @@ impl Form {
                 Ok(Shown::Captured) => PaymentStatus::Captured,
                 Ok(Shown::Released) => PaymentStatus::Released,
                 Ok(Shown::Unspecified) | Err(_) => {
-                    self.invalid(format!("filter.payment[{index}]"), "not a state of money");
+                    let field = format!("filter.payment[{index}]");
+                    self.invalid(field, one_of(Shown::as_str_name));
                     return None;
                 }
             };

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use service_edge::one_of;
 use shared_events::contract::{CustomerId, Mark, NameField, OrderId, Sku, TextRule, Timestamp};
 use shared_events::stream::Cursors;
 
@@ -267,7 +268,7 @@ impl Form {
             Ok(proto::OrderSort::UpdatedDesc) => SummarySort::UpdatedDesc,
             Ok(proto::OrderSort::UpdatedAsc) => SummarySort::UpdatedAsc,
             Err(_) => {
-                self.invalid("sort", "not a way to sort orders");
+                self.invalid("sort", one_of(proto::OrderSort::as_str_name));
                 return None;
             }
         })
@@ -282,7 +283,7 @@ impl Form {
             Ok(proto::OrderStatus::Returned) => Status::Returned,
             Ok(proto::OrderStatus::Cancelled) => Status::Cancelled,
             Ok(proto::OrderStatus::Unspecified) | Err(_) => {
-                self.invalid(field, "not a status of an order");
+                self.invalid(field, one_of(proto::OrderStatus::as_str_name));
                 return None;
             }
         })

@@ -314,6 +314,16 @@ fn a_return_is_refunded_what_its_units_cost_and_the_charges_that_are_named() {
     };
     let too_much = life.says(&of_charge(600), &by_ops()).unwrap_err();
     assert_eq!(too_much.code(), "INVALID_AMOUNT");
+    let with = |amount: Money, refund| {
+        let charges = vec![ChargeRefund { charge: 1, amount }];
+        Command::ApproveReturn(ApproveReturn { charges, refund, ..an_approval() })
+    };
+    let euros = Money::new(599, "EUR".parse().unwrap());
+    let other = life.says(&with(euros, None), &by_ops()).unwrap_err();
+    let at = "charges[0].amount.currency_code".to_owned();
+    assert_eq!(other, Rejection::InvalidAmount { at, detail: "in the order's currency" });
+    let below = life.says(&with(gbp(599), Some(gbp(598))), &by_ops()).unwrap_err();
+    assert_eq!(below, Rejection::RefundBelowCharges { charges: gbp(599) });
     let rest = life.says(&of_charge(599), &by_ops()).unwrap();
     assert_eq!(refund_of(&rest), gbp(mugs - mugs / 3 + 599));
     assert_eq!(life.details().charges[0].refunded, 599);

@@ -151,7 +151,12 @@ fn a_hold_is_released_by_its_id_or_its_name_once() {
         given(on_hold()).when(&command, &by_ops(), 9).then(released(1, 9));
         let mut history = on_hold();
         history.push(released(1, 9));
-        given(history).when(&command, &by_ops(), 10).then_nothing_happened();
+        given(history.clone()).when(&command, &by_ops(), 10).then_nothing_happened();
+        let Command::ReleaseHold(release) = command else { unreachable!() };
+        let other = Command::ReleaseHold(ReleaseHold { reason: "paid".to_owned(), ..release });
+        given(history)
+            .when(&other, &by_ops(), 10)
+            .then_rejected(&exists(Existing::Release, &["reason"]));
     }
     let again = [released(1, 3), held(2, HoldKind::Fraud, "", 4)];
     given(on_hold().into_iter().chain(again))

@@ -394,7 +394,7 @@ fn a_refund_of_an_undone_parcel_is_at_most_its_value() {
     ));
     given(partly())
         .when(&with(1_001), &by_ops(), 30)
-        .then_rejected(&Rejection::RefundTooLarge { most: gbp(1_000) });
+        .then_rejected(&Rejection::ParcelRefundTooLarge { most: gbp(1_000) });
     given(partly()).when(&with(-1), &by_ops(), 30).then_rejected(&Rejection::InvalidRefund);
     let reason = String::new();
     let without = Command::UndoShipment(UndoShipment { reason, ..an_undoing(1, UndoCause::Lost) });
@@ -465,6 +465,9 @@ fn a_parcel_is_undone_once() {
     given(history.clone())
         .when(&undo(1, UndoCause::ReturnedToSender), &by_ops(), 30)
         .then_rejected(&exists(Existing::UndoneShipment, &["cause"]));
+    given(history.clone())
+        .when(&fulfill(1, &[(1, 1)]), &by_service(), 30)
+        .then_rejected(&exists(Existing::UndoneParcel, &[]));
     let (is, call) = (ParcelState::Lost, "RecordDelivery");
     given(history)
         .when(&deliver(1, None), &by_ops(), 30)
@@ -531,6 +534,13 @@ fn units_that_came_back_may_be_open_again() {
         given(history.clone())
             .when(&undo(1, UndoCause::ReturnedToSender), &by_ops(), 30)
             .then_rejected(&exists(Existing::UndoneShipment, &["outcome"]));
+        // Under its own id nothing ships: not the parcel again, nor anything else.
+        given(history.clone())
+            .when(&fulfill(1, lines), &by_service(), 40)
+            .then_rejected(&exists(Existing::UndoneParcel, &[]));
+        given(history.clone())
+            .when(&fulfill(1, &[(2, 1)]), &by_service(), 40)
+            .then_rejected(&exists(Existing::Shipment, &["lines"]));
         // All of it ships anew, or is cancelled as if nothing had been shipped.
         given(history.clone())
             .when(&fulfill(2, &[]), &by_service(), 40)

@@ -156,6 +156,16 @@ fn refusals_say_what_is_wrong_with_their_code() {
         ),
         (Rejection::ReturnMismatch, "RETURN_MISMATCH", "does not wait"),
         (Rejection::InvalidRefund, "INVALID_REFUND", "not below zero"),
+        (
+            Rejection::RefundBelowCharges { charges: gbp(500) },
+            "INVALID_REFUND",
+            "the charges that are named: at least 5.00 GBP",
+        ),
+        (
+            Rejection::ParcelRefundTooLarge { most: gbp(5) },
+            "REFUND_TOO_LARGE",
+            "at most 0.05 GBP is refunded for this parcel",
+        ),
         (Rejection::RefundNeedsReason, "REFUND_NEEDS_REASON", "needs a reason"),
         (Rejection::RefundTooLarge { most: gbp(5) }, "REFUND_TOO_LARGE", "at most 0.05 GBP"),
         (
@@ -163,7 +173,7 @@ fn refusals_say_what_is_wrong_with_their_code() {
             "ASKED_TOO_OFTEN",
             "returns at most 100 times",
         ),
-        (Rejection::TooManyEvents, "TOO_MANY_EVENTS", "too many events"),
+        (Rejection::TooManyEvents, "TOO_MANY_EVENTS", "at most 10000 events; the last 100 are"),
     ];
     for (refusal, code, text) in refusals {
         assert_eq!(refusal.code(), code);

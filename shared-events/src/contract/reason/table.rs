@@ -5,10 +5,11 @@ reasons! {
         "The ledger has no account of this name. `account` is the name.",
         "Open it (`OpenAccount`), and send the entry under another id.";
     "ALREADY_EXISTS" => AlreadyExists [AlreadyExists]
-        "An order, parcel, return, judgement or account with this id exists with other content. \
-         `existing` names it; `differs` names the fields, to callers that may see the order.",
+        "An order, parcel, return, judgement or account with this id exists with other content, or \
+         is done with: a hold that was released, a parcel that was undone. `existing` names it; \
+         `differs` names the fields, to callers that may see the order.",
         "Take another id, or send the first content. Sent again unchanged, the call succeeds and \
-         changes nothing.";
+         changes nothing, except where the id is done with.";
     "ALREADY_SHIPPED" => AlreadyShipped [FailedPrecondition]
         "A parcel of the order was shipped, also where it was undone since. Lines are edited before \
          the first parcel.",
@@ -53,7 +54,7 @@ reasons! {
         "An order without a line.",
         "Name at least one line.";
     "EVENT_TOO_LARGE" => EventTooLarge [InvalidArgument]
-        "The order is larger than one event may be.",
+        "The event would be larger than one may be, 1 MiB: the order is too large.",
         "Fewer lines, shorter texts.";
     "EXTERNAL_ID_TAKEN" => ExternalIdTaken [AlreadyExists]
         "Another order of the shop has this external id. `order_id` is that order.",
@@ -86,7 +87,7 @@ reasons! {
         "A call by HTTP named a host under which this process does not answer.",
         "Call it by its address or as localhost; operators name others with `--public-url`.";
     "IDEMPOTENCY_KEY_REUSED" => IdempotencyKeyReused [AlreadyExists]
-        "The request id was used for another command.",
+        "The request id was used for another command, or the id of a replay for another replay.",
         "A new request id for each command; the same only to repeat it.";
     "IMPOSSIBLE_HISTORY" => ImpossibleHistory [FailedPrecondition]
         "A read model was not rebuilt: an order's events cannot follow each other.",
@@ -131,8 +132,9 @@ reasons! {
          a fee is of nobody who sells a line. The violation names the field.",
         "Correct that field.";
     "INVALID_REFUND" => InvalidRefund [InvalidArgument]
-        "The refund is below zero or in another currency than the order.",
-        "0 or more, in the order's currency.";
+        "The refund is below zero, in another currency than the order, or less than the charges \
+         that are named with it.",
+        "0 or more, in the order's currency, with the charges that are named.";
     "INVALID_RETURN_LINES" => InvalidReturnLines [InvalidArgument]
         "The named units cannot be returned: no such line, named twice, or more than were \
          delivered and not returned.",
@@ -353,7 +355,8 @@ reasons! {
         "The order was edited as often as an order may be, refused edits included.",
         "Cancel units (CancelOrder), and place another order for what comes in addition.";
     "TOO_MANY_EVENTS" => TooManyEvents [FailedPrecondition]
-        "The order has nearly as many events as it may have. Commands that finish it are accepted.",
+        "The order has nearly as many events as it may have, 10,000: the last 100 are for commands \
+         that finish it.",
         "Cancel or fulfil all open units with one command.";
     "TOO_MANY_HOLDS" => TooManyHolds [FailedPrecondition]
         "As many holds of the order stand as may at the same time.",

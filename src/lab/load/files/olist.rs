@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::json;
-use sqlx::{Row as _, SqlitePool};
+use sqlx::SqlitePool;
 
 use super::cells::{Decimal, DecimalMark};
 use super::mapping::Mapping;
 use super::rows::{Raw, Row};
 use crate::client::Failure;
 use crate::lab::load::purchases::temporary;
-use crate::lab::load::records::Records;
+use crate::lab::load::records::{Fault, Record, Records};
 
 /// Rows that are written to the index at once.
 const BATCH: usize = 1_000;
+/// The stable code of rows that belong to no order of the file of orders.
+const ORDER_UNKNOWN: &str = "ORDER_UNKNOWN";
 
 /// A decoded file with the separator of its columns.
 pub struct Table {
@@ -72,11 +74,21 @@ impl Cells {
             let cell = |column| String::from_utf8_lossy(record.field(column)).trim().to_owned();
             let cells = self.names.iter().enumerate().map(|(at, name)| (name.clone(), cell(at)));
             let mut row = Row::default();
-            (row.line, row.fault) = (record.line, record.fault.clone());
+            (row.line, row.fault) = (record.line, self.fault(&record));
             (row, cells.collect())
         }))
     }
+
+    fn fault(&self, record: &Record) -> Option<Fault> {
+        let (has, head) = (record.len(), self.names.len());
+        let other = (has != head)
+            .then(|| Fault::malformed(format!("it has {has} fields, the heading has {head}")));
+        record.fault.clone().or(other)
+    }
 }
+
+/// A row of the index: its line, what is wrong with it, its cells.
+type Found = (u64, Option<Fault>, Named);
 
 /// The orders of the data set.
 pub struct Olist {
@@ -85,6 +97,12 @@ pub struct Olist {
     mapping: Arc<Mapping>,
     has_payments: bool,
     done: HashSet<String>,
+    // Orders and their customers that are not in the index yet.
+    seen: Vec<(String, String)>,
+    // Paths of the files, by their tables.
+    paths: BTreeMap<&'static str, String>,
+    // How many of the unknown were told; none before the last order.
+    unknown: Option<i64>,
     _directory: tempfile::TempDir,
 }
 
@@ -97,9 +115,11 @@ impl Olist {
     pub async fn new(tables: Tables, mapping: &Arc<Mapping>) -> Result<Self, Failure> {
         let (directory, index) = temporary().await?;
         sqlx::raw_sql(
-            "CREATE TABLE item (of TEXT, line BIGINT, cells TEXT);
-             CREATE TABLE customer (of TEXT, line BIGINT, cells TEXT);
-             CREATE TABLE payment (of TEXT, line BIGINT, cells TEXT);
+            "CREATE TABLE item (of TEXT, line BIGINT, cells TEXT, code TEXT, detail TEXT);
+             CREATE TABLE customer (of TEXT, line BIGINT, cells TEXT, code TEXT, detail TEXT);
+             CREATE TABLE payment (of TEXT, line BIGINT, cells TEXT, code TEXT, detail TEXT);
+             CREATE TABLE seen_order (of TEXT PRIMARY KEY) WITHOUT ROWID;
+             CREATE TABLE seen_customer (of TEXT PRIMARY KEY) WITHOUT ROWID;
              CREATE INDEX item_of ON item (of);
              CREATE INDEX customer_of ON customer (of);
              CREATE INDEX payment_of ON payment (of)",
@@ -107,6 +127,11 @@ impl Olist {
         .execute(&index)
         .await
         .context("temporary index")?;
+        let mut paths = BTreeMap::from([
+            ("order", tables.orders.path.clone()),
+            ("item", tables.items.path.clone()),
+            ("customer", tables.customers.path.clone()),
+        ]);
         let needed = ["order_id", "customer_id"];
         let orders = Cells::new(tables.orders, &needed)?;
         let needed = ["order_id", "order_item_id", "product_id", "price", "freight_value"];
@@ -116,27 +141,48 @@ impl Olist {
         let has_payments = tables.payments.is_some();
         if let Some(payments) = tables.payments {
             let needed = ["order_id", "payment_value"];
+            paths.insert("payment", payments.path.clone());
             write(&index, "payment", "order_id", Cells::new(payments, &needed)?).await?;
         }
         let (mapping, done) = (Arc::clone(mapping), HashSet::new());
-        Ok(Self { orders, index, mapping, has_payments, done, _directory: directory })
+        let (seen, unknown) = (Vec::new(), None);
+        Ok(Self {
+            orders,
+            index,
+            mapping,
+            has_payments,
+            done,
+            seen,
+            paths,
+            unknown,
+            _directory: directory,
+        })
     }
 
-    /// The next order.
+    /// The next order; after the last one, what the other files have of orders that are not there.
     ///
     /// # Errors
     /// Where the file or the index cannot be read.
     pub async fn next(&mut self) -> Result<Option<Raw>, Failure> {
-        let Some((found, mut cells)) = self.orders.next()? else { return Ok(None) };
+        let Some((found, mut cells)) = self.orders.next()? else {
+            return self.next_unknown().await;
+        };
         let get = |cells: &Named, name: &str| cells.get(name).cloned().unwrap_or_default();
-        let number = get(&cells, "order_id");
-        let customers = self.read("customer", &get(&cells, "customer_id")).await?;
-        if let Some((_, customer)) = customers.into_iter().next() {
+        let (number, customer) = (get(&cells, "order_id"), get(&cells, "customer_id"));
+        self.seen.push((number.clone(), customer.clone()));
+        if self.seen.len() == BATCH {
+            self.keep_seen().await?;
+        }
+        let mut faults = vec![found.fault];
+        let customers = self.read("customer", &customer).await?;
+        if let Some((line, fault, customer)) = customers.into_iter().next() {
+            faults.push(fault.map(|fault| self.fault_of("customer", line, &fault)));
             cells.extend(customer);
         }
         if self.has_payments {
             let mut sum = Decimal::ZERO;
-            for (_, payment) in self.read("payment", &number).await? {
+            for (line, fault, payment) in self.read("payment", &number).await? {
+                faults.push(fault.map(|fault| self.fault_of("payment", line, &fault)));
                 let value = get(&payment, "payment_value");
                 let value = Decimal::parse(&value, self.mapping.decimal_mark);
                 sum = sum.plus(value.unwrap_or(Decimal::ZERO));
@@ -148,10 +194,12 @@ impl Olist {
             cells.insert("payment_value".to_owned(), sum);
         }
         let mut order = Row::of(found.line, &cells, &self.mapping);
-        order.fault = found.fault;
+        order.fault = faults.into_iter().flatten().next();
         let mut rows = vec![order];
-        for (line, item) in self.read("item", &number).await? {
-            rows.push(Row::of(line, &item, &self.mapping));
+        for (line, fault, item) in self.read("item", &number).await? {
+            let mut row = Row::of(line, &item, &self.mapping);
+            row.fault = fault.map(|fault| self.fault_of("item", line, &fault));
+            rows.push(row);
         }
         let is_repeated = !self.done.insert(number.clone());
         let mut raw = Raw::of(number, rows, &self.mapping);
@@ -159,22 +207,83 @@ impl Olist {
         Ok(Some(raw))
     }
 
-    async fn read(&self, table: &'static str, of: &str) -> Result<Vec<(u64, Named)>, Failure> {
-        let select = format!("SELECT line, cells FROM {table} WHERE of = ?1 ORDER BY line");
-        let rows = sqlx::query(&select).bind(of).fetch_all(&self.index).await;
+    /// A fault of a row in another file than that of the orders.
+    fn fault_of(&self, table: &str, line: u64, fault: &Fault) -> Fault {
+        let path = self.paths.get(table).map_or("", String::as_str);
+        Fault { code: fault.code, detail: format!("{path}, line {line}: {}", fault.detail) }
+    }
+
+    async fn keep_seen(&mut self) -> Result<(), Failure> {
+        let seen = serde_json::to_string(&std::mem::take(&mut self.seen));
+        let seen = seen.context("temporary index")?;
+        for (table, column) in [("seen_order", 0), ("seen_customer", 1)] {
+            let insert = format!(
+                "INSERT OR IGNORE INTO {table} SELECT value ->> {column} FROM json_each(?1)"
+            );
+            let kept = sqlx::query(&insert).bind(&seen).execute(&self.index).await;
+            kept.context("temporary index")?;
+        }
+        Ok(())
+    }
+
+    /// The rows of the next order, or of the next customer, that the file of orders does not have.
+    async fn next_unknown(&mut self) -> Result<Option<Raw>, Failure> {
+        if self.unknown.is_none() {
+            self.keep_seen().await?;
+            let find = "CREATE TABLE unknown (of TEXT, is_customer BIGINT);
+                 INSERT INTO unknown
+                 SELECT of, 0 AS is_customer FROM (SELECT of FROM item UNION SELECT of FROM payment)
+                 WHERE of NOT IN (SELECT of FROM seen_order)
+                 UNION ALL
+                 SELECT DISTINCT of, 1 FROM customer
+                 WHERE of NOT IN (SELECT of FROM seen_customer)";
+            sqlx::raw_sql(find).execute(&self.index).await.context("temporary index")?;
+        }
+        let place = self.unknown.unwrap_or(0);
+        let select = "SELECT of, is_customer FROM unknown WHERE rowid > ?1 ORDER BY rowid LIMIT 1";
+        let found: Option<(String, i64)> = sqlx::query_as(select)
+            .bind(place)
+            .fetch_optional(&self.index)
+            .await
+            .context("temporary index")?;
+        self.unknown = Some(place.saturating_add(1));
+        let Some((of, is_customer)) = found else { return Ok(None) };
+        let tables = if is_customer == 1 { vec!["customer"] } else { vec!["item", "payment"] };
+        let orders = self.paths.get("order").map_or("", String::as_str);
+        let mut rows = Vec::new();
+        for table in tables {
+            for (line, fault, _) in self.read(table, &of).await? {
+                let detail = format!("no order of it is in {orders}");
+                let fault = fault.unwrap_or(Fault { code: ORDER_UNKNOWN, detail });
+                let mut row = Row::default();
+                (row.line, row.fault) = (line, Some(self.fault_of(table, line, &fault)));
+                rows.push(row);
+            }
+        }
+        Ok(Some(Raw::of(of, rows, &self.mapping)))
+    }
+
+    async fn read(&self, table: &'static str, of: &str) -> Result<Vec<Found>, Failure> {
+        let select =
+            format!("SELECT line, cells, code, detail FROM {table} WHERE of = ?1 ORDER BY line");
+        let rows = sqlx::query_as(&select).bind(of).fetch_all(&self.index).await;
+        let rows: Vec<(i64, String, Option<String>, Option<String>)> =
+            rows.context("temporary index")?;
         let mut found = Vec::new();
-        for row in rows.context("temporary index")? {
-            let line: i64 = row.try_get(0).context("temporary index")?;
-            let cells: String = row.try_get(1).context("temporary index")?;
+        for (line, cells, code, detail) in rows {
             let cells = serde_json::from_str(&cells).context("temporary index")?;
-            found.push((u64::try_from(line).unwrap_or(0), cells));
+            let detail = detail.unwrap_or_default();
+            let fault = code.map(|code| match Fault::malformed(detail) {
+                fault if fault.code == code => fault,
+                Fault { detail, .. } => Fault { code: "QUOTE_NOT_CLOSED", detail },
+            });
+            found.push((u64::try_from(line).unwrap_or(0), fault, cells));
         }
         Ok(found)
     }
 }
 
-/// Writes a file into its table of the index, by this column. Rows that are none of the table's are
-/// left out: their order lacks them, and its total tells.
+/// Writes a file into its table of the index, by this column, with what is wrong with its rows.
 async fn write(
     index: &SqlitePool,
     table: &'static str,
@@ -182,7 +291,8 @@ async fn write(
     mut cells: Cells,
 ) -> Result<(), Failure> {
     let insert = format!(
-        "INSERT INTO {table} SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)"
+        "INSERT INTO {table} SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+         FROM json_each(?1)"
     );
     let mut batch = Vec::new();
     loop {
@@ -191,7 +301,9 @@ async fn write(
         if let Some((row, cells)) = next {
             let of = cells.get(by).cloned().unwrap_or_default();
             let cells = serde_json::to_string(&cells).context("temporary index")?;
-            batch.push(json!([of, row.line, cells]));
+            let fault = row.fault.as_ref();
+            let (code, detail) = fault.map(|fault| (fault.code, &fault.detail)).unzip();
+            batch.push(json!([of, row.line, cells, code, detail]));
         }
         if batch.len() == BATCH || is_end {
             let rows = serde_json::to_string(&batch).context("temporary index")?;
