@@ -185,8 +185,8 @@ pub enum Rejection {
     },
     /// The refund exceeds what the units of the parcel cost, or what is left of the total.
     #[error(
-        "at most {most} is refunded for this parcel: what its units cost, and no more than may still \
-         be refunded of the order"
+        "at most {most} is refunded for this parcel: what its units and the named charges cost, and \
+         no more than may still be refunded of the order"
     )]
     ParcelRefundTooLarge {
         /// What may be refunded.

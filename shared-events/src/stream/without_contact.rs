@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Batch, Comparison, Cursors, Place, Source, SourceError};
-use crate::contract::Fact;
+use crate::contract::{Fact, Timestamp};
 
 /// The facts of another source without what says how customers are reached. So it is in no dead
 /// letter of a reader that does not need it either.
@@ -51,5 +51,9 @@ impl Source<Fact> for WithoutContact {
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
         self.0.heads().await
+    }
+
+    async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
+        self.0.oldest_after(cursors).await
     }
 }

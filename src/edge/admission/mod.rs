@@ -3,6 +3,7 @@
 //! slot, and counts the call until its answer is taken. A refused call has cost its headers only.
 //! Never here: what a call means.
 
+mod begun; // what a call begins with
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,6 @@ use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
 use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
-use shared_events::traces::{LOG_TRACE, UNRECORDED};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -41,6 +41,7 @@ use crate::edge::shares::{Amount, Caller, Held, Shares};
 use crate::edge::slots::Slots;
 use crate::edge::upstream::PEER;
 use crate::edge::{arrival, explained, is_not_found, principal};
+use begun::{command_stream, untraced};
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -299,20 +300,6 @@ impl Admission {
             end,
         }))
     }
-}
-
-/// Forgets what a process that forwards a call says of its trace.
-fn untraced(request: &mut Request<Body>) {
-    for header in [UNRECORDED, LOG_TRACE] {
-        request.headers_mut().remove(header);
-    }
-}
-
-/// A place among the command streams of a connection, if the call is one.
-fn command_stream(connection: Option<Arc<Connection>>) -> Result<Option<CommandStream>, Status> {
-    let Some(connection) = connection else { return Ok(None) };
-    let stream = connection.open_command_stream();
-    stream.map(Some).ok_or_else(|| overloaded("command streams of this connection"))
 }
 
 impl AdmittedCall {
