@@ -93,7 +93,10 @@ async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
     let other = shop.ops.orders("ReleaseHold", other).await.unwrap_err().to_json();
     assert_eq!(other["reason"], "ALREADY_EXISTS", "{other}");
     let metadata = &other["metadata"];
-    assert_eq!((&metadata["existing"], &metadata["differs"]), (&json!("RELEASE"), &json!("reason")));
+    assert_eq!(
+        (&metadata["existing"], &metadata["differs"]),
+        (&json!("RELEASE"), &json!("reason"))
+    );
     shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap();
     // As it was at its third version.
     let then = json!({ "order_id": id, "version": 3 });

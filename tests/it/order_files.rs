@@ -248,10 +248,14 @@ fn rows_of_olist_without_an_order_and_faulty_ones_are_reported() {
     write("orders", "");
     // A row of an order that is not there, and one with a field less, of the first order.
     let (nowhere, first) = (id(0xb1), id(0xa1));
-    write("order_items", &format!("{nowhere},1,f1,e1,2018-01-08,1.00,1.00\n{first},2,f1,e1,x,1.00\n"));
+    write(
+        "order_items",
+        &format!("{nowhere},1,f1,e1,2018-01-08,1.00,1.00\n{first},2,f1,e1,x,1.00\n"),
+    );
     write("customers", &format!("{},d9,08775,mogi,SP\n", id(0xc9)));
     let (second, elsewhere) = (id(0xa2), id(0xb2));
-    let payments = format!("{nowhere},1,card,1,2.00\n{second},3,voucher,1.00\n{elsewhere},1,a,1,1\n");
+    let payments =
+        format!("{nowhere},1,card,1,2.00\n{second},3,voucher,1.00\n{elsewhere},1,a,1,1\n");
     write("order_payments", &payments);
     let csv = files.join("olist_orders_dataset.csv");
     let flags = ["--format", "olist", "--time-zone", "America/Sao_Paulo"];
@@ -271,9 +275,9 @@ fn rows_of_olist_without_an_order_and_faulty_ones_are_reported() {
     assert!(customers[0].1.contains("customers_dataset.csv, line 8"), "{customers:?}");
     for (number, file) in [(&first, "order_items"), (&second, "order_payments")] {
         let faulty = of(number, "MALFORMED_LINE");
-        let named = faulty.iter().any(|(_, detail)| {
-            detail.contains(file) && detail.contains("fields, the heading has")
-        });
+        let named = faulty
+            .iter()
+            .any(|(_, detail)| detail.contains(file) && detail.contains("fields, the heading has"));
         assert!(named, "{number}: {report}");
     }
     assert_eq!(summary["refused"]["ORDER_UNKNOWN"], 3, "{summary}");

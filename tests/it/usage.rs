@@ -684,7 +684,8 @@ fn settings_without_effect_beside_others_are_refused() {
         (&["serve", "--webhook-retry-for", "1h"], "has no effect without --webhook-url"),
         (&["serve", "--reflection"], "--reflection has no effect without --tokens"),
         (
-            &[&postgres[..], &["--shards", "4", "--journal-database", "0-3=postgres://a/c"]].concat(),
+            &[&postgres[..], &["--shards", "4", "--journal-database", "0-3=postgres://a/c"]]
+                .concat(),
             "--shards has no effect beside --journal-database",
         ),
         // Verbs of clients.

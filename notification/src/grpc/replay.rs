@@ -112,10 +112,7 @@ fn reused() -> Status {
 }
 
 /// From when on the messages were composed.
-fn since(
-    request: &proto::ReplayWebhooksRequest,
-    violations: &mut Violations,
-) -> Option<Timestamp> {
+fn since(request: &proto::ReplayWebhooksRequest, violations: &mut Violations) -> Option<Timestamp> {
     let since = match &request.since {
         None if !request.after.is_empty() => Some(Timestamp::MIN),
         since => since.as_ref().and_then(instant),

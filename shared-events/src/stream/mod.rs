@@ -30,8 +30,8 @@ mod session; // settings of Postgres sessions, and requirements on the server
 mod source; // port: items after a cursor, in order
 mod tasks; // the only place that begins a task
 mod transactional; // the sink that commits effect and cursor together
-mod without_contact; // facts for readers that reach nobody
-mod verb; // what an operator may do
+mod verb;
+mod without_contact; // facts for readers that reach nobody // what an operator may do
 
 pub use actions::{ActionsAsked, AskedBy, OperatorAction};
 pub use backoff::Backoff;
@@ -58,5 +58,5 @@ pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};
 pub use tasks::spawn;
 pub use transactional::Transactional;
-pub use without_contact::WithoutContact;
 pub use verb::{TARGET_KINDS, Verb};
+pub use without_contact::WithoutContact;

@@ -65,9 +65,7 @@ impl AdminEdge {
 }
 
 /// The customer, for how long, and why.
-fn asked(
-    request: &proto::IssueTokenRequest,
-) -> Result<(CustomerId, Duration, &str), Violations> {
+fn asked(request: &proto::IssueTokenRequest) -> Result<(CustomerId, Duration, &str), Violations> {
     let mut violations = Violations::default();
     let customer = violations.parsed("customer_id", &request.customer_id);
     let valid_for = match request.valid_for {

@@ -17,9 +17,7 @@ pub use ledger::{EntryArgs, LedgerVerb};
 pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
-pub use orders::{
-    CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb,
-};
+pub use orders::{CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb};
 pub use payment::PaymentVerb;
 pub use place::PlaceArgs;
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};

@@ -444,7 +444,7 @@ fn shipping_is_paid_back_with_the_only_parcel_that_was_lost() {
     let left = "from zero to what is left of the charge";
     refused(&[(1, 501)], None, &wrong("charges[0].amount", left));
     refused(&[(2, 1)], None, &wrong("charges[0].charge", "no such charge"));
-    refused(&[(1, 1), (1, 1)], None, &wrong("charges[1].charge", bounds::NAMED_TWICE));
+    refused(&[(1, 1), (1, 1)], None, &wrong("charges[1].charge", "named twice"));
     refused(&[(1, 500)], Some(499), &Rejection::InvalidRefund);
     refused(&[(1, 100)], Some(3_601), &Rejection::RefundTooLarge { most: gbp(3_600) });
     // Again, with and without the charge.

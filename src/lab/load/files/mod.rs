@@ -29,9 +29,9 @@ use encoding_rs::Encoding;
 use serde::Serialize;
 use shared_events::contract::Currency;
 
+use self::cells::{Decimal, DecimalMark};
 pub use self::cells::{Times, whole_number};
 pub use self::countries::code as country;
-use self::cells::{Decimal, DecimalMark};
 use self::mapping::{Mapping, PRICES, PRODUCTS};
 use self::olist::{Olist, Table, Tables};
 use self::order::FileOrder;
