@@ -12,7 +12,7 @@ use shared_events::stream::{ActionsAsked, Blame, Cursors, Dialect, OperatorActio
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::holders::holders;
 use crate::movements::{all, summary};
-use crate::support::{Bench, Story, sku};
+use crate::support::{Bench, Story, on_both, sku};
 
 fn rule(sku: &str, limit: i64) -> proto::SetBackorderRequest {
     proto::SetBackorderRequest {
@@ -370,17 +370,6 @@ async fn an_increase_that_orders_wait_for_waits_for_a_follower_on_postgres() {
     batch.commit().await.unwrap();
     call.await.unwrap().unwrap();
     assert_eq!(stock(&mut client, "A").await, (1, 4, 0, 3));
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {

@@ -12,7 +12,7 @@ use shared_events::stream::{Blame, Cursors, Dialect, Handler as _, Source as _};
 
 use crate::edge::{Stock, reason, served, set};
 use crate::holders::holders;
-use crate::support::{Bench, Story, sku};
+use crate::support::{Bench, Story, on_both, sku};
 
 /// What was published last.
 async fn last(bench: &Bench) -> InventoryFact {
@@ -373,22 +373,6 @@ async fn units_of_a_parcel_that_came_back_are_held_again(dialect: Dialect) {
     bench.follow(&[story.lines_cancelled(&[(1, "A", 2)])]).await.unwrap();
     assert_eq!(bench.level("A").await, (8, 6));
     bench.sums_hold().await;
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[tokio::test]
-            async fn on_sqlite() {
-                super::$name(shared_events::stream::Dialect::Sqlite).await;
-            }
-
-            #[tokio::test]
-            async fn on_postgres() {
-                super::$name(shared_events::stream::Dialect::Postgres).await;
-            }
-        }
-    )*};
 }
 
 on_both! {

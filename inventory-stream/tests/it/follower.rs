@@ -3,7 +3,7 @@
 use shared_events::contract::{Disposition, OrderId};
 use shared_events::stream::{Blame, Dialect};
 
-use crate::support::{Bench, Story};
+use crate::support::{Bench, Story, on_both};
 
 async fn an_order_is_reserved_shipped_and_partly_restocked(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;
@@ -131,17 +131,6 @@ async fn damage(bench: &Bench, sql: &str) {
 
 async fn lose(bench: &Bench, order_id: OrderId) {
     damage(bench, &format!("DELETE FROM reservations WHERE order_id = '{order_id}'")).await;
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {
