@@ -62,7 +62,7 @@ impl Handler<Fact> for StockFollower {
                 reservations.entry(order_id).or_insert_with(|| Reservation::new(order_id));
             reservation.record_fact(fact.shard, fact.position);
             let answered = apply(reservation, fact, &mut stock)
-                .map_err(|error| Blame::Item { index, error: error.to_string() })?;
+                .map_err(|error| Blame::item(index, error.to_string()))?;
             touched.insert(order_id);
             answers.extend((0..).zip(answered).map(|(nth, answer)| answer_to(fact, nth, answer)));
         }

@@ -169,7 +169,7 @@ async fn units_shipped_after_their_withdrawal_are_taken_again(dialect: Dialect) 
     assert_eq!(bench.level("A").await, (5, 5));
     let blame = bench.follow(std::slice::from_ref(&rest)).await.unwrap_err();
     assert!(
-        matches!(&blame, Blame::Item { error, .. } if error.contains("stock-take")),
+        matches!(&blame, Blame::Items(items) if items[0].1.contains("stock-take")),
         "{blame:?}"
     );
     bench.sums_hold().await;

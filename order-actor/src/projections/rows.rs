@@ -17,7 +17,7 @@ pub(super) async fn step(
 ) -> Result<Step, Blame> {
     replay.step(recorded).await.map_err(|error: ReplayError| {
         if error.is_history() {
-            Blame::Item { index, error: error.to_string() }
+            Blame::item(index, error.to_string())
         } else {
             Blame::World(error.to_string())
         }
