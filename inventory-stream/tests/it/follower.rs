@@ -1,6 +1,6 @@
 //! Order facts move stock, all or nothing, on SQLite and on Postgres alike.
 
-use shared_events::contract::{Disposition, OrderId};
+use shared_events::contract::{Disposition, FactId, OrderId};
 use shared_events::stream::Dialect;
 
 use crate::support::{Bench, Story, on_both};
@@ -95,6 +95,28 @@ async fn an_impossible_fact_is_blamed_and_changes_nothing(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
+async fn a_fact_leads_to_as_many_facts_as_have_ids(dialect: Dialect) {
+    let max = u32::from(FactId::CAUSED_MAX);
+    for steps in [max - 1, max] {
+        let mut bench = Bench::on(dialect).await;
+        bench.set("A", 100).await;
+        let mut story = Story::new();
+        let placed = story.placed(&[("A", max)]);
+        // Parcels that come before the placing wait for it.
+        let shipped: Vec<_> = (0..steps).map(|_| story.shipped(&[(1, "A", 1)])).collect();
+        bench.follow(&shipped).await.unwrap();
+        match bench.follow(&[placed]).await {
+            Ok(()) => assert_eq!((bench.published().await.len(), steps), (16, max - 1)),
+            Err(blame) => {
+                let error = "leads to more facts than have ids".to_owned();
+                assert_eq!((blame.into_items().unwrap(), steps), (vec![(0, error)], max));
+                assert_eq!(bench.level("A").await, (100, 0));
+            }
+        }
+        bench.sums_hold().await;
+    }
+}
+
 async fn reconcile_names_planted_damage(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;
     bench.set("A", 10).await;
@@ -139,5 +161,6 @@ on_both! {
     a_cancellation_that_comes_first_leaves_a_tombstone
     one_of_a_thousand_buyers_gets_the_last_unit
     an_impossible_fact_is_blamed_and_changes_nothing
+    a_fact_leads_to_as_many_facts_as_have_ids
     reconcile_names_planted_damage
 }

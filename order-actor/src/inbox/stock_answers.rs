@@ -11,9 +11,6 @@ use crate::domain::{
     LineQuantity, Order, Rejection,
 };
 
-/// Facts that stock derives from one of an order: such as a reservation and what is freed of it.
-const DERIVED_MAX: u16 = 16;
-
 /// Confirms or cancels orders as stock answers, and allocates units that waited. The effect is a
 /// command whose request id is the fact's id, so repeating a batch after a crash changes nothing.
 pub struct StockAnswers {
@@ -204,10 +201,8 @@ fn is_of_earlier(order: &Order, fact: &Fact) -> bool {
     let payment = order.details().and_then(|details| details.payment.as_deref());
     let Some(saga) = payment.and_then(|payment| payment.saga) else { return false };
     let cause = fact.causationid.as_deref().and_then(|id| id.parse::<FactId>().ok());
-    let derived = cause.is_some_and(|cause| {
-        let of = |nth| FactId::caused_by(Origin::Inventory, cause, fact.body.kind(), nth);
-        (0..DERIVED_MAX).any(|nth| of(nth) == fact.id)
-    });
+    let derived =
+        cause.is_some_and(|cause| fact.id.is_caused_by(Origin::Inventory, cause, fact.body.kind()));
     derived && fact.sequence < saga.version
 }
 
