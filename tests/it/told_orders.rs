@@ -60,12 +60,12 @@ fn signal(shop: &Shop, name: &str) {
     assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
 }
 
-fn webhooks(shop: &Shop, state: &str) -> Vec<Value> {
+pub fn webhooks(shop: &Shop, state: &str) -> Vec<Value> {
     let all = ["payment", "webhooks", "--state", state, "--page-size", "100"];
     shop.engine.ask(&all)["webhooks"].as_array().unwrap().clone()
 }
 
-fn until(what: &str, is: impl Fn() -> bool) {
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let since = Instant::now();
     while !is() {
         assert!(since.elapsed() < PATIENCE, "not {what}");
