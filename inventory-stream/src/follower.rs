@@ -62,7 +62,10 @@ impl Handler<Fact> for StockFollower {
                 reservations.entry(order_id).or_insert_with(|| Reservation::new(order_id));
             reservation.record_fact(fact.shard, fact.position);
             let answered = apply(reservation, fact, &mut stock)
-                .map_err(|error| Blame::Item { index, error: error.to_string() })?;
+                .map_err(|error| Blame::item(index, error.to_string()))?;
+            if answered.len() > usize::from(FactId::CAUSED_MAX) {
+                return Err(Blame::item(index, "leads to more facts than have ids"));
+            }
             touched.insert(order_id);
             answers.extend((0..).zip(answered).map(|(nth, answer)| answer_to(fact, nth, answer)));
         }

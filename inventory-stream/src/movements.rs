@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{
     Fact, FactBody, InventoryFact, LineUnits, LocationName, Quantity, Sku, StockLine, Timestamp,
 };
+use shared_events::stream::row::json;
 use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -331,7 +332,7 @@ async fn facts(
     if places.is_empty() {
         return Ok(HashMap::new());
     }
-    let places = serde_json::to_string(places).map_err(|_| DatabaseError::Corrupt("movement"))?;
+    let places = json(places)?;
     let sql = database.sql(
         "SELECT outbox.shard, outbox.position, outbox.subject, fact::json ->> 'id'
          FROM json_array_elements($1::json) AS place

@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shared_events::contract::{Fact, FactBody, Timestamp};
+use shared_events::contract::{Fact, FactBody, Subject, Timestamp};
 use shared_events::stream::{Blame, Database, Handler, Tx};
 
 use crate::batch;
-use crate::domain::{Opened, Outcome};
+use crate::domain::{BookPart, Opened, Outcome};
 use crate::meter;
 use crate::posting::{Posting, posting};
 use crate::store::{Fence, Notes};
@@ -33,50 +33,87 @@ impl PaymentFollower {
     }
 }
 
+/// The facts of a batch that are wrong, told at once and not one with every try: of each subject the
+/// first, since later ones wait behind it.
+#[derive(Default)]
+struct Wrong(BTreeMap<Subject, (usize, String)>);
+
+impl Wrong {
+    fn note(&mut self, subject: Subject, index: usize, error: String) {
+        self.0.insert(subject, (index, error));
+    }
+
+    fn is_behind(&self, subject: Subject, index: usize) -> bool {
+        self.0.get(&subject).is_some_and(|(first, _)| *first < index)
+    }
+
+    fn blame(self) -> Result<(), Blame> {
+        Blame::of_items(self.0.into_values().collect())
+    }
+}
+
+/// Books one fact, or says why it cannot be booked.
+fn book(part: &mut BookPart, posting: &Posting, now: Timestamp) -> Result<Outcome, String> {
+    let Posting { entry, accounts } = posting;
+    for terms in accounts {
+        // Whoever opened it may have given it a limit; what it is must be the same.
+        if let Opened::OtherTerms { account } = part.open(terms, now) {
+            let open = &account.terms;
+            if (open.kind, open.currency) != (terms.kind, terms.currency) {
+                let (kind, currency) = (open.kind.code(), open.currency);
+                let asked = (terms.kind.code(), terms.currency);
+                return Err(format!(
+                    "account {} is open as {kind} in {currency}, not as {} in {}",
+                    terms.name, asked.0, asked.1
+                ));
+            }
+        }
+    }
+    match part.book(entry, now) {
+        Outcome::Refused { refusal, .. } => Err(refusal.to_string()),
+        Outcome::OtherContent => {
+            Err(format!("entry {} stands in the book with other content", entry.id()))
+        }
+        outcome @ Outcome::Booked { .. } => Ok(outcome),
+    }
+}
+
 #[async_trait]
 impl Handler<Fact> for PaymentFollower {
     async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        let mut wrong = Wrong::default();
         let mut postings: Vec<(usize, Posting)> = Vec::new();
         for (index, fact) in facts.iter().enumerate() {
-            let FactBody::Payment(fact) = &fact.body else { continue };
-            let found = posting(fact);
-            let found = found.map_err(|error| Blame::Item { index, error: error.to_string() })?;
-            postings.extend(found.map(|posting| (index, posting)));
+            let FactBody::Payment(body) = &fact.body else { continue };
+            if wrong.is_behind(fact.subject, index) {
+                continue;
+            }
+            match posting(body) {
+                Ok(found) => postings.extend(found.map(|posting| (index, posting))),
+                Err(error) => wrong.note(fact.subject, index, error.to_string()),
+            }
         }
         if postings.is_empty() {
-            return Ok(());
+            return wrong.blame();
         }
         let entries = postings.iter().map(|(_, posting)| &posting.entry);
         let (mut part, fence, now) =
             batch::begin(&self.database, tx, self.fence, entries, std::iter::empty(), &self.now)
                 .await?;
         let mut outcomes = Vec::with_capacity(postings.len());
-        for (index, Posting { entry, accounts }) in &postings {
-            let blame = |error: String| Blame::Item { index: *index, error };
-            for terms in accounts {
-                // Whoever opened it may have given it a limit; what it is must be the same.
-                if let Opened::OtherTerms { account } = part.open(terms, now) {
-                    let open = &account.terms;
-                    if (open.kind, open.currency) != (terms.kind, terms.currency) {
-                        let (kind, currency) = (open.kind.code(), open.currency);
-                        let asked = (terms.kind.code(), terms.currency);
-                        return Err(blame(format!(
-                            "account {} is open as {kind} in {currency}, not as {} in {}",
-                            terms.name, asked.0, asked.1
-                        )));
-                    }
-                }
+        for (index, posting) in &postings {
+            let subject = facts[*index].subject;
+            if wrong.is_behind(subject, *index) {
+                continue;
             }
-            match part.book(entry, now) {
-                // Nothing of this batch is kept, so that its id is free when it is tried again.
-                Outcome::Refused { refusal, .. } => return Err(blame(refusal.to_string())),
-                Outcome::OtherContent => {
-                    let id = entry.id();
-                    return Err(blame(format!("entry {id} stands in the book with other content")));
-                }
-                outcome @ Outcome::Booked { .. } => outcomes.push(outcome),
+            match book(&mut part, posting, now) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => wrong.note(subject, *index, error),
             }
         }
+        // Nothing of this batch is kept, so that the ids of what is refused are free when it is tried
+        // again.
+        wrong.blame()?;
         self.next = None;
         if !part.is_unchanged() {
             let notes: Notes<'_> = postings

@@ -55,7 +55,7 @@ impl Handler<Fact> for OrderFollower {
             match open.hear(input, &context, &origins) {
                 Ok(()) => {}
                 Err(error @ (Rejection::Malformed(_) | Rejection::Broken(_))) => {
-                    return Err(Blame::Item { index, error: error.to_string() });
+                    return Err(Blame::item(index, error.to_string()));
                 }
                 Err(refused) => tracing::warn!(order = %order_id, %refused, "payments"),
             }

@@ -66,7 +66,7 @@ struct Refusing;
 #[async_trait]
 impl Handler<Fact> for Refusing {
     async fn handle(&mut self, _: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let poison = Blame::Item { index: 0, error: "is not a toy".to_owned() };
+        let poison = Blame::item(0, "is not a toy");
         if facts.is_empty() { Ok(()) } else { Err(poison) }
     }
 }

@@ -29,6 +29,7 @@ mod clients;
 mod collector;
 mod commands;
 mod corrections;
+mod damaged_money;
 mod dead_letters;
 mod delivery;
 mod edge;

@@ -67,7 +67,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    fn open(stored: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
+    pub fn open(stored: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
         Self::told(stored, None)
     }
 
@@ -182,7 +182,7 @@ impl Shop {
     }
 
     /// Looks at an account until it has so much.
-    fn until_balance(&self, account: &str, minor: i64) {
+    pub fn until_balance(&self, account: &str, minor: i64) {
         let since = Instant::now();
         while self.balance(account) != minor {
             let (account, minor) = (self.balance(account), (account, minor));

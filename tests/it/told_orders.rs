@@ -61,12 +61,12 @@ fn signal(shop: &Shop, name: &str) {
     assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
 }
 
-fn webhooks(shop: &Shop, state: &str) -> Vec<Value> {
+pub fn webhooks(shop: &Shop, state: &str) -> Vec<Value> {
     let all = ["payment", "webhooks", "--state", state, "--page-size", "100"];
     shop.engine.ask(&all)["webhooks"].as_array().unwrap().clone()
 }
 
-fn until(what: &str, is: impl Fn() -> bool) {
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let since = Instant::now();
     while !is() {
         assert!(since.elapsed() < PATIENCE, "not {what}");
@@ -202,14 +202,14 @@ fn a_dispute_is_shown_until_it_is_judged() {
     let payment = shop.until_payment(&order, "CAPTURED")["payment_id"].as_str().unwrap().to_owned();
     let state = || shop.engine.ask(&["payment", "show", &payment])["disputes"][0]["state"].clone();
     simulate(&shop, "POST /_sim/clock", &json!({ "advance_seconds": 11 * 86_400 }));
-    until("disputed", || state() == "OPEN");
+    until("disputed", || state() == "DISPUTE_STATE_OPEN");
     let alarmed = || {
         let health = shop.engine.run(&["health"]);
         String::from_utf8_lossy(&health.stdout).contains("disputes are open")
     };
     until("an alarm", alarmed);
     simulate(&shop, "POST /_sim/clock", &json!({ "advance_seconds": 31 * 86_400 }));
-    until("judged", || state() == "WON");
+    until("judged", || state() == "DISPUTE_STATE_WON");
     shop.close();
 }
 

@@ -69,11 +69,16 @@ impl Reservation {
         lines.map(|line| i64::from(line.backordered)).sum()
     }
 
+    /// Units of a product that it waits for, also of an edit that is not applied yet.
+    #[must_use]
+    pub fn backordered_of(&self, sku: &Sku) -> i64 {
+        self.waits_for(sku) + self.edit.as_ref().map_or(0, |edit| edit.waits_for(sku))
+    }
+
     /// Units of a product that it holds on hand.
     #[must_use]
     pub fn allocated_of(&self, sku: &Sku) -> i64 {
-        let of_edit = self.edit.as_ref().map_or(0, |edit| edit.waits_for(sku));
-        self.held_of(sku) - self.waits_for(sku) - of_edit
+        self.held_of(sku) - self.backordered_of(sku)
     }
 
     /// Reserves all units of its lines: those available, by line, and the rest backordered.

@@ -147,8 +147,7 @@ pub(super) fn rendered_holder(found: &Reservation, sku: &Sku) -> proto::StockHol
         units: found.held_of(sku),
         placed_at: found.placed_at.map(timestamp),
         partly_shipped: found.has_shipped(),
-        // Also of an edit that is not applied yet.
-        backordered: found.held_of(sku) - found.allocated_of(sku),
+        backordered: found.backordered_of(sku),
     }
 }
 

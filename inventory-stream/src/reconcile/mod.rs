@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{Sku, Timestamp};
+use shared_events::stream::row::json;
 use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -263,8 +264,7 @@ impl Reconciled {
         found: &Reconciliation,
     ) -> Result<(), DatabaseError> {
         let kept: Vec<_> = found.discrepancies.iter().take(DISCREPANCIES_KEPT).collect();
-        let kept =
-            serde_json::to_string(&kept).map_err(|_| DatabaseError::Corrupt("discrepancies"))?;
+        let kept = json(&kept)?;
         let mut tx = database.begin().await?;
         sqlx::query(
             "INSERT INTO reconciled (one, at, products, discrepancies) VALUES (1, $1, $2, $3)

@@ -1,8 +1,8 @@
 use serde::Serialize;
 use shared_events::contract::{OrderId, Sku};
+use shared_events::stream::row::json;
 use shared_events::stream::{Database, DatabaseError, Tx};
 
-use super::json;
 use super::reservations::reservation;
 use crate::domain::Reservation;
 
@@ -60,12 +60,8 @@ pub(super) async fn forget_waiting(
     tx: &mut Tx,
     orders: &[OrderId],
 ) -> Result<(), DatabaseError> {
-    let sql = database.sql(
-        "DELETE FROM backorders
-         WHERE order_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
-        "DELETE FROM backorders WHERE order_id IN (SELECT value FROM json_each($1))",
-    );
-    sqlx::query(sql).bind(json(&orders)?).execute(&mut **tx).await?;
+    let sql = format!("DELETE FROM backorders WHERE order_id {}", database.one_of());
+    sqlx::query(&sql).bind(json(&orders)?).execute(&mut **tx).await?;
     Ok(())
 }
 

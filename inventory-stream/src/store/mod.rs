@@ -36,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use shared_events::contract::{LocationName, Sku, Timestamp};
+use shared_events::stream::row::json;
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -64,14 +65,13 @@ async fn lock_rows(
     tx: &mut Tx,
     skus: &BTreeSet<Sku>,
 ) -> Result<Vec<(Stock, bool)>, DatabaseError> {
-    let sql = database.sql(
+    let sql = format!(
         "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located
-         FROM stock WHERE sku = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
-         ORDER BY sku FOR UPDATE",
-        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until, located
-         FROM stock WHERE sku IN (SELECT value FROM json_each($1))",
+         FROM stock WHERE sku {} {}",
+        database.one_of(),
+        database.sql("ORDER BY sku FOR UPDATE", "")
     );
-    let rows = sqlx::query(sql).bind(json(skus)?).fetch_all(&mut **tx).await?;
+    let rows = sqlx::query(&sql).bind(json(skus)?).fetch_all(&mut **tx).await?;
     rows.iter().map(stock).collect()
 }
 
@@ -205,10 +205,6 @@ fn whole(row: &AnyRow) -> Result<Stock, DatabaseError> {
     let place = |(location, on_hand, held)| (location, PlaceLevel { on_hand, held });
     stock.elsewhere = places.into_iter().map(place).collect();
     Ok(stock)
-}
-
-fn json(value: &impl Serialize) -> Result<String, DatabaseError> {
-    serde_json::to_string(value).map_err(|_| DatabaseError::Corrupt("row"))
 }
 
 /// The stock in a row, and whether some of it is elsewhere than at `main`.

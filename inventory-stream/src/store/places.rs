@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use shared_events::contract::{LocationName, Sku, Timestamp};
+use shared_events::stream::row::json;
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::{AnyConnection, Row as _};
 
 use super::locations::locations;
-use super::{change, json, lock_rows};
+use super::{change, lock_rows};
 use crate::domain::{PlaceLevel, PlaceLevels, Places, StockLevels};
 use crate::movements::{Cause, MovedBy};
 
@@ -44,13 +45,11 @@ async fn places(
     if skus.is_empty() {
         return Ok(all);
     }
-    let sql = database.sql(
-        "SELECT sku, location, on_hand, held FROM stock_at
-         WHERE sku = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
-        "SELECT sku, location, on_hand, held FROM stock_at
-         WHERE sku IN (SELECT value FROM json_each($1))",
+    let sql = format!(
+        "SELECT sku, location, on_hand, held FROM stock_at WHERE sku {}",
+        database.one_of()
     );
-    let rows = sqlx::query(sql).bind(json(skus)?).fetch_all(connection).await?;
+    let rows = sqlx::query(&sql).bind(json(skus)?).fetch_all(connection).await?;
     for row in &rows {
         let (sku, location): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;

@@ -2,12 +2,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use shared_events::contract::{OrderId, Sku};
+use shared_events::stream::row::json;
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::backorders::{forget_waiting, write_waiting};
-use super::json;
 use crate::domain::{Reservation, ReservationState};
 
 /// The reservations of these orders.
@@ -19,12 +19,8 @@ pub async fn reservations(
     tx: &mut Tx,
     orders: &BTreeSet<OrderId>,
 ) -> Result<BTreeMap<OrderId, Reservation>, DatabaseError> {
-    let sql = database.sql(
-        "SELECT body FROM reservations
-         WHERE order_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
-        "SELECT body FROM reservations WHERE order_id IN (SELECT value FROM json_each($1))",
-    );
-    let rows = sqlx::query(sql).bind(json(orders)?).fetch_all(&mut **tx).await?;
+    let sql = format!("SELECT body FROM reservations WHERE order_id {}", database.one_of());
+    let rows = sqlx::query(&sql).bind(json(orders)?).fetch_all(&mut **tx).await?;
     rows.iter()
         .map(|row| reservation(row, 0))
         .map(|found| found.map(|found| (found.order_id, found)))
@@ -98,12 +94,8 @@ pub async fn forget_reservations(
     if reservations.iter().any(|one| one.was_backordered) {
         forget_waiting(database, tx, &orders).await?;
     }
-    let sql = database.sql(
-        "DELETE FROM reservations
-         WHERE order_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
-        "DELETE FROM reservations WHERE order_id IN (SELECT value FROM json_each($1))",
-    );
-    sqlx::query(sql).bind(json(&orders)?).execute(&mut **tx).await?;
+    let sql = format!("DELETE FROM reservations WHERE order_id {}", database.one_of());
+    sqlx::query(&sql).bind(json(&orders)?).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::{Bench, Story};
+use crate::support::{Bench, Story, on_both};
 
 pub type Stock = InventoryServiceClient<Channel>;
 
@@ -183,17 +183,6 @@ async fn lists_come_in_pages(dialect: Dialect) {
     request.sku_prefix = "OTHER".to_owned();
     request.page_token = "P/P20".to_owned();
     assert_eq!(fields(&client.list_stock(request).await.unwrap_err()), ["page_token"]);
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {

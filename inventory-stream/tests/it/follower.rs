@@ -1,9 +1,9 @@
 //! Order facts move stock, all or nothing, on SQLite and on Postgres alike.
 
-use shared_events::contract::{Disposition, OrderId};
-use shared_events::stream::{Blame, Dialect};
+use shared_events::contract::{Disposition, FactId, OrderId};
+use shared_events::stream::Dialect;
 
-use crate::support::{Bench, Story};
+use crate::support::{Bench, Story, on_both};
 
 async fn an_order_is_reserved_shipped_and_partly_restocked(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;
@@ -88,11 +88,33 @@ async fn an_impossible_fact_is_blamed_and_changes_nothing(dialect: Dialect) {
     bench.follow(&[good.placed(&[("A", 3)]), bad.placed(&[("A", 2)])]).await.unwrap();
     let facts = [good.shipped(&[(1, "A", 3)]), bad.shipped(&[(1, "A", 5)])];
     let blame = bench.follow(&facts).await.unwrap_err();
-    assert!(matches!(blame, Blame::Item { index: 1, .. }), "{blame:?}");
+    let [(1, _)] = blame.into_items().unwrap()[..] else { panic!("another is blamed") };
     assert_eq!(bench.level("A").await, (10, 5));
     bench.follow(&facts[..1]).await.unwrap();
     assert_eq!(bench.level("A").await, (7, 2));
     bench.sums_hold().await;
+}
+
+async fn a_fact_leads_to_as_many_facts_as_have_ids(dialect: Dialect) {
+    let max = u32::from(FactId::CAUSED_MAX);
+    for steps in [max - 1, max] {
+        let mut bench = Bench::on(dialect).await;
+        bench.set("A", 100).await;
+        let mut story = Story::new();
+        let placed = story.placed(&[("A", max)]);
+        // Parcels that come before the placing wait for it.
+        let shipped: Vec<_> = (0..steps).map(|_| story.shipped(&[(1, "A", 1)])).collect();
+        bench.follow(&shipped).await.unwrap();
+        match bench.follow(&[placed]).await {
+            Ok(()) => assert_eq!((bench.published().await.len(), steps), (16, max - 1)),
+            Err(blame) => {
+                let error = "leads to more facts than have ids".to_owned();
+                assert_eq!((blame.into_items().unwrap(), steps), (vec![(0, error)], max));
+                assert_eq!(bench.level("A").await, (100, 0));
+            }
+        }
+        bench.sums_hold().await;
+    }
 }
 
 async fn reconcile_names_planted_damage(dialect: Dialect) {
@@ -133,22 +155,12 @@ async fn lose(bench: &Bench, order_id: OrderId) {
     damage(bench, &format!("DELETE FROM reservations WHERE order_id = '{order_id}'")).await;
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
-}
-
 on_both! {
     an_order_is_reserved_shipped_and_partly_restocked
     a_short_product_rejects_the_order_and_reserves_nothing
     a_cancellation_that_comes_first_leaves_a_tombstone
     one_of_a_thousand_buyers_gets_the_last_unit
     an_impossible_fact_is_blamed_and_changes_nothing
+    a_fact_leads_to_as_many_facts_as_have_ids
     reconcile_names_planted_damage
 }

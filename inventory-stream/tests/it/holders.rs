@@ -5,7 +5,7 @@ use shared_events::stream::Dialect;
 use tonic::Code;
 
 use crate::edge::{Stock, fields, served, set};
-use crate::support::Story;
+use crate::support::{Story, on_both};
 
 fn listing(sku: &str) -> proto::ListStockHoldersRequest {
     proto::ListStockHoldersRequest { sku: sku.to_owned(), ..Default::default() }
@@ -76,17 +76,6 @@ async fn a_product_without_stock_or_holders_says_so(dialect: Dialect) {
     let wrong = proto::ListStockHoldersRequest { page_token: "x".to_owned(), ..listing("A") };
     assert_eq!(fields(&client.list_stock_holders(wrong).await.unwrap_err()), ["page_token"]);
     assert_eq!(fields(&client.list_stock_holders(listing("a\u{7}b")).await.unwrap_err()), ["sku"]);
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {

@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::movements::all;
-use crate::support::{Bench, Story, sku};
+use crate::support::{Bench, Story, on_both, sku};
 
 async fn locate(client: &mut Stock, name: &str, priority: Option<i32>) -> proto::Location {
     let request = proto::SetLocationRequest {
@@ -506,19 +506,6 @@ async fn every_law_of_a_location_is_checked(dialect: Dialect) {
         ("UPDATE stock_at SET location = 'x'", "UPDATE stock_at SET location = 'berlin'");
     let found = laws(&bench, sql, back).await;
     assert!(found.contains(&"stock.held sku A at berlin".to_owned()), "{found:?}");
-}
-
-macro_rules! on_both {
-    ($($test:ident),* $(,)?) => {
-        mod sqlite {
-            use super::Dialect;
-            $(#[tokio::test] async fn $test() { super::$test(Dialect::Sqlite).await; })*
-        }
-        mod postgres {
-            use super::Dialect;
-            $(#[tokio::test] async fn $test() { super::$test(Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both!(

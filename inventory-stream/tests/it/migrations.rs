@@ -11,7 +11,7 @@ use sqlx::migrate::Migrator;
 
 use crate::edge::{served_on, set};
 use crate::movements::{all, summary};
-use crate::support::{Bench, Story};
+use crate::support::{Bench, Story, on_both};
 
 fn schema() -> String {
     format!("t_{}", Chance::system().uuid().simple())
@@ -251,17 +251,6 @@ async fn migration_0115_keeps_stock_at_main(dialect: Dialect) {
     let mut tx = bench.database.begin().await.unwrap();
     let sql = "INSERT INTO stock_at VALUES ('A', 'berlin', 1, 2, 1, 0, 0)";
     assert!(sqlx::query(sql).execute(&mut *tx).await.is_err());
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {

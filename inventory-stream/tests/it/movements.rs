@@ -12,7 +12,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::edge::{Stock, fields, reason, served, set};
-use crate::support::{Bench, Story};
+use crate::support::{Bench, Story, on_both};
 
 fn listing(sku: &str) -> proto::ListMovementsRequest {
     proto::ListMovementsRequest { sku: sku.to_owned(), ..Default::default() }
@@ -363,27 +363,6 @@ async fn operators_changes_of_stock_are_recorded_once(dialect: Dialect) {
     assert!(done.iter().all(|one| one.by == anna));
     let movements = all(&mut client, "A", 100).await;
     assert!(movements.iter().all(|one| one.asked_by == "ops:anna"), "{movements:?}");
-}
-
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod on_sqlite {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Dialect::Sqlite).await;
-                }
-            )*
-        }
-        mod on_postgres {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Dialect::Postgres).await;
-                }
-            )*
-        }
-    };
 }
 
 on_both!(

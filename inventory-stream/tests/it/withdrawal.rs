@@ -13,7 +13,7 @@ use tonic_types::StatusExt as _;
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::holders::holders;
 use crate::movements::{all, summary};
-use crate::support::{Bench, Story};
+use crate::support::{Bench, Story, on_both};
 
 fn short(sku: &str, on_hand: i64) -> proto::SetStockRequest {
     proto::SetStockRequest { allow_shortage: true, ..set(sku, on_hand) }
@@ -169,7 +169,7 @@ async fn units_shipped_after_their_withdrawal_are_taken_again(dialect: Dialect) 
     assert_eq!(bench.level("A").await, (5, 5));
     let blame = bench.follow(std::slice::from_ref(&rest)).await.unwrap_err();
     assert!(
-        matches!(&blame, Blame::Item { error, .. } if error.contains("stock-take")),
+        matches!(&blame, Blame::Items(items) if items[0].1.contains("stock-take")),
         "{blame:?}"
     );
     bench.sums_hold().await;
@@ -208,17 +208,6 @@ async fn a_stock_take_waits_for_a_follower_on_postgres() {
     batch.commit().await.unwrap();
     let answer = call.await.unwrap().unwrap().into_inner();
     assert_eq!((answer.losers.len(), bench.level("A").await), (1, (1, 0)));
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {

@@ -26,17 +26,19 @@ const ORDER: Uuid = Uuid::from_u128(0x018f_6f3e_0000_7000_8000_0000_0000_0001);
 
 /// Facts of the payment of an order for a seller, or for the shop.
 struct Told {
+    order: Uuid,
     seller: Option<Seller>,
     facts: u64,
 }
 
 impl Told {
     fn of(seller: &str) -> Self {
-        Self { seller: (!seller.is_empty()).then(|| seller.parse().unwrap()), facts: 0 }
+        let seller = (!seller.is_empty()).then(|| seller.parse().unwrap());
+        Self { order: ORDER, seller, facts: 0 }
     }
 
     fn header(&self, operation: u128, minor: i64) -> PaymentHeader {
-        let order_id = OrderId::from_uuid(ORDER);
+        let order_id = OrderId::from_uuid(self.order);
         PaymentHeader {
             order_id,
             payment_id: PaymentId::of(order_id, self.seller.as_ref()),
@@ -71,7 +73,7 @@ impl Told {
 
     fn fact(&mut self, body: PaymentFact) -> Fact {
         self.facts += 1;
-        let subject = OrderId::from_uuid(ORDER).into();
+        let subject = OrderId::from_uuid(self.order).into();
         let at = Timestamp::from_micros(3);
         let id = FactId::of_event(Origin::Payments, (subject, self.facts), (0, self.facts), at, 0);
         Fact::new(id, (0, self.facts, 0), self.facts, at, FactBody::Payment(body))
@@ -313,11 +315,16 @@ async fn facts_that_cannot_be_booked_are_named_and_nothing_is_kept(dialect: Dial
     // A limit is of whoever opens it first.
     bench.open("seller:acme:GBP", AccountKind::Liability, "GBP", Limit::DebitsWithinCredits).await;
     let mut told = Told::of("acme");
-    let bodies = [told.authorized(1, 5_000), told.captured(2, 2_000, 50)];
-    let facts: Vec<Fact> = bodies.into_iter().map(|body| told.fact(body)).collect();
+    let bodies = [told.authorized(1, 5_000), told.captured(2, 2_000, 50), told.captured(3, 10, 1)];
+    let mut facts: Vec<Fact> = bodies.into_iter().map(|body| told.fact(body)).collect();
+    let mut other = Told { order: Uuid::from_u128(ORDER.as_u128() + 1), ..Told::of("acme") };
+    let body = other.captured(6, 100, 1);
+    facts.push(other.fact(body));
     let blame = bench.follow(&facts).await.unwrap_err();
-    let Blame::Item { index: 1, error } = blame else { panic!("{blame:?}") };
-    assert_eq!(error, "account fee_revenue:GBP is open as ASSET in GBP, not as INCOME in GBP");
+    let error = "account fee_revenue:GBP is open as ASSET in GBP, not as INCOME in GBP";
+    // Each at once; later ones of an order wait behind its first.
+    let wrong = [(1, error.to_owned()), (3, error.to_owned())];
+    assert_eq!(blame.into_items().unwrap(), wrong);
     assert_eq!(bench.laws_hold().await.of_payments, 0, "all of the batch or none");
     // Without the one that is set aside the others are booked.
     bench.follow(&facts[..1]).await.unwrap();

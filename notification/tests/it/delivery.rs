@@ -18,7 +18,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic_types::StatusExt as _;
 
 use crate::support::{
-    Bench, SmtpServer, delivered, free_port, hook, placed, secret, server, start,
+    Bench, SmtpServer, delivered, free_port, hook, on_both, placed, secret, server, start,
 };
 
 fn all_are(state: State, count: usize) -> impl Fn(&[notification::ledger::Entry]) -> bool {
@@ -537,17 +537,6 @@ async fn a_hanging_mail_server_delays_no_webhook(dialect: Dialect) {
     }
     assert_eq!(posted, 60);
     bench.stop().await;
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {

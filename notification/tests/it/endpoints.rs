@@ -16,7 +16,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use crate::delivery::{client, receiver};
-use crate::support::{Bench, fact, hook, placed, secret, start};
+use crate::support::{Bench, fact, hook, on_both, placed, secret, start};
 
 fn endpoint(name: &str, url: String, types: &[&str]) -> Webhook {
     let types = types.iter().map(|kind| (*kind).to_owned()).collect();
@@ -409,17 +409,6 @@ fn every_type_of_order_fact_can_be_named_in_a_filter() {
     let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
     assert!(OrderFact::KINDS.contains(&order.kind()));
     assert_eq!(OrderFact::KINDS.len(), 25);
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {

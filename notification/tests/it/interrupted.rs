@@ -10,7 +10,7 @@ use shared_events::stream::Dialect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::delivery::{receiver, silent};
-use crate::support::{Bench, free_port, hook, placed};
+use crate::support::{Bench, free_port, hook, on_both, placed};
 
 async fn change(bench: &Bench, sql: &str) {
     let mut tx = bench.database.begin().await.unwrap();
@@ -153,17 +153,6 @@ async fn a_claim_that_expires_before_sending_costs_no_attempt() {
     assert!(ninth.attempts <= 1);
     bench.until(|entries| entries.iter().all(|entry| failed(entry) && entry.attempts == 1)).await;
     bench.stop().await;
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
-        }
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
-        }
-    };
 }
 
 on_both! {

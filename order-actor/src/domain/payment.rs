@@ -246,6 +246,12 @@ impl Payment {
         self.parts.iter().fold(0, |sum, part| sum.saturating_add(open(part)))
     }
 
+    /// What must stand at least when money is secured: what no parcel has been worth yet; once the
+    /// last has left and the money was lost, all that is wanted.
+    pub(super) fn least(&self, delivered: bool) -> i64 {
+        if delivered { self.wanted() } else { self.open() }
+    }
+
     /// Whether all that is wanted is known to be taken.
     fn is_taken(&self) -> bool {
         self.parts.iter().all(|part| part.taken >= part.wanted())

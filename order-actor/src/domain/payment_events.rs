@@ -173,14 +173,21 @@ pub(super) fn allocated(mut order: Order, lines: &[LineQuantity]) -> Evolved {
 
 /// The money stands.
 fn secured(mut order: Order, event: &PaymentSecured) -> Evolved {
-    let (Order::Pending(_) | Order::Confirmed(_)) = order else { return Err(WRONG_STATE) };
+    let delivered = match order {
+        Order::Pending(_) | Order::Confirmed(_) => false,
+        Order::Fulfilled(_) | Order::ReturnRequested(_) => true,
+        _ => return Err(WRONG_STATE),
+    };
     let currency = order.details().map(|details| details.totals.total.currency);
     if currency != Some(event.amount.currency) {
         return Err("the money has another currency");
     }
     ask(&mut order)?;
     let payment = payment(&mut order)?;
-    if event.amount.minor < payment.open() || event.amount.minor > payment.asked() {
+    if delivered && payment.lost.is_none() {
+        return Err("no money was lost");
+    }
+    if event.amount.minor < payment.least(delivered) || event.amount.minor > payment.asked() {
         return Err("not the money that was asked for");
     }
     let (amount, valid_until) = (event.amount, event.valid_until);

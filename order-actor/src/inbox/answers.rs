@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use futures::StreamExt as _;
 use shared_events::contract::{Fact, OrderId};
 use shared_events::stream::Blame;
 use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
 use crate::domain::{By, Command, Rejection};
-use crate::limits::REACTION_DEADLINE;
+use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
 
 /// What becomes of answers about orders that the journal does not hold. Such an answer is a dead
 /// letter at once: it holds up no answer about another order. Where the journal was set back, which
@@ -44,18 +45,19 @@ impl Missing {
         }
     }
 
-    /// Whether an answer of a service is done: the order accepted it, or no longer needs it.
-    pub(super) async fn judge(
+    /// Why an answer of a service, refused like this, is a dead letter; `None` where it is done: the
+    /// order accepted it, or no longer needs it.
+    async fn judge(
         &self,
-        (registry, service): (&Registry, &'static str),
-        (index, fact): (usize, &Fact),
+        registry: &Registry,
+        fact: &Fact,
         refusal: Refusal,
-    ) -> Result<(), Blame> {
+    ) -> Result<Option<String>, Blame> {
         match refusal {
             // Cancelled or lapsed meanwhile: that fact of the order tells the service. An archived
             // order was over before.
             Refusal::Rejected(Rejection::InvalidTransition { .. }) | Refusal::Archived { .. } => {
-                Ok(())
+                Ok(None)
             }
             // About an order that the journal no longer holds since it was set back.
             Refusal::Rejected(Rejection::NotFound)
@@ -64,36 +66,77 @@ impl Missing {
                     .await
                     .map_err(|error| Blame::World(error.to_string()))? =>
             {
-                let order = fact.subject;
-                tracing::warn!(%order, service, "answered about an order that the journal no longer holds");
-                Ok(())
+                let (order, follower) = (fact.subject, self.follower);
+                tracing::warn!(%order, follower, "answered about an order that the journal no longer holds");
+                Ok(None)
             }
             refusal @ (Refusal::Rejected(_)
             | Refusal::Quarantined(_)
             | Refusal::RequestIdReused
             | Refusal::TooLarge
             | Refusal::TooManyEvents
-            | Refusal::VersionMismatch { .. }) => {
-                Err(Blame::Item { index, error: refusal.to_string() })
-            }
+            | Refusal::VersionMismatch { .. }) => Ok(Some(refusal.to_string())),
             refusal => Err(Blame::World(refusal.to_string())),
         }
     }
 }
 
-/// Notes the facts of a batch that this blames; an error is one of the world outside.
-pub(super) fn note(
-    poison: &mut Vec<(usize, String)>,
-    judged: Result<(), Blame>,
-) -> Result<(), Blame> {
-    if let Err(blame) = judged {
-        poison.extend(blame.into_items()?);
+/// Why an order did not take an answer.
+pub(super) enum Unanswered {
+    /// It refused the command.
+    Refused(Refusal),
+    /// The answer cannot be: a dead letter, whatever the order says.
+    Never(&'static str),
+}
+
+impl From<Refusal> for Unanswered {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
-    Ok(())
+}
+
+/// Executes the commands that answer to facts: those about one order in their order, those about
+/// different orders at the same time.
+///
+/// # Errors
+/// [`Blame`] for every fact that can never be answered, or for what is outside.
+pub(super) async fn answer<F>(
+    (registry, missing): (&Registry, &Missing),
+    facts: &[Fact],
+    command_of: impl Fn(&Fact) -> Option<Command>,
+    execute: impl Fn(OrderId, Command, usize) -> F,
+) -> Result<(), Blame>
+where
+    F: Future<Output = Result<(), Unanswered>>,
+{
+    let execute = &execute;
+    let mut answers = futures::stream::iter(by_order(facts, command_of))
+        .map(|(order_id, commands)| async move {
+            let mut outcomes = Vec::with_capacity(commands.len());
+            for (index, command) in commands {
+                outcomes.push((index, execute(order_id, command, index).await));
+            }
+            outcomes
+        })
+        .buffer_unordered(CONCURRENT_REACTIONS_MAX);
+    let mut poison = Vec::new();
+    while let Some(outcomes) = answers.next().await {
+        for (index, outcome) in outcomes {
+            let error = match outcome {
+                Ok(()) => None,
+                Err(Unanswered::Never(error)) => Some(error.to_owned()),
+                Err(Unanswered::Refused(refusal)) => {
+                    missing.judge(registry, &facts[index], refusal).await?
+                }
+            };
+            poison.extend(error.map(|error| (index, error)));
+        }
+    }
+    Blame::of_items(poison)
 }
 
 /// The commands that answer to facts, by their orders, each with the index of its fact.
-pub(super) fn by_order(
+fn by_order(
     facts: &[Fact],
     command_of: impl Fn(&Fact) -> Option<Command>,
 ) -> BTreeMap<OrderId, Vec<(usize, Command)>> {

@@ -1,15 +1,13 @@
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use shared_events::contract::{CapturePolicy, Fact, FactBody, PaymentFact};
 use shared_events::stream::{Blame, Handler, Tx};
 
-use super::answers::{Missing, by_order, note, send};
+use super::answers::{Missing, answer, send};
 use crate::actor::Registry;
 use crate::domain::{
     By, Command, Compensated, Component, FailPayment, LosePayment, NoteCapture, RefundOutcome,
     SecurePayment, SettleRefund,
 };
-use crate::limits::CONCURRENT_REACTIONS_MAX;
 
 /// Confirms or cancels orders as payments answer, and notes what became of their money. The effect
 /// is a command whose request id is the fact's id, so repeating a batch after a crash changes
@@ -73,34 +71,14 @@ fn command_of(fact: &Fact) -> Option<Command> {
 
 #[async_trait]
 impl Handler<Fact> for MoneyAnswers {
-    /// The answers about one order are executed in their order, those about different orders at the
-    /// same time.
     async fn handle(&mut self, _: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let registry = self.registry.clone();
-        let registry = &registry;
-        let mut answers = futures::stream::iter(by_order(facts, command_of))
-            .map(|(order_id, commands)| async move {
-                let mut outcomes = Vec::with_capacity(commands.len());
-                for (index, command) in commands {
-                    let by = By::Engine(Component::PAYMENTS);
-                    let outcome = send(registry, by, order_id, command, &facts[index]).await;
-                    outcomes.push((index, outcome));
-                }
-                outcomes
-            })
-            .buffer_unordered(CONCURRENT_REACTIONS_MAX);
-        let mut poison = Vec::new();
-        while let Some(outcomes) = answers.next().await {
-            for (index, outcome) in outcomes {
-                if let Err(refusal) = outcome {
-                    let fact = &facts[index];
-                    let service = (registry, "payments");
-                    let judged = self.missing.judge(service, (index, fact), refusal).await;
-                    note(&mut poison, judged)?;
-                }
-            }
-        }
-        Blame::of_items(poison)
+        let registry = &self.registry;
+        let execute = |order_id, command, index: usize| async move {
+            let by = By::Engine(Component::PAYMENTS);
+            send(registry, by, order_id, command, &facts[index]).await?;
+            Ok(())
+        };
+        answer((registry, &self.missing), facts, command_of, execute).await
     }
 
     fn failed_with(&mut self) -> Option<String> {

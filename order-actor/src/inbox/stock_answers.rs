@@ -1,20 +1,15 @@
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use shared_events::contract::{
     CancelReason, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin, ReservationId,
 };
 use shared_events::stream::{Blame, Handler, Tx};
 
-use super::answers::{Missing, by_order, note, send};
+use super::answers::{Missing, Unanswered, answer, send};
 use crate::actor::{Refusal, Registry};
 use crate::domain::{
     Allocate, AnswerEdit, By, Cancel, Command, Compensated, Compensation, Component, Confirm,
     LineQuantity, Order, Rejection,
 };
-use crate::limits::CONCURRENT_REACTIONS_MAX;
-
-/// Facts that stock derives from one of an order: such as a reservation and what is freed of it.
-const DERIVED_MAX: u16 = 16;
 
 /// Confirms or cancels orders as stock answers, and allocates units that waited. The effect is a
 /// command whose request id is the fact's id, so repeating a batch after a crash changes nothing.
@@ -99,44 +94,13 @@ const fn withdrawn_by(fact: &Fact) -> Option<ReservationId> {
 
 #[async_trait]
 impl Handler<Fact> for StockAnswers {
-    /// The answers about one order are executed in their order, those about different orders at the
-    /// same time.
     async fn handle(&mut self, _: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let registry = self.registry.clone();
-        let registry = &registry;
-        let compensates = self.compensates;
-        let of_orders = by_order(facts, |fact| command_of(fact, compensates));
-        let mut answers = futures::stream::iter(of_orders)
-            .map(|(order_id, commands)| async move {
-                let mut outcomes = Vec::with_capacity(commands.len());
-                for (index, command) in commands {
-                    let outcome = execute(registry, order_id, command, &facts[index]).await;
-                    outcomes.push((index, outcome));
-                }
-                outcomes
-            })
-            .buffer_unordered(CONCURRENT_REACTIONS_MAX);
-        let mut poison = Vec::new();
-        while let Some(outcomes) = answers.next().await {
-            for (index, outcome) in outcomes {
-                match outcome {
-                    Ok(()) => {}
-                    // Stock lost a confirmed reservation: a dead letter for operators, not a
-                    // cancellation.
-                    Err(None) => {
-                        let error = "stock rejects an order that it had confirmed".to_owned();
-                        poison.push((index, error));
-                    }
-                    Err(Some(refusal)) => {
-                        let fact = &facts[index];
-                        let service = (registry, "stock");
-                        let judged = self.missing.judge(service, (index, fact), refusal).await;
-                        note(&mut poison, judged)?;
-                    }
-                }
-            }
-        }
-        Blame::of_items(poison)
+        let (registry, compensates) = (&self.registry, self.compensates);
+        let command_of = |fact: &Fact| command_of(fact, compensates);
+        let execute = |order_id, command, index: usize| async move {
+            execute(registry, order_id, command, &facts[index]).await
+        };
+        answer((registry, &self.missing), facts, command_of, execute).await
     }
 
     fn failed_with(&mut self) -> Option<String> {
@@ -148,14 +112,16 @@ impl Handler<Fact> for StockAnswers {
     }
 }
 
-/// Executes the command that answers to a fact. `Err(None)` is an answer that revokes a reservation
-/// which stock had confirmed.
+/// Stock lost a confirmed reservation: a dead letter for operators, not a cancellation.
+const REVOKED: Unanswered = Unanswered::Never("stock rejects an order that it had confirmed");
+
+/// Executes the command that answers to a fact.
 async fn execute(
     registry: &Registry,
     order_id: OrderId,
     command: Command,
     fact: &Fact,
-) -> Result<(), Option<Refusal>> {
+) -> Result<(), Unanswered> {
     let by = By::Engine(Component::STOCK);
     if let Command::Compensated(_) = &command {
         return free(registry, order_id, command, fact).await;
@@ -164,7 +130,7 @@ async fn execute(
     // promised its units. Only a withdrawal of that reservation takes them back.
     if let Command::Cancel(_) = &command {
         match registry.view(order_id, &by).await {
-            Ok(view) if is_promised(&view.order, withdrawn_by(fact)) => return Err(None),
+            Ok(view) if is_promised(&view.order, withdrawn_by(fact)) => return Err(REVOKED),
             // Cancelled by somebody else after stock had freed the units, and before it said that
             // it withdraws them: when it hears of the cancellation there is nothing to free.
             Ok(view) if is_cancelled_and_withdrawn(&view.order, fact) => {
@@ -176,22 +142,23 @@ async fn execute(
                     return Ok(());
                 }
                 let freed = Command::Compensated(Compensated { stock: true, money: false });
-                return send(registry, by, order_id, freed, fact).await.map(drop).map_err(Some);
+                send(registry, by, order_id, freed, fact).await?;
+                return Ok(());
             }
             Ok(_) | Err(Refusal::Rejected(Rejection::NotFound)) => {}
-            Err(refusal) => return Err(Some(refusal)),
+            Err(refusal) => return Err(refusal.into()),
         }
     }
-    let once = matches!(command, Command::Confirm(_) | Command::AnswerEdit(_) | Command::Cancel(_));
     match send(registry, by, order_id, command, fact).await {
         // Stock was restored, and answers the same fact again from other levels. The order keeps to
-        // the first answer; stock makes up for units that wait there and not here.
-        Err(Refusal::RequestIdReused) if once => {
+        // the first answer. What an edit adds and lets wait here, and not there, stock tells as
+        // allocated; what a placement lets wait, nobody does (docs/limits.md).
+        Err(Refusal::RequestIdReused) => {
             let kind = fact.body.kind();
             tracing::warn!(order = %order_id, kind, "stock answers otherwise than it did before");
             Ok(())
         }
-        sent => sent.map(drop).map_err(Some),
+        sent => Ok(sent.map(drop)?),
     }
 }
 
@@ -206,7 +173,7 @@ async fn free(
     order_id: OrderId,
     command: Command,
     fact: &Fact,
-) -> Result<(), Option<Refusal>> {
+) -> Result<(), Unanswered> {
     let by = By::Engine(Component::STOCK);
     let freed = match registry.view(order_id, &by).await {
         Ok(view) => {
@@ -224,7 +191,7 @@ async fn free(
             | Refusal::Quarantined(_)
             | Refusal::Archived { .. },
         ) => Ok(()),
-        freed => freed.map_err(Some),
+        freed => Ok(freed?),
     }
 }
 
@@ -234,10 +201,8 @@ fn is_of_earlier(order: &Order, fact: &Fact) -> bool {
     let payment = order.details().and_then(|details| details.payment.as_deref());
     let Some(saga) = payment.and_then(|payment| payment.saga) else { return false };
     let cause = fact.causationid.as_deref().and_then(|id| id.parse::<FactId>().ok());
-    let derived = cause.is_some_and(|cause| {
-        let of = |nth| FactId::caused_by(Origin::Inventory, cause, fact.body.kind(), nth);
-        (0..DERIVED_MAX).any(|nth| of(nth) == fact.id)
-    });
+    let derived =
+        cause.is_some_and(|cause| fact.id.is_caused_by(Origin::Inventory, cause, fact.body.kind()));
     derived && fact.sequence < saga.version
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::row::json;
 use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, OperatorAction, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -184,11 +185,7 @@ impl DeadlinesHandler {
              ON CONFLICT (order_id) DO UPDATE
              SET kind = excluded.kind, due_at = excluded.due_at, version = excluded.version"
         );
-        let listed = list.database.sql(
-            "= ANY (ARRAY(SELECT value FROM json_array_elements_text($1::json) AS gone(value)))",
-            "IN (SELECT value FROM json_each($1))",
-        );
-        let delete = format!("DELETE FROM {table} WHERE order_id {listed}");
+        let delete = format!("DELETE FROM {table} WHERE order_id {}", list.database.one_of());
         Self { list: list.clone(), replay: OrderReplay::new(journal), upsert, delete }
     }
 }
@@ -225,10 +222,10 @@ impl Handler<RecordedEvent> for DeadlinesHandler {
             }
         }
         if !closed.is_empty() {
-            sqlx::query(&self.delete).bind(super::json(&closed)?).execute(&mut **tx).await?;
+            sqlx::query(&self.delete).bind(json(&closed)?).execute(&mut **tx).await?;
         }
         if !open.is_empty() {
-            sqlx::query(&self.upsert).bind(super::json(&open)?).execute(&mut **tx).await?;
+            sqlx::query(&self.upsert).bind(json(&open)?).execute(&mut **tx).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use shared_events::contract::{CustomerId, OrderId, OrderNumber, Timestamp};
+use shared_events::stream::row::json;
 use shared_events::stream::{DatabaseError, Dialect};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
@@ -139,6 +140,7 @@ impl OrderSummaries {
     ///
     /// # Errors
     /// [`DatabaseError`]
+    #[doc(hidden)] // For tests alone: it explains the statement that only this module knows.
     pub async fn plan_of(
         &self,
         filter: &SummaryFilter,
@@ -215,9 +217,6 @@ impl OrderSummaries {
         &self,
         filter: &SummaryFilter,
     ) -> Result<Vec<(Cow<'static, str>, String)>, DatabaseError> {
-        let json = |texts: &[&str]| {
-            serde_json::to_string(texts).map_err(|_| DatabaseError::Corrupt("filter"))
-        };
         let mut conditions = Vec::new();
         let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.code()).collect();
         if !statuses.is_empty() {
@@ -260,10 +259,7 @@ impl OrderSummaries {
                 " AND order_id IN (SELECT json_array_elements_text($n::json))",
                 " AND order_id IN (SELECT value FROM json_each($n))",
             );
-            conditions.push((
-                condition.into(),
-                json(&ids.iter().map(String::as_str).collect::<Vec<_>>())?,
-            ));
+            conditions.push((condition.into(), json(&ids)?));
         }
         Ok(conditions)
     }

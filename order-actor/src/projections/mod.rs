@@ -19,7 +19,7 @@ pub use deadlines::{Deadlines, DeadlinesHandler, DueDeadline};
 pub use list::{SummaryFilter, SummarySort};
 pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary};
 pub use rebuild::RebuildError;
-use rows::{ahead_of, json, remove, step};
+use rows::{ahead_of, remove, step};
 pub use words::{SearchBy, Word};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres/orders");

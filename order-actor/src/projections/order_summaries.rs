@@ -7,6 +7,7 @@ use event_journal::Fingerprints;
 use shared_events::contract::{
     Currency, CustomerId, Money, OrderId, OrderNames, OrderNumber, Timestamp,
 };
+use shared_events::stream::row::json;
 use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, OperatorAction, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -293,8 +294,8 @@ impl OrderSummariesHandler {
         let words = Word::all_of(details, &self.model.search_by);
         let words: Vec<_> = words.iter().map(|word| word.stored(&self.model.keys)).collect();
         let mut row = Row::of(&summary);
-        row.names = summary.names.as_ref().map(super::json).transpose()?;
-        row.words = (!words.is_empty()).then(|| super::json(&words)).transpose()?;
+        row.names = summary.names.as_ref().map(json).transpose()?;
+        row.words = (!words.is_empty()).then(|| json(&words)).transpose()?;
         Ok(Some(row))
     }
 
@@ -317,7 +318,7 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
         let rows = last.values().map(|(step, version, at)| self.row(&step.after, *version, *at));
         let rows: Vec<Row> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
         let edited = events.iter().any(|one| matches!(*one.event, Event::OrderEdited(_)));
-        sqlx::query(self.write(edited)).bind(super::json(&rows)?).execute(&mut **tx).await?;
+        sqlx::query(self.write(edited)).bind(json(&rows)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -347,7 +348,7 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
                 None => None,
             };
             let rows: Vec<&Row> = row.iter().collect();
-            sqlx::query(&self.replace).bind(super::json(&rows)?).execute(&mut **tx).await?;
+            sqlx::query(&self.replace).bind(json(&rows)?).execute(&mut **tx).await?;
         }
         if !ahead.is_empty() {
             tracing::warn!(

@@ -79,6 +79,19 @@ impl From<SourceError> for RebuildError {
     }
 }
 
+/// Why these events were not handled: the first that cannot be.
+fn blamed(blame: Blame, events: &[RecordedEvent]) -> RebuildError {
+    match &blame {
+        Blame::Items(items) => match items.iter().min() {
+            Some((index, error)) if *index < events.len() => {
+                RebuildError::Impossible { order_id: events[*index].order_id, error: error.clone() }
+            }
+            _ => RebuildError::Unavailable(blame.to_string()),
+        },
+        Blame::World(_) => RebuildError::Unavailable(blame.to_string()),
+    }
+}
+
 /// The second table, in which a read model is rebuilt.
 pub(super) fn beside(table: &str) -> String {
     format!("{table}_next")
@@ -239,12 +252,8 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
             wanted && !dead_letter
         });
         if !batch.items.is_empty() {
-            self.handler.handle(tx, &batch.items).await.map_err(|blame| match blame {
-                Blame::Item { index, error } if index < batch.items.len() => {
-                    RebuildError::Impossible { order_id: batch.items[index].order_id, error }
-                }
-                blame => RebuildError::Unavailable(blame.to_string()),
-            })?;
+            let handled = self.handler.handle(tx, &batch.items).await;
+            handled.map_err(|blame| blamed(blame, &batch.items))?;
         }
         self.replayed = self.replayed.saturating_add(batch.items.len() as u64);
         Ok(through)

@@ -1,12 +1,11 @@
 use std::collections::HashMap;
 
-use serde::Serialize;
 use shared_events::contract::OrderId;
+use shared_events::stream::row::json;
 use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Tx};
 use sqlx::Row as _;
 
 use crate::journal::Journal;
-
 use crate::record::RecordedEvent;
 use crate::replay::{OrderReplay, ReplayError, Step};
 
@@ -18,16 +17,11 @@ pub(super) async fn step(
 ) -> Result<Step, Blame> {
     replay.step(recorded).await.map_err(|error: ReplayError| {
         if error.is_history() {
-            Blame::Item { index, error: error.to_string() }
+            Blame::item(index, error.to_string())
         } else {
             Blame::World(error.to_string())
         }
     })
-}
-
-/// Rows as one JSON text, which both databases can parse.
-pub(super) fn json(rows: &impl Serialize) -> Result<String, Blame> {
-    serde_json::to_string(rows).map_err(|error| Blame::World(error.to_string()))
 }
 
 /// Rows compared per step after the journal was set back.
@@ -77,11 +71,7 @@ pub(super) async fn remove(
     table: &str,
     orders: &[OrderId],
 ) -> Result<(), Blame> {
-    let gone = database.sql(
-        "= ANY (ARRAY(SELECT value FROM json_array_elements_text($1::json) AS gone(value)))",
-        "IN (SELECT value FROM json_each($1))",
-    );
-    let sql = format!("DELETE FROM {table} WHERE order_id {gone}");
+    let sql = format!("DELETE FROM {table} WHERE order_id {}", database.one_of());
     sqlx::query(&sql).bind(json(&orders)?).execute(&mut **tx).await?;
     Ok(())
 }

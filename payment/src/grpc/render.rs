@@ -66,9 +66,9 @@ pub(super) fn rendered_operation(one: &Operation, row: &OperationRow) -> proto::
 
 pub(super) fn rendered_dispute(payment: &Payment, one: &Dispute) -> proto::Dispute {
     let state = match one.won {
-        None => "OPEN",
-        Some(true) => "WON",
-        Some(false) => "LOST",
+        None => proto::DisputeState::Open,
+        Some(true) => proto::DisputeState::Won,
+        Some(false) => proto::DisputeState::Lost,
     };
     proto::Dispute {
         dispute_id: one.id.clone(),
@@ -76,7 +76,7 @@ pub(super) fn rendered_dispute(payment: &Payment, one: &Dispute) -> proto::Dispu
         amount: Some(money(payment.money(one.amount))),
         respond_by: one.respond_by.map(timestamp),
         open_time: Some(timestamp(one.at)),
-        state: state.to_owned(),
+        state: state.into(),
     }
 }
 

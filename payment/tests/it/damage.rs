@@ -1,10 +1,12 @@
 //! The history cannot be changed, and `verify` sees what was changed all the same.
 
-use payment::{PaymentLaw, audit};
+use payment::{PaymentLaw, Received, audit};
+use serde_json::json;
 use shared_events::contract::CapturePolicy;
 use shared_events::stream::Dialect;
 
 use crate::support::{Bench, Story, on_both};
+use crate::webhooks::tell;
 
 async fn paid(dialect: Dialect) -> Bench {
     let bench = Bench::on(dialect).await;
@@ -41,8 +43,17 @@ async fn what_was_changed_is_found(dialect: Dialect) {
         ("UPDATE payments SET captured = 1", PaymentLaw::AsPlanned),
         ("UPDATE cases SET body = REPLACE(body, '5000', '6000')", PaymentLaw::AsPlanned),
         ("UPDATE operations SET stage = 'DUE'", PaymentLaw::OperationsDue),
+        ("UPDATE webhooks SET position = position + 1", PaymentLaw::WebhooksSettled),
+        ("UPDATE webhook_heads SET position = position + 1", PaymentLaw::WebhooksSettled),
+        ("UPDATE webhooks SET settled_at = 1", PaymentLaw::WebhooksSettled),
+        ("UPDATE webhooks SET state = 'HANDLED'", PaymentLaw::WebhooksSettled),
+        ("UPDATE webhooks SET tries = 1", PaymentLaw::WebhooksSettled),
     ] {
         let bench = paid(dialect).await;
+        // It waits: nothing is known of what it is about.
+        let strange = json!({ "reference": "psp_77", "payment": "psp_77" });
+        assert_eq!(tell(&bench, "evt_1", "reversed", &strange).await, Received::Stored);
+        bench.laws_hold().await;
         assert_eq!(change(&bench, sql).await, Ok(1), "{sql}");
         let laws: Vec<_> =
             audit(&bench.database).await.unwrap().findings.iter().map(|one| one.law).collect();

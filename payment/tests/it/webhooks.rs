@@ -52,7 +52,7 @@ fn now(bench: &Bench) -> Timestamp {
     Timestamp::from_micros(bench.clock.load(std::sync::atomic::Ordering::SeqCst))
 }
 
-async fn tell(bench: &Bench, id: &str, kind: &str, data: &Value) -> Received {
+pub async fn tell(bench: &Bench, id: &str, kind: &str, data: &Value) -> Received {
     let body = told(id, kind, data);
     let headers = signed("new", &body, now(bench));
     door(bench).receive("scripted", &headers, body.as_bytes()).await.unwrap()

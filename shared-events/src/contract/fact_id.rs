@@ -70,6 +70,16 @@ impl FactId {
         Self(Uuid::new_v5(&FACTS, name.as_bytes()))
     }
 
+    /// Facts that a service publishes because of another one, at most: so few ids are tried by
+    /// [`is_caused_by`](Self::is_caused_by).
+    pub const CAUSED_MAX: u16 = 16;
+
+    /// Whether this is the id of a fact of this kind that a service published because of `cause`.
+    #[must_use]
+    pub fn is_caused_by(self, source: Origin, cause: Self, kind: &str) -> bool {
+        (0..Self::CAUSED_MAX).any(|nth| Self::caused_by(source, cause, kind, nth) == self)
+    }
+
     /// The id of a fact of this kind that a service publishes once about one of its own things,
     /// such as a message that was sent.
     #[must_use]

@@ -11,35 +11,33 @@ pub enum Blame {
     /// as it takes.
     #[error("{0}")]
     World(String),
-    /// One item can never be handled as it is: it becomes a dead letter, and later items of its
-    /// subject wait behind it.
-    #[error("item {index} of the batch: {error}")]
-    Item {
-        /// The index of the item in the slice.
-        index: usize,
-        /// What is wrong with it. No personal data: operators see it.
-        error: String,
-    },
-    /// The same of several items, each with its index: the rest of the batch is tried once more,
-    /// and not once for each of them.
-    #[error("{} items of the batch", .0.len())]
+    /// These items, each with its index in the slice and what is wrong with it, can never be handled
+    /// as they are: each becomes a dead letter, and later items of its subject wait behind it. The
+    /// rest of the batch is tried once more. No personal data: operators see the errors.
+    #[error("{}", of_batch(.0))]
     Items(Vec<(usize, String)>),
 }
 
+fn of_batch(items: &[(usize, String)]) -> String {
+    match items {
+        [(index, error)] => format!("item {index} of the batch: {error}"),
+        items => format!("{} items of the batch", items.len()),
+    }
+}
+
 impl Blame {
+    /// Blames one item.
+    #[must_use]
+    pub fn item(index: usize, error: impl Into<String>) -> Self {
+        Self::Items(vec![(index, error.into())])
+    }
+
     /// Blames these items, each with its index; nothing where there are none.
     ///
     /// # Errors
-    /// [`Blame::Item`] or [`Blame::Items`]
-    pub fn of_items(mut items: Vec<(usize, String)>) -> Result<(), Self> {
-        match (items.len(), items.pop()) {
-            (_, None) => Ok(()),
-            (1, Some((index, error))) => Err(Self::Item { index, error }),
-            (_, Some(last)) => {
-                items.push(last);
-                Err(Self::Items(items))
-            }
-        }
+    /// [`Blame::Items`]
+    pub fn of_items(items: Vec<(usize, String)>) -> Result<(), Self> {
+        if items.is_empty() { Ok(()) } else { Err(Self::Items(items)) }
     }
 
     /// The items that are blamed.
@@ -49,7 +47,6 @@ impl Blame {
     pub fn into_items(self) -> Result<Vec<(usize, String)>, Self> {
         match self {
             Self::World(_) => Err(self),
-            Self::Item { index, error } => Ok(vec![(index, error)]),
             Self::Items(items) if items.is_empty() => {
                 Err(Self::World("no item of the batch is named".to_owned()))
             }

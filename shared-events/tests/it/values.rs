@@ -445,6 +445,10 @@ fn a_fact_id_depends_on_everything_that_distinguishes_facts() {
     let all: BTreeSet<FactId> = others.into_iter().chain([one]).collect();
     assert_eq!(all.len(), 12);
     assert_eq!(one.to_string().parse(), Ok(one));
+    let caused = |nth| FactId::caused_by(orders, one, "order.created.v1", nth);
+    let is_known = |id: FactId| id.is_caused_by(orders, one, "order.created.v1");
+    assert!(is_known(caused(0)) && is_known(caused(FactId::CAUSED_MAX - 1)));
+    assert!(!is_known(caused(FactId::CAUSED_MAX)) && !is_known(one));
     assert!("1".parse::<FactId>().is_err());
     assert_eq!(one.as_request_id().uuid(), one.uuid());
 }

@@ -19,8 +19,8 @@ pub fn payment(out: &Output, answer: &Value) {
     let mut disputes = items(&answer["disputes"]).peekable();
     if disputes.peek().is_some() {
         let rows = disputes.map(|one| {
-            let (id, state, amount) =
-                (text(one, "dispute_id"), text(one, "state"), text(one, "amount"));
+            let state = code(one, "state", "DISPUTE_STATE_");
+            let (id, amount) = (text(one, "dispute_id"), text(one, "amount"));
             vec![id, state, amount, short_time(one, "respond_by"), short_time(one, "open_time")]
         });
         out.list(&["dispute", "state", "amount", "respond by", "since"], rows, "no disputes");

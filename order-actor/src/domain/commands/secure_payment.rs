@@ -8,11 +8,12 @@ use crate::domain::{
     By, CommandKind, Details, Event, Order, PaymentSecured, PlanPart, Rejection, Role, Secured,
 };
 
-/// The money of an order is reserved or taken. Where stock stands already, it confirms the order.
+/// The money of an order is reserved or taken. Where stock stands already, it confirms the order; of
+/// one that was delivered it says that lost money stands again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SecurePayment {
-    /// How much. At least what is still wanted; at most what was asked for, where units were
-    /// cancelled that payments did not know of yet.
+    /// How much. At least what no parcel has been worth yet, or all that is wanted where the last has
+    /// left; at most what was asked for, where units were cancelled that payments did not know of.
     pub amount: Money,
     /// Until when all of it stands.
     pub valid_until: Timestamp,
@@ -33,8 +34,12 @@ impl Decide for SecurePayment {
         details: &Details,
         context: &DecisionContext<'_>,
     ) -> Decision {
-        let (Order::Pending(_) | Order::Confirmed(_)) = order else {
-            return Err(invalid_transition(order, "SecurePayment"));
+        let lost = details.payment.as_ref().is_some_and(|payment| payment.lost.is_some());
+        let delivered = match order {
+            Order::Pending(_) | Order::Confirmed(_) => false,
+            // All its parcels have left: nothing is wanted but what was lost.
+            Order::Fulfilled(_) | Order::ReturnRequested(_) if lost => true,
+            _ => return Err(invalid_transition(order, "SecurePayment")),
         };
         let Some(payment) = &details.payment else {
             return Err(Rejection::PaymentMismatch { detail: "the order has no payment plan" });
@@ -43,15 +48,15 @@ impl Decide for SecurePayment {
         if payment.lost.is_none() && payment.secured == Some(Secured { amount, valid_until }) {
             return NOTHING_HAPPENS;
         }
-        let (open, asked) = if payment.parts.is_empty() {
+        let (least, asked) = if payment.parts.is_empty() {
             let parts = details.payment_parts();
             let asked =
                 parts.iter().fold(0, |sum: i64, part: &PlanPart| sum.saturating_add(part.asked));
             (asked, asked)
         } else {
-            (payment.open(), payment.asked())
+            (payment.least(delivered), payment.asked())
         };
-        let fits = (open..=asked).contains(&amount.minor);
+        let fits = (least..=asked).contains(&amount.minor);
         if !fits || amount.currency != details.totals.total.currency {
             return Err(Rejection::PaymentMismatch {
                 detail: "the money secured is not what the order asked for",

@@ -562,6 +562,40 @@ fn money_that_is_lost_after_the_last_parcel_is_noted_and_changes_nothing_else() 
 }
 
 #[test]
+fn money_lost_after_the_last_parcel_is_secured_anew() {
+    let shipped = || and(paid(), [order_fulfilled(1, ALL, 9)]);
+    let requested = || and(shipped(), [return_requested(1, &[(1, 1)], 14)]);
+    for (history, status) in
+        [(shipped(), Status::Fulfilled), (requested(), Status::ReturnRequested)]
+    {
+        // Nothing was lost: nothing is wanted.
+        let refused = invalid_transition(status, "SecurePayment");
+        let secures = secure(3_500, 2 * DAY);
+        given(history.clone()).when(&secures, &by_engine(), 19).then_rejected(&refused);
+        let unasked = and(history.clone(), [secured(3_500, 2 * DAY, 19)]);
+        assert_eq!(impossible(&unasked).detail, "no money was lost");
+
+        let before = replay(&history).unwrap();
+        let lost_money = || and(history.clone(), [lost(LossCause::CaptureFailed, 20)]);
+        let then = given(lost_money()).when(&secures, &by_engine(), 21);
+        let order = then.then(secured(3_500, 2 * DAY, 21)).is(status).order;
+        assert_eq!(order.payment_status(), PaymentStatus::Secured);
+        assert_eq!(deadline(&order), deadline(&before));
+        let again = events(&order, &lose(LossCause::Expired), 22).unwrap();
+        assert_eq!(again, [lost(LossCause::Expired, 22)]);
+        let mismatch = Rejection::PaymentMismatch {
+            detail: "the money secured is not what the order asked for",
+        };
+        for amount in [0, 3_499, 3_501] {
+            let other = secure(amount, 2 * DAY);
+            given(lost_money()).when(&other, &by_engine(), 21).then_rejected(&mismatch);
+            let unfit = impossible(&and(lost_money(), [secured(amount, 2 * DAY, 21)]));
+            assert_eq!(unfit.detail, "not the money that was asked for");
+        }
+    }
+}
+
+#[test]
 fn money_of_an_order_that_is_over_is_not_lost() {
     let back = [return_requested(1, ALL, 14), return_approved(1, ALL, 3_500, 15)];
     let returned = and(and(paid(), [order_fulfilled(1, ALL, 9)]), back);

@@ -1,0 +1,104 @@
+//! `ordinal verify` on the books of a shop that was paid, each damaged in one place.
+
+use std::process::Command;
+
+use serde_json::Value;
+use sqlx::Executor as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use tempfile::TempDir;
+
+use crate::paid_orders::{Shop, on_sqlite};
+use crate::support::ordinal;
+use crate::told_orders::{until, webhooks};
+
+/// A copy of the data with one file changed directly.
+fn damaged(folder: &TempDir, file: &str, sql: &str) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    let all = folder.path().join("data/.");
+    let status = Command::new("cp").arg("-r").args([&all, copy.path()]).status().unwrap();
+    assert!(status.success());
+    let path = copy.path().join(file);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let options = SqliteConnectOptions::new().filename(path);
+        let database = SqlitePool::connect_with(options).await.unwrap();
+        let done = database.execute(sql).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{sql}");
+        database.close().await;
+    });
+    copy
+}
+
+/// The findings of these laws: law and detail.
+fn findings(data: &std::path::Path) -> Vec<(String, String)> {
+    let output = ordinal(&["--json", "verify", "--data", data.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let report: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
+    let all = report["findings"].as_array().unwrap().iter();
+    all.map(|one| (text(one, "law"), text(one, "detail"))).collect()
+}
+
+#[test]
+fn damaged_books_break_the_laws_of_money() {
+    let shop = Shop::told(on_sqlite, Some("doubled=1"));
+    let order = shop.place("cards");
+    shop.attempt(&order, "tok_visa");
+    shop.confirmed(&order);
+    shop.engine.ask(&["order", "fulfill", &order]);
+    shop.until_payment(&order, "CAPTURED");
+    shop.until_balance("psp_receivable:cards:GBP", 2_000);
+    until("told", || !webhooks(&shop, "all").is_empty() && webhooks(&shop, "waiting").is_empty());
+    let Shop { folder, engine, provider, .. } = shop;
+    assert!(engine.stop().success());
+    drop(provider);
+    assert_eq!(findings(&folder.path().join("data")), []);
+    let of_payments = "id = (SELECT MIN(id) FROM entries WHERE asked_by = 'engine:payments')";
+    let of_case =
+        |path: &str, sum: i64| format!("UPDATE cases SET body = json_set(body, '{path}', {sum})");
+    for (file, sql, found) in [
+        (
+            "ledger.db",
+            format!(
+                "DROP TRIGGER entries_refuse_update;
+                 UPDATE entries SET fingerprint = printf('%064d', 0) WHERE {of_payments}"
+            ),
+            &[("ledger_as_payments", "is another")][..],
+        ),
+        (
+            "ledger.db",
+            format!(
+                "DROP TRIGGER entries_refuse_update;
+                 UPDATE entries SET asked_by = 'x' WHERE {of_payments}"
+            ),
+            &[("ledger_as_payments", "entries of payments")],
+        ),
+        (
+            "payments.db",
+            "UPDATE webhooks SET settled_at = NULL
+             WHERE event_id = (SELECT MIN(event_id) FROM webhooks WHERE state = 'HANDLED')"
+                .to_owned(),
+            &[("webhooks_settled", "it is HANDLED, and its end says otherwise")],
+        ),
+        (
+            "payments.db",
+            of_case("$.payments[0].requested", 1_900),
+            &[("money_as_goods", "knows Worth { requested: 1900")],
+        ),
+        (
+            "payments.db",
+            of_case("$.payments[0].operations[1].amount.minor", 1_900),
+            &[
+                ("money_as_goods", "1900 is taken, 2000 kept"),
+                ("ledger_as_payments", "took 1900, and 2000 by its facts"),
+            ],
+        ),
+    ] {
+        let copy = damaged(&folder, file, &sql);
+        let all = findings(copy.path());
+        for (law, detail) in found {
+            let named = all.iter().any(|one| one.0 == *law && one.1.contains(detail));
+            assert!(named, "{sql}: {law} {detail} in {all:#?}");
+        }
+    }
+}
