@@ -9,7 +9,7 @@ use payment::grpc::FILE_DESCRIPTOR_SET;
 use payment::{NotReceived, Payments, Psps, WebhookDoor, store};
 use service_edge::feed;
 use shared_events::chance::Chance;
-use shared_events::contract::{Origin, Timestamp};
+use shared_events::contract::{Origin, PspName, Timestamp};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
@@ -116,7 +116,7 @@ fn stuck(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> A
 
 /// The door for webhooks of providers.
 fn receive(door: WebhookDoor) -> Receive {
-    Arc::new(move |psp: String, headers: HeaderMap, body: Bytes| {
+    Arc::new(move |psp: PspName, headers: HeaderMap, body: Bytes| {
         let door = door.clone();
         Box::pin(async move {
             match door.receive(&psp, &headers, &body).await {
