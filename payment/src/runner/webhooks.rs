@@ -6,10 +6,9 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use psp::{Answer, Event as Told, Found, Lookup, OurReference, Theirs};
 use shared_events::contract::{OperationId, OrderId, PaymentId};
-use shared_events::stream::{Backoff, DatabaseError};
-use tokio_util::sync::CancellationToken;
+use shared_events::stream::DatabaseError;
 
-use super::{ANSWER_WITHIN, IN_FLIGHT_MAX, POLL, Point, READ_MAX, Runner, RunnerError};
+use super::{ANSWER_WITHIN, IN_FLIGHT_MAX, Point, READ_MAX, Runner, RunnerError};
 use crate::domain::{
     Case, External, Hint, Input, Observation, Operation, OperationKind, OperationState, Rejection,
     WebhookState, hint,
@@ -38,33 +37,6 @@ enum Question {
 }
 
 impl Runner {
-    /// Handles webhooks until stopped.
-    pub async fn run_webhooks(self, stop: CancellationToken) {
-        let mut failures = 0;
-        while !stop.is_cancelled() {
-            let pause = match self.hear_webhooks().await {
-                Ok(0) => {
-                    failures = 0;
-                    POLL
-                }
-                Ok(_) => {
-                    failures = 0;
-                    continue;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "webhooks of providers");
-                    failures += 1;
-                    Backoff::FOLLOWER.wait(failures, self.chance.number())
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.told.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-    }
-
     /// Handles the webhooks that are due now, once; returns how many that were.
     ///
     /// # Errors
