@@ -330,7 +330,10 @@ impl Runner {
         if !claimed || (self.ends)(Point::Calling, row.kind) {
             return Ok(false);
         }
-        let of = self.lookup(row).await?;
+        let case = store::case(&self.database, row.order_id).await?;
+        let known = case.as_ref().and_then(|case| Some((case, case.operation(row.id)?.1)));
+        let Some((case, operation)) = known else { return Ok(false) };
+        let of = calls::lookup(case, operation, None);
         let found = psp.find(&of);
         let found = tokio::time::timeout(ANSWER_WITHIN, found).await;
         let found = found.unwrap_or_else(|_| Found::Unknown { why: "timeout".to_owned() });
@@ -373,7 +376,8 @@ impl Runner {
             let mine = OperationRow { claim, ..row.clone() };
             store::claim(&mut tx, &mine, &step.schedule).await?;
             if let Some(url) = action {
-                store::keep_action(&mut tx, row, &url, (self.now)()).await?;
+                let of = (row.id, row.order_id, row.payment_id);
+                store::keep_action(&mut tx, of, &url, (self.now)()).await?;
             }
         }
         self.commit(tx).await?;

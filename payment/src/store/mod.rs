@@ -22,9 +22,9 @@ pub use list::{PaymentFilter, PaymentSummary, cases_of, payment, payments};
 pub(crate) use operations::claim;
 pub use operations::{OperationRow, operation, operations_after, operations_due, stuck};
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};
-pub use webhooks::{
-    NOT_UNDERSTOOD, WEBHOOK_SHARDS, Webhook, webhook, webhook_heads, webhooks, webhooks_after,
+pub(crate) use webhooks::{
+    NOT_UNDERSTOOD, NOT_UNDERSTOOD_NOTE, Outcome, about, keep, settle, webhooks_due,
 };
-pub(crate) use webhooks::{Outcome, about, keep, settle, webhooks_due};
+pub use webhooks::{WEBHOOK_SHARDS, Webhook, webhook, webhook_heads, webhooks, webhooks_after};
 
 use shared_events::stream::row::{instant, json, number, optional_instant, word};
