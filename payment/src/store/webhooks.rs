@@ -133,6 +133,16 @@ pub(crate) async fn webhooks_due(
     query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
 }
 
+/// The webhook that has waited longest for a person.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn parked_longest(database: &Database) -> Result<Option<Webhook>, DatabaseError> {
+    let sql = format!("{ROW} WHERE state = 'PARKED' ORDER BY settled_at, psp, event_id LIMIT 1");
+    let row = sqlx::query(&sql).fetch_optional(database.reader()).await?;
+    row.as_ref().map(row_of).transpose()
+}
+
 /// A webhook by the provider's id.
 ///
 /// # Errors
@@ -236,18 +246,18 @@ pub(super) async fn wake(
     Ok(())
 }
 
-/// Keeps the provider's name of an operation.
+/// Keeps the provider's name of what was done for a payment.
 pub(super) async fn name(
     tx: &mut Tx,
     psp: &PspName,
-    (reference, operation): (&str, OperationId),
+    reference: &str,
     (order, payment): (OrderId, PaymentId),
 ) -> Result<(), DatabaseError> {
-    let sql = "INSERT INTO psp_references VALUES ($1, $2, $3, $4, $5)
-               ON CONFLICT (psp, reference, operation_id) DO NOTHING";
+    let sql = "INSERT INTO psp_references VALUES ($1, $2, $3, $4)
+               ON CONFLICT (psp, reference) DO NOTHING";
     let query = sqlx::query(sql).bind(psp.as_str().to_owned()).bind(reference.to_owned());
-    let query = query.bind(operation.to_string()).bind(order.to_string());
-    query.bind(payment.to_string()).execute(&mut **tx).await?;
+    let query = query.bind(order.to_string()).bind(payment.to_string());
+    query.execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use payment::domain::{Observation, OperationKind, Stage, Status, WebhookState};
 use payment::grpc::proto::AttemptRequest;
 use payment::grpc::proto::payment_service_server::PaymentService as _;
-use payment::store::{self, OperationRow};
+use payment::store::{self, COUNTED, Count, OperationRow};
 use payment::{PaymentLaw, audit};
 use psp::Answer;
 use psp::webhook::body_id;
@@ -148,9 +148,46 @@ async fn what_is_put_back_and_still_not_understood_is_parked_at_once(dialect: Di
     bench.laws_hold().await;
 }
 
+async fn what_waits_is_counted_and_the_oldest_comes_first(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let first = now(&bench);
+    for nth in 0..4 {
+        tell_strange(&bench, &format!("[{nth}]")).await;
+        bench.wait(60);
+    }
+    tell(&bench, "evt_1", "voided", &json!({ "payment": "psp_9" })).await;
+    let count = async |what| store::count(&bench.database, what).await.unwrap();
+    assert_eq!(count(Count::WebhooksParked).await, 4);
+    assert_eq!(count(Count::WebhooksWaiting).await, 1);
+    let parked = store::parked_longest(&bench.database).await.unwrap().unwrap();
+    assert_eq!((parked.event_id, parked.settled_at), (body_id(b"[0]"), Some(first)));
+    assert_eq!(count(Count::OperationsStuck).await, 0);
+    assert_eq!(store::stuck_longest(&bench.database).await.unwrap(), None);
+    let (_, ours) = unheard(&bench).await;
+    change(&bench, "UPDATE operations SET stage = 'STUCK'").await;
+    assert_eq!(count(Count::OperationsStuck).await, 1);
+    let stuck = store::stuck_longest(&bench.database).await.unwrap();
+    assert_eq!(stuck.map(|one| one.id), Some(ours.id));
+    assert_eq!(store::disputed_since(&bench.database).await.unwrap(), None);
+    let mut tx = bench.database.begin().await.unwrap();
+    for nth in 0..=COUNTED {
+        let payment = Uuid::from_u128(u128::from(nth) + 1);
+        let sql = "INSERT INTO disputes VALUES ($1, 'dp_1', $1, 'scripted', NULL, $2, NULL)";
+        let opened = first.micros() + i64::try_from(nth).unwrap();
+        let query = sqlx::query(sql).bind(payment.to_string()).bind(opened);
+        query.execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(count(Count::DisputesOpen).await, COUNTED, "or more");
+    assert_eq!(store::disputed_since(&bench.database).await.unwrap(), Some(first));
+    let open = store::open_disputes(&bench.database, 1).await.unwrap();
+    assert_eq!((open.len(), open[0].opened_at), (1, first));
+}
+
 on_both! {
     an_answer_that_is_overtaken_takes_nothing_back,
     where_the_customer_acts_is_in_the_answer_to_an_attempt,
     a_webhook_that_cannot_be_handled_holds_up_no_other,
     what_is_put_back_and_still_not_understood_is_parked_at_once,
+    what_waits_is_counted_and_the_oldest_comes_first,
 }
