@@ -247,6 +247,10 @@ impl PaymentAudit {
                         let detail = format!("it is {}, and its end says otherwise", one.state);
                         self.find(PaymentLaw::WebhooksSettled, &subject, detail);
                     }
+                    if one.told.is_none() && one.kind != store::NOT_UNDERSTOOD {
+                        let detail = "what it tells cannot be read".to_owned();
+                        self.find(PaymentLaw::WebhooksSettled, &subject, detail);
+                    }
                     if one.tries > 0 && one.note.is_empty() {
                         let detail = "it waited without a reason".to_owned();
                         self.find(PaymentLaw::WebhooksSettled, &subject, detail);

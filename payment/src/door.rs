@@ -83,13 +83,12 @@ impl WebhookDoor {
     /// [`NotReceived`]: nothing is stored.
     pub async fn receive(
         &self,
-        psp: &str,
+        name: &PspName,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Received, NotReceived> {
-        let name: PspName = psp.parse().map_err(|_| NotReceived::ProviderUnknown)?;
-        let verifier = self.verifiers.get(&name).ok_or(NotReceived::ProviderUnknown)?;
-        let taken = self.take(&name, verifier, headers, body).await;
+        let verifier = self.verifiers.get(name).ok_or(NotReceived::ProviderUnknown)?;
+        let taken = self.take(name, verifier, headers, body).await;
         let outcome = match &taken {
             Ok(Received::Stored) => STORED,
             Ok(Received::Known) => KNOWN,

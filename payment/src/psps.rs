@@ -25,6 +25,12 @@ impl Psps {
         Self(psps.into_iter().collect())
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The one of this name.
     #[must_use]
     pub fn get(&self, name: &PspName) -> Option<&Arc<dyn Psp>> {

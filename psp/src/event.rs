@@ -126,4 +126,13 @@ impl What {
             _ => None,
         }
     }
+
+    /// Until when evidence can be given, where it says so.
+    #[must_use]
+    pub const fn respond_by(&self) -> Option<Timestamp> {
+        match self {
+            Self::DisputeOpened { respond_by, .. } => *respond_by,
+            _ => None,
+        }
+    }
 }

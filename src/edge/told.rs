@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, Either};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use psp::webhook::BODY_BYTES_MAX;
 use shared_events::contract::{PspName, Reason};
 use tokio::time::timeout;
 use tonic::body::Body;
@@ -28,8 +29,6 @@ use super::shares::{Amount, Caller, Held, Shares};
 const PATH: &str = "/v1/webhooks/";
 /// How it is named among routes: providers are the operator's.
 const ROUTE: &str = "/v1/webhooks/{provider}";
-/// The largest body.
-const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// What became of a webhook.
 pub(crate) enum Receipt {
@@ -45,7 +44,7 @@ pub(crate) enum Receipt {
 
 /// Receives the webhooks of a provider: its name, the headers, and the body as it came.
 pub(crate) type Receive =
-    Arc<dyn Fn(String, HeaderMap, Bytes) -> BoxFuture<'static, Receipt> + Send + Sync>;
+    Arc<dyn Fn(PspName, HeaderMap, Bytes) -> BoxFuture<'static, Receipt> + Send + Sync>;
 
 /// The layer. Without anybody who receives it is no door.
 #[derive(Clone)]
@@ -86,12 +85,12 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         // What is no provider's name is a call of others, such as `shop:replay`.
         let name = request.uri().path().strip_prefix(PATH);
-        let name = name.filter(|name| name.parse::<PspName>().is_ok());
+        let name = name.and_then(|name| name.parse::<PspName>().ok());
         let (Some(receive), Some(name)) = (&self.door.receive, name) else {
             return Either::Left(self.inner.call(request));
         };
         Note::came_by(&request, ROUTE);
-        let (receive, name, door) = (Arc::clone(receive), name.to_owned(), Arc::clone(&self.door));
+        let (receive, door) = (Arc::clone(receive), Arc::clone(&self.door));
         Either::Right(Box::pin(async move {
             let path = request.uri().path().to_owned();
             let answer = door.answer(receive, name, request).await;
@@ -104,7 +103,7 @@ impl ToldDoor {
     async fn answer(
         &self,
         receive: Receive,
-        name: String,
+        name: PspName,
         request: Request<Body>,
     ) -> Result<Response<Body>, Problem> {
         self.web.check_page(&request)?;

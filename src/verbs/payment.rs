@@ -33,8 +33,8 @@ pub async fn payment(client: &Client, out: &Output, verb: PaymentVerb) -> Result
             out.answer(&answer, show::attempt);
         }
         PaymentVerb::Show { payment_id } => {
-            let answer = ask("GetPayment", json!({ "payment_id": payment_id })).await?;
-            out.answer(&answer, show::payment);
+            let request = json!({ "payment_id": payment_id });
+            out.answer(&ask("GetPayment", request).await?, show::payment);
         }
         PaymentVerb::List { order, customer, status, page } => {
             let mut request = json!({ "order_id": order, "customer_id": customer });
@@ -49,8 +49,8 @@ pub async fn payment(client: &Client, out: &Output, verb: PaymentVerb) -> Result
             pages(client, out, &method, json!({}), &page, show::payment_operations).await?;
         }
         PaymentVerb::Operation { operation_id } => {
-            let answer = ask("GetOperation", json!({ "operation_id": operation_id })).await?;
-            out.answer(&answer, show::payment_operation);
+            let request = json!({ "operation_id": operation_id });
+            out.answer(&ask("GetOperation", request).await?, show::payment_operation);
         }
         PaymentVerb::Resolve { operation_id, succeeded, declined, why } => {
             let request = json!({
@@ -60,12 +60,13 @@ pub async fn payment(client: &Client, out: &Output, verb: PaymentVerb) -> Result
                 "code": declined.unwrap_or_default(),
                 "reason": why.reason,
             });
-            resolve(client, out, request).await?;
+            out.answer(&ask("ResolveOperation", request).await?, show::payment_operation);
         }
         PaymentVerb::Webhooks { state, page } => webhooks(client, out, (&state, &page)).await?,
         PaymentVerb::ResolveWebhook { psp, event_id, drop, why } => {
-            let about = json!({ "psp": psp, "event_id": event_id, "drop": drop });
-            decide(client, out, about, &why.reason).await?;
+            let (id, reason) = (event_id, why.reason);
+            let request = json!({ "psp": psp, "event_id": id, "drop": drop, "reason": reason });
+            out.answer(&ask("ResolveWebhook", request).await?, show::payment_webhook);
         }
     }
     Ok(())
@@ -82,22 +83,4 @@ async fn webhooks(
     }
     pages(client, out, &format!("{SERVICE}/ListWebhooks"), request, page, show::payment_webhooks)
         .await
-}
-
-async fn resolve(client: &Client, out: &Output, request: Value) -> Result<(), Failure> {
-    let answer = client.call(&format!("{SERVICE}/ResolveOperation"), request).await?;
-    out.answer(&answer, show::payment_operation);
-    Ok(())
-}
-
-async fn decide(
-    client: &Client,
-    out: &Output,
-    mut request: Value,
-    reason: &str,
-) -> Result<(), Failure> {
-    request["reason"] = json!(reason);
-    let answer = client.call(&format!("{SERVICE}/ResolveWebhook"), request).await?;
-    out.answer(&answer, show::payment_webhook);
-    Ok(())
 }

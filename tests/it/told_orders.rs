@@ -205,7 +205,7 @@ fn a_dispute_is_shown_until_it_is_judged() {
     until("disputed", || state() == "DISPUTE_STATE_OPEN");
     let alarmed = || {
         let health = shop.engine.run(&["health"]);
-        String::from_utf8_lossy(&health.stdout).contains("disputes are open")
+        String::from_utf8_lossy(&health.stdout).contains("1 dispute is open")
     };
     until("an alarm", alarmed);
     simulate(&shop, "POST /_sim/clock", &json!({ "advance_seconds": 31 * 86_400 }));

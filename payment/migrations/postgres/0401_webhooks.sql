@@ -21,9 +21,15 @@ CREATE TABLE webhooks (
 );
 CREATE UNIQUE INDEX webhooks_in_order ON webhooks (shard, position);
 CREATE INDEX webhooks_due ON webhooks (due_at) WHERE state = 'WAITING';
+-- Lists of what is not handled, and who has waited longest for a person.
+CREATE INDEX webhooks_waiting ON webhooks (psp, event_id) WHERE state = 'WAITING';
 CREATE INDEX webhooks_parked ON webhooks (psp, event_id) WHERE state = 'PARKED';
+CREATE INDEX webhooks_dropped ON webhooks (psp, event_id) WHERE state = 'DROPPED';
+CREATE INDEX webhooks_parked_since ON webhooks (settled_at, psp, event_id) WHERE state = 'PARKED';
+CREATE INDEX operations_stuck_since ON operations (COALESCE(last_call, due_at), operation_id)
+    WHERE stage = 'STUCK';
 -- What waits for an operation is woken by it.
-CREATE INDEX webhooks_by_operation ON webhooks (operation_id) WHERE state = 'WAITING';
+CREATE INDEX webhooks_by_operation ON webhooks (psp, operation_id) WHERE state = 'WAITING';
 CREATE INDEX webhooks_by_reference ON webhooks (psp, reference) WHERE state = 'WAITING';
 CREATE INDEX webhooks_by_payment ON webhooks (psp, payment) WHERE state = 'WAITING';
 
@@ -32,21 +38,20 @@ CREATE TABLE webhook_heads (
     position BIGINT NOT NULL
 );
 
--- Operations by the provider's names of them.
+-- Payments by the provider's names of what was done for them.
 CREATE TABLE psp_references (
     psp          TEXT COLLATE "C" NOT NULL,
     reference    TEXT COLLATE "C" NOT NULL,
-    operation_id TEXT COLLATE "C" NOT NULL,
     order_id     TEXT NOT NULL,
     payment_id   TEXT NOT NULL,
-    PRIMARY KEY (psp, reference, operation_id)
+    PRIMARY KEY (psp, reference)
 );
 INSERT INTO psp_references
-SELECT cases.body::json #>> '{plan,psp}', one ->> 'reference', one ->> 'id', cases.order_id,
-       payment ->> 'id'
+SELECT cases.body::json #>> '{plan,psp}', one ->> 'reference', cases.order_id, payment ->> 'id'
 FROM cases, json_array_elements(cases.body::json -> 'payments') AS payment,
      json_array_elements(payment -> 'operations') AS one
-WHERE one ->> 'reference' IS NOT NULL;
+WHERE one ->> 'reference' IS NOT NULL
+ON CONFLICT (psp, reference) DO NOTHING;
 
 -- Where customers act at their bank. Deleted when the attempt ends; nowhere else.
 CREATE TABLE actions (
@@ -65,14 +70,14 @@ CREATE TABLE disputes (
     dispute_id TEXT COLLATE "C" NOT NULL,
     order_id   TEXT   NOT NULL,
     psp        TEXT   NOT NULL,
-    amount     BIGINT NOT NULL,
-    currency   TEXT   NOT NULL,
     respond_by BIGINT,
     opened_at  BIGINT NOT NULL,
     outcome    TEXT,
     PRIMARY KEY (payment_id, dispute_id)
 );
 CREATE INDEX disputes_open ON disputes (opened_at) WHERE outcome IS NULL;
+CREATE INDEX disputes_to_answer ON disputes (COALESCE(respond_by, opened_at), dispute_id)
+    WHERE outcome IS NULL;
 
 CREATE TRIGGER webhooks_are_forever
     BEFORE DELETE OR TRUNCATE ON webhooks

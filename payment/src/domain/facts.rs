@@ -113,22 +113,25 @@ fn succeeded(
             }
             OperationKind::Capture => {
                 let capture = after.plan.as_ref()?.capture;
-                let fee = payment.fee_so_far(capture).saturating_sub(earlier.fee_so_far(capture));
-                let fee = payment.money(fee);
+                let fee = payment.money(fee_step(capture, earlier, payment));
                 let captured = PaymentFact::Captured { payment: whole, fee, capture };
                 [Some(captured), given_back()].into_iter().flatten().collect()
             }
             OperationKind::Void => given_back().into_iter().collect(),
             OperationKind::Refund => {
                 let capture = after.plan.as_ref()?.capture;
-                let fee = earlier.fee_so_far(capture).saturating_sub(payment.fee_so_far(capture));
-                let fee = payment.money(fee);
+                let fee = payment.money(fee_step(capture, payment, earlier));
                 let held = held_of(capture, payment, minor, operation.of_earned);
                 vec![PaymentFact::Refunded { payment: whole, fee, held }]
             }
         })
     };
     told().unwrap_or_default()
+}
+
+/// By how much the fee of a payment is higher than the fee of it before, or after.
+fn fee_step(capture: CapturePolicy, low: &Payment, high: &Payment) -> i64 {
+    high.fee_so_far(capture).saturating_sub(low.fee_so_far(capture))
 }
 
 /// What of an amount was held for the customer, since its goods had not left.
@@ -143,8 +146,8 @@ fn earned(before: &Case, after: &Case, event: &Event) -> Option<PaymentFact> {
     let of = payment.operation(*operation_id)?;
     let header = header(after, payment, of, amount.minor, *at)?;
     let capture = after.plan.as_ref()?.capture;
-    let fee = payment.fee_so_far(capture).saturating_sub(earlier.fee_so_far(capture));
-    let (fee, through) = (payment.money(fee), payment.money(payment.goods.earned));
+    let fee = payment.money(fee_step(capture, earlier, payment));
+    let through = payment.money(payment.goods.earned);
     Some(PaymentFact::Earned { payment: PaymentHeader { cause: *cause, ..header }, fee, through })
 }
 
@@ -158,16 +161,15 @@ fn reversed(
     let (payment, _) = after.operation(operation_id)?;
     let capture = after.plan.as_ref()?.capture;
     let minor = operation.amount.minor;
-    let fees = (earlier.fee_so_far(capture), payment.fee_so_far(capture));
     let lost = payment.goods.lost.saturating_sub(earlier.goods.lost);
     let (reverses, minor, fee, held) = match operation.kind {
         OperationKind::Authorize => (Reversed::Authorization, earlier.left_of(operation), 0, None),
         OperationKind::Capture => {
-            let fee = fees.0.saturating_sub(fees.1);
+            let fee = fee_step(capture, payment, earlier);
             (Reversed::Capture, minor, fee, held_of(capture, payment, minor, lost))
         }
         OperationKind::Refund => {
-            let fee = fees.1.saturating_sub(fees.0);
+            let fee = fee_step(capture, earlier, payment);
             let held = held_of(capture, payment, minor, operation.of_earned);
             (Reversed::Refund, minor, fee, held)
         }

@@ -63,10 +63,12 @@ pub(super) fn observed(
     })
 }
 
-/// An authorisation of which the provider says that its time is over.
-fn ended(payment: &Payment, operation: &Operation, now: Timestamp) -> Option<Event> {
-    let stands = payment.left_of(operation) > 0 && !payment.has_open(OperationKind::Capture);
-    stands.then_some(Event::Expired { operation_id: operation.id, at: now })
+/// The end of an authorisation whose time is over. One that is being captured, or given back, waits
+/// for that.
+fn ended(payment: &Payment, one: &Operation, now: Timestamp) -> Option<Event> {
+    let waits = payment.has_open(OperationKind::Capture) || payment.is_being_voided(one);
+    let ends = payment.left_of(one) > 0 && !waits;
+    ends.then_some(Event::Expired { operation_id: one.id, at: now })
 }
 
 /// What a last capture gives back of its authorisation, at a provider that does so.
@@ -77,16 +79,12 @@ fn rest_of(payment: &Payment, operation: &Operation, context: &Context) -> Optio
     Some(payment.left_of(authorization)).filter(|left| *left > 0)
 }
 
-/// Authorisations whose time is over. One that is being captured, or given back, waits for that.
+/// Authorisations whose time is over.
 pub(super) fn expired<'a>(case: &'a Case, context: &Context) -> impl Iterator<Item = Event> + 'a {
     let now = context.now;
     case.payments.iter().flat_map(move |payment| {
-        let over = payment.operations.iter().filter(move |one| {
-            one.valid_until.is_some_and(|end| end <= now)
-                && payment.left_of(one) > 0
-                && !payment.is_being_voided(one)
-        });
-        over.filter(|_| !payment.has_open(OperationKind::Capture))
-            .map(move |one| Event::Expired { operation_id: one.id, at: now })
+        let is_over = move |one: &&Operation| one.valid_until.is_some_and(|end| end <= now);
+        let over = payment.operations.iter().filter(is_over);
+        over.filter_map(move |one| ended(payment, one, now))
     })
 }

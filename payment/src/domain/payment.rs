@@ -170,13 +170,6 @@ impl Payment {
         self.lost_of(|_| true)
     }
 
-    /// What is disputed, and not judged.
-    #[must_use]
-    pub fn disputed(&self) -> i64 {
-        let open = self.disputes.iter().filter(|one| one.won.is_none());
-        open.map(|one| one.amount).fold(0, i64::saturating_add)
-    }
-
     /// Whether a dispute is open. Nothing is refunded meanwhile.
     #[must_use]
     pub fn is_disputed(&self) -> bool {

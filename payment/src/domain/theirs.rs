@@ -122,7 +122,11 @@ fn taken_of<'a>(payment: &'a Payment, what: &External) -> Result<Option<Part<'a>
     let of = of.ok_or(Rejection::Malformed("somebody took what no reservation has left"))?;
     // The provider can call all captures of an authorisation the same.
     let key = format!("external/{}/{}", what.reference, what.amount.minor);
-    Ok(Some((of, key, minor)))
+    match payment.operation(Operation::id_of(payment.id, OperationKind::Capture, &key)) {
+        None => Ok(Some((of, key, minor))),
+        Some(known) if known.stands() => Ok(None),
+        Some(_) => Err(Rejection::Malformed("somebody took once more what had come back")),
+    }
 }
 
 /// The captures that a refund is of, the oldest first.

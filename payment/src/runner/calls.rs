@@ -5,7 +5,7 @@ use shared_events::stream::{DatabaseError, Tx};
 
 use super::Runner;
 use crate::domain::{Case, Operation, OperationKind};
-use crate::store::{self, OperationRow};
+use crate::store;
 
 /// What is sent to a provider.
 pub(super) enum Call {
@@ -46,16 +46,19 @@ impl Runner {
             _ => Call::Refund(Refund { key, capture: reference, amount }),
         }))
     }
+}
 
-    /// What is looked up, with what it is about as far as we know that.
-    pub(super) async fn lookup(&self, row: &OperationRow) -> Result<Lookup, DatabaseError> {
-        let case = store::case(&self.database, row.order_id).await?;
-        let about = case.as_ref().and_then(|case| {
-            let (payment, operation) = case.operation(row.id)?;
-            payment.operation(operation.of?)?.reference.as_deref()?.parse().ok()
-        });
-        Ok(Lookup { operation: OurReference(row.id.uuid()), kind: kind(row.kind), about })
-    }
+/// What is looked up, with what it is about as far as that is known: what the operation is of, or
+/// the provider's own name of an authorisation, by which it is found at once. `told` is that name
+/// where a webhook has it.
+pub(super) fn lookup(case: &Case, operation: &Operation, told: Option<&PspReference>) -> Lookup {
+    let named = |one: &Operation| one.reference.as_deref()?.parse().ok();
+    let about = match operation.kind {
+        OperationKind::Authorize => named(operation).or_else(|| told.cloned()),
+        _ => operation.of.and_then(|id| case.operation(id)).and_then(|(_, of)| named(of)),
+    };
+    let ours = OurReference(operation.id.uuid());
+    Lookup { operation: ours, kind: kind(operation.kind), about }
 }
 
 /// Where the customer acts, if they must.

@@ -25,7 +25,7 @@ use crate::domain::{
 use crate::psps::Psps;
 use crate::store::{self, OpenCase, OperationRow, Origins};
 
-/// Operations that are called or asked at the same time.
+/// Operations that are called or asked at the same time, and so many webhooks beside them.
 const IN_FLIGHT_MAX: usize = 16;
 /// Operations, and cases, read at a time.
 const READ_MAX: u32 = 64;
@@ -76,6 +76,13 @@ pub struct Runner {
     pub(crate) ends: Ends,
 }
 
+/// What is repeated.
+#[derive(Clone, Copy)]
+enum Work {
+    Operations,
+    Webhooks,
+}
+
 /// Why a turn came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
@@ -96,9 +103,27 @@ impl Runner {
 
     /// Works until stopped. Calls that are under way are waited for: their answers would be lost.
     pub async fn run(self, stop: CancellationToken) {
+        self.repeat(Work::Operations, stop).await;
+    }
+
+    /// Handles webhooks until stopped.
+    pub async fn run_webhooks(self, stop: CancellationToken) {
+        self.repeat(Work::Webhooks, stop).await;
+    }
+
+    /// At once while something is due, and after a pause, or when woken, where nothing is.
+    async fn repeat(&self, work: Work, stop: CancellationToken) {
+        let (name, woken) = match work {
+            Work::Operations => ("payments", &self.due),
+            Work::Webhooks => ("webhooks of providers", &self.told),
+        };
         let mut failures = 0;
         while !stop.is_cancelled() {
-            let pause = match self.turn().await {
+            let done = match work {
+                Work::Operations => self.turn().await,
+                Work::Webhooks => self.hear_webhooks().await,
+            };
+            let pause = match done {
                 Ok(0) => {
                     failures = 0;
                     POLL
@@ -108,14 +133,14 @@ impl Runner {
                     continue;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "payments");
+                    tracing::warn!(%error, "{name}");
                     failures += 1;
                     Backoff::FOLLOWER.wait(failures, self.chance.number())
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.due.notified() => {}
+                () = woken.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -305,7 +330,10 @@ impl Runner {
         if !claimed || (self.ends)(Point::Calling, row.kind) {
             return Ok(false);
         }
-        let of = self.lookup(row).await?;
+        let case = store::case(&self.database, row.order_id).await?;
+        let known = case.as_ref().and_then(|case| Some((case, case.operation(row.id)?.1)));
+        let Some((case, operation)) = known else { return Ok(false) };
+        let of = calls::lookup(case, operation, None);
         let found = psp.find(&of);
         let found = tokio::time::timeout(ANSWER_WITHIN, found).await;
         let found = found.unwrap_or_else(|_| Found::Unknown { why: "timeout".to_owned() });
@@ -348,7 +376,8 @@ impl Runner {
             let mine = OperationRow { claim, ..row.clone() };
             store::claim(&mut tx, &mine, &step.schedule).await?;
             if let Some(url) = action {
-                store::keep_action(&mut tx, row, &url, (self.now)()).await?;
+                let of = (row.id, row.order_id, row.payment_id);
+                store::keep_action(&mut tx, of, &url, (self.now)()).await?;
             }
         }
         self.commit(tx).await?;

@@ -4,17 +4,16 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use psp::{Answer, Event as Told, Found, Lookup, OurReference, Theirs};
+use psp::{Answer, Event as Told, Found, Lookup, Theirs};
 use shared_events::contract::{OperationId, OrderId, PaymentId};
-use shared_events::stream::{Backoff, DatabaseError};
-use tokio_util::sync::CancellationToken;
+use shared_events::stream::{DatabaseError, Tx};
 
-use super::{ANSWER_WITHIN, IN_FLIGHT_MAX, POLL, Point, READ_MAX, Runner, RunnerError};
+use super::{ANSWER_WITHIN, IN_FLIGHT_MAX, Point, READ_MAX, Runner, RunnerError, calls};
 use crate::domain::{
     Case, External, Hint, Input, Observation, Operation, OperationKind, OperationState, Rejection,
     WebhookState, hint,
 };
-use crate::store::{self, Origins, Outcome, Webhook};
+use crate::store::{self, OpenCase, Origins, Outcome, Webhook};
 
 /// How long a webhook waits for what it is about. Then a person must look.
 const WAITS_FOR: Duration = Duration::from_secs(24 * 3_600);
@@ -24,10 +23,42 @@ const WAITS: [u64; 6] = [2, 5, 15, 60, 300, 1_800];
 /// What came of looking at a webhook.
 enum Looked {
     /// It is settled: what the payments hear of it, and what is said of it.
-    Handled(Option<Input>, &'static str),
+    Handled(Option<Follows>, &'static str),
     /// It is looked at again.
     Wait(String),
 }
+
+/// What follows from a webhook.
+enum Follows {
+    /// What somebody else did.
+    Heard(Input),
+    /// What the provider answered about an operation of which this was known, and whether its time
+    /// is said to be over.
+    Answered { operation: OperationId, known: OperationState, answer: Answer, expired: bool },
+}
+
+impl Follows {
+    /// What the payments hear, as they are now that nobody else writes them, and where the customer
+    /// acts.
+    fn heard(self, case: &Case) -> Result<(Input, Option<Acts>), &'static str> {
+        match self {
+            Self::Heard(input) => Ok((input, None)),
+            Self::Answered { operation, known, answer, expired } => {
+                let (_, one) = case.operation(operation).ok_or("the operation is not known")?;
+                if one.state != known {
+                    // The answer may be older than what is known now.
+                    return Err("more became known while the provider was asked");
+                }
+                let acts = calls::action(&answer).map(|url| (operation, url));
+                let seen = observation(one, answer, expired)?;
+                Ok((Input::Observed { operation_id: operation, seen }, acts))
+            }
+        }
+    }
+}
+
+/// Of which operation, and where.
+type Acts = (OperationId, String);
 
 /// What a provider is asked.
 enum Question {
@@ -38,33 +69,6 @@ enum Question {
 }
 
 impl Runner {
-    /// Handles webhooks until stopped.
-    pub async fn run_webhooks(self, stop: CancellationToken) {
-        let mut failures = 0;
-        while !stop.is_cancelled() {
-            let pause = match self.hear_webhooks().await {
-                Ok(0) => {
-                    failures = 0;
-                    POLL
-                }
-                Ok(_) => {
-                    failures = 0;
-                    continue;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "webhooks of providers");
-                    failures += 1;
-                    Backoff::FOLLOWER.wait(failures, self.chance.number())
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.told.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-    }
-
     /// Handles the webhooks that are due now, once; returns how many that were.
     ///
     /// # Errors
@@ -83,19 +87,32 @@ impl Runner {
         failed.map_or(Ok(done), Err)
     }
 
+    /// One webhook does not hold up the others: where it fails, it is put off.
     async fn hear_webhook(&self, row: Webhook) -> Result<(), RunnerError> {
+        match self.hear(&row).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let (psp, id) = (&row.psp, &row.event_id);
+                tracing::warn!(%psp, %id, %error, "a webhook could not be handled");
+                self.wait(&row, &format!("it could not be handled: {error}")).await
+            }
+        }
+    }
+
+    async fn hear(&self, row: &Webhook) -> Result<(), RunnerError> {
+        // Time does not help: a person must look.
         let Some(told) = &row.told else {
-            return self.wait(&row, "the body is not understood").await;
+            return self.put_off(row, WebhookState::Parked, store::NOT_UNDERSTOOD_NOTE).await;
         };
         let Some((order, payment)) = store::about(&self.database, &row.psp, told).await? else {
-            return self.wait(&row, "nothing is known of what it is about").await;
+            return self.wait(row, "nothing is known of what it is about").await;
         };
         let Some(case) = store::case(&self.database, order).await? else {
-            return self.wait(&row, "nothing is known of its order").await;
+            return self.wait(row, "nothing is known of its order").await;
         };
-        match self.look(&row, (&case, payment), told).await {
-            Looked::Wait(why) => self.wait(&row, &why).await,
-            Looked::Handled(input, note) => self.handled(&row, (order, input), note).await,
+        match self.look(row, (&case, payment), told).await {
+            Looked::Wait(why) => self.wait(row, &why).await,
+            Looked::Handled(follows, note) => self.handled(row, (order, follows), note).await,
         }
     }
 
@@ -105,7 +122,9 @@ impl Runner {
         match hint(case, payment, told) {
             Hint::Nothing(why) => Looked::Handled(None, why),
             Hint::Wait(why) => Looked::Wait(why.to_owned()),
-            Hint::Dispute(of) => Looked::Handled(Some(Input::Dispute(of)), "a dispute"),
+            Hint::Dispute(of) => {
+                Looked::Handled(Some(Follows::Heard(Input::Dispute(of))), "a dispute")
+            }
             Hint::External(of) => self.look_for(row, case, of, told).await,
             Hint::Ask { operation, expired, claims } => {
                 let Some((_, operation)) = case.operation(operation) else {
@@ -125,36 +144,23 @@ impl Runner {
         let reference = || operation.reference.as_deref().and_then(|text| text.parse().ok());
         let theirs = operation.external.then(reference).flatten();
         let theirs = theirs.zip(authorization(case, operation.id).or_else(|| told.payment.clone()));
-        let kind = super::calls::kind(operation.kind);
-        let found = match theirs {
+        let question = match theirs {
             Some((reference, payment)) => {
-                self.asked(row, Question::Theirs(Theirs { kind, payment, reference })).await
+                let kind = calls::kind(operation.kind);
+                Question::Theirs(Theirs { kind, payment, reference })
             }
-            None => {
-                let about = operation.of.and_then(|of| case.operation(of));
-                let about = about.and_then(|(_, of)| of.reference.as_deref()?.parse().ok());
-                // Of an authorisation: the provider's name of it, by which it is found at once.
-                let own = operation.kind == OperationKind::Authorize;
-                let own = own.then(|| reference().or_else(|| told.payment.clone())).flatten();
-                let about = about.or(own);
-                let ours = OurReference(operation.id.uuid());
-                self.asked(row, Question::Ours(Lookup { operation: ours, kind, about })).await
-            }
+            None => Question::Ours(calls::lookup(case, operation, told.payment.as_ref())),
         };
-        let answer = match found {
+        let answer = match self.asked(row, question).await {
             Ok(answer) => answer,
             Err(why) => return Looked::Wait(why),
         };
         if is_below(&answer, claims) {
             return Looked::Wait("the provider does not say so yet".to_owned());
         }
-        match observation(operation, answer, expired) {
-            Ok(seen) => {
-                let input = Input::Observed { operation_id: operation.id, seen };
-                Looked::Handled(Some(input), "as the provider says")
-            }
-            Err(why) => Looked::Wait(why.to_owned()),
-        }
+        let (operation, known) = (operation.id, operation.state);
+        let follows = Follows::Answered { operation, known, answer, expired };
+        Looked::Handled(Some(follows), "as the provider says")
     }
 
     /// Asks for something that we did not do.
@@ -169,12 +175,15 @@ impl Runner {
         let Some((payment, reference)) = payment.zip(reference) else {
             return Looked::Handled(None, "it names nothing that can be looked up");
         };
-        let theirs = Theirs { kind: super::calls::kind(of.kind), payment, reference };
+        let theirs = Theirs { kind: calls::kind(of.kind), payment, reference };
         match self.asked(row, Question::Theirs(theirs)).await {
             Ok(Answer::Done { reference, amount, .. }) => {
                 let reference = reference.as_str().to_owned();
                 let input = Input::External(External { reference, amount, ..of });
-                Looked::Handled(Some(input), "done at the provider by somebody else")
+                Looked::Handled(
+                    Some(Follows::Heard(input)),
+                    "done at the provider by somebody else",
+                )
             }
             Ok(Answer::Declined { .. } | Answer::Refused { .. }) => {
                 Looked::Handled(None, "the provider says that it came to nothing")
@@ -213,20 +222,28 @@ impl Runner {
     async fn handled(
         &self,
         row: &Webhook,
-        (order, input): (OrderId, Option<Input>),
+        (order, follows): (OrderId, Option<Follows>),
         note: &str,
     ) -> Result<(), RunnerError> {
         if (self.ends)(Point::Heard, OperationKind::Authorize) {
             return Ok(());
         }
         let mut tx = self.database.begin().await?;
-        let open = self.locked(&mut tx, order).await?;
+        let mut open = self.locked(&mut tx, order).await?;
+        let heard = open.as_ref().zip(follows).map(|(open, follows)| follows.heard(&open.case));
+        let (input, acts) = match heard.transpose() {
+            Ok(heard) => heard.unzip(),
+            Err(why) => {
+                drop(tx);
+                return self.wait(row, why).await;
+            }
+        };
         let mut refused = None;
-        if let (Some(mut open), Some(input)) = (open, input) {
-            let context = self.context(&open.case);
+        if let (Some(case), Some(input)) = (&mut open, input) {
+            let context = self.context(&case.case);
             let causationid = Some(format!("{}/{}", row.psp, row.event_id));
-            match open.hear(input, &context, &Origins { causationid, traceparent: None }) {
-                Ok(()) => self.write(&mut tx, open).await?,
+            match case.hear(input, &context, &Origins { causationid, traceparent: None }) {
+                Ok(()) => {}
                 Err(error @ Rejection::UnderWay) => {
                     drop(tx);
                     return self.wait(row, &error.to_string()).await;
@@ -235,7 +252,7 @@ impl Runner {
                 Err(error) => {
                     let (psp, id) = (&row.psp, &row.event_id);
                     tracing::warn!(%psp, %id, %error, "a webhook waits for a person");
-                    refused = Some(error.to_string());
+                    (open, refused) = (None, Some(error.to_string()));
                 }
             }
         }
@@ -244,19 +261,50 @@ impl Runner {
         let note = refused.as_deref().unwrap_or(note);
         let (due_at, tries, order_id) = (row.due_at, row.tries, Some(order));
         let next = Outcome { state, due_at, tries, note, order_id, now };
-        // Where somebody else has, nothing of this is kept.
-        if store::settle(&mut tx, row, &next).await? {
-            self.commit(tx).await?;
+        // Where somebody else has, or more is known since, nothing of this is kept. What is written
+        // below wakes those that wait, and this one does not any more.
+        if !store::settle(&mut tx, row, &next).await? {
+            return Ok(());
+        }
+        if let Some(open) = open {
+            self.told(&mut tx, open, acts.flatten()).await?;
+        }
+        self.commit(tx).await
+    }
+
+    /// Writes what was heard, and where the customer acts while the operation is open.
+    async fn told(
+        &self,
+        tx: &mut Tx,
+        open: OpenCase,
+        acts: Option<Acts>,
+    ) -> Result<(), RunnerError> {
+        let of = acts.and_then(|(id, url)| {
+            let (payment, one) = open.case.operation(id)?;
+            one.is_open().then_some(((id, open.case.order_id, payment.id), url))
+        });
+        self.write(tx, open).await?;
+        if let Some((of, url)) = of {
+            store::keep_action(tx, of, &url, (self.now)()).await?;
         }
         Ok(())
     }
 
     /// It is looked at again later; after a day a person must.
     async fn wait(&self, row: &Webhook, note: &str) -> Result<(), RunnerError> {
-        let now = (self.now)();
-        let over = now >= row.received_at.plus(WAITS_FOR);
+        let over = (self.now)() >= row.received_at.plus(WAITS_FOR);
         let state = if over { WebhookState::Parked } else { WebhookState::Waiting };
-        if over {
+        self.put_off(row, state, note).await
+    }
+
+    async fn put_off(
+        &self,
+        row: &Webhook,
+        state: WebhookState,
+        note: &str,
+    ) -> Result<(), RunnerError> {
+        let now = (self.now)();
+        if state == WebhookState::Parked {
             let (psp, id) = (&row.psp, &row.event_id);
             tracing::warn!(%psp, %id, note, "a webhook waits for a person");
         }

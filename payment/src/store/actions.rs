@@ -5,7 +5,6 @@ use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::operations::OperationRow;
 use super::word;
 
 /// The longest address that is kept.
@@ -22,19 +21,19 @@ fn may_be_shown(url: &str) -> bool {
 /// Keeps where a customer acts, for as long as the attempt lasts.
 pub(crate) async fn keep_action(
     tx: &mut Tx,
-    row: &OperationRow,
+    (operation, order, payment): (OperationId, OrderId, PaymentId),
     url: &str,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     if !may_be_shown(url) {
-        tracing::warn!(operation = %row.id, "the page for the customer is no https:// address");
+        tracing::warn!(%operation, "the page for the customer is no https:// address");
         return Ok(());
     }
     let sql = "INSERT INTO actions (operation_id, order_id, payment_id, url, kept_at)
                VALUES ($1, $2, $3, $4, $5)
                ON CONFLICT (operation_id) DO UPDATE SET url = excluded.url";
-    let query = sqlx::query(sql).bind(row.id.to_string()).bind(row.order_id.to_string());
-    let query = query.bind(row.payment_id.to_string()).bind(url.to_owned());
+    let query = sqlx::query(sql).bind(operation.to_string()).bind(order.to_string());
+    let query = query.bind(payment.to_string()).bind(url.to_owned());
     query.bind(now.micros()).execute(&mut **tx).await?;
     Ok(())
 }

@@ -1,10 +1,10 @@
-use shared_events::contract::{Money, OrderId, PaymentId, PspName, Timestamp};
+use shared_events::contract::{OrderId, PaymentId, PspName, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::{instant, optional_instant, word};
-use crate::domain::{Dispute, Payment};
+use crate::domain::Dispute;
 
 /// A dispute that is open, for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,18 +47,25 @@ pub async fn open_disputes(
     rows.iter().map(one).collect()
 }
 
+/// When the dispute was heard of that has been open longest.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn disputed_since(database: &Database) -> Result<Option<Timestamp>, DatabaseError> {
+    let sql = "SELECT MIN(opened_at) FROM disputes WHERE outcome IS NULL";
+    optional_instant(&sqlx::query(sql).fetch_one(database.reader()).await?, 0)
+}
+
 /// Adds a dispute.
 pub(super) async fn add(
     tx: &mut Tx,
     (order, psp): (OrderId, &PspName),
-    payment: &Payment,
+    payment: PaymentId,
     dispute: &Dispute,
 ) -> Result<(), DatabaseError> {
-    let sql = "INSERT INTO disputes VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL)";
-    let amount = Money::new(dispute.amount, payment.currency);
-    let query = sqlx::query(sql).bind(payment.id.to_string()).bind(dispute.id.clone());
-    let query = query.bind(order.to_string()).bind(psp.as_str().to_owned()).bind(amount.minor);
-    let query = query.bind(amount.currency.code().to_owned());
+    let sql = "INSERT INTO disputes VALUES ($1, $2, $3, $4, $5, $6, NULL)";
+    let query = sqlx::query(sql).bind(payment.to_string()).bind(dispute.id.clone());
+    let query = query.bind(order.to_string()).bind(psp.as_str().to_owned());
     let query = query.bind(dispute.respond_by.map(Timestamp::micros));
     query.bind(dispute.at.micros()).execute(&mut **tx).await?;
     Ok(())

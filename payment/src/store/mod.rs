@@ -4,6 +4,7 @@
 mod actions; // where customers act
 mod cases; // the payments of orders, locked and written
 mod chain; // the history, in order and chained
+mod counts; // how many wait
 mod disputes; // disputes, for operators
 mod list; // payments as lists have them
 mod operations; // what is to be done at providers
@@ -17,14 +18,19 @@ pub(crate) use cases::look_again;
 pub(crate) use cases::{OpenCase, Origins, lock, write};
 pub use cases::{case, cases_after, cases_due};
 pub use chain::{EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, shard_of};
-pub use disputes::{OpenDispute, open_disputes};
+pub use counts::{COUNTED, Count, count};
+pub use disputes::{OpenDispute, disputed_since, open_disputes};
 pub use list::{PaymentFilter, PaymentSummary, cases_of, payment, payments};
 pub(crate) use operations::claim;
-pub use operations::{OperationRow, operation, operations_after, operations_due, stuck};
-pub(crate) use tokens::{forget_old_tokens, keep_token, token};
-pub use webhooks::{
-    NOT_UNDERSTOOD, WEBHOOK_SHARDS, Webhook, webhook, webhook_heads, webhooks, webhooks_after,
+pub use operations::{
+    OperationRow, operation, operations_after, operations_due, stuck, stuck_longest,
 };
-pub(crate) use webhooks::{Outcome, about, keep, settle, webhooks_due};
+pub(crate) use tokens::{forget_old_tokens, keep_token, token};
+pub(crate) use webhooks::{
+    NOT_UNDERSTOOD, NOT_UNDERSTOOD_NOTE, Outcome, about, keep, settle, webhooks_due,
+};
+pub use webhooks::{
+    WEBHOOK_SHARDS, Webhook, parked_longest, webhook, webhook_heads, webhooks, webhooks_after,
+};
 
 use shared_events::stream::row::{instant, json, number, optional_instant, word};

@@ -96,6 +96,18 @@ pub async fn stuck(
     query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
 }
 
+/// The operation that a person must look at and that was called before the others.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn stuck_longest(database: &Database) -> Result<Option<OperationRow>, DatabaseError> {
+    let sql = format!(
+        "{ROW} WHERE stage = 'STUCK' ORDER BY COALESCE(last_call, due_at), operation_id LIMIT 1"
+    );
+    let row = sqlx::query(&sql).fetch_optional(database.reader()).await?;
+    row.as_ref().map(row_of).transpose()
+}
+
 /// All operations, by id after one of them.
 ///
 /// # Errors

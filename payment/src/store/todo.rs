@@ -4,7 +4,7 @@ use shared_events::stream::{DatabaseError, Tx};
 use super::cases::LOOK_AGAIN;
 use super::operations::{self, OperationRow};
 use super::{actions, disputes, webhooks};
-use crate::domain::{Case, Event, OperationState, Schedule, Stage};
+use crate::domain::{Case, Event, OperationKind, OperationState, Schedule, Stage};
 
 /// What an event means for the runner, for webhooks that wait for it, and for operators.
 pub(super) async fn todo(
@@ -45,7 +45,7 @@ pub(super) async fn todo(
             let (Some(plan), Some(payment)) = (&case.plan, case.payment(*payment_id)) else {
                 return Err(no_plan);
             };
-            disputes::add(tx, (case.order_id, &plan.psp), payment, dispute).await
+            disputes::add(tx, (case.order_id, &plan.psp), payment.id, dispute).await
         }
         Event::DisputeClosed { payment_id, dispute_id, won, .. } => {
             disputes::close(tx, (*payment_id, dispute_id), *won).await
@@ -61,13 +61,15 @@ async fn known(
     (id, reference): (OperationId, Option<&str>),
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let Some(plan) = &case.plan else { return Ok(()) };
-    if case.operation(id).is_some_and(|(_, one)| one.state != OperationState::Pending) {
+    let (Some(plan), Some((payment, one))) = (&case.plan, case.operation(id)) else {
+        return Ok(());
+    };
+    if one.kind == OperationKind::Authorize && one.state != OperationState::Pending {
         actions::forget(tx, id).await?;
     }
-    if let (Some(reference), Some((payment, _))) = (reference, case.operation(id)) {
-        let place = (case.order_id, payment.id);
-        webhooks::name(tx, &plan.psp, (reference, id), place).await?;
+    // What gives money back is told with the name of what it gives back.
+    if let Some(reference) = reference.filter(|_| one.kind != OperationKind::Void) {
+        webhooks::name(tx, &plan.psp, reference, (case.order_id, payment.id)).await?;
     }
     webhooks::wake(tx, &plan.psp, (id, reference), now).await
 }

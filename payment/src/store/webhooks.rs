@@ -10,7 +10,9 @@ use crate::domain::WebhookState;
 /// Shards of stored webhooks, so that those who store seldom wait for each other.
 pub const WEBHOOK_SHARDS: u16 = 16;
 /// The kind of a genuine body that is not understood. Nothing of it is kept.
-pub const NOT_UNDERSTOOD: &str = "not_understood";
+pub(crate) const NOT_UNDERSTOOD: &str = "not_understood";
+/// What is said of it.
+pub(crate) const NOT_UNDERSTOOD_NOTE: &str = "the body is not understood";
 
 /// A webhook of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ pub struct Webhook {
     pub received_at: Timestamp,
     /// What it tells, such as `refund_failed`.
     pub kind: String,
-    /// What it tells; absent where it was not understood.
+    /// What it tells; absent where it was not understood, or cannot be read any more.
     pub told: Option<Told>,
     /// What became of it.
     pub state: WebhookState,
@@ -57,7 +59,8 @@ fn row_of(row: &AnyRow) -> Result<Webhook, DatabaseError> {
         position: number(row, 3, "position of a webhook")?,
         received_at: instant(row, 4)?,
         kind: row.try_get(5)?,
-        told: serde_json::from_str(&told).map_err(|_| DatabaseError::Corrupt("webhook"))?,
+        // One that cannot be read is for a person, and does not hold up the others.
+        told: serde_json::from_str(&told).unwrap_or_default(),
         state: WebhookState::of_code(&state).ok_or(DatabaseError::Corrupt("state of a webhook"))?,
         due_at: instant(row, 8)?,
         tries: number(row, 9, "tries of a webhook")?,
@@ -101,7 +104,7 @@ pub(crate) async fn keep(
     let ours = told.and_then(|told| told.our_reference).map(|ours| ours.0.to_string());
     let (state, note, settled_at) = match told {
         Some(_) => (WebhookState::Waiting, "", None),
-        None => (WebhookState::Parked, "the body is not understood", Some(now.micros())),
+        None => (WebhookState::Parked, NOT_UNDERSTOOD_NOTE, Some(now.micros())),
     };
     let query = sqlx::query(sql).bind(psp.as_str().to_owned()).bind(event_id.to_owned());
     let query = query.bind(shard).bind(position).bind(now.micros());
@@ -128,6 +131,16 @@ pub(crate) async fn webhooks_due(
     );
     let query = sqlx::query(&sql).bind(now.micros()).bind(i64::from(limit));
     query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
+}
+
+/// The webhook that has waited longest for a person.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn parked_longest(database: &Database) -> Result<Option<Webhook>, DatabaseError> {
+    let sql = format!("{ROW} WHERE state = 'PARKED' ORDER BY settled_at, psp, event_id LIMIT 1");
+    let row = sqlx::query(&sql).fetch_optional(database.reader()).await?;
+    row.as_ref().map(row_of).transpose()
 }
 
 /// A webhook by the provider's id.
@@ -197,7 +210,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// Writes what became of a webhook; or not, where somebody else has.
+/// Writes what became of a webhook; or not, where somebody else has, or it was woken since it was
+/// read: then it is looked at once more.
 pub(crate) async fn settle(
     tx: &mut Tx,
     read: &Webhook,
@@ -205,42 +219,45 @@ pub(crate) async fn settle(
 ) -> Result<bool, DatabaseError> {
     let sql = "UPDATE webhooks SET state = $3, due_at = $4, tries = $5, note = $6,
                       order_id = COALESCE($7, order_id), settled_at = $8
-               WHERE psp = $1 AND event_id = $2 AND state = $9 AND tries = $10";
+               WHERE psp = $1 AND event_id = $2 AND state = $9 AND tries = $10 AND due_at = $11";
     let settled = (next.state != WebhookState::Waiting).then_some(next.now.micros());
     let query = sqlx::query(sql).bind(read.psp.as_str().to_owned()).bind(read.event_id.clone());
     let query = query.bind(next.state.code()).bind(next.due_at.micros());
     let query = query.bind(i64::from(next.tries)).bind(next.note.to_owned());
     let query = query.bind(next.order_id.map(|order| order.to_string())).bind(settled);
     let query = query.bind(read.state.code()).bind(i64::from(read.tries));
+    let query = query.bind(read.due_at.micros());
     Ok(query.execute(&mut **tx).await?.rows_affected() == 1)
 }
 
-/// Those that wait for an operation, or for what has this reference, are looked at now.
+/// Those that wait for an operation, or for what has this reference, are looked at now. One that is
+/// being looked at is due at another instant than was read, so that it does not wait on.
 pub(super) async fn wake(
     tx: &mut Tx,
     psp: &PspName,
     (operation, reference): (OperationId, Option<&str>),
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let sql = "UPDATE webhooks SET due_at = $4 WHERE state = 'WAITING' AND psp = $1 AND due_at > $4
-               AND (operation_id = $2 OR reference = $3 OR payment = $3)";
+    let sql = "UPDATE webhooks SET due_at = CASE WHEN due_at > $4 THEN $4 ELSE due_at - 1 END
+               WHERE state = 'WAITING' AND ((psp = $1 AND operation_id = $2)
+                   OR (psp = $1 AND reference = $3) OR (psp = $1 AND payment = $3))";
     let query = sqlx::query(sql).bind(psp.as_str().to_owned()).bind(operation.to_string());
     query.bind(reference.map(str::to_owned)).bind(now.micros()).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Keeps the provider's name of an operation.
+/// Keeps the provider's name of what was done for a payment.
 pub(super) async fn name(
     tx: &mut Tx,
     psp: &PspName,
-    (reference, operation): (&str, OperationId),
+    reference: &str,
     (order, payment): (OrderId, PaymentId),
 ) -> Result<(), DatabaseError> {
-    let sql = "INSERT INTO psp_references VALUES ($1, $2, $3, $4, $5)
-               ON CONFLICT (psp, reference, operation_id) DO NOTHING";
+    let sql = "INSERT INTO psp_references VALUES ($1, $2, $3, $4)
+               ON CONFLICT (psp, reference) DO NOTHING";
     let query = sqlx::query(sql).bind(psp.as_str().to_owned()).bind(reference.to_owned());
-    let query = query.bind(operation.to_string()).bind(order.to_string());
-    query.bind(payment.to_string()).execute(&mut **tx).await?;
+    let query = query.bind(order.to_string()).bind(payment.to_string());
+    query.execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -16,4 +16,5 @@ mod follower;
 mod runner;
 mod scripted; // a provider that does what a script says
 mod support;
+mod told; // webhooks that fail, are overtaken, or wait for a person
 mod webhooks;

@@ -1,7 +1,7 @@
 //! A provider that does what a script says, and keeps its own book.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use payment::domain::OperationKind;
@@ -10,6 +10,7 @@ use psp::{
     Refund, Theirs, Void,
 };
 use shared_events::contract::{Currency, Money};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::domain::support::CAPABLE;
@@ -29,6 +30,15 @@ pub enum Act {
     Say(Answer),
 }
 
+/// Where a question is held up after its answer was found.
+#[derive(Default)]
+pub struct Gate {
+    /// Somebody waits for the answer.
+    pub asked: Notify,
+    /// They get it.
+    pub open: Notify,
+}
+
 #[derive(Default)]
 struct Book {
     script: BTreeMap<OperationKind, VecDeque<Act>>,
@@ -43,6 +53,8 @@ struct Book {
     theirs: BTreeMap<String, Answer>,
     /// Questions that find nothing, whatever happened.
     blind: usize,
+    /// Holds up the next question.
+    gate: Option<Arc<Gate>>,
 }
 
 pub struct Scripted {
@@ -93,6 +105,13 @@ impl Scripted {
     /// From now on a question for an operation finds this.
     pub fn knows(&self, operation: Uuid, answer: Answer) {
         self.book().answers.insert(CallKey { operation, generation: 0 }.to_string(), answer);
+    }
+
+    /// The next question is held up.
+    pub fn holds_up(&self) -> Arc<Gate> {
+        let gate = Arc::new(Gate::default());
+        self.book().gate = Some(Arc::clone(&gate));
+        gate
     }
 
     /// Somebody else did this.
@@ -164,14 +183,23 @@ impl Psp for Scripted {
     }
 
     async fn fetch(&self, of: OurReference) -> Found {
-        let mut book = self.book();
-        book.questions += 1;
-        if book.blind > 0 {
-            book.blind -= 1;
-            return Found::Nothing;
+        let (found, gate) = {
+            let mut book = self.book();
+            book.questions += 1;
+            if book.blind > 0 {
+                book.blind -= 1;
+                return Found::Nothing;
+            }
+            let mut ours = book.answers.iter().rev();
+            let ours = ours.find(|(key, _)| key.starts_with(&of.0.to_string()));
+            let found = ours.map_or(Found::Nothing, |(_, answer)| Found::Known(answer.clone()));
+            (found, book.gate.take())
+        };
+        if let Some(gate) = gate {
+            gate.asked.notify_one();
+            gate.open.notified().await;
         }
-        let ours = book.answers.iter().rev().find(|(key, _)| key.starts_with(&of.0.to_string()));
-        ours.map_or(Found::Nothing, |(_, answer)| Found::Known(answer.clone()))
+        found
     }
 
     async fn look(&self, of: &Theirs) -> Found {

@@ -9,7 +9,7 @@ use payment::{NotReceived, Received, WebhookDoor};
 use psp::webhook::{Secret, Unverified, Verifier, sign};
 use psp::{Answer, Dialect as Spelling};
 use serde_json::{Value, json};
-use shared_events::contract::{CapturePolicy, Timestamp};
+use shared_events::contract::{CapturePolicy, PspName, Timestamp};
 use shared_events::stream::Dialect;
 use uuid::Uuid;
 
@@ -28,10 +28,14 @@ fn secret(text: &str) -> Secret {
     Secret::new(Spelling::Simulator, &format!("whsec_{key}")).unwrap()
 }
 
+fn scripted() -> PspName {
+    "scripted".parse().unwrap()
+}
+
 fn door(bench: &Bench) -> WebhookDoor {
     let secrets = vec![secret("new"), secret("old")];
     let verifier = Verifier::new(Spelling::Simulator, secrets).unwrap();
-    bench.payments.door(BTreeMap::from([("scripted".parse().unwrap(), verifier)]))
+    bench.payments.door(BTreeMap::from([(scripted(), verifier)]))
 }
 
 /// A body in the simulator's own words.
@@ -48,18 +52,18 @@ fn signed(by: &str, body: &str, at: Timestamp) -> HeaderMap {
     headers
 }
 
-fn now(bench: &Bench) -> Timestamp {
+pub fn now(bench: &Bench) -> Timestamp {
     Timestamp::from_micros(bench.clock.load(std::sync::atomic::Ordering::SeqCst))
 }
 
 pub async fn tell(bench: &Bench, id: &str, kind: &str, data: &Value) -> Received {
     let body = told(id, kind, data);
     let headers = signed("new", &body, now(bench));
-    door(bench).receive("scripted", &headers, body.as_bytes()).await.unwrap()
+    door(bench).receive(&scripted(), &headers, body.as_bytes()).await.unwrap()
 }
 
 /// Hears what is due, until nothing is.
-async fn hear(bench: &Bench) {
+pub async fn hear(bench: &Bench) {
     let runner = bench.runner();
     for _ in 0..20 {
         if runner.hear_webhooks().await.unwrap() == 0 {
@@ -69,13 +73,19 @@ async fn hear(bench: &Bench) {
     panic!("still something to hear");
 }
 
-async fn kept(bench: &Bench, id: &str) -> Webhook {
-    let psp = "scripted".parse().unwrap();
-    store::webhook(&bench.database, (&psp, id)).await.unwrap().unwrap()
+pub async fn kept(bench: &Bench, id: &str) -> Webhook {
+    store::webhook(&bench.database, (&scripted(), id)).await.unwrap().unwrap()
+}
+
+/// A genuine body that nobody understands.
+pub async fn tell_strange(bench: &Bench, body: &str) {
+    let headers = signed("new", body, now(bench));
+    let received = door(bench).receive(&scripted(), &headers, body.as_bytes()).await.unwrap();
+    assert_eq!(received, Received::NotUnderstood);
 }
 
 /// An order whose money is reserved.
-async fn paid(bench: &Bench) -> Story {
+pub async fn paid(bench: &Bench) -> Story {
     let mut story = Story::new();
     bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
     bench.pay(story.order_id, 1).await.unwrap();
@@ -93,7 +103,7 @@ async fn taken(bench: &Bench) -> Story {
     story
 }
 
-async fn status(bench: &Bench, story: &Story) -> Status {
+pub async fn status(bench: &Bench, story: &Story) -> Status {
     bench.case(story.order_id).await.payments[0].status()
 }
 
@@ -101,7 +111,7 @@ async fn operation_of(bench: &Bench, kind: OperationKind) -> Uuid {
     bench.operation(kind).await.id.uuid()
 }
 
-fn declined(code: &str) -> Answer {
+pub fn declined(code: &str) -> Answer {
     Answer::Declined { code: code.to_owned() }
 }
 
@@ -119,24 +129,23 @@ async fn only_genuine_bytes_are_stored(dialect: Dialect) {
         (signed("new", &body, late), &body, Unverified::OutOfTime),
         (signed("new", &body, early), &body, Unverified::OutOfTime),
     ] {
-        let refused = door.receive("scripted", &headers, sent.as_bytes()).await.unwrap_err();
+        let refused = door.receive(&scripted(), &headers, sent.as_bytes()).await.unwrap_err();
         assert!(matches!(refused, NotReceived::Unverified(why) if why == expected), "{refused:?}");
     }
     let headers = signed("old", &body, at);
-    let stranger = door.receive("other", &headers, body.as_bytes()).await.unwrap_err();
+    let stranger =
+        door.receive(&"other".parse().unwrap(), &headers, body.as_bytes()).await.unwrap_err();
     assert!(matches!(stranger, NotReceived::ProviderUnknown), "{stranger:?}");
     // Either live secret counts, and the same webhook is stored once.
     for expected in [Received::Stored, Received::Known] {
-        let received = door.receive("scripted", &headers, body.as_bytes()).await.unwrap();
+        let received = door.receive(&scripted(), &headers, body.as_bytes()).await.unwrap();
         assert_eq!(received, expected);
     }
     let other = told("evt_2", "payout.paid", &json!({}));
     let headers = signed("new", &other, at);
-    let ignored = door.receive("scripted", &headers, other.as_bytes()).await.unwrap();
+    let ignored = door.receive(&scripted(), &headers, other.as_bytes()).await.unwrap();
     assert_eq!(ignored, Received::Ignored);
-    let headers = signed("new", "[1]", at);
-    let strange = door.receive("scripted", &headers, b"[1]").await.unwrap();
-    assert_eq!(strange, Received::NotUnderstood);
+    tell_strange(&bench, "[1]").await;
     let all = store::webhooks(&bench.database, None, ("", ""), 10).await.unwrap();
     let states: Vec<_> = all.iter().map(|one| one.state).collect();
     assert_eq!(states, [WebhookState::Parked, WebhookState::Waiting]);

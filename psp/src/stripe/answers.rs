@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use shared_events::contract::{Currency, Money, Timestamp};
 
-use crate::webhook::code;
+use crate::webhook::{code, seconds};
 use crate::{Answer, Dialect, OurReference, PspReference};
 
 pub(super) fn refused(code: &str) -> Answer {
@@ -65,8 +65,7 @@ impl Intent {
     /// Until when it can be captured, where the charge says so.
     fn capture_before(&self) -> Option<Timestamp> {
         let path = "/latest_charge/payment_method_details/card/capture_before";
-        let seconds = self.0.pointer(path)?.as_i64()?;
-        Timestamp::checked_from_micros(seconds.checked_mul(1_000_000)?)
+        seconds(self.0.pointer(path)?.as_i64()?)
     }
 
     fn money(&self, amount: i64) -> Option<Money> {

@@ -232,23 +232,18 @@ impl Psp for Stripe {
 
     async fn find(&self, of: &Lookup) -> Found {
         let our = of.operation;
-        // What was searched for is found late; what has a name is found at once.
-        if let (Kind::Authorize, Some(about)) = (of.kind, &of.about) {
-            match self.intent(about).await {
+        let found = match (of.kind, &of.about) {
+            // What was searched for is found late; what has a name is found at once.
+            (Kind::Authorize, Some(about)) => match self.intent(about).await {
                 Ok(intent) if intent.is_of(our) => return Found::Known(intent.authorized()),
-                _ => {}
+                _ => return self.made(our).await,
+            },
+            (Kind::Authorize, None) => return self.made(our).await,
+            (_, None) => return self.fetch(our).await,
+            (Kind::Refund, Some(about)) => {
+                return self.refund_of(&[("charge", about.as_str())], our).await;
             }
-        }
-        let Some(about) = of.about.as_ref().filter(|_| of.kind != Kind::Authorize) else {
-            return match of.kind {
-                Kind::Authorize => self.made(our).await,
-                Kind::Capture | Kind::Void | Kind::Refund => self.fetch(our).await,
-            };
-        };
-        let found = match of.kind {
-            Kind::Authorize => return self.made(our).await,
-            Kind::Refund => return self.refund_of(&[("charge", about.as_str())], our).await,
-            Kind::Capture | Kind::Void => self.intent(about).await,
+            (Kind::Capture | Kind::Void, Some(about)) => self.intent(about).await,
         };
         match (found, of.kind) {
             (Err(answer), _) => not_asked(answer),

@@ -113,12 +113,6 @@ impl Verifier {
         }
     }
 
-    /// How its webhooks are written.
-    #[must_use]
-    pub const fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
     /// Whether the provider sent exactly these bytes. The tolerance is judged here, at receipt, and
     /// not again when the webhook is handled. Razorpay signs no time.
     ///
@@ -156,8 +150,8 @@ pub fn body_id(body: &[u8]) -> String {
     format!("body_{}", hex::encode(digest.as_ref()))
 }
 
-/// Helpers of the readers.
-fn seconds(since_1970: i64) -> Option<Timestamp> {
+/// Seconds since 1970, as providers have times.
+pub(crate) fn seconds(since_1970: i64) -> Option<Timestamp> {
     Timestamp::checked_from_micros(since_1970.checked_mul(1_000_000)?)
 }
 

@@ -36,7 +36,7 @@ impl Object<'_> {
         money(Dialect::Stripe, amount, self.text("currency").ok_or(NotUnderstood)?)
     }
 
-    /// A dispute that begins, or has ended. An inquiry (`warning_…`) moves no money and opens none;
+    /// A dispute that begins, or has ended. An inquiry (`warning_…`) moves no money, and is none;
     /// where it becomes a dispute, its money is withdrawn. What is not known is for a person.
     fn disputed(&self, kind: &str) -> Result<What, NotUnderstood> {
         let amount = self.money("amount")?;
@@ -49,8 +49,9 @@ impl Object<'_> {
                 What::DisputeOpened { amount, respond_by: due_by.and_then(super::seconds) }
             }
             "closed" => match status {
-                "won" | "warning_closed" | "prevented" => What::DisputeWon { amount },
+                "won" | "prevented" => What::DisputeWon { amount },
                 "lost" => What::DisputeLost { amount },
+                "warning_closed" => other(),
                 _ => return Err(NotUnderstood),
             },
             "updated" | "funds_reinstated" => other(),

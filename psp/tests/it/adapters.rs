@@ -404,6 +404,18 @@ async fn an_operation_is_found_after_the_grace() {
     }
 }
 
+#[test]
+fn what_a_search_does_not_find_for_a_minute_proves_nothing() {
+    let url = "https://provider.example";
+    for dialect in BOTH {
+        let psp = adapter(dialect, url, KEY, Duration::from_secs(5));
+        assert_eq!(psp.capabilities().grace_seconds, 60, "{dialect}");
+    }
+    let (endpoint, key) = (endpoint(url, Duration::from_secs(5)), ApiKey::new(KEY).unwrap());
+    let simulated = Stripe::new("stripe", &endpoint, key, true).unwrap().simulated();
+    assert_eq!(simulated.capabilities().grace_seconds, 1);
+}
+
 #[tokio::test]
 async fn a_provider_that_is_away_is_unknown() {
     for dialect in BOTH {

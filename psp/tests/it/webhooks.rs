@@ -178,15 +178,19 @@ fn events_of_stripe_are_read() {
     let won = event("charge.dispute.closed", dispute.to_owned());
     assert_eq!(won.what, What::DisputeWon { amount: gbp(100) });
     assert_eq!(won.reference, Some("ch_1".parse().unwrap()));
-    // An inquiry moves no money; whatever ends and is not lost blocks nothing any more.
-    let begun = event("charge.dispute.created", dispute.replace("won", "warning_needs_response"));
-    assert!(matches!(begun.what, What::Other { .. }), "{begun:?}");
+    // An inquiry moves no money, and is no dispute.
+    for (kind, status) in [("created", "warning_needs_response"), ("closed", "warning_closed")] {
+        let kind = format!("charge.dispute.{kind}");
+        let told = event(&kind, dispute.replace("won", status));
+        assert_eq!(told.what, What::Other { kind });
+    }
     for kind in ["charge.dispute.created", "charge.dispute.funds_withdrawn"] {
         let begun = event(kind, dispute.replace("won", "needs_response"));
         assert!(matches!(begun.what, What::DisputeOpened { .. }), "{begun:?}");
     }
+    // Whatever ends and is not lost blocks nothing any more.
     for (status, expected) in [
-        ("warning_closed", What::DisputeWon { amount: gbp(100) }),
+        ("prevented", What::DisputeWon { amount: gbp(100) }),
         ("lost", What::DisputeLost { amount: gbp(100) }),
     ] {
         let ended = event("charge.dispute.closed", dispute.replace("won", status));

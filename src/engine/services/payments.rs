@@ -4,12 +4,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::HeaderMap;
-use payment::domain::WebhookState;
 use payment::grpc::FILE_DESCRIPTOR_SET;
-use payment::{NotReceived, Payments, Psps, WebhookDoor, store};
+use payment::store::{self, Count};
+use payment::{NotReceived, Payments, Psps, WebhookDoor};
 use service_edge::feed;
 use shared_events::chance::Chance;
-use shared_events::contract::{Origin, Timestamp};
+use shared_events::contract::{Origin, PspName};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
@@ -62,13 +62,14 @@ pub const PAYMENTS: Follower = Follower {
     contacts: false,
 };
 
-/// How often webhooks and disputes are counted, and how many at most.
+/// How often webhooks and disputes are counted.
 const NUMBERS_EVERY: Duration = Duration::from_secs(15);
-const COUNTED_MAX: u32 = 1_000;
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
     let psps = Psps::new(building.settings.psps.psps());
+    // Where nobody can be asked, webhooks are left to the processes that can.
+    let hears = !psps.is_empty();
     let payments = Payments::new(database, psps, Arc::clone(&building.now));
     let door = payments.door(building.settings.psps.verifiers());
     if door.is_open() {
@@ -78,8 +79,8 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let log: feed::Log = Arc::new(move || facts.facts());
     building.publish_once(PUBLISHED, log, payments.database());
     building.routes.add_service(InterceptedService::new(payments.grpc(), with_caller));
-    let (database, now) = (payments.database(), &building.now);
-    building.alarms.push(stuck(database.clone(), Arc::clone(now)));
+    let database = payments.database();
+    building.alarms.push(stuck(database.clone()));
     building.alarms.push(parked(database.clone()));
     building.alarms.push(disputed(database.clone()));
     building.samples.push(numbers(database.clone()));
@@ -87,28 +88,41 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         building.follow_facts(&PAYMENTS, payments.follower())?;
         // Every process calls providers: an operation is taken up by one at a time.
         let runner = payments.runner(Chance::system());
-        let webhooks = runner.clone();
+        if hears {
+            let webhooks = runner.clone();
+            building.followers.run(|stop| webhooks.run_webhooks(stop));
+        }
         building.followers.run(|stop| runner.run(stop));
-        building.followers.run(|stop| webhooks.run_webhooks(stop));
         Ok(())
     }))
 }
 
+/// How many, in words: "1 webhook waits", "7 webhooks wait", "1000 webhooks or more wait".
+fn many(count: u64, (one, all): (&str, &str), (does, do_): (&str, &str)) -> String {
+    match count {
+        1 => format!("1 {one} {does}"),
+        store::COUNTED => format!("{count} {all} or more {do_}"),
+        _ => format!("{count} {all} {do_}"),
+    }
+}
+
 /// An alarm while operations wait for a person.
-fn stuck(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Alarm {
+fn stuck(database: Database) -> Alarm {
     let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
-        let (database, now) = (database.clone(), now());
+        let database = database.clone();
         Box::pin(async move {
-            let stuck = store::stuck(&database, "", 100).await.ok()?;
-            let first = stuck.first();
-            Some(first.map(|first| {
-                let count = stuck.len();
-                let text = format!(
-                    "{count} operations are stuck (ordinal payment stuck); the first is {}: {}",
-                    first.id, first.schedule.note
-                );
-                Reason { text, since: first.schedule.last_call.unwrap_or(now) }
-            }))
+            let Some(first) = store::stuck_longest(&database).await.ok()? else {
+                return Some(None);
+            };
+            let count = store::count(&database, Count::OperationsStuck).await.ok()?;
+            let text = format!(
+                "{} (ordinal payment stuck); the first is {}: {}",
+                many(count, ("operation", "operations"), ("is stuck", "are stuck")),
+                first.id,
+                first.schedule.note
+            );
+            let since = first.schedule.last_call.unwrap_or(first.schedule.due_at);
+            Some(Some(Reason { text, since }))
         })
     };
     Alarm { part: "payments", look: Box::new(look) }
@@ -116,7 +130,7 @@ fn stuck(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> A
 
 /// The door for webhooks of providers.
 fn receive(door: WebhookDoor) -> Receive {
-    Arc::new(move |psp: String, headers: HeaderMap, body: Bytes| {
+    Arc::new(move |psp: PspName, headers: HeaderMap, body: Bytes| {
         let door = door.clone();
         Box::pin(async move {
             match door.receive(&psp, &headers, &body).await {
@@ -137,17 +151,18 @@ fn parked(database: Database) -> Alarm {
     let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
         let database = database.clone();
         Box::pin(async move {
-            let state = Some(WebhookState::Parked);
-            let parked = store::webhooks(&database, state, ("", ""), 100).await.ok()?;
-            let count = parked.len();
-            Some(parked.first().map(|first| {
-                let text = format!(
-                    "{count} webhooks wait for a person (ordinal payment webhooks); the first is \
-                     {} of {}: {}",
-                    first.event_id, first.psp, first.note
-                );
-                Reason { text, since: first.settled_at.unwrap_or(first.received_at) }
-            }))
+            let Some(first) = store::parked_longest(&database).await.ok()? else {
+                return Some(None);
+            };
+            let count = store::count(&database, Count::WebhooksParked).await.ok()?;
+            let text = format!(
+                "{} for a person (ordinal payment webhooks); the first is {} of {}: {}",
+                many(count, ("webhook", "webhooks"), ("waits", "wait")),
+                first.event_id,
+                first.psp,
+                first.note
+            );
+            Some(Some(Reason { text, since: first.settled_at.unwrap_or(first.received_at) }))
         })
     };
     Alarm { part: "webhooks of providers", look: Box::new(look) }
@@ -158,17 +173,19 @@ fn disputed(database: Database) -> Alarm {
     let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
         let database = database.clone();
         Box::pin(async move {
-            let open = store::open_disputes(&database, 100).await.ok()?;
-            let count = open.len();
-            Some(open.first().map(|first| {
-                let until = first.respond_by.map(|at| format!(" until {at}")).unwrap_or_default();
-                let text = format!(
-                    "{count} disputes are open; the first to be answered{until} is {} of payment \
-                     {} at {}",
-                    first.dispute_id, first.payment_id, first.psp
-                );
-                Reason { text, since: first.opened_at }
-            }))
+            let open = store::open_disputes(&database, 1).await.ok()?;
+            let Some(first) = open.first() else { return Some(None) };
+            let count = store::count(&database, Count::DisputesOpen).await.ok()?;
+            let since = store::disputed_since(&database).await.ok()?;
+            let until = first.respond_by.map(|at| format!(" until {at}")).unwrap_or_default();
+            let text = format!(
+                "{}; the first to be answered{until} is {} of payment {} at {}",
+                many(count, ("dispute", "disputes"), ("is open", "are open")),
+                first.dispute_id,
+                first.payment_id,
+                first.psp
+            );
+            Some(Some(Reason { text, since: since.unwrap_or(first.opened_at) }))
         })
     };
     Alarm { part: "disputes", look: Box::new(look) }
@@ -180,16 +197,15 @@ fn numbers(database: Database) -> Sample {
         let database = database.clone();
         Box::pin(async move {
             let mut page = Page::default();
-            for (state, name) in
-                [(WebhookState::Waiting, "waiting"), (WebhookState::Parked, "parked")]
+            for (what, name) in
+                [(Count::WebhooksWaiting, "waiting"), (Count::WebhooksParked, "parked")]
             {
-                let found = store::webhooks(&database, Some(state), ("", ""), COUNTED_MAX).await;
-                if let Ok(found) = found {
-                    table::PSP_WEBHOOKS_WAITING.is(&mut page, [name], found.len());
+                if let Ok(count) = store::count(&database, what).await {
+                    table::PSP_WEBHOOKS_WAITING.is(&mut page, [name], count);
                 }
             }
-            if let Ok(open) = store::open_disputes(&database, COUNTED_MAX).await {
-                table::DISPUTES_OPEN.is(&mut page, [], open.len());
+            if let Ok(open) = store::count(&database, Count::DisputesOpen).await {
+                table::DISPUTES_OPEN.is(&mut page, [], open);
             }
             page
         })

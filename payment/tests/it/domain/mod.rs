@@ -6,3 +6,4 @@ mod refunds; // money that goes back
 mod schedule; // calls and questions
 mod stories; // one order from end to end
 pub mod support;
+mod theirs; // what others do at the provider

@@ -23,12 +23,11 @@ fn own(outgoing: &Outgoing) -> Value {
         What::Other { kind } => kind.as_str(),
         what => what.name(),
     };
-    let (code, respond_by) = match &event.what {
+    let code = match &event.what {
         What::Declined { code } | What::CaptureFailed { code } | What::RefundFailed { code } => {
-            (Some(code), None)
+            Some(code)
         }
-        What::DisputeOpened { respond_by, .. } => (None, respond_by.map(|at| at.to_string())),
-        _ => (None, None),
+        _ => None,
     };
     let amount = event.what.amount();
     json!({
@@ -43,7 +42,7 @@ fn own(outgoing: &Outgoing) -> Value {
             "currency": amount.map(|amount| amount.currency.code().to_owned()),
             "code": code,
             "dispute": event.dispute.as_ref().map(|dispute| dispute.as_str()),
-            "respond_by": respond_by,
+            "respond_by": event.what.respond_by().map(|at| at.to_string()),
         },
     })
 }
@@ -59,10 +58,7 @@ fn of_stripe(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) -> O
     };
     let dispute = |status: &str| {
         let amount = event.what.amount()?;
-        let respond_by = match &event.what {
-            What::DisputeOpened { respond_by, .. } => respond_by.map(stripe::unix),
-            _ => None,
-        };
+        let respond_by = event.what.respond_by().map(stripe::unix);
         let units = Dialect::Stripe.amount(amount).ok()?;
         let currency = amount.currency.code().to_ascii_lowercase();
         Some(json!({
@@ -116,10 +112,7 @@ fn of_razorpay(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) ->
     };
     let dispute = || {
         let amount = event.what.amount()?;
-        let respond_by = match &event.what {
-            What::DisputeOpened { respond_by, .. } => respond_by.map(stripe::unix),
-            _ => None,
-        };
+        let respond_by = event.what.respond_by().map(stripe::unix);
         Some(json!({ "dispute": { "entity": {
             "id": event.dispute.as_ref()?.as_str().replacen("dp_", "disp_", 1),
             "respond_by": respond_by, "amount": Dialect::Razorpay.amount(amount).ok()?,
