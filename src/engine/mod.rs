@@ -127,7 +127,7 @@ impl Engine {
             edge::web::layer(&calls, who, (settings.public.clone(), settings.own_tokens.clone()))?;
         let services = Services {
             forwarding: forwarding(&settings, &building.channels, building.nodes)
-                .stopping_with(Arc::clone(&calls), stop_edge.clone()),
+                .stopping_with(stop_edge.clone()),
             names: names(&settings),
             web,
             calls,
