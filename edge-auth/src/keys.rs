@@ -25,6 +25,9 @@ pub const FETCH_WITHIN: Duration = Duration::from_secs(5);
 pub const WAITING_MAX: usize = 256;
 /// Keys of an issuer that are read; real ones have two to five.
 const KEYS_MAX: usize = 100;
+/// How a fetch ends, as it is counted.
+const FETCHED: &str = "fetched";
+const FAILED: &str = "failed";
 
 /// The public keys of an issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -197,6 +200,9 @@ impl Keys {
     ///
     /// [`run`]: Self::run
     pub(crate) async fn begin(&self) -> Result<(), FetchError> {
+        if let Origin::Fetched(..) = self.origin {
+            [FETCHED, FAILED].into_iter().for_each(|outcome| JWKS_FETCHES.may_be([outcome]));
+        }
         match self.fetch().await {
             Err(error @ FetchError::OtherIssuer { .. }) => Err(error),
             _ => Ok(()),
@@ -228,9 +234,6 @@ impl Keys {
 
     async fn fetch(&self) -> Result<(), FetchError> {
         let Origin::Fetched(fetch, _) = &self.origin else { return Ok(()) };
-        for outcome in ["fetched", "failed"] {
-            JWKS_FETCHES.may_be([outcome]);
-        }
         {
             let mut state = self.state();
             state.attempted = Some(Instant::now());
@@ -251,7 +254,7 @@ impl Keys {
                 }
             }
         }
-        JWKS_FETCHES.one([if fetched.is_ok() { "fetched" } else { "failed" }]);
+        JWKS_FETCHES.one([if fetched.is_ok() { FETCHED } else { FAILED }]);
         self.fetches.send_modify(|ended| *ended = ended.wrapping_add(1));
         let issuer = &self.name;
         match &fetched {

@@ -164,7 +164,7 @@ pub fn reason_of(status: &Status) -> Option<Reason> {
 /// ([`StatusCode::is_fault`]).
 #[must_use]
 pub fn is_fault(code_of_call: Code) -> bool {
-    StatusCode::FAULTS.iter().any(|fault| code(*fault) == code_of_call)
+    status_code(code_of_call).is_some_and(StatusCode::is_fault)
 }
 
 /// The status of a code; none of `OK`, which refuses nothing.

@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use order_actor::domain::{By, Role};
 use order_actor::grpc::status::FORWARDED_HEADER;
-use serde::Deserialize;
 use service_edge::Refused;
 use shared_events::contract::{Reason, Timestamp};
 use tonic::Status;
@@ -23,7 +22,7 @@ use super::connections::Connection;
 use super::forward::FROM_ROLE_HEADER;
 use super::principal::Principal;
 use super::tls::ClientCertificate;
-use super::token_file::Scope;
+use super::token_file::Listed;
 
 /// Who calls by a certificate: role, the second since 1970 at which the certificate ends, and the
 /// subject in hexadecimal digits.
@@ -31,69 +30,49 @@ pub(super) const CALLER: HeaderName = HeaderName::from_static("ordinal-caller");
 /// What a returns desk is in the header.
 const RETURNS_DESK: &str = "RETURNS_DESK";
 
-/// A name in a client certificate (DNS or URI, such as a SPIFFE id), and the caller it stands for.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CertificateLine {
-    san: String,
-    pub(super) role: Role,
-    pub(super) subject: String,
-    #[serde(default)]
-    pub(super) scopes: Vec<Scope>,
-    /// Whether it is a process of this installation, which forwards calls of others.
-    #[serde(default)]
-    peer: bool,
-}
-
 /// A call that comes from a process of this installation, by its certificate.
 #[derive(Clone, Copy)]
 pub(super) struct FromPeer;
 
-#[derive(Clone)]
-struct Holder {
-    by: By,
-    is_peer: bool,
-}
-
 /// The callers that are known by their certificate. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Holders(Arc<HashMap<String, Holder>>);
+pub(super) struct Holders(Arc<HashMap<String, Listed>>);
 
 impl Holders {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds a line of the file.
-    pub(super) fn add(&mut self, line: &CertificateLine, by: By) -> Result<(), String> {
-        if line.san.trim().is_empty() {
+    /// Adds the holder of certificates with this name.
+    pub(super) fn add(&mut self, san: &str, known: Listed) -> Result<(), String> {
+        if san.trim().is_empty() {
             return Err("san must be a DNS name or a URI of the certificate".to_owned());
         }
-        if line.peer && !matches!(by, By::Service(_)) {
-            return Err("peer is for role SERVICE without scopes".to_owned());
-        }
-        let known = Holder { by, is_peer: line.peer };
-        let before = Arc::make_mut(&mut self.0).insert(normal(&line.san), known);
+        let before = Arc::make_mut(&mut self.0).insert(normal(san), known);
         before.map_or(Ok(()), |_| Err("its san is a duplicate".to_owned()))
     }
 
     /// The one whom a certificate stands for; none if nobody, or if its names are of several.
-    fn of(&self, certificate: &ClientCertificate) -> Option<&Holder> {
+    fn of(&self, certificate: &ClientCertificate) -> Option<&Listed> {
         let mut known = certificate.names().filter_map(|name| self.0.get(&normal(name)));
         let first = known.next()?;
-        let same = |other: &Holder| other.by == first.by && other.is_peer == first.is_peer;
-        known.all(same).then_some(first)
+        known.all(|other| other == first).then_some(first)
     }
 
-    /// Writes into a call who shows this certificate. A token counts more than a certificate; what
-    /// a process of ours says about the caller of a call that it forwards counts more than its own.
-    fn mark(&self, headers: &mut HeaderMap, certificate: Option<&ClientCertificate>) {
+    /// Writes into a call who shows this certificate; returns its holder. A token counts more than a
+    /// certificate; what a process of ours says about the caller of a call that it forwards counts
+    /// more than its own.
+    fn mark(
+        &self,
+        headers: &mut HeaderMap,
+        certificate: Option<&ClientCertificate>,
+    ) -> Option<&Listed> {
         let said = headers.remove(&CALLER);
+        let certificate = certificate?;
+        let holder = self.of(certificate)?;
         if headers.contains_key(header::AUTHORIZATION) {
-            return;
+            return Some(holder);
         }
-        let Some(certificate) = certificate else { return };
-        let Some(holder) = self.of(certificate) else { return };
         // A process that forwards says who calls; where it does not, nobody does.
         let forwarded =
             headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
@@ -101,6 +80,7 @@ impl Holders {
         if let Some(value) = said.filter(|_| holder.is_peer).or_else(own) {
             headers.insert(CALLER, value);
         }
+        Some(holder)
     }
 
     /// The caller that a call has by its certificate, if it has one.
@@ -186,8 +166,8 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         let certificate = connection.as_ref().and_then(|from| from.certificate.get());
-        self.holders.mark(request.headers_mut(), certificate);
-        if certificate.and_then(|shown| self.holders.of(shown)).is_some_and(|one| one.is_peer) {
+        let holder = self.holders.mark(request.headers_mut(), certificate);
+        if holder.is_some_and(|holder| holder.is_peer) {
             request.extensions_mut().insert(FromPeer);
         }
         self.inner.call(request)
@@ -198,11 +178,6 @@ where
 mod tests {
     use super::*;
 
-    fn line(san: &str, role: Role, peer: bool) -> CertificateLine {
-        let subject = san.to_owned();
-        CertificateLine { san: san.to_owned(), role, subject, scopes: Vec::new(), peer }
-    }
-
     fn holders() -> Holders {
         let mut holders = Holders::default();
         for (san, role, peer) in [
@@ -210,8 +185,8 @@ mod tests {
             ("Anna.example", Role::Ops, false),
             ("node.example", Role::Service, true),
         ] {
-            let by = holder(role, san).unwrap();
-            holders.add(&line(san, role, peer), by).unwrap();
+            let known = Listed::new(holder(role, san).unwrap(), peer).unwrap();
+            holders.add(san, known).unwrap();
         }
         holders
     }
@@ -281,10 +256,9 @@ mod tests {
     #[test]
     fn lines_that_make_no_sense_are_refused() {
         let mut holders = holders();
-        let service = holder(Role::Service, "x").unwrap();
-        let ops = holder(Role::Ops, "x").unwrap();
-        assert!(holders.add(&line("ANNA.example", Role::Service, false), service.clone()).is_err());
-        assert!(holders.add(&line(" ", Role::Service, false), service).is_err());
-        assert!(holders.add(&line("new.example", Role::Ops, true), ops).is_err());
+        let service = Listed::new(holder(Role::Service, "x").unwrap(), false).unwrap();
+        assert!(holders.add("ANNA.example", service.clone()).is_err());
+        assert!(holders.add(" ", service).is_err());
+        assert!(Listed::new(holder(Role::Ops, "x").unwrap(), true).is_err());
     }
 }

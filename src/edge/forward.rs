@@ -24,7 +24,7 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use super::CallSlot;
 use super::body::passed;
-use super::calls::{self, Calls, Kind};
+use super::calls::{self, Kind, Method};
 use super::lanes::OfCommands;
 use super::passing::Passing;
 use super::peers;
@@ -53,8 +53,8 @@ pub struct Forwarding {
     here: Vec<&'static str>,
     /// Other order nodes; none if there cannot be any.
     nodes: Option<NodeChannels>,
-    /// Ends streams of other processes, where it is known what is a stream.
-    streams: Option<(Arc<Calls>, CancellationToken)>,
+    /// Ends streams of other processes.
+    stop: CancellationToken,
 }
 
 /// Channels to other order nodes by address, created on first use. By TLS only to a node whose
@@ -112,8 +112,8 @@ impl Forwarding {
 
     /// Ends streams of other processes when this one stops, with `STOPPING`.
     #[must_use]
-    pub(crate) fn stopping_with(mut self, calls: Arc<Calls>, stop: CancellationToken) -> Self {
-        self.streams = Some((calls, stop));
+    pub(crate) fn stopping_with(mut self, stop: CancellationToken) -> Self {
+        self.stop = stop;
         self
     }
 
@@ -134,11 +134,9 @@ impl Forwarding {
 
     /// The answer of another process of any kind.
     async fn pass_on(&self, to: &Upstream, request: Request<Body>) -> Response<Body> {
-        let Some((calls, stop)) = &self.streams else {
-            return forward(to, request, FROM_ROLE_HEADER).await;
-        };
-        let path = request.uri().path();
-        let kind = calls::kind(calls.method(path).map(Arc::as_ref), path, false);
+        let stop = &self.stop;
+        let method = request.extensions().get::<Arc<Method>>().map(Arc::as_ref);
+        let kind = calls::kind(method, request.uri().path(), false);
         let request = match kind {
             Kind::BidiStream => {
                 let mut request = request.map(|body| Passing::messages(body, stop));

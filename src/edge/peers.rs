@@ -21,7 +21,7 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// # Errors
 /// If one is not an address, if only some are https, or if they are and there is no TLS for them.
 pub fn channel(urls: &[String], tls: Option<&ClientTls>) -> anyhow::Result<Option<Channel>> {
-    nth(urls, tls, 0)
+    Ok(Places::read(urls, tls)?.channel())
 }
 
 /// The connections to the processes at these URLs, as [`channel`] makes one.
@@ -29,37 +29,49 @@ pub fn channel(urls: &[String], tls: Option<&ClientTls>) -> anyhow::Result<Optio
 /// # Errors
 /// As [`channel`].
 pub(crate) fn lanes(urls: &[String], tls: Option<&ClientTls>) -> anyhow::Result<Option<Lanes>> {
-    let Some(apart) = channel(urls, tls)? else { return Ok(None) };
-    let channels = (0..LANES).map(|lane| nth(urls, tls, lane));
-    let channels = channels.collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Some(Lanes::new(channels.into_iter().flatten().collect(), apart)))
+    let places = Places::read(urls, tls)?;
+    let Some(apart) = places.channel() else { return Ok(None) };
+    // Without TLS each channel reaches all of them.
+    let round = if places.by_tls.is_some() { places.endpoints.len() } else { 1 };
+    let channels = (0..LANES).filter_map(|_| places.channel()).collect();
+    Ok(Some(Lanes::new(channels, round, apart)))
 }
 
-/// A channel that begins, by TLS, with this one of the addresses.
-fn nth(urls: &[String], tls: Option<&ClientTls>, nth: usize) -> anyhow::Result<Option<Channel>> {
-    let address = |url: &String| {
-        let address: Result<Address, String> = url.parse();
-        address.map_err(|what| anyhow::anyhow!("the address of another process {what}"))
-    };
-    let addresses = urls.iter().map(address).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<Vec<_>>>()?;
-    let first = nth.checked_rem(endpoints.len()).unwrap_or_default();
-    endpoints.rotate_left(first);
-    if addresses.iter().any(Address::is_tls) {
+/// Where processes are.
+struct Places {
+    endpoints: Vec<Endpoint>,
+    /// By TLS: each connection of any channel goes to the next of them.
+    by_tls: Option<Connector>,
+}
+
+impl Places {
+    fn read(urls: &[String], tls: Option<&ClientTls>) -> anyhow::Result<Self> {
+        let address = |url: &String| {
+            let address: Result<Address, String> = url.parse();
+            address.map_err(|what| anyhow::anyhow!("the address of another process {what}"))
+        };
+        let addresses = urls.iter().map(address).collect::<anyhow::Result<Vec<_>>>()?;
+        let endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<Vec<_>>>()?;
+        if !addresses.iter().any(Address::is_tls) {
+            return Ok(Self { endpoints, by_tls: None });
+        }
         anyhow::ensure!(
             addresses.iter().all(Address::is_tls),
             "the addresses of a service are all https:// or all http://"
         );
         let tls = tls.context("https:// needs TLS")?.clone();
         let places = endpoints.iter().map(|endpoint| endpoint.uri().clone()).collect();
-        let connector = Connector::new(tls, places, CONNECT_WITHIN);
-        return Ok(endpoints.first().map(|one| one.connect_with_connector_lazy(connector)));
+        Ok(Self { endpoints, by_tls: Some(Connector::new(tls, places, CONNECT_WITHIN)) })
     }
-    Ok(match endpoints.as_slice() {
-        [] => None,
-        [one] => Some(connect_timeout(one).connect_lazy()),
-        _ => Some(Channel::balance_list(endpoints.iter().map(connect_timeout))),
-    })
+
+    fn channel(&self) -> Option<Channel> {
+        let (first, others) = self.endpoints.split_first()?;
+        Some(match &self.by_tls {
+            Some(connector) => first.connect_with_connector_lazy(connector.clone()),
+            None if others.is_empty() => connect_timeout(first).connect_lazy(),
+            None => Channel::balance_list(self.endpoints.iter().map(connect_timeout)),
+        })
+    }
 }
 
 fn connect_timeout(endpoint: &Endpoint) -> Endpoint {
@@ -72,4 +84,44 @@ fn endpoint(address: &Address) -> anyhow::Result<Endpoint> {
         .http2_keep_alive_interval(KEEPALIVE_EVERY)
         .keep_alive_timeout(KEEPALIVE_EVERY)
         .keep_alive_while_idle(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::Request;
+    use order_actor::clock::SystemClock;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+    use tonic::body::Body;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::edge::tls::ClientFiles;
+
+    #[tokio::test]
+    async fn by_tls_the_first_calls_reach_all_addresses() {
+        let mut listeners = Vec::new();
+        for _ in 0..3 {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let url = |it: &TcpListener| format!("https://{}", it.local_addr().unwrap());
+        let urls: Vec<String> = listeners.iter().map(url).collect();
+        let tls = ClientTls::open(&ClientFiles::default(), Arc::new(SystemClock)).unwrap();
+        let lanes = lanes(&urls, Some(&tls)).unwrap().unwrap();
+        for _ in &urls {
+            let (channel, taken) = lanes.take(false);
+            crate::tasks::spawn(async move {
+                let _under_way = taken;
+                channel.oneshot(Request::new(Body::empty())).await
+            });
+        }
+        // Nobody goes on with a handshake: who waits for one tries the next address in 2 s.
+        let mut waiting = Vec::new();
+        for listener in &listeners {
+            let came = timeout(CONNECT_WITHIN / 2, listener.accept()).await;
+            waiting.push(came.unwrap().unwrap());
+        }
+    }
 }

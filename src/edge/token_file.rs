@@ -9,14 +9,23 @@ use order_actor::domain::{By, Role};
 use serde::Deserialize;
 
 use super::access::{hash_of, holder};
-use super::certificates::{CertificateLine, Holders};
+use super::certificates::Holders;
 
-/// Whom a token stands for.
-#[derive(Clone)]
+/// Whom a token or a client certificate stands for.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) by: By,
     /// A process of this installation.
     pub(super) is_peer: bool,
+}
+
+impl Listed {
+    pub(super) fn new(by: By, is_peer: bool) -> Result<Self, String> {
+        if is_peer && !matches!(by, By::Service(_)) {
+            return Err("peer is for role SERVICE without scopes".to_owned());
+        }
+        Ok(Self { by, is_peer })
+    }
 }
 
 /// A line of the token file.
@@ -47,11 +56,25 @@ struct HashLine {
     peer: bool,
 }
 
+/// A name in a client certificate (DNS or URI, such as a SPIFFE id), and the caller it stands for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CertificateLine {
+    san: String,
+    role: Role,
+    subject: String,
+    #[serde(default)]
+    scopes: Vec<Scope>,
+    /// Whether it is that of a process of this installation, which forwards calls of others.
+    #[serde(default)]
+    peer: bool,
+}
+
 /// What a token is limited to. Only those of services have scopes; without one, a service may do
 /// all that its role may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Scope {
+enum Scope {
     /// Read orders, and receive the goods of approved returns.
     Returns,
 }
@@ -134,21 +157,14 @@ fn check_token(token: &str) -> Result<(), String> {
         .ok_or_else(|| "it has characters that are not allowed in a header".to_owned())
 }
 
-/// The caller that a token with these scopes stands for.
-fn scoped(role: Role, subject: &str, scopes: &[Scope]) -> Result<By, String> {
-    match (holder(role, subject)?, scopes) {
-        (by, []) => Ok(by),
-        (By::Service(name), [Scope::Returns, ..]) => Ok(By::ReturnsDesk(name)),
-        _ => Err("scopes are for role SERVICE".to_owned()),
-    }
-}
-
-/// The one whom a token with these scopes stands for, who may be a process of ours.
-fn listed(by: Result<By, String>, is_peer: bool) -> Result<Listed, String> {
-    match by? {
-        by if !is_peer || matches!(by, By::Service(_)) => Ok(Listed { by, is_peer }),
-        _ => Err("peer is for role SERVICE without scopes".to_owned()),
-    }
+/// Whom a line of the file stands for.
+fn listed(role: Role, subject: &str, scopes: &[Scope], is_peer: bool) -> Result<Listed, String> {
+    let by = match (holder(role, subject)?, scopes) {
+        (by, []) => by,
+        (By::Service(name), [Scope::Returns, ..]) => By::ReturnsDesk(name),
+        _ => return Err("scopes are for role SERVICE".to_owned()),
+    };
+    Listed::new(by, is_peer)
 }
 
 /// The callers of a file: by the hash of their token, and by their certificate.
@@ -164,10 +180,10 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(HashMap<[u8; 32], Listed>, Ho
         .map_err(|error| named(wrong(&error)))?;
     let mut tokens = HashMap::new();
     for (number, line) in (1..).zip(file.tokens) {
-        let by =
-            check_token(&line.token).and_then(|()| scoped(line.role, &line.subject, &line.scopes));
-        let by = listed(by, line.peer).map_err(|what| named(format!("token {number}: {what}")))?;
-        if tokens.insert(hash_of(&line.token), by).is_some() {
+        let known = check_token(&line.token)
+            .and_then(|()| listed(line.role, &line.subject, &line.scopes, line.peer));
+        let known = known.map_err(|what| named(format!("token {number}: {what}")))?;
+        if tokens.insert(hash_of(&line.token), known).is_some() {
             return Err(named(format!("token {number} is a duplicate")));
         }
     }
@@ -175,17 +191,16 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(HashMap<[u8; 32], Listed>, Ho
         let wrong = |what: String| named(format!("hash {number}: {what}"));
         let hash = hash(&line.sha256)
             .ok_or_else(|| wrong("sha256 must have 64 hexadecimal digits".to_owned()))?;
-        let by = scoped(line.role, &line.subject, &line.scopes);
-        let by = listed(by, line.peer).map_err(wrong)?;
-        if tokens.insert(hash, by).is_some() {
+        let known = listed(line.role, &line.subject, &line.scopes, line.peer).map_err(wrong)?;
+        if tokens.insert(hash, known).is_some() {
             return Err(wrong("its token is a duplicate".to_owned()));
         }
     }
     let mut holders = Holders::default();
     for (number, line) in (1..).zip(file.certificates) {
         let wrong = |what: String| named(format!("certificate {number}: {what}"));
-        let by = scoped(line.role, &line.subject, &line.scopes).map_err(wrong)?;
-        holders.add(&line, by).map_err(wrong)?;
+        let known = listed(line.role, &line.subject, &line.scopes, line.peer);
+        known.and_then(|known| holders.add(&line.san, known)).map_err(wrong)?;
     }
     if tokens.is_empty() && holders.is_empty() {
         return Err(named("it has no tokens, so nobody could call".to_owned()));

@@ -94,7 +94,7 @@ where
         Either::Right(Box::pin(async move {
             let path = request.uri().path().to_owned();
             let answer = door.answer(receive, name, request).await;
-            Ok(answer.unwrap_or_else(|problem| problem.at(&path).into_response()))
+            Ok(answer.unwrap_or_else(|problem| problem.of(&path).into_response()))
         }))
     }
 }

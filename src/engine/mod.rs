@@ -1,6 +1,7 @@
 //! One process of the engine: opens the services of its role, starts all parts and drains them in
 //! order. Never here: rules, or a service by name.
 
+pub(crate) mod authority; // an authority of one's own, in files
 mod building; // a process under construction
 mod clock; // whether the clock can be trusted
 mod cores; // how busy the cores are
@@ -126,7 +127,7 @@ impl Engine {
             edge::web::layer(&calls, who, (settings.public.clone(), settings.own_tokens.clone()))?;
         let services = Services {
             forwarding: forwarding(&settings, &building.channels, building.nodes)
-                .stopping_with(Arc::clone(&calls), stop_edge.clone()),
+                .stopping_with(stop_edge.clone()),
             names: names(&settings),
             web,
             calls,

@@ -23,7 +23,8 @@ pub(crate) fn make_private(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file that its owner only reads, with a line's end, whole or not at all.
+/// Writes a file that its owner only reads, whole or not at all. Its last line ends as the others
+/// do, also where the text does not.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -33,7 +34,26 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
-    file.write_all(b"\n")?;
+    if !bytes.ends_with(b"\n") {
+        file.write_all(b"\n")?;
+    }
     file.sync_all()?;
     std::fs::rename(beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_file_has_one_line_end_and_one_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        for text in ["a key", "a key\n"] {
+            write_private(&path, text.as_bytes()).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"a key\n");
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

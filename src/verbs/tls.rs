@@ -2,18 +2,18 @@
 //! keeps its key; processes and callers get certificates that it signs.
 //! Never here: a private key in a log.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 use serde_json::json;
-use shared_events::contract::Timestamp;
 
 use super::token::write_pair;
 use crate::client::{Failure, Output};
 use crate::edge::tls::{Authority, Counts, Pair, is_enough};
-use crate::engine::write_private;
+use crate::engine::authority::{authority_in, keep, key_of, read};
 
 /// The longest time for which a certificate may count.
 const VALID_FOR_MAX: Duration = Duration::from_secs(20 * 366 * 24 * 60 * 60);
@@ -23,8 +23,6 @@ const AUTHORITY: &str = "authority";
 const CA: &str = "ca.crt";
 const CERT: &str = "tls.crt";
 const KEY: &str = "tls.key";
-/// How long such an authority counts.
-const AUTHORITY_FOR: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
 
 /// The verbs of certificates.
 #[derive(Debug, clap::Subcommand)]
@@ -60,7 +58,7 @@ pub struct ProcessesArgs {
     /// as orders=orders-a,orders-b; may be repeated.
     #[arg(long = "process", value_name = "NAME=HOST,…", required = true, value_parser = process)]
     processes: Vec<Processes>,
-    /// How long a certificate counts.
+    /// How long a certificate counts, and no longer than the authority does.
     #[arg(long, value_name = "DURATION", default_value = "90days", value_parser = crate::flags::duration)]
     valid_for: Duration,
     /// Make a new one where it ends within this.
@@ -99,7 +97,8 @@ pub struct IssueArgs {
     /// The file of the certificate; neither file may exist.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How long it counts. It cannot be called back: prefer weeks to years.
+    /// How long it counts, and no longer than its authority does. It cannot be called back: prefer
+    /// weeks to years.
     #[arg(long, value_name = "DURATION", default_value = "90days", value_parser = crate::flags::duration)]
     valid_for: Duration,
 }
@@ -131,7 +130,13 @@ pub fn run(verb: &TlsVerb, out: &Output) -> Result<(), Failure> {
 
 /// Makes or renews the certificates of an installation.
 fn processes(args: &ProcessesArgs, counts: Counts, out: &Output) -> anyhow::Result<()> {
-    let (ca, authority) = authority_in(&args.dir.join(AUTHORITY), counts.from)?;
+    let mut names = BTreeSet::new();
+    for Processes { name, .. } in &args.processes {
+        let what = "is there twice: all hosts of a certificate go into one";
+        anyhow::ensure!(names.insert(name), "--process {name}= {what}");
+    }
+    let ca = args.dir.join(AUTHORITY).join(CA);
+    let (authority, ca) = authority_in(&ca, "Ordinal installation", counts.from)?;
     for Processes { name, hosts } in &args.processes {
         let folder = args.dir.join(name);
         let enough = counts.from.plus(args.renew_within);
@@ -139,7 +144,6 @@ fn processes(args: &ProcessesArgs, counts: Counts, out: &Output) -> anyhow::Resu
             && kept(&folder).is_ok_and(|pair| is_enough(&pair, &ca, hosts, enough));
         if !stays {
             let Pair { cert, key } = authority.issue(hosts, counts)?;
-            std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
             for (file, text) in [(CA, &ca), (KEY, &key), (CERT, &cert)] {
                 keep(&folder.join(file), text)?;
             }
@@ -159,36 +163,6 @@ fn kept(folder: &Path) -> anyhow::Result<Pair> {
     Ok(Pair { cert: read(&folder.join(CERT))?, key: read(&folder.join(KEY))? })
 }
 
-/// The authority of an installation and its certificate, made where there is none.
-fn authority_in(folder: &Path, from: Timestamp) -> anyhow::Result<(String, Authority)> {
-    let (cert, key) = (folder.join(CA), key_of(&folder.join(CA)));
-    anyhow::ensure!(
-        key.exists() || !cert.exists(),
-        "{} is there without its key {}: bring the key back, or remove the certificate for a new \
-         authority, which callers must then trust",
-        cert.display(),
-        key.display()
-    );
-    if !cert.exists() {
-        let counts = Counts { from, length: AUTHORITY_FOR };
-        let made = Authority::generate("Ordinal installation", counts)?;
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        // Unfinished it is no authority, and is made again: the certificate is written last.
-        keep(&key, &made.key)?;
-        keep(&cert, &made.cert)?;
-    }
-    let known = Pair { cert: read(&cert)?, key: read(&key)? };
-    Ok((known.cert.clone(), Authority::from_pem(&known)?))
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| path.display().to_string())
-}
-
-fn keep(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_private(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
-}
-
 fn counts(length: Duration) -> Result<Counts, Failure> {
     if length < Duration::from_secs(60) || length > VALID_FOR_MAX {
         return Err(Failure::Usage("--valid-for is from 1m to 20 years".to_owned()));
@@ -201,11 +175,6 @@ fn issue(args: &IssueArgs, counts: Counts) -> anyhow::Result<Pair> {
     let cert = cert.with_context(|| format!("authority {}", args.authority.display()))?;
     let key = crate::flags::secrets::read("key of the authority", &key_of(&args.authority))?;
     Authority::from_pem(&Pair { cert, key })?.issue(&args.names, counts)
-}
-
-/// The file of the key that belongs to a certificate.
-fn key_of(cert: &Path) -> PathBuf {
-    PathBuf::from(format!("{}.key", cert.display()))
 }
 
 fn write(path: &Path, pair: &Pair, out: &Output) -> Result<(), Failure> {

@@ -117,12 +117,15 @@ pub(super) fn write_pair(private: (&Path, &str), public: (&Path, &str)) -> Resul
     })
 }
 
-/// Writes a new file; an existing one is somebody's key.
+/// Writes a new file, whole or not at all; an existing one is somebody's key.
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let written = written.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = made.and_then(|mut file| {
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        written.inspect_err(|_| {
+            // Made here: a half one would be in the way of the next try.
+            let _ = std::fs::remove_file(path);
+        })
     });
     written.map_err(|error| Failure::Usage(format!("--out {}: {error}", path.display())))
 }

@@ -18,22 +18,27 @@ use crate::wire::{Wire, framed, reason, status, within};
 const PLACE: &str = "/ordinal.orders.v1.OrderService/PlaceOrder";
 const GET: &str = "/ordinal.orders.v1.OrderService/GetOrder";
 
-/// What the other process does with calls to orders.
+const SHARDS: &str = "/ordinal.admin.v1.AdminService/ListShards";
+
+/// What the other process does with calls to its service.
 const ANSWERS: u8 = 0;
 const BREAKS: u8 = 1;
 const HANGS: u8 = 2;
 const RESETS: u8 = 3;
 
 /// A process that says that it has orders.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Fake {
+    /// All that counts, and breaks.
+    service: &'static str,
     does: Arc<AtomicU8>,
     calls: Arc<AtomicUsize>,
 }
 
 impl Fake {
-    async fn start() -> (Self, String) {
-        let (fake, listener) = (Self::default(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    async fn start(service: &'static str) -> (Self, String) {
+        let fake = Self { service, does: Arc::default(), calls: Arc::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let serving = fake.clone();
         tokio::spawn(async move {
@@ -50,9 +55,9 @@ impl Fake {
         let mut connection = h2::server::handshake(socket).await.ok()?;
         let mut hanging = Vec::new();
         while let Some(Ok((request, mut respond))) = connection.accept().await {
-            let of_orders = request.uri().path().contains("OrderService");
-            let does = if of_orders { self.does.load(Ordering::SeqCst) } else { ANSWERS };
-            self.calls.fetch_add(usize::from(of_orders), Ordering::SeqCst);
+            let counts = request.uri().path().contains(self.service);
+            let does = if counts { self.does.load(Ordering::SeqCst) } else { ANSWERS };
+            self.calls.fetch_add(usize::from(counts), Ordering::SeqCst);
             match does {
                 BREAKS => return None,
                 HANGS => hanging.push(respond),
@@ -100,7 +105,7 @@ async fn ends_with(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
     let database = TestDatabase::create().await;
-    let (fake, address) = Fake::start().await;
+    let (fake, address) = Fake::start("OrderService").await;
     let url = database.url();
     let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
     // Without a feed: what it asks would count, too.
@@ -161,7 +166,7 @@ async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_hangs_or_resets_calls_keeps_getting_them() {
     let database = TestDatabase::create().await;
-    let (fake, address) = Fake::start().await;
+    let (fake, address) = Fake::start("OrderService").await;
     let url = database.url();
     let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
     // Without a feed: what it asks would count, too.
@@ -193,7 +198,7 @@ async fn a_process_that_hangs_or_resets_calls_keeps_getting_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_by_http_waits_as_long_as_its_caller_prefers() {
     let database = TestDatabase::create().await;
-    let (fake, address) = Fake::start().await;
+    let (fake, address) = Fake::start("OrderService").await;
     let url = database.url();
     let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
     // Without a feed: what it asks would hang, too.
@@ -219,6 +224,42 @@ async fn a_call_by_http_waits_as_long_as_its_caller_prefers() {
     assert_eq!(fake.calls(), before + 6);
     drop(stock);
     database.drop().await;
+}
+
+/// What operators ask of a gateway finds it out, too, and nothing of it is sent then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admin_calls_of_a_gateway_are_behind_the_breaker_of_all_calls() {
+    let (fake, address) = Fake::start("AdminService").await;
+    let nowhere = "http://127.0.0.1:9";
+    let others = ["--inventory-at", nowhere, "--notifications-at", nowhere];
+    let edge = ["--role", "edge", "--orders-at", &address];
+    let edge = Engine::start_with(&[&edge[..], &others].concat());
+    let wire = Wire::open(&edge.address).await;
+    assert_eq!((ends(&wire, SHARDS, &()).await.0, fake.calls()), (5, 1));
+
+    fake.does.store(BREAKS, Ordering::SeqCst);
+    let patience = Instant::now() + PATIENCE;
+    // Five in a row: looks at the health of the process are answered, and may come between.
+    loop {
+        let (code, reason) = ends(&wire, SHARDS, &()).await;
+        assert_eq!(code, 14, "{reason}");
+        if reason == "NOT_FORWARDED" {
+            break;
+        }
+        assert_eq!(reason, "OUTCOME_UNKNOWN");
+        assert!(Instant::now() < patience, "all are sent");
+    }
+    // No call to an order was sent before, and none is now.
+    let arrived = fake.calls();
+    let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
+    assert_eq!(ends(&wire, GET, &missing).await.1, "NOT_FORWARDED");
+    assert_eq!(fake.calls(), arrived);
+
+    fake.does.store(ANSWERS, Ordering::SeqCst);
+    while ends(&wire, SHARDS, &()).await.0 != 5 {
+        assert!(Instant::now() < patience, "it stays open");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// A feed of facts is behind the same breaker as calls: either finds out for both.

@@ -37,6 +37,18 @@ fn demo_shows_every_ending() {
         assert!(!order["events"].as_array().unwrap().is_empty(), "{order}");
         assert!(!order["notifications"].as_array().unwrap().is_empty(), "{order}");
     }
+    // What was done at the provider: nothing for orders without a payment.
+    let kinds = |order: &Value| -> Vec<String> {
+        let operations = order["operations"].as_array().unwrap().iter();
+        let kind = |it: &Value| it["kind"].as_str().unwrap().replace("OPERATION_KIND_", "");
+        operations.map(kind).collect()
+    };
+    let operations: Vec<_> = told["orders"].as_array().unwrap().iter().map(kinds).collect();
+    assert!(operations[..7].iter().chain(&operations[11..]).all(Vec::is_empty), "{operations:?}");
+    assert_eq!(operations[7], ["AUTHORIZE", "CAPTURE"]);
+    assert_eq!(operations[8], ["AUTHORIZE"; 5]);
+    assert_eq!(operations[9], ["AUTHORIZE", "CAPTURE", "REFUND"]);
+    assert_eq!(operations[10], ["AUTHORIZE", "VOID"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Commands by the stream: the same answers as by calls, in order per order.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use futures::stream;
 use order_actor::grpc::proto::execute_commands_request::Command;
@@ -9,12 +10,15 @@ use order_actor::grpc::proto::order_service_client::OrderServiceClient;
 use order_actor::grpc::{Refused, proto};
 use ordinal::client::{Caller, Client, Connection};
 use prost::Message as _;
+use shared_events::chance::Chance;
 use tonic::{Code, Streaming};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
+use crate::nodes::{databases, node};
 use crate::shop::{On, Shop, TestDatabase, on_both};
-use crate::support::Engine;
+use crate::support::{Engine, PATIENCE, free_port};
+use crate::wire::reason;
 
 fn place(order_id: Uuid, units: u32) -> Command {
     Command::PlaceOrder(proto::PlaceOrderRequest {
@@ -59,6 +63,12 @@ fn tagged(commands: Vec<Command>, brief: bool) -> Vec<proto::ExecuteCommandsRequ
         .zip(commands)
         .map(|(tag, command)| proto::ExecuteCommandsRequest { tag, brief, command: Some(command) })
         .collect()
+}
+
+/// An operator who calls this engine.
+async fn operator(engine: &Engine) -> Client {
+    let caller = Caller { role: "ops".to_owned(), subject: "anna".to_owned() };
+    Client::connect(&Connection::new(engine.address.clone(), caller)).await.unwrap()
 }
 
 async fn begin(
@@ -282,15 +292,55 @@ fn a_stream_to_either_of_two_nodes_reaches_every_order() {
             (&a, orders.iter().map(|order| place(*order, 1)).collect::<Vec<_>>()),
             (&b, orders.iter().map(|order| cancel(*order)).collect()),
         ] {
-            let caller = Caller { role: "ops".to_owned(), subject: "anna".to_owned() };
-            let connection = Connection::new(engine.address.clone(), caller);
-            let client = Client::connect(&connection).await.unwrap();
-            let came = answers(&client, tagged(commands, false)).await;
+            let came = answers(&operator(engine).await, tagged(commands, false)).await;
             let shards: std::collections::BTreeSet<u32> =
                 came.iter().map(|(_, one)| done(one).position.unwrap().shard).collect();
             assert_eq!(came.len(), 64);
             // Both nodes own some of them.
             assert!(shards.len() > 8, "{shards:?}");
+        }
+    });
+    assert!(a.stop().success());
+    assert!(b.stop().success());
+    runtime.block_on(database.drop());
+}
+
+/// After some were sent in vain, nothing more is sent: those are refused, and were not begun.
+#[test]
+fn commands_for_a_node_that_is_away_are_not_forwarded() {
+    let (runtime, [database]) = databases();
+    let (url, nowhere) = (database.url(), format!("127.0.0.1:{}", free_port()));
+    let flags = ["--database-url", &url, "--without-stock"];
+    let a = node("a", &flags);
+    // The others look for it where nobody is.
+    let b = node("b", &[&flags[..], &["--advertise", &nowhere]].concat());
+    runtime.block_on(async {
+        let client = operator(&a).await;
+        let (mut not_sent, patience) = (Vec::new(), Instant::now() + 2 * PATIENCE);
+        while not_sent.is_empty() {
+            assert!(Instant::now() < patience, "all commands are sent");
+            let orders: Vec<Uuid> = (0..32).map(|_| Chance::system().uuid()).collect();
+            let commands = orders.iter().map(|order| place(*order, 1)).collect();
+            let came = answers(&client, tagged(commands, true)).await;
+            assert_eq!(came.len(), orders.len());
+            for (tag, outcome) in came {
+                let Outcome::Refused(refused) = outcome else { continue };
+                let (code, message) = (Code::from(refused.code), refused.message.clone());
+                let details = refused.encode_to_vec().into();
+                let status = tonic::Status::with_details(code, message, details);
+                assert_eq!(code, Code::Unavailable, "{status}");
+                if reason(&status) == "NOT_FORWARDED" {
+                    not_sent.push(orders[usize::try_from(tag).unwrap()]);
+                }
+            }
+        }
+        // The node that they belong to knows nothing of them.
+        let client = operator(&b).await;
+        let mut orders = OrderServiceClient::new(client.channel());
+        for order in not_sent {
+            let get = proto::GetOrderRequest { order_id: order.to_string(), ..Default::default() };
+            let missing = orders.get_order(client.request(get)).await.unwrap_err();
+            assert_eq!(missing.code(), Code::NotFound, "{missing}");
         }
     });
     assert!(a.stop().success());

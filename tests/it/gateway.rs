@@ -220,19 +220,8 @@ fn a_forwarded_call_is_counted_where_it_arrived() {
         let own = format!("Bearer {}", customer(ANNA));
         let shop = format!("Bearer {}", token("SERVICE", "shop"));
         for said in [None, Some(bad.as_str()), Some(own.as_str()), Some(shop.as_str())] {
-            let wire = Wire::open(&orders.address).await;
-            let mut headers = vec![("ordinal-carried", "1")];
-            headers.extend(said.map(|said| ("ordinal-peer", said)));
-            let path = "/ordinal.orders.v1.OrderService/GetOrder";
-            let mut call = wire.begin_with(path, Some(&customer(ANNA)), &headers).await;
-            let request = order_actor::grpc::proto::GetOrderRequest {
-                order_id: NO_ORDER.into(),
-                ..Default::default()
-            };
-            let _ = call.request.send_data(framed(&request), true);
-            let answer = within(20, call.answer).await.unwrap();
-            let refused = status(answer.headers()).unwrap();
-            assert_eq!(reason(&refused), "RATE_LIMITED", "{said:?}");
+            let refused = carried(&orders.address, &customer(ANNA), said).await;
+            assert_eq!(refused, "RATE_LIMITED", "{said:?}");
         }
         // The gateway knows itself who calls.
         let mut http = Http::connect(&edge.address).await;
@@ -243,6 +232,48 @@ fn a_forwarded_call_is_counted_where_it_arrived() {
         assert!(engine.stop().success());
     }
     there.end();
+}
+
+/// The reason of the answer to a call of this caller, which is said to be counted by the process
+/// with this token.
+async fn carried(address: &str, token: &str, peer: Option<&str>) -> String {
+    let wire = Wire::open(address).await;
+    let mut headers = vec![("ordinal-carried", "1")];
+    headers.extend(peer.map(|peer| ("ordinal-peer", peer)));
+    let path = "/ordinal.orders.v1.OrderService/GetOrder";
+    let mut call = wire.begin_with(path, Some(token), &headers).await;
+    let request = order_actor::grpc::proto::GetOrderRequest {
+        order_id: NO_ORDER.into(),
+        ..Default::default()
+    };
+    let _ = call.request.send_data(framed(&request), true);
+    let answer = within(20, call.answer).await.unwrap();
+    reason(&status(answer.headers()).unwrap())
+}
+
+/// It vouches for calls of others, and not for its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_does_not_lift_the_limit_of_its_own_calls() {
+    let folder = TempDir::new().unwrap();
+    let (file, data) = (folder.path().join("tokens.toml"), folder.path().join("data"));
+    let (anna, edge) = (customer(ANNA), token("SERVICE", "edge"));
+    let line = |token: &str, role: &str, subject: &str| {
+        format!("[[tokens]]\ntoken = \"{token}\"\nrole = \"{role}\"\nsubject = \"{subject}\"\n")
+    };
+    let all = line(&anna, "CUSTOMER", ANNA) + &line(&edge, "SERVICE", "edge") + "peer = true\n";
+    write_private(&file, &all);
+    let store = ["--data", data.to_str().unwrap(), "--tokens", file.to_str().unwrap()];
+    let limits = ["--rate-limit", "CUSTOMER=1:2,SERVICE=1:2"];
+    let engine = Engine::start_with(&[&store[..], &limits].concat());
+    let peer = format!("Bearer {edge}");
+    for (caller, last) in [(&anna, "NOT_FOUND"), (&edge, "RATE_LIMITED")] {
+        let mut reasons = Vec::new();
+        for _ in 0..3 {
+            reasons.push(carried(&engine.address, caller, Some(&peer)).await);
+        }
+        assert_eq!(reasons, ["NOT_FOUND", "NOT_FOUND", last], "{caller}");
+    }
+    assert!(engine.stop().success());
 }
 
 /// G14 through gateways: whoever watched by one that stops goes on at the other.

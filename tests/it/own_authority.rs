@@ -88,6 +88,26 @@ fn certificates_are_made_by_the_command_line() {
     assert!(code == Some(2) && error.contains("not an authority"), "{error}");
 }
 
+/// Where a disk is full, the next try finds nothing in its way.
+#[test]
+fn half_a_key_is_not_left_behind() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for verb in [&["tls", "ca", "--out"][..], &["token", "key", "--out"]] {
+        let mut full = Command::new("sh");
+        // A file may have no byte, and to write one is an error and not the end.
+        full.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
+        full.arg(env!("CARGO_BIN_EXE_ordinal")).args(verb).arg(path("a"));
+        let output = full.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.contains("--out"), "{error}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "{verb:?}");
+        assert!(ordinal(&[verb, &[path("a").as_str()]].concat()).status.success());
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        std::fs::create_dir(folder.path()).unwrap();
+    }
+}
+
 /// A port with which those of a cluster are free, too.
 fn base_port() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
@@ -158,24 +178,26 @@ fn a_cluster_has_certificates_of_its_own() {
 fn an_installation_has_an_authority_and_certificates_for_all() {
     let folder = TempDir::new().unwrap();
     let dir = folder.path().join("tls").display().to_string();
-    let made = |more: &[&str]| {
+    let made_for = |edge: &str, more: &[&str]| {
         let all = ["tls", "processes", "--dir", &dir];
-        let hosts =
-            ["--process", "edge=localhost,127.0.0.1", "--process", "orders=*.nodes.example"];
+        let hosts = ["--process", edge, "--process", "orders=*.nodes.example"];
         let output = ordinal(&[&["--json"], &all[..], &hosts, more].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = String::from_utf8(output.stdout).unwrap();
         let new = |line: &str| serde_json::from_str::<Value>(line).unwrap()["new"] == true;
         lines.lines().map(new).collect::<Vec<_>>()
     };
+    let edge = "edge=localhost,127.0.0.1";
+    let made = |more: &[&str]| made_for(edge, more);
     let read = |file: &str| std::fs::read_to_string(folder.path().join("tls").join(file)).unwrap();
     assert_eq!(made(&[]), [true, true]);
-    assert_eq!(read("edge/ca.crt").trim_end(), read("authority/ca.crt").trim_end());
+    assert_eq!(read("edge/ca.crt"), read("authority/ca.crt"));
+    assert!(!read("edge/tls.crt").contains("\n\n"));
     let (before, authority) = (read("edge/tls.crt"), read("authority/ca.crt"));
     assert_eq!(made(&[]), [false, false]);
     assert_eq!(read("edge/tls.crt"), before);
     // One that is called otherwise, one that ends soon, and one that was half written.
-    assert_eq!(made(&["--process", "edge=other"]), [false, false, true]);
+    assert_eq!(made_for("edge=other", &[]), [true, false]);
     assert_eq!(made(&["--renew-within", "89days"]), [true, false]);
     assert_eq!(made(&["--valid-for", "200days", "--renew-within", "100days"]), [true, true]);
     std::fs::remove_file(folder.path().join("tls/orders/tls.key")).unwrap();
@@ -196,6 +218,12 @@ fn an_installation_has_an_authority_and_certificates_for_all() {
         let output = ordinal(&["tls", "processes", "--dir", &dir, "--process", wrong]);
         assert_eq!(output.status.code(), Some(2), "{wrong}");
     }
+    // Of two of a name the second would undo the first each time.
+    let before = read("edge/tls.crt");
+    let twice = ["--process", edge, "--process", "edge=other"];
+    let (code, _, error) = told(&[&["tls", "processes", "--dir", &dir][..], &twice].concat());
+    assert!(code == Some(2) && error.contains("is there twice"), "{error}");
+    assert_eq!(read("edge/tls.crt"), before);
     // Nobody trusts a new authority that he was not told of.
     std::fs::remove_file(folder.path().join("tls/authority/ca.crt.key")).unwrap();
     let output = ordinal(&["tls", "processes", "--dir", &dir, "--process", "edge=localhost"]);

@@ -19,6 +19,8 @@ use uuid::Uuid;
 use crate::certificates::{Authority, Pair};
 use crate::health::ends_at_once;
 use crate::http::Http;
+use crate::limits::NO_ORDER;
+use crate::metrics::page_of;
 use crate::nodes::{LEASE, databases};
 use crate::socket::Socket;
 use crate::support::{Engine, ordinal, placing, write_private};
@@ -380,4 +382,88 @@ async fn a_forwarded_call_is_still_its_callers() {
     })
     .await
     .unwrap();
+}
+
+/// A gateway in front of this engine, known by its own certificate.
+fn gateway(
+    engine: &Engine,
+    all: &[&str],
+    (cert, key): &(String, String),
+    authority: &Authority,
+) -> Engine {
+    let at = engine.address.as_str();
+    let edge = ["--role", "edge", "--orders-at", at, "--inventory-at", at];
+    let own = ["--peer-ca", authority.ca(), "--peer-cert", cert, "--peer-key", key];
+    Engine::start_with(&[all, &edge, &["--notifications-at", at], &own].concat())
+}
+
+/// A call is counted where it arrived, and not again by who hears of it from a certificate with
+/// `peer = true`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_a_peer_forwards_by_its_certificate_is_counted_once() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let server = authority.write("server", &authority.issue(&["127.0.0.1"]));
+    let node = authority.write("node", &authority.issue(&["node.example"]));
+    let checkout = authority.write("checkout", &authority.issue(&["spiffe://shop/checkout"]));
+    let (callers, data) = (callers(folder.path()), folder.path().join("data"));
+    let mut all = flags(&server, &callers, &authority);
+    all.extend(["--rate-limit", "CUSTOMER=1:3"]);
+    let of_engine = ["--data", data.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"];
+    let engine = Engine::start_with(&[&all[..], &of_engine].concat());
+    let asked = async |at: &Engine| {
+        let one = authority.issue(&["one.example"]);
+        let stream = authority.connect_as(&at.address, &["http/1.1"], Some(&one)).await;
+        let host = at.address.trim_start_matches("https://").to_owned();
+        let mut http = Http::over(Box::new(stream), host);
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(http.call(&format!("GET /v1/orders/{NO_ORDER}"), &[]).await.status);
+        }
+        statuses
+    };
+    let limited = async || {
+        let page = page_of(&engine).await;
+        page.lines().any(|line| line.starts_with("ordinal_rate_limited_total{policy=\"customer\"}"))
+    };
+    let edge = gateway(&engine, &all, &node, &authority);
+    assert_eq!(asked(&edge).await, [404, 404, 404, 429]);
+    // Behind a second one, too: only its own limit ends it.
+    let other = gateway(&engine, &all, &node, &authority);
+    assert_eq!(asked(&other).await, [404, 404, 404, 429]);
+    assert!(!limited().await, "it was counted twice");
+    assert_eq!(asked(&engine).await, [404, 404, 404, 429]);
+    assert!(limited().await);
+    // One that is no peer says nothing of who calls.
+    let stranger = gateway(&engine, &all, &checkout, &authority);
+    assert_eq!(asked(&stranger).await, [401, 401, 401, 429]);
+    for engine in [stranger, other, edge, engine] {
+        assert!(engine.stop().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_say_when_each_certificate_of_a_process_ends() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let server = authority.issue_for(&["127.0.0.1"], (2_020, 2_090));
+    let server = authority.write("server", &server);
+    // A year of 365 days later.
+    let node = authority.write("node", &authority.issue_for(&["node.example"], (2_020, 2_091)));
+    let (callers, data) = (callers(folder.path()), folder.path().join("data"));
+    let all = flags(&server, &callers, &authority);
+    let engine = Engine::start_with(&[&all[..], &["--data", data.to_str().unwrap()]].concat());
+    let metrics = ["--metrics-listen", "127.0.0.1:0"];
+    let edge = gateway(&engine, &[&all[..], &metrics].concat(), &node, &authority);
+    let page = page_of(&edge).await;
+    let of = |name: &str| {
+        let series = format!("ordinal_certificate_expires_seconds{{name=\"{name}\"}} ");
+        let values = page.lines().filter_map(|line| line.strip_prefix(&series));
+        let values: Vec<&str> = values.collect();
+        assert_eq!(values.len(), 1, "{name}: {page}");
+        values[0].split('.').next().unwrap().parse::<i64>().unwrap()
+    };
+    let year = of("peer-cert") - of("tls-cert");
+    assert!((year - 365 * 24 * 60 * 60).abs() <= 1, "{year}");
+    for engine in [edge, engine] {
+        assert!(engine.stop().success());
+    }
 }

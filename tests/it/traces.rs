@@ -18,8 +18,11 @@ use crate::book::root;
 use crate::collector::{Collector, Seen, drawn};
 use crate::health::logged;
 use crate::http::{Answer, Http};
+use crate::limits::NO_ORDER;
 use crate::nodes::{databases, node};
+use crate::overload::token;
 use crate::support::{CUSTOMER, Engine, PATIENCE, RedisServer, free_port, write_private};
+use crate::wire::{Wire, framed, reason, status, within};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -505,6 +508,43 @@ async fn commands_of_a_stream_that_is_not_to_be_recorded_have_no_span() {
     let history = engine.ask(&["order", "history", &ids[0].to_string()]);
     let kept = history["events"][0]["traceparent"].as_str().unwrap_or_default();
     assert!(kept.ends_with("-00") && kept.contains(&other[3..35]), "{history}");
+    assert!(engine.stop().success());
+}
+
+/// That a call is not recorded is said by the process that forwards it, and by nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_do_not_say_that_a_call_was_decided_about() {
+    const GET: &str = "ordinal.orders.v1.OrderService/GetOrder";
+    let (collector, folder) = (Collector::start(), TempDir::new().unwrap());
+    let token = token("SERVICE", "shop");
+    let tokens = folder.path().join("tokens.toml");
+    let line = format!("[[tokens]]\ntoken = \"{token}\"\nrole = \"SERVICE\"\nsubject = \"shop\"\n");
+    write_private(&tokens, &line);
+    let data = folder.path().join("data");
+    let (data, tokens) = (data.to_str().unwrap(), tokens.to_str().unwrap());
+    let flags = ["--data", data, "--tokens", tokens, "--otlp-endpoint", &collector.url()];
+    let engine = Engine::start_with(&flags);
+    let wire = Wire::open(&engine.address).await;
+    let peer = format!("Bearer {token}");
+    let (carried, peer) = (("ordinal-carried", "1"), ("ordinal-peer", peer.as_str()));
+    let known = Some(token.as_str());
+    let asked: [(Option<&str>, &[(&str, &str)]); 4] =
+        [(known, &[]), (known, &[carried]), (known, &[carried, peer]), (None, &[carried])];
+    for (nth, (token, said)) in asked.into_iter().enumerate() {
+        let said = [&[("ordinal-unrecorded", "1")][..], said].concat();
+        let mut call = wire.begin_with(&format!("/{GET}"), token, &said).await;
+        let request = order_actor::grpc::proto::GetOrderRequest {
+            order_id: NO_ORDER.into(),
+            ..Default::default()
+        };
+        // It may have been refused already.
+        let _ = call.request.send_data(framed(&request), true);
+        let answer = within(20, call.answer).await.unwrap();
+        let refused = reason(&status(answer.headers()).unwrap());
+        assert_eq!(refused, if token.is_some() { "NOT_FOUND" } else { "UNAUTHENTICATED" });
+        let spans = |seen: &[Seen]| seen.iter().filter(|it| it.name == GET).count();
+        collector.until(|seen| spans(seen) == nth + 1);
+    }
     assert!(engine.stop().success());
 }
 

@@ -12,7 +12,7 @@ use super::{AdminEdge, FollowerEntry, proto};
 use crate::edge::refusal::violation;
 
 /// A follower whose stores do not answer by then is shown from the process's own memory.
-const STORES_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const STORES_ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 fn set_back(shard: u16) -> String {
     format!("is at a position that its log no longer has (shard {shard}): the log was set back")
@@ -86,8 +86,22 @@ impl AdminEdge {
     }
 
     pub(super) async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
-        let status = &entry.status;
         let until = Instant::now() + STORES_ANSWER_WITHIN;
+        let known = self.follower_without_letters(entry, until).await;
+        let Some(database) = &entry.database else { return known };
+        let letters = DeadLetters::new(database.clone());
+        let waiting = timeout_at(until, letters.waiting(&known.name)).await;
+        let waiting = waiting.ok().and_then(Result::ok).flatten();
+        proto::Follower { dead_letters: waiting.map_or(0, |waiting| waiting.letters), ..known }
+    }
+
+    /// What is known by then of all but its dead letters.
+    pub(super) async fn follower_without_letters(
+        &self,
+        entry: &FollowerEntry,
+        until: Instant,
+    ) -> proto::Follower {
+        let status = &entry.status;
         // If its database does not answer: the cursors in memory, with an unknown head.
         let stored = timeout_at(until, (entry.cursors)()).await.ok().flatten();
         let heads = match stored.is_some() {
@@ -110,16 +124,8 @@ impl AdminEdge {
             }
             None => None,
         };
-        let letters = match &entry.database {
-            Some(database) => {
-                let letters = DeadLetters::new(database.clone());
-                let waiting = timeout_at(until, letters.waiting(status.name())).await;
-                waiting.ok().and_then(Result::ok).flatten()
-            }
-            None => None,
-        };
         proto::Follower {
-            dead_letters: letters.map_or(0, |waiting| waiting.letters),
+            dead_letters: 0,
             name: status.name().to_owned(),
             node: self.parts.node.name.clone(),
             cursors: positions(&cursors),

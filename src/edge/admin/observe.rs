@@ -8,6 +8,7 @@ use shared_events::metric::{Page, table};
 use shared_events::stream::DeadLetters;
 use tokio::time::{Instant, timeout_at};
 
+use super::followers::STORES_ANSWER_WITHIN;
 use super::{AdminEdge, FollowerEntry};
 
 /// Longer than this nothing is read about one follower, so that the others are told.
@@ -59,8 +60,10 @@ impl AdminEdge {
     }
 
     async fn observe_follower(&self, entry: &FollowerEntry, now: Timestamp) -> Page {
-        let until = Instant::now() + EACH_WITHIN;
-        let (mut page, known) = (Page::default(), self.follower(entry).await);
+        let begun = Instant::now();
+        let until = begun + EACH_WITHIN;
+        let known = self.follower_without_letters(entry, begun + STORES_ANSWER_WITHIN).await;
+        let mut page = Page::default();
         let name = [known.name.as_str()];
         if known.head_known {
             table::LAG_POSITIONS.is(&mut page, name, known.lag);

@@ -79,21 +79,16 @@ impl Authority {
         Ok(Self { ends: Validity::of(&der)?.ends(), issuer })
     }
 
-    /// How long it still counts.
-    #[must_use]
-    pub fn left(&self, now: Timestamp) -> Duration {
-        self.ends.since(now)
-    }
-
-    /// A certificate for these names: hosts, addresses of machines and, with `://`, URIs.
+    /// A certificate for these names: hosts, addresses of machines and, with `://`, URIs. It ends
+    /// when the authority does, if not before.
     ///
     /// # Errors
-    /// If there is none, one is no name, or the authority ends earlier.
+    /// If there is none, one is no name, or the authority has ended.
     pub fn issue(&self, names: &[String], counts: Counts) -> anyhow::Result<Pair> {
         let first = names.first().context("a certificate needs a name")?;
-        // Certificates have whole seconds.
-        let outlives = counts.from.plus(counts.length) > self.ends.plus(Duration::from_secs(1));
-        ensure!(!outlives, "the authority ends before that, at {}", self.ends);
+        let left = self.ends.since(counts.from);
+        ensure!(!left.is_zero(), "the authority has ended, at {}", self.ends);
+        let counts = Counts { length: counts.length.min(left), ..counts };
         let mut params = params(names.to_vec(), first, counts)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().context("no key can be made")?;
@@ -164,11 +159,18 @@ mod tests {
     fn a_certificate_ends_with_its_authority() {
         let authority = Authority::generate("shop", counts(10)).unwrap();
         let authority = Authority::from_pem(&authority).unwrap();
-        let names = ["localhost".to_owned()];
-        assert!(authority.issue(&names, counts(10)).is_ok());
-        let refused = authority.issue(&names, counts(11)).err().unwrap();
-        assert!(refused.to_string().contains("ends before that"), "{refused}");
-        assert_eq!(authority.left(counts(0).from).as_secs().div_ceil(24 * 60 * 60), 10);
+        let ends = |days| {
+            let pair = authority.issue(&["localhost".to_owned()], counts(days)).unwrap();
+            let der = CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap();
+            Validity::of(&der).unwrap().ends()
+        };
+        // Certificates have whole seconds.
+        assert_eq!(authority.ends.since(counts(0).from).as_secs(), (DAY * 10).as_secs() - 1);
+        assert_eq!(authority.ends.since(ends(9)), DAY);
+        assert_eq!([ends(10), ends(11), ends(10_000)], [authority.ends; 3]);
+        let later = Counts { from: authority.ends, ..counts(1) };
+        let refused = authority.issue(&["localhost".to_owned()], later).err().unwrap();
+        assert!(refused.to_string().contains("has ended"), "{refused}");
     }
 
     #[test]

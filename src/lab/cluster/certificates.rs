@@ -1,16 +1,12 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 
-use crate::edge::tls::{Authority, ClientFiles, ClientTls, Counts, Pair};
-use crate::engine::write_private;
+use crate::edge::tls::{ClientFiles, ClientTls, Counts};
+use crate::engine::authority::{authority_in, keep};
 
-/// How long the authority counts.
-const AUTHORITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// How long the processes' certificate counts. Each start of the cluster makes a new one.
 const PROCESSES: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -27,27 +23,15 @@ impl Files {
     /// In the folder of a cluster: the authority that it has, or a new one, and a new certificate
     /// for all processes.
     pub(super) fn fresh(folder: &Path) -> anyhow::Result<Self> {
-        let folder = folder.join("tls");
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        let at = |name: &str| folder.join(name);
-        let (ca, signs) = (at("ca.pem"), at("ca.pem.key"));
+        let at = |name: &str| folder.join("tls").join(name);
+        let (ca, cert, key) = (at("ca.pem"), at("cluster.pem"), at("cluster.pem.key"));
         let from = SystemClock.now();
-        // The key is written last: an authority without it was not finished.
-        if !signs.exists() {
-            let made = Authority::generate("Ordinal cluster", Counts { from, length: AUTHORITY })?;
-            write(&ca, &made.cert)?;
-            write(&signs, &made.key)?;
-        }
-        let known = Pair { cert: read(&ca)?, key: read(&signs)? };
+        let (authority, _) = authority_in(&ca, "Ordinal cluster", from)?;
         let names = ["127.0.0.1", "::1", "localhost"].map(str::to_owned);
-        let authority = Authority::from_pem(&known)?;
-        let counts = Counts { from, length: PROCESSES.min(authority.left(from)) };
-        let issued = authority.issue(&names, counts)?;
-        let files = Self { ca, cert: at("cluster.pem"), key: at("cluster.pem.key") };
-        write(&files.cert, &issued.cert)?;
-        write(&files.key, &issued.key)?;
-        Ok(files)
+        let issued = authority.issue(&names, Counts { from, length: PROCESSES })?;
+        keep(&key, &issued.key)?;
+        keep(&cert, &issued.cert)?;
+        Ok(Self { ca, cert, key })
     }
 
     /// What a process is started with.
@@ -61,12 +45,4 @@ impl Files {
         let files = ClientFiles { ca: Some(self.ca.clone()), pair: None };
         ClientTls::open(&files, Arc::new(SystemClock))
     }
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| path.display().to_string())
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_private(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -50,7 +50,7 @@ pub fn in_directory(data: &Path) -> anyhow::Result<PathBuf> {
         write_private(&data.join(file), token.as_bytes()).with_context(cannot)?;
     }
     // Written last: if it exists, so do the tokens. Otherwise they are generated again.
-    write_private(&path, hashes.trim_end().as_bytes()).with_context(cannot)?;
+    write_private(&path, hashes.as_bytes()).with_context(cannot)?;
     Ok(path)
 }
 

@@ -34,7 +34,6 @@ use session::Terms;
 
 /// Where sockets are opened.
 pub(crate) const PATH: &str = "/v1/live";
-/// More of the caller's trace, which each watch has, too.
 /// The one subprotocol; a client may name none.
 const PROTOCOL: &str = "ordinal.live.v1";
 

@@ -127,15 +127,10 @@ impl Problem {
     }
 
     /// Of the call to this path.
-    pub(crate) fn of(mut self, path: &str) -> Self {
+    #[must_use]
+    pub fn of(mut self, path: &str) -> Self {
         path.clone_into(&mut self.said.instance);
         self
-    }
-
-    /// Of a request to this path that is answered beside the routes.
-    #[must_use]
-    pub fn at(self, path: &str) -> Self {
-        self.of(path)
     }
 
     /// Of a request that no call became, with its trace.

@@ -71,15 +71,8 @@ impl StatusCode {
 
     /// Whether a call with this status failed through no fault of its caller.
     #[must_use]
-    pub const fn is_fault(self) -> bool {
-        matches!(
-            self,
-            Self::Unknown
-                | Self::Internal
-                | Self::Unavailable
-                | Self::DataLoss
-                | Self::DeadlineExceeded
-        )
+    pub fn is_fault(self) -> bool {
+        Self::FAULTS.contains(&self)
     }
 
     /// The name, such as `NOT_FOUND`.
