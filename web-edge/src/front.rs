@@ -14,6 +14,7 @@ use crate::live;
 use crate::problem::{Problem, page};
 use crate::rest::connect::Encoding;
 use crate::rest::{self, Matched, Routes, Spelling};
+use crate::unread::read_rest;
 
 /// Names the caller of a request by its headers, in a text that is different for each caller; none
 /// if they name nobody.
@@ -166,7 +167,13 @@ where
                 let answer = self.inner.call(inner);
                 Box::pin(async move { Ok(call.answer(answer).await) })
             }
-            Err(problem) => at_once(problem.of_request(&request).into_response()),
+            Err(problem) => {
+                let answer = problem.of_request(&request).into_response();
+                Box::pin(async move {
+                    read_rest(request).await;
+                    Ok(answer)
+                })
+            }
         }
     }
 }
@@ -204,7 +211,11 @@ impl Web {
                           /PACKAGE.SERVICE/METHOD";
             return Err(Problem::new(Reason::UnsupportedMediaType, detail));
         }
-        if *method == Method::POST { Ok(()) } else { Err(Problem::no_method("POST")) }
+        if *method == Method::POST {
+            Ok(())
+        } else {
+            Err(Problem::no_method(Method::POST.as_str()))
+        }
     }
 
     fn receive(&self, request: &Request<Body>, cors: Option<&Cors>) -> Result<Received, Problem> {

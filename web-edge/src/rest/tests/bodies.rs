@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use shared_events::contract::Reason;
+
 use super::{Process, post, with};
 
 const TWICE: &str = "given twice";
@@ -49,7 +51,11 @@ async fn a_body_is_read_as_it_is_written_or_refused_with_the_field() {
     let process = Process::new(&[json!({})]);
     for (body, field, what) in WRONG {
         let (status, _, problem) = process.json(with(post("/v1/orders"), body)).await;
-        assert_eq!((status, &problem["code"]), (400, &json!("INVALID_FIELD")), "{body}: {problem}");
+        assert_eq!(
+            (status, &problem["code"]),
+            (400, &json!(Reason::InvalidField.code())),
+            "{body}: {problem}"
+        );
         assert_eq!(problem["errors"][0]["field"], field, "{body}");
         let message = problem["errors"][0]["message"].as_str().unwrap();
         assert!(message.starts_with(what), "{body}: {message}");
