@@ -21,11 +21,9 @@ use crate::issuer::Issuer;
 use crate::messages::receiver;
 use crate::nodes::LEASE;
 use crate::prometheus::Prometheus;
-use crate::support::{
-    Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, write_private,
-};
+use crate::support::{Engine, PATIENCE, PostgresServer, free_port, ordinal, write_private};
 
-/// A follower that stands still for 30 s is stuck, and rules are evaluated after that.
+/// Scrapes and rules come once a second; values that are read from databases, every few seconds.
 const FIRE_WITHIN: Duration = Duration::from_secs(90);
 
 impl Prometheus {
@@ -82,8 +80,8 @@ fn level(engine: &Engine) {
     }
 }
 
-/// One process whose data was damaged, whose followers stand still and whose receiver refuses, four
-/// days later.
+/// One process whose data was damaged, whose followers stand still and whose receiver refuses, 60
+/// hours later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_neglect_and_refused_messages_raise_alerts() {
     let folder = TempDir::new().unwrap();
@@ -135,20 +133,19 @@ async fn damage_neglect_and_refused_messages_raise_alerts() {
             assert!(Instant::now() < patience, "what cannot be handled is not set aside");
             std::thread::sleep(Duration::from_millis(50));
         }
-        for follower in ["deadlines", "stock", "notifications"] {
+        for follower in ["stock", "notifications"] {
             engine.ask(&["follower", "pause", follower, "--reason", "neglected"]);
         }
         engine.place(&["MUG=1@4.50GBP"]);
     });
-    fs::write(&offset, (4 * 86_400).to_string()).unwrap();
+    // Less than `--judge-within`, by which a return is a matter of a message to operators.
+    fs::write(&offset, (60 * 3_600).to_string()).unwrap();
     prometheus
         .alarmed(&[
             "OrdinalOrdersQuarantined",
             "OrdinalDeadLetters",
             "OrdinalReturnUnjudged",
-            "OrdinalDeadlinesLate",
             "OrdinalFollowerLags",
-            "OrdinalFollowerStuck",
             "OrdinalMessagesFailed",
         ])
         .await;
@@ -187,11 +184,11 @@ async fn a_lost_database_raises_alerts() {
     callers.join().unwrap();
 }
 
-/// What a process calls and needs is away: another process, its issuer and Redis; and its
-/// certificate ends in three days.
+/// What a process calls and needs is away: another process and its issuer; and its certificate ends
+/// in three days.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
-    let (folder, mut redis) = (TempDir::new().unwrap(), RedisServer::start());
+    let folder = TempDir::new().unwrap();
     let (authority, issuer) = (Authority::new(), Issuer::open().await);
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let soon = Command::new("date").args(["-u", "-d", "+3 days", "+%Y %m %d"]).output().unwrap();
@@ -208,15 +205,12 @@ async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
         issuer.url
     );
     fs::write(&issuers, text).unwrap();
-    let streams = redis.url();
     let metrics = ["--metrics-listen", "127.0.0.1:0"];
     let guarded = [
         ["--data", &data],
         ["--issuers", &issuers],
         ["--tls-cert", &cert],
         ["--tls-key", &key],
-        ["--redis-url", &streams],
-        ["--rate-limit", "NOBODY=100:100"],
         metrics,
     ];
     let guarded = Engine::start_with(&guarded.concat());
@@ -229,7 +223,6 @@ async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
         prometheus.has_scraped(engine).await;
     }
     issuer.be_away(true);
-    redis.kill();
     let address = alone.address.clone();
     let calls = tokio::spawn(async move {
         let mut http = Http::connect(&address).await;
@@ -238,24 +231,15 @@ async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    let (address, ca) = (guarded.address.clone(), authority.ca().to_owned());
-    let unknown = std::thread::spawn(move || {
-        for _ in 0..3 {
-            let list = ["--address", &address, "--ca", &ca, "order", "list"];
-            assert!(!ordinal(&list).status.success());
-        }
-    });
     prometheus
         .alarmed(&[
             "OrdinalBreakerOpen",
             "OrdinalErrorBudgetFast",
             "OrdinalErrorBudgetSlow",
             "OrdinalIssuerKeysFail",
-            "OrdinalRateLimitDegraded",
             "OrdinalCertificateExpires",
         ])
         .await;
     assert!(!calls.is_finished(), "a call succeeded, or ended the loop");
     calls.abort();
-    unknown.join().unwrap();
 }
