@@ -79,17 +79,11 @@ impl Arena {
         let postgres =
             cluster::postgres_servers(&folder, &addresses.postgres, &environment).await?;
         let redis = cluster::redis(&folder, addresses.redis).await?;
-        let (mut to_postgres, mut to_redis) = (Vec::new(), Vec::new());
+        let mut to_postgres = Vec::new();
         for server in &addresses.postgres {
-            let mut ways = Vec::new();
-            for _ in SERVICES.iter() {
-                ways.push(Proxy::to(*server).await?);
-            }
-            to_postgres.push(ways);
+            to_postgres.push(ways_to(*server).await?);
         }
-        for _ in SERVICES.iter() {
-            to_redis.push(Proxy::to(addresses.redis).await?);
-        }
+        let to_redis = ways_to(addresses.redis).await?;
         let of_service = |nth: usize| {
             let ways = to_postgres.iter().filter_map(|ways: &Vec<Proxy>| ways.get(nth));
             ways.map(|proxy| proxy.address).collect()
@@ -166,6 +160,10 @@ impl Arena {
         for step in schedule {
             if began.elapsed() >= args.lasts && kills >= args.kills {
                 break;
+            }
+            // An operation that is asked for again in a minute would be so in an hour.
+            if self.provider.is_some() && step.fault.sets_clock_of("payments") {
+                continue;
             }
             kills += step.fault.kills();
             let kind: String = step.fault.to_string();
@@ -277,9 +275,20 @@ impl Arena {
         for proxy in self.to_postgres.iter().flatten().chain(&self.to_redis) {
             proxy.set(Way::Open);
         }
-        self.cluster.revive_services()?;
         for service in &mut self.cluster.services {
-            service.until(READY_WITHIN, cluster::ready).await?;
+            let until = Instant::now() + READY_WITHIN;
+            loop {
+                service.revive()?;
+                match service.until(READY_WITHIN, cluster::ready).await {
+                    Ok(()) => break,
+                    // It could not start, as where its port is another's for a moment: any
+                    // supervisor starts it again.
+                    Err(_) if !service.runs() && Instant::now() < until => {
+                        sleep(Duration::from_millis(200)).await;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
         }
         let client = self.client(ANSWERS_WITHIN).await?;
         let until = Instant::now() + DRAINS_WITHIN;
@@ -293,6 +302,15 @@ impl Arena {
             }
         }
     }
+}
+
+/// A way of each service to a server.
+async fn ways_to(server: SocketAddr) -> anyhow::Result<Vec<Proxy>> {
+    let mut ways = Vec::new();
+    for _ in SERVICES.iter() {
+        ways.push(Proxy::to(server).await?);
+    }
+    Ok(ways)
 }
 
 /// Starts a provider, and lets the payment service of the cluster call it.

@@ -89,6 +89,12 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
+    /// Whether it sets the clock of this service wrong.
+    pub(super) fn sets_clock_of(&self, name: &str) -> bool {
+        let named = |service: &usize| SERVICES.get(*service).is_some_and(|one| *one == name);
+        matches!(self, Self::SetClock { service, .. } if named(service))
+    }
+
     /// How many processes it kills.
     pub(super) fn kills(&self) -> u32 {
         match self {
