@@ -52,7 +52,7 @@ pub enum OrderVerb {
         #[arg(long, value_name = "TIME", value_parser = instant)]
         placed_until: Option<String>,
         #[command(flatten)]
-        named: ListedBy,
+        named: Box<ListedBy>,
         /// Sort by the time of placing or of the last change: PLACED_DESC (the default),
         /// PLACED_ASC, UPDATED_DESC or UPDATED_ASC.
         #[arg(long, value_name = "SORT")]

@@ -65,7 +65,7 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
                 .iter()
                 .map(|state| client.enum_value("orders.v1.PaymentStatus", state))
                 .collect::<Result<_, _>>()?;
-            let mut filter = listed_by(named);
+            let mut filter = listed_by(*named);
             filter["payment"] = json!(payment);
             filter["statuses"] = json!(statuses);
             filter["customer_id"] = json!(id(customer));
