@@ -50,11 +50,14 @@ impl Shop {
         let clock = self.directory.path().join("clock");
         let url = self.url();
         let always = [
-            &["--database-url", &url, "--shards", "4", "--node-name", "a"][..],
+            &["--database-url", &url, "--node-name", "a"][..],
             &["--clock-offset-file", clock.to_str().unwrap()],
         ];
         let map = self.map();
-        let map: Vec<&str> = map.iter().map(String::as_str).collect();
+        let map: Vec<&str> = match map.is_empty() {
+            true => vec!["--shards", "4"],
+            false => map.iter().map(String::as_str).collect(),
+        };
         self.engine = Some(Engine::start_with(&[&always.concat(), flags, &map].concat()));
         // The clock's file is read ten times a second.
         let patience = Instant::now() + PATIENCE;

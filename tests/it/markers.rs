@@ -4,7 +4,7 @@
 use std::fs;
 
 use ordinal::client::{Client, Connection, Failure};
-use prost_reflect::MessageDescriptor;
+use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -163,12 +163,23 @@ fn flatten(name: &str, value: &Value, parameters: &mut Vec<String>) {
 fn requests(input: &MessageDescriptor) -> Vec<(String, Value)> {
     let mut all = around(input);
     let mut found = Vec::new();
+    // Of alternatives (oneof) a request has one.
+    let is_one = |it: &Value| DynamicMessage::deserialize(input.clone(), it).is_ok();
     for (field, steps) in texts(input) {
         let mut request = around(input);
         put(&mut request, &steps, &json!(marked(&field)));
+        if !is_one(&request) {
+            let (name, is_list) = &steps[0];
+            request[name] = if *is_list { json!([{}]) } else { json!({}) };
+            put(&mut request, &steps, &json!(marked(&field)));
+        }
         let is_id = steps.iter().any(|(name, _)| name.ends_with("_id") || name == "key");
         if !is_id && !is_name(&field) {
-            put(&mut all, &steps, &json!(marked(&field)));
+            let mut more = all.clone();
+            put(&mut more, &steps, &json!(marked(&field)));
+            if is_one(&more) {
+                all = more;
+            }
         }
         found.push((field, request));
     }

@@ -102,7 +102,9 @@ async fn an_order_whose_money_does_not_come_is_cancelled(mut shop: Shop) {
     shop.advance(Duration::from_secs(61));
     let order = shop.until(&id, "CANCELLED").await;
     assert_eq!(order["cancel_reason"], "CANCEL_REASON_SLA_TIMEOUT");
-    assert_eq!(order["payment"]["compensation"], "COMPENSATION_RUNNING");
+    // It may be done by the time that the order is read.
+    let compensation = order["payment"]["compensation"].as_str().unwrap();
+    assert!(["COMPENSATION_RUNNING", "COMPENSATION_DONE"].contains(&compensation), "{order}");
     shop.settled().await;
     assert_eq!(shop.stock("MUG").await, (10, 0));
     assert_eq!(shop.message_kinds(&id).await, ["RECEIVED", "EXPIRED"]);

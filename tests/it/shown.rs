@@ -134,7 +134,7 @@ fn payments() -> Vec<Shown> {
         "psp": EVIL, "event_id": EVIL, "kind": EVIL, "state": "WEBHOOK_STATE_PARKED",
         "receive_time": TIME, "note": EVIL, "psp_reference": EVIL,
     });
-    let dispute = json!({ "dispute_id": EVIL, "state": EVIL, "amount": gbp(), "open_time": TIME });
+    let dispute = json!({ "dispute_id": EVIL, "state": "DISPUTE_STATE_OPEN", "amount": gbp(), "open_time": TIME });
     let row = |words: &[&'static str], method: &str, answer: Value, expected: &[&'static str]| {
         let verb = [&["payment"], words].concat();
         let method = format!("payments.v1.PaymentService/{method}").leak() as &'static str;

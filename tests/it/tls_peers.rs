@@ -40,7 +40,6 @@ pub struct Common(Vec<String>);
 
 impl Common {
     pub fn new(url: &str, tokens: &str, authority: &Authority, files: &(String, String)) -> Self {
-        let mut all: Vec<String> = LEASE.map(str::to_owned).to_vec();
         let flags = [
             ("--database-url", url),
             ("--tokens", tokens),
@@ -49,14 +48,16 @@ impl Common {
             ("--tls-key", &files.1),
             ("--peer-ca", authority.ca()),
         ];
-        all.extend(
-            flags.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]),
-        );
-        Self(all)
+        let all = flags.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]);
+        Self(all.collect())
     }
 
     pub fn and<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        self.0.iter().map(String::as_str).chain(more.iter().copied()).collect()
+        // Only who has orders has leases.
+        let role = more.iter().skip_while(|flag| **flag != "--role").nth(1);
+        let lease = if role.is_none_or(|role| *role == "orders") { &LEASE[..] } else { &[] };
+        let common = self.0.iter().map(String::as_str);
+        common.chain(lease.iter().copied()).chain(more.iter().copied()).collect()
     }
 }
 
@@ -246,7 +247,9 @@ fn the_authority_of_other_processes_is_read_anew() {
         if output.status.success() { Ok(()) } else { Err(error) }
     };
     let error = call().expect_err("a stranger's authority is believed");
-    assert!(error.contains("OUTCOME_UNKNOWN"), "{error}");
+    // Followers may have failed so often before that no call is sent.
+    let is_away = ["OUTCOME_UNKNOWN", "NOT_FORWARDED"].iter().any(|it| error.contains(it));
+    assert!(is_away, "{error}");
     fs::copy(&authority.ca, &known.ca).unwrap();
     orders.signal("-HUP");
     let patience = Instant::now() + PATIENCE;

@@ -61,7 +61,7 @@ fn an_engine_off_loopback_without_tokens_draws_them_once() {
     assert!(code == 1 && error.contains("UNAUTHENTICATED"), "{error}");
     assert_eq!(ask(&address, None, &["health"]).0, 0);
     let (code, error) = ask(&address, Some(Path::new("/nonexistent")), &["followers"]);
-    assert!(code == 1 && error.contains("/nonexistent"), "{error}");
+    assert!(code == 2 && error.contains("/nonexistent"), "{error}");
     end(process);
 
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();

@@ -528,8 +528,9 @@ async fn callers_do_not_say_that_a_call_was_decided_about() {
     let peer = format!("Bearer {token}");
     let (carried, peer) = (("ordinal-carried", "1"), ("ordinal-peer", peer.as_str()));
     let known = Some(token.as_str());
-    let asked: [(Option<&str>, &[(&str, &str)]); 4] =
-        [(known, &[]), (known, &[carried]), (known, &[carried, peer]), (None, &[carried])];
+    let none: [(&str, &str); 0] = [];
+    let asked =
+        [(known, &none[..]), (known, &[carried]), (known, &[carried, peer]), (None, &[carried])];
     for (nth, (token, said)) in asked.into_iter().enumerate() {
         let said = [&[("ordinal-unrecorded", "1")][..], said].concat();
         let mut call = wire.begin_with(&format!("/{GET}"), token, &said).await;

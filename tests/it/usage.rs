@@ -843,7 +843,7 @@ fn every_secret_can_be_read_from_a_file() {
     refused(&["serve", "--database-url-file", &url, "--database-url", "x"], "use one of them");
     refused(&["serve", "--database-url-file", &empty], "is empty");
     let output = ordinal(&["serve", "--database-url-file", "/nowhere"]);
-    assert!(output.status.code() == Some(1) && error(&output).contains("/nowhere"));
+    assert!(output.status.code() == Some(2) && error(&output).contains("/nowhere"));
     // A flag overrides a variable, and a nearer file a farther one.
     let environment = [("ORDINAL_DATABASE_URL_FILE", "/nowhere")];
     let flag = ["serve", "--print-config", "--database-url", "postgres://h/d"];

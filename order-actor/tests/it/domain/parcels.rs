@@ -445,8 +445,10 @@ fn shipping_is_paid_back_with_the_only_parcel_that_was_lost() {
     refused(&[(1, 501)], None, &wrong("charges[0].amount", left));
     refused(&[(2, 1)], None, &wrong("charges[0].charge", "no such charge"));
     refused(&[(1, 1), (1, 1)], None, &wrong("charges[1].charge", "named twice"));
-    refused(&[(1, 500)], Some(499), &Rejection::InvalidRefund);
-    refused(&[(1, 100)], Some(3_601), &Rejection::RefundTooLarge { most: gbp(3_600) });
+    let below = Rejection::RefundBelowCharges { charges: gbp(500) };
+    refused(&[(1, 500)], Some(499), &below);
+    let too_large = Rejection::ParcelRefundTooLarge { most: gbp(3_600) };
+    refused(&[(1, 100)], Some(3_601), &too_large);
     // Again, with and without the charge.
     let history = then(history, &[undone_with(4_000, 500)]);
     given(history.clone()).when(&with(&[(1, 500)], None), &by_ops(), 30).then_nothing_happened();
