@@ -30,8 +30,8 @@ mod session; // settings of Postgres sessions, and requirements on the server
 mod source; // port: items after a cursor, in order
 mod tasks; // the only place that begins a task
 mod transactional; // the sink that commits effect and cursor together
-mod verb;
-mod without_contact; // facts for readers that reach nobody // what an operator may do
+mod verb; // what an operator may do
+mod without_contact; // facts for readers that reach nobody
 
 pub use actions::{ActionsAsked, AskedBy, OperatorAction};
 pub use backoff::Backoff;
