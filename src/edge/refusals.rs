@@ -12,7 +12,6 @@ use http::{Request, Response};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
-use web_edge::{is_of_http1, read_rest};
 
 use super::body::ReadProgress;
 use super::connections::Connection;
@@ -58,11 +57,8 @@ pub(super) fn refuse(
     let left = order_actor::grpc::timeout(request.headers());
     let answer_at = answer_at.map(|at| left.map_or(at, |left| at.min(now + left / 2)));
     // The rest of its body is not kept meanwhile.
-    let unread = is_of_http1(&request).then_some(request);
+    drop(request);
     async move {
-        if let Some(unread) = unread {
-            read_rest(unread).await;
-        }
         if let Some(answer_at) = answer_at {
             sleep_until(answer_at).await;
         }

@@ -16,7 +16,7 @@ use shared_events::contract::{PspName, Reason};
 use tokio::time::timeout;
 use tonic::body::Body;
 use tower::{Layer, Service};
-use web_edge::{Problem, WebEdge};
+use web_edge::{Problem, RouteOf, WebEdge};
 
 use super::account::Note;
 use super::arrival;
@@ -28,7 +28,7 @@ use super::shares::{Amount, Caller, Held, Shares};
 /// Where providers send to.
 const PATH: &str = "/v1/webhooks/";
 /// How it is named among routes: providers are the operator's.
-const ROUTE: &str = "/v1/webhooks/{provider}";
+const ROUTE: RouteOf = RouteOf::beside("/v1/webhooks/{provider}");
 
 /// What became of a webhook.
 pub(crate) enum Receipt {

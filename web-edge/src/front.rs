@@ -14,7 +14,6 @@ use crate::live;
 use crate::problem::{Problem, page};
 use crate::rest::connect::Encoding;
 use crate::rest::{self, Matched, Routes, Spelling};
-use crate::unread::read_rest;
 
 /// Names the caller of a request by its headers, in a text that is different for each caller; none
 /// if they name nobody.
@@ -116,9 +115,6 @@ where
         let at_once =
             |answer| Either::Right(Box::pin(std::future::ready(Ok(answer))) as BoxFuture<_>);
         if is_grpc(&request) {
-            if let Err(problem) = guard::size(&request) {
-                return at_once(problem.into_grpc());
-            }
             // Clients of gRPC say neither; a proxy may have passed on what a page sends.
             if guard::is_of_page(request.headers())
                 && let Err(problem) = guard::check_page(&self.web.hosts, &request)
@@ -167,13 +163,7 @@ where
                 let answer = self.inner.call(inner);
                 Box::pin(async move { Ok(call.answer(answer).await) })
             }
-            Err(problem) => {
-                let answer = problem.of_request(&request).into_response();
-                Box::pin(async move {
-                    read_rest(request).await;
-                    Ok(answer)
-                })
-            }
+            Err(problem) => at_once(problem.of_request(&request).into_response()),
         }
     }
 }

@@ -18,12 +18,10 @@ mod live; // several watches on one WebSocket
 mod problem; // refusals
 mod rest; // calls by the routes of the protos
 mod trace; // the trace of a call
-mod unread; // bodies of refused calls
 
 pub use front::{Pages, Settings, Subject, Web, WebEdge, is_grpc};
-pub use guard::Hosts;
+pub use guard::{HEAD_BYTES_MAX, Hosts, head_bytes};
 pub use live::Socket;
 pub use problem::{Problem, statuses_of};
 pub use rest::{Route, RouteOf, Routes, RoutesError, UnreadBody};
 pub use trace::{TraceId, trace_id};
-pub use unread::{is_of_http1, read_rest};

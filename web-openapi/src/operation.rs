@@ -11,10 +11,8 @@ use crate::parameters::parameters;
 use crate::schema::Schemas;
 use crate::{policy, well_known};
 
-/// Where commands have the id of the request, the expected version, and the wish that nothing is
-/// changed.
+/// Where commands have the id of the request, and the wish that nothing is changed.
 const KEYS: [&str; 2] = ["request_id", "options.request_id"];
-const VERSIONS: [&str; 2] = ["options.etag", "expected_on_hand"];
 const DRY_RUNS: [&str; 2] = ["validate_only", "options.validate_only"];
 
 /// The operation of a route, under this name.
@@ -70,23 +68,16 @@ fn has(route: &Route) -> Has {
     let input = method.input();
     let any = |names: &[&str]| names.iter().any(|name| field_at(&input, name).is_some());
     let command = body && !method.is_client_streaming();
-    let whole = !method.is_server_streaming() && field_at(&method.output(), "order.etag").is_some();
+    let etag = route.answers_version();
     Has {
         body,
-        version: command && any(&VERSIONS),
+        version: command && route.requires_version(),
         key: command && any(&KEYS),
         dry_run: command && any(&DRY_RUNS),
-        etag: whole || (!method.is_server_streaming() && has_units(&method.output())),
-        whole,
+        etag: etag.is_some(),
+        whole: etag == Some(true),
         cursor: method.is_server_streaming() && begins_after_positions(method),
     }
-}
-
-/// Whether an answer is about the stock of one product, and no list.
-fn has_units(output: &MessageDescriptor) -> bool {
-    let one = output.get_field_by_name("stock").is_some_and(|stock| !stock.is_list());
-    let is_list = output.get_field_by_name("next_page_token").is_some();
-    one && !is_list && field_at(output, "stock.on_hand").is_some()
 }
 
 /// Whether a stream begins after positions, and so can be resumed.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use event_journal::{
@@ -14,7 +15,7 @@ use shared_events::contract::Timestamp;
 use shared_events::stream::{Cursors, begin};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::spread;
 
@@ -433,32 +434,36 @@ async fn killed_sessions_lose_and_repeat_no_event() {
     let place = Place::postgres();
     let journal = place.open(options()).await.unwrap();
     let pool = place.pool().await;
+    let enough = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..32)
         .map(|_| {
-            let journal = journal.clone();
+            let (journal, enough) = (journal.clone(), Arc::clone(&enough));
             tokio::spawn(async move {
                 let mut answers = Vec::new();
-                for n in 0..40 {
+                while !enough.load(Ordering::Relaxed) {
                     let id = stream();
-                    answers.push((id, journal.append(id, 0, vec![event(n), event(n)]).await));
+                    let answer = journal.append(id, 0, vec![event(0), event(0)]).await;
+                    if answer.is_err() {
+                        // Sessions are opened again meanwhile.
+                        sleep(Duration::from_millis(10)).await;
+                    }
+                    answers.push((id, answer));
                 }
                 answers
             })
         })
         .collect();
-    // One kill after another until the writers are done; each hits a session that is appending.
-    let mut kills = 0;
-    while writers.iter().any(|writer| !writer.is_finished()) {
+    // One kill after another while they write; each hits a session that is appending.
+    let (mut kills, patience) = (0, Instant::now() + Duration::from_secs(60));
+    while kills < 10 {
+        assert!(Instant::now() < patience, "{kills} sessions were killed while they appended");
         let kill = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
                     WHERE application_name IN (SELECT owner FROM shards)
                       AND state = 'active' AND query LIKE '%WITH fenced%'";
         let killed: i64 = sqlx::query_scalar(kill).fetch_one(&pool).await.unwrap();
         kills += killed;
-        if kills >= 10 {
-            break;
-        }
     }
-    assert!(kills > 0, "no session was killed while it appended");
+    enough.store(true, Ordering::Relaxed);
     let mut counted = 0;
     for writer in writers {
         for (id, answer) in writer.await.unwrap() {

@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::body::Tracked;
-use super::meter::{Meter, RPC};
+use super::meter::Meter;
 use super::{Accounts, Call, Note, TRACEPARENT, Trace};
 
 /// The method of a call that has none.
@@ -90,7 +90,6 @@ where
             note: None,
             behind: None,
             route: None,
-            door: None,
             about: note.about.clone(),
             status,
             span,
@@ -113,9 +112,7 @@ impl Call {
         self.caller = note.caller.get().cloned();
         self.route = note.route.get().cloned();
         self.status = answer.status().as_u16();
-        self.door = note.door.get().copied();
-        let otherwise = self.door.or(note.method.get().map(|_| RPC));
-        self.meter.answered(note.route.get(), otherwise, self.status);
+        self.meter.answered(note.route.get(), note.method.get().is_some(), self.status);
         self.trace.write(answer.headers_mut());
         let said = answer.extensions().get::<Reason>().map(|reason| reason.code());
         let reason = said.or_else(|| note.reason.get().copied());

@@ -28,8 +28,6 @@ pub(super) struct Line {
     pub(super) outcome: &'static str,
     /// The route by HTTP, if it came by one.
     pub(super) route: Option<RouteOf>,
-    /// What stands for its route, where that is no method's.
-    pub(super) door: Option<&'static str>,
     /// The status of HTTP; zero for gRPC.
     pub(super) http: u16,
     pub(super) took: Duration,
@@ -83,14 +81,14 @@ impl Lines {
 
 fn write_all(receiver: &Receiver<(Line, u64)>) {
     while let Ok((line, omitted)) = receiver.recv() {
-        let Line { method, outcome, route, door, http, took, caller, trace, order } = line;
+        let Line { method, outcome, route, http, took, caller, trace, order } = line;
         let principal = caller.and_then(|caller| shown(&caller));
         let http = (http > 0).then_some(http);
         let omitted = (omitted > 0).then_some(omitted);
         // Milliseconds with a fraction, and no arithmetic of floats.
         let duration_ms = took.saturating_mul(1_000).as_secs_f64();
-        let http_route = route.as_ref().map(RouteOf::template).or(door);
-        let reason = Reason::ALL.iter().find(|reason| reason.code() == outcome);
+        let http_route = route.as_ref().map(RouteOf::template);
+        let reason = Reason::of(outcome);
         let order_id = order.map(|order| order.to_string());
         macro_rules! call {
             ($level:ident) => {
@@ -139,7 +137,6 @@ mod tests {
             method: Arc::from("a.B/C"),
             outcome: Reason::NotFound.code(),
             route: None,
-            door: None,
             http: 0,
             took: Duration::ZERO,
             caller: None,

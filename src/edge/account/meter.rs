@@ -14,7 +14,7 @@ use crate::edge::code_name;
 /// The route of a call that has none.
 const UNMATCHED: &str = "unmatched";
 /// The route of a call by another spelling of gRPC.
-pub(super) const RPC: &str = "rpc";
+const RPC: &str = "rpc";
 
 /// Counts a call once it is dropped.
 pub(super) struct Meter(Option<Counted>);
@@ -26,18 +26,8 @@ struct Counted {
 }
 
 enum What {
-    Rpc {
-        method: Arc<str>,
-        code: Option<Code>,
-    },
-    Http {
-        method: &'static str,
-        route: Option<RouteOf>,
-        /// What stands for its route, where it has none.
-        otherwise: Option<&'static str>,
-        status: u16,
-        ended: bool,
-    },
+    Rpc { method: Arc<str>, code: Option<Code> },
+    Http { method: &'static str, route: Option<RouteOf>, named: bool, status: u16, ended: bool },
 }
 
 impl Meter {
@@ -49,8 +39,8 @@ impl Meter {
 
     /// Of a call by HTTP.
     pub(super) fn of_http(method: &Method, since: Instant) -> Self {
-        let (route, otherwise, status, ended) = (None, None, 499, false);
-        let what = || What::Http { method: http_method(method), route, otherwise, status, ended };
+        let (route, named, status, ended) = (None, false, 499, false);
+        let what = || What::Http { method: http_method(method), route, named, status, ended };
         Self(is_on().then(|| Counted { since, what: what(), _stream: None }))
     }
 
@@ -70,15 +60,9 @@ impl Meter {
     }
 
     /// It was answered by HTTP.
-    pub(super) fn answered(
-        &mut self,
-        by: Option<&RouteOf>,
-        or_by: Option<&'static str>,
-        with: u16,
-    ) {
-        let Some(counted) = &mut self.0 else { return };
-        if let What::Http { route, otherwise, status, .. } = &mut counted.what {
-            (*route, *otherwise, *status) = (by.cloned(), or_by, with);
+    pub(super) fn answered(&mut self, by: Option<&RouteOf>, is_rpc: bool, with: u16) {
+        if let Some(Counted { what: What::Http { route, named, status, .. }, .. }) = &mut self.0 {
+            (*route, *named, *status) = (by.cloned(), is_rpc, with);
         }
     }
 
@@ -104,10 +88,11 @@ impl Drop for Meter {
                 let code = code.unwrap_or(Code::Cancelled);
                 RPC_DURATION.took([&method, code_name(code)], took);
             }
-            What::Http { method, route, otherwise, status, ended } => {
+            What::Http { method, route, named, status, ended } => {
                 let route = match &route {
                     Some(route) => route.template(),
-                    None => otherwise.unwrap_or(UNMATCHED),
+                    None if named => RPC,
+                    None => UNMATCHED,
                 };
                 let status = StatusCode::from_u16(if ended { status } else { 499 });
                 let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

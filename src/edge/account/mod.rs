@@ -130,7 +130,7 @@ impl Accounts {
             let _ = note.route.set(route.clone());
         }
         let (accounts, meter) = (Some(self.clone()), Meter::of_rpc(&method, since));
-        let (caller, behind, route, door, status) = (None, None, None, None, 0);
+        let (caller, behind, route, status) = (None, None, None, 0);
         Call {
             accounts,
             method,
@@ -140,7 +140,6 @@ impl Accounts {
             note,
             behind,
             route,
-            door,
             about,
             status,
             span,
@@ -153,8 +152,6 @@ impl Accounts {
 #[derive(Default)]
 pub(super) struct Note {
     route: OnceLock<RouteOf>,
-    /// Where it came by, if that is no route of a method.
-    door: OnceLock<&'static str>,
     method: OnceLock<Arc<str>>,
     caller: OnceLock<Caller>,
     about: About,
@@ -162,10 +159,10 @@ pub(super) struct Note {
 }
 
 impl Note {
-    /// Says that a call by HTTP came by a door that is no route of a method, as a template.
-    pub(super) fn came_by(request: &Request<Body>, door: &'static str) {
+    /// Says what stands for the route of a request that no call becomes.
+    pub(super) fn came_by(request: &Request<Body>, route: RouteOf) {
         if let Some(note) = request.extensions().get::<Arc<Self>>() {
-            let _ = note.door.set(door);
+            let _ = note.route.set(route);
         }
     }
 }
@@ -228,8 +225,6 @@ pub(super) struct Call {
     behind: Option<Arc<Note>>,
     /// The route that it came by.
     route: Option<RouteOf>,
-    /// The same, where that is no route of a method.
-    door: Option<&'static str>,
     /// The order that it is about.
     about: About,
     /// The status of HTTP; zero for gRPC.
@@ -332,7 +327,6 @@ impl Call {
             method: Arc::clone(&self.method),
             outcome,
             route: self.route.take(),
-            door: self.door,
             http: self.status,
             took: self.since.elapsed(),
             caller: self.caller.take(),

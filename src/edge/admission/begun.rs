@@ -1,12 +1,29 @@
 use std::sync::Arc;
 
 use http::Request;
+use order_actor::grpc::status::FORWARDED_HEADER;
+use shared_events::contract::Reason;
 use shared_events::traces::{LOG_TRACE, UNRECORDED};
 use tonic::Status;
 use tonic::body::Body;
+use web_edge::{HEAD_BYTES_MAX, head_bytes};
 
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::refusal::overloaded;
+use crate::edge::forward::FROM_ROLE_HEADER;
+use crate::edge::refusal::{overloaded, refused};
+
+/// Checks the size of a call's headers. A process that forwards adds some of its own: of its calls no
+/// more is refused than what is not read.
+pub(super) fn check_head(request: &Request<Body>) -> Result<(), Status> {
+    let headers = request.headers();
+    let passed_on =
+        || [FORWARDED_HEADER, FROM_ROLE_HEADER].iter().any(|it| headers.contains_key(*it));
+    if head_bytes(request) <= HEAD_BYTES_MAX || passed_on() {
+        return Ok(());
+    }
+    let what = format!("the address and the headers have at most {HEAD_BYTES_MAX} bytes");
+    Err(refused(Reason::HeadersTooLarge, &what))
+}
 
 /// Forgets what a process that forwards a call says of its trace.
 pub(super) fn untraced(request: &mut Request<Body>) {

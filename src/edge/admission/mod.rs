@@ -41,7 +41,7 @@ use crate::edge::shares::{Amount, Caller, Held, Shares};
 use crate::edge::slots::Slots;
 use crate::edge::upstream::PEER;
 use crate::edge::{arrival, explained, is_not_found, principal};
-use begun::{command_stream, untraced};
+use begun::{check_head, command_stream, untraced};
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -239,6 +239,7 @@ impl Admission {
         request: &mut Request<Body>,
         since: Instant,
     ) -> Result<Box<AdmittedCall>, NotAdmitted> {
+        check_head(request)?;
         let path = request.uri().path();
         let known = self.calls.method(path).cloned();
         let method = known.as_deref();

@@ -15,8 +15,8 @@ use shared_events::contract::Reason;
 
 use crate::problem::Problem;
 
-/// The most bytes of a request's head.
-const HEADERS_BYTES_MAX: usize = 16 * 1024;
+/// The most bytes of a request's head: its address and headers.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// What HTTP/2 counts for each header beside its name and value.
 const HEADER_COST: usize = 32;
 /// What a body may be. Pages of others can send none of these without a permission.
@@ -72,21 +72,22 @@ pub(crate) fn check_page<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), P
     origin(hosts, request)
 }
 
-/// Checks the size of the head.
-///
-/// # Errors
-/// The problem.
-pub(crate) fn size<B>(request: &Request<B>) -> Result<(), Problem> {
+/// The size of a request's head in bytes, as HTTP/2 counts it.
+pub fn head_bytes<B>(request: &Request<B>) -> usize {
     let uri = request.uri();
     // Over HTTP/2 the host is no header.
     let host = uri.authority().map_or(0, |host| host.as_str().len());
     let line = host + uri.path_and_query().map_or(0, |path| path.as_str().len());
     let headers = request.headers().iter();
     let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER_COST);
-    if line + headers.sum::<usize>() <= HEADERS_BYTES_MAX {
+    line + headers.sum::<usize>()
+}
+
+fn size<B>(request: &Request<B>) -> Result<(), Problem> {
+    if head_bytes(request) <= HEAD_BYTES_MAX {
         return Ok(());
     }
-    let detail = format!("the address and the headers have at most {HEADERS_BYTES_MAX} bytes");
+    let detail = format!("the address and the headers have at most {HEAD_BYTES_MAX} bytes");
     Err(Problem::new(Reason::HeadersTooLarge, &detail))
 }
 

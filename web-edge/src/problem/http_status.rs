@@ -4,12 +4,7 @@ use tonic::Code;
 
 /// The status with which a reason is usually answered.
 pub(crate) fn of_reason(reason: Reason) -> StatusCode {
-    of_code(code_of(reason), Some(reason), false)
-}
-
-/// The code of gRPC with which a reason is usually answered.
-pub(crate) const fn code_of(reason: Reason) -> Code {
-    code(reason.status())
+    of_code(code(reason.status()), Some(reason), false)
 }
 
 /// Every status that a reason is answered with, the usual one first.

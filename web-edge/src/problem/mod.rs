@@ -12,15 +12,12 @@ use serde_json::{Map, Value, json};
 use shared_events::contract::Reason;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::StatusExt as _;
 
 use crate::trace::trace_of;
 
 pub use http_status::statuses_of;
-pub(crate) use http_status::{code_of, of_code, of_reason};
-
-/// The domain of every reason, as in errors of gRPC.
-const DOMAIN: &str = "ordinal";
+pub(crate) use http_status::{of_code, of_reason};
 
 /// A field at fault.
 #[derive(Clone, Debug)]
@@ -192,13 +189,6 @@ impl Problem {
             add("metadata", Value::Object(self.said.metadata.clone()));
         }
         json
-    }
-
-    /// The answer to a call by gRPC.
-    pub(crate) fn into_grpc(self) -> Response<Body> {
-        let reason = self.reason.unwrap_or(Reason::Internal);
-        let details = ErrorDetails::with_error_info(reason.code(), DOMAIN, []);
-        Status::with_error_details(code_of(reason), self.said.detail, details).into_http()
     }
 
     /// The answer.

@@ -40,13 +40,29 @@ pub struct UnreadBody(pub usize);
 /// The template of the route that a call by HTTP came by: an extension of the gRPC call that it
 /// became.
 #[derive(Clone)]
-pub struct RouteOf(Arc<Route>);
+pub struct RouteOf(Way);
+
+#[derive(Clone)]
+enum Way {
+    Route(Arc<Route>),
+    Beside(&'static str),
+}
 
 impl RouteOf {
+    /// Of a request that no call becomes: what stands for the route, such as
+    /// `/v1/webhooks/{provider}`.
+    #[must_use]
+    pub const fn beside(template: &'static str) -> Self {
+        Self(Way::Beside(template))
+    }
+
     /// Such as `/v1/orders/{order_id}`.
     #[must_use]
     pub fn template(&self) -> &str {
-        self.0.template()
+        match &self.0 {
+            Way::Route(route) => route.template(),
+            Way::Beside(template) => template,
+        }
     }
 }
 
@@ -156,7 +172,7 @@ pub(crate) fn translate(
     *inner.extensions_mut() = parts.extensions;
     inner.extensions_mut().insert(unread);
     if spelling == Spelling::Rest {
-        inner.extensions_mut().insert(RouteOf(route));
+        inner.extensions_mut().insert(RouteOf(Way::Route(route)));
     }
     (call, inner)
 }

@@ -9,6 +9,7 @@ use prost_reflect::{
 
 use super::rpc::{Place, Rpc, place};
 use super::template::{Segment, Template};
+use super::version;
 use crate::problem::Problem;
 
 /// Why the routes of some protos cannot be used. A mistake in the protos.
@@ -96,6 +97,20 @@ impl Route {
     #[must_use]
     pub const fn has_body(&self) -> bool {
         self.has_body
+    }
+
+    /// Whether a request says which version it requires, as `If-Match` does.
+    #[must_use]
+    pub const fn requires_version(&self) -> bool {
+        self.rpc.etag.is_some()
+    }
+
+    /// Whether an answer of one message has a version, its `ETag`; and whether it is the same where
+    /// its version is.
+    #[must_use]
+    pub fn answers_version(&self) -> Option<bool> {
+        let place = self.rpc.answered_etag.as_ref().filter(|_| !self.rpc.gives_stream)?;
+        Some(version::is_whole(place))
     }
 
     /// Whether it creates something: a `POST` to a list, without a verb.

@@ -19,6 +19,11 @@ pub(super) fn answered(output: &MessageDescriptor) -> Option<Place> {
     place(output, &["order", "etag"]).or_else(stock)
 }
 
+/// Whether the version there changes with every change: units on hand say nothing of what is reserved.
+pub(super) fn is_whole(place: &[FieldDescriptor]) -> bool {
+    place.last().is_some_and(|field| matches!(field.kind(), Kind::String))
+}
+
 /// The version of an answer.
 pub(super) struct Version {
     pub(super) etag: HeaderValue,
@@ -29,13 +34,13 @@ pub(super) struct Version {
 impl Version {
     /// The version there, if there is one. The sum over locations is that of no location.
     pub(super) fn of(message: &DynamicMessage, place: &[FieldDescriptor]) -> Option<Self> {
-        let (text, is_whole) = match value_at(message, place)? {
-            Value::String(text) => (text, true),
-            Value::I64(units) if is_in_one_place(message, place) => (units.to_string(), false),
+        let text = match value_at(message, place)? {
+            Value::String(text) => text,
+            Value::I64(units) if is_in_one_place(message, place) => units.to_string(),
             _ => return None,
         };
         let etag = HeaderValue::from_str(&format!("\"{text}\"")).ok()?;
-        (!text.is_empty()).then_some(Self { etag, is_whole })
+        (!text.is_empty()).then_some(Self { etag, is_whole: is_whole(place) })
     }
 }
 
