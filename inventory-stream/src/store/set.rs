@@ -185,10 +185,10 @@ pub struct MovedStock {
     pub outcome: MoveOutcome,
 }
 
-/// Whether a movement was written.
+/// Whether the units on hand were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveOutcome {
-    /// It was.
+    /// They were.
     Written,
     /// No: the request had been executed before.
     Replayed,

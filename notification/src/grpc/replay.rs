@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use service_edge::page::Tokens;
 use service_edge::time::instant;
 use service_edge::{Refused, Violations};
-use shared_events::contract::{ParseIdError, Reason, RequestId, TextRule, Timestamp};
+use shared_events::contract::{Reason, RequestId, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Status};
 
@@ -29,11 +29,7 @@ struct Asked {
 impl Asked {
     fn parse(request: &proto::ReplayWebhooksRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
-        let id: Option<RequestId> = request
-            .replay_id
-            .parse()
-            .map_err(|error: ParseIdError| violations.wrong("replay_id", error))
-            .ok();
+        let id: Option<RequestId> = violations.parsed("replay_id", &request.replay_id);
         let after = positions(&request.after, &mut violations);
         let since = since(request, &mut violations);
         let until = request.until.as_ref().map(instant);

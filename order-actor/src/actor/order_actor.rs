@@ -151,8 +151,8 @@ impl OrderActor {
     ) -> Result<Executed, Refusal> {
         let (order_id, shard) = (memory.order_id, self.shared.journal.shard_of(memory.order_id));
         if traced::is_apart(context) {
-            // A failure is the command's own below.
-            let _ = self.recover(memory).await;
+            // It says what the span links to.
+            self.recover(memory).await?;
         }
         let cause = memory.recovered.as_ref().and_then(|recovered| recovered.cause_of(command));
         let span = traced::handling(command, (order_id, shard), cause, context);

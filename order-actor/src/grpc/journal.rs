@@ -4,7 +4,7 @@ use shared_events::contract::Mark;
 use shared_events::stream::Cursors;
 use tonic::{Request, Response, Status};
 
-use super::caller::{caller_in, well_formed};
+use super::caller::{about, caller_in, well_formed};
 use super::deadline::{deadline, within};
 use super::parse::Reading;
 use super::proto::journal_service_server::JournalService;
@@ -46,7 +46,9 @@ impl JournalService for OrdersEdge {
     ) -> Result<Response<proto::ListOrderEventsResponse>, Status> {
         let by = caller_in(&request, READERS)?;
         let deadline = deadline(&request)?;
+        let about = about(&request);
         let (order_id, size, token) = well_formed(parse::list_order_events(request.into_inner()))?;
+        about.set(order_id);
         let query = page::history_query(order_id);
         let after = well_formed(page::after_in_history(query, &token))?;
         let history = self.history_id(&token, deadline).await?;
@@ -86,6 +88,7 @@ impl JournalService for OrdersEdge {
         let deadline = deadline(&request)?;
         let (order_id, from_version, to_version) =
             well_formed(parse::diff_order(request.get_ref()))?;
+        about(&request).set(order_id);
         let entries = history::entries(self, order_id, &by, deadline).await?;
         let events = history::readable(entries)?;
         let newest = history::newest(&events);

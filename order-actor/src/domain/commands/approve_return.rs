@@ -180,7 +180,9 @@ impl ApproveReturn {
             return Err(Rejection::InvalidRefund);
         }
         if refund.minor < charges.minor {
-            return Err(Rejection::RefundBelowCharges { charges });
+            // Where nothing was said the bound is what was paid back before.
+            let said = self.refund.map(|_| Rejection::RefundBelowCharges { charges });
+            return Err(said.unwrap_or(Rejection::RefundTooLarge { most }));
         }
         if refund.minor > value.minor && self.refund_reason.trim().is_empty() {
             return Err(Rejection::RefundNeedsReason);

@@ -82,7 +82,9 @@ impl Decide for UndoShipment {
             return Err(Rejection::InvalidRefund);
         }
         if refund.minor < charges.minor {
-            return Err(Rejection::RefundBelowCharges { charges });
+            // Where nothing was said the bound is what was paid back before.
+            let said = self.refund.map(|_| Rejection::RefundBelowCharges { charges });
+            return Err(said.unwrap_or(Rejection::ParcelRefundTooLarge { most: default }));
         }
         if refund.minor > default.minor {
             return Err(Rejection::ParcelRefundTooLarge { most: default });
