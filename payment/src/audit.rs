@@ -247,7 +247,9 @@ impl PaymentAudit {
                         let detail = format!("it is {}, and its end says otherwise", one.state);
                         self.find(PaymentLaw::WebhooksSettled, &subject, detail);
                     }
-                    if one.told.is_none() && one.kind != store::NOT_UNDERSTOOD {
+                    let known = one.told.is_some() || one.kind == store::NOT_UNDERSTOOD;
+                    // A person who drops it has seen that.
+                    if !known && one.state != WebhookState::Dropped {
                         let detail = "what it tells cannot be read".to_owned();
                         self.find(PaymentLaw::WebhooksSettled, &subject, detail);
                     }

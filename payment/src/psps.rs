@@ -25,16 +25,15 @@ impl Psps {
         Self(psps.into_iter().collect())
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The one of this name.
     #[must_use]
     pub fn get(&self, name: &PspName) -> Option<&Arc<dyn Psp>> {
         self.0.get(name)
+    }
+
+    /// Their names.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.keys().map(PspName::as_str).collect()
     }
 
     pub(crate) fn capabilities(&self, name: Option<&PspName>) -> Capabilities {

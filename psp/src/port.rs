@@ -227,7 +227,8 @@ pub struct Lookup {
     pub operation: OurReference,
     /// What it does.
     pub kind: Kind,
-    /// The authorisation that it captures or voids, or the capture that it refunds.
+    /// The authorisation that it captures or voids, or the capture that it refunds; of an
+    /// authorisation the provider's own name, where that is known.
     pub about: Option<PspReference>,
 }
 

@@ -1,7 +1,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use shared_events::contract::Reason;
+use shared_events::contract::{Reason, TextRule};
 use tonic::Status;
 
 use crate::Refused;
@@ -71,6 +71,13 @@ impl Violations {
             .ok()
     }
 
+    /// The reason of an operator's action as it is stored, perhaps none; where it is invalid, adds a
+    /// violation. Blanks and breaks at its ends are cut off first: it may come from a file.
+    pub fn reason(&mut self, field: &str, text: &str) -> String {
+        let stored = TextRule::reason().stored(text.trim().to_owned());
+        stored.map_err(|error| self.wrong(field, error)).unwrap_or_default()
+    }
+
     /// Ends the checks of a request.
     ///
     /// # Errors
@@ -117,4 +124,29 @@ pub fn violation(field: &str, description: &str) -> Status {
 pub fn parsed<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Status> {
     let mut violations = Violations::default();
     violations.parsed(field, text).ok_or_else(|| violations.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_events::contract::REASON_MAX;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_is_stored_in_one_spelling() {
+        let mut violations = Violations::default();
+        for (sent, stored) in [("", ""), (" \n", ""), (" u\u{308}ber\n", "\u{fc}ber")] {
+            assert_eq!(violations.reason("reason", sent), stored, "{sent:?}");
+        }
+        // Characters are counted as they are stored.
+        let long = "u\u{308}".repeat(REASON_MAX);
+        assert_eq!(violations.reason("reason", &long), "\u{fc}".repeat(REASON_MAX));
+        assert!(violations.is_empty(), "{violations:?}");
+        for wrong in ["two\nlines", "a\u{202e}b", &"a".repeat(REASON_MAX + 1)] {
+            let mut violations = Violations::default();
+            violations.reason("requests[1].reason", wrong);
+            let fields: Vec<&str> = violations.iter().map(|one| one.field.as_str()).collect();
+            assert_eq!(fields, ["requests[1].reason"], "{wrong:?}");
+        }
+    }
 }

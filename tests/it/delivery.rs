@@ -169,7 +169,7 @@ fn several_webhook_endpoints_are_read_from_a_file() {
         "--since",
         "2020-01-01",
         "--reason",
-        "lost",
+        " Zoe\u{308} lost them ",
     ];
     let dry = engine.ask(&[&replay[..], &["--dry-run"]].concat());
     assert_eq!((&dry["queued"], listed(&["--endpoint", "crm"]).len()), (&10.into(), 10));
@@ -188,6 +188,7 @@ fn several_webhook_endpoints_are_read_from_a_file() {
     let done = engine.ask(&["operations", "list", "--kind", "WEBHOOK"]);
     let done = &done["actions"];
     assert_eq!((&done[0]["verb"], &done[0]["target"]), (&"REPLAY_WEBHOOKS".into(), &"crm".into()));
+    assert_eq!(done[0]["reason"], "Zo\u{eb} lost them");
     let unknown =
         engine.refused(1, &["notification", "replay", "--endpoint", "x", "--since", "2020-01-01"]);
     assert_eq!(unknown["reason"], "NOT_FOUND");

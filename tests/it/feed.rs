@@ -56,6 +56,24 @@ async fn an_unknown_shard_is_refused_as_the_readers_error_on_postgres() {
     an_unknown_shard_is_refused_as_the_readers_error(On::Postgres, 16).await;
 }
 
+/// The journal of SQLite has one shard: of more, each would give its next position.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_with_a_limit_ends_where_it_is_reached() {
+    let shop = Shop::open(On::Sqlite).await;
+    shop.set_stock("MUG", 5).await;
+    let order = shop.place(&[("MUG", 1)]).await;
+    shop.until(&order, "CONFIRMED").await;
+    let all = published(&shop, "/ordinal/orders").await;
+    assert!(all.len() >= 2, "{all:?}");
+    for live in [false, true] {
+        let asked = json!({ "source": "/ordinal/orders", "live": live, "limit": 1 });
+        assert_eq!(read(&shop, asked).await, all[..1]);
+    }
+    let asked = json!({ "source": "/ordinal/orders", "live": false, "limit": 1_000 });
+    assert_eq!(read(&shop, asked).await, all);
+    shop.close().await;
+}
+
 /// Everything a service has published, from its first fact.
 async fn published(shop: &Shop, source: &str) -> Vec<Value> {
     read(shop, json!({ "source": source, "live": false })).await

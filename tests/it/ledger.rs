@@ -65,11 +65,11 @@ async fn money_moves_by_grpc(shop: Shop) {
         transfer("wallet:anna", "seller:acme", 9, 500_000_000),
         transfer("wallet:anna", "bank", 0, 500_000_000)
     ]);
-    let request = json!({ "entry_id": entry_id, "legs": legs, "reason": " two at once " });
+    let request = json!({ "entry_id": entry_id, "legs": legs, "reason": " two for Zoe\u{308} " });
     let booked = shop.money("PostEntry", request.clone()).await;
     assert_eq!(
         (&booked["replayed"], &booked["entry"]["reason"]),
-        (&false.into(), &"two at once".into())
+        (&false.into(), &"two for Zo\u{eb}".into())
     );
     let transfers = booked["entry"]["transfers"].as_array().unwrap();
     assert_eq!((&transfers[0]["position"], &transfers[1]["position"]), (&2.into(), &3.into()));

@@ -47,7 +47,7 @@ async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
     let count = json!({ "sku": "MUG", "on_hand": 5, "reason": "counted" });
     let broken = json!({ "sku": "MUG", "delta": -1, "reason": "broken" });
     let calls = [
-        ("admin.v1.AdminService/PauseFollower", pause("inventory count")),
+        ("admin.v1.AdminService/PauseFollower", pause(" Zoe\u{308} counts ")),
         ("admin.v1.AdminService/PauseFollower", pause("still counting")),
         ("admin.v1.AdminService/ResumeFollower", json!({ "follower": "stock" })),
         ("admin.v1.AdminService/RebuildReadModel", lists),
@@ -57,12 +57,12 @@ async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
         ("inventory.v1.InventoryService/AdjustStock", broken),
     ];
     let expected = [
-        ["PAUSE_FOLLOWER", "stock", "inventory count", "follows", "paused: inventory count"],
+        ["PAUSE_FOLLOWER", "stock", "Zo\u{eb} counts", "follows", "paused: Zo\u{eb} counts"],
         [
             "PAUSE_FOLLOWER",
             "stock",
             "still counting",
-            "paused: inventory count",
+            "paused: Zo\u{eb} counts",
             "paused: still counting",
         ],
         ["RESUME_FOLLOWER", "stock", "", "paused: still counting", "follows"],
@@ -124,12 +124,15 @@ async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let again = "notifications.v1.NotificationService/ResendNotification";
-    let request = json!({ "notification_id": message, "reason": "it was lost" });
+    let request = json!({ "notification_id": message, "reason": " Zoe\u{308} lost it " });
     shop.ops.call(again, request).await.unwrap();
     let done = done(&shop.ops, json!({ "target_kind": "NOTIFICATION" })).await;
     assert_eq!(done.len(), 1, "{done:?}");
     let [verb, target, reason, before, after] = summary(&done[0]);
-    assert_eq!((verb, target, reason), ("RESEND_NOTIFICATION", message.as_str(), "it was lost"));
+    assert_eq!(
+        (verb, target, reason),
+        ("RESEND_NOTIFICATION", message.as_str(), "Zo\u{eb} lost it")
+    );
     assert_eq!(before, "RECEIVED by EMAIL");
     assert!(after.starts_with("resent as "), "{after}");
     shop.close().await;

@@ -85,13 +85,13 @@ async fn a_service_gets_a_token_with_which_its_customer_calls() {
     // What operators got is recorded, what services did is not.
     let ops = keys.token(&["--role", "OPS"]);
     let ops = ["--token", ops.trim_start_matches("Bearer ")];
-    let asking = ["token", "ask", "--customer", CUSTOMER, "--reason", "a call of hers"];
+    let asking = ["token", "ask", "--customer", CUSTOMER, "--reason", " Zoe\u{308} called "];
     engine.ask(&[&ops[..], &asking].concat());
     let listed = engine.ask(&[&ops[..], &["operations", "list", "--kind", "TOKEN"]].concat());
     let actions = listed["actions"].as_array().unwrap();
     let recorded = |nth: usize, key: &str| actions[nth][key].as_str().unwrap();
     assert_eq!(actions.len(), 2, "{listed}");
-    assert_eq!([recorded(0, "reason"), recorded(1, "reason")], ["a call of hers", ""]);
+    assert_eq!([recorded(0, "reason"), recorded(1, "reason")], ["Zo\u{eb} called", ""]);
     for nth in 0..2 {
         assert_eq!((recorded(nth, "verb"), recorded(nth, "target")), ("ISSUE_TOKEN", CUSTOMER));
         let after = recorded(nth, "after");

@@ -241,9 +241,12 @@ fn the_door_takes_only_what_a_provider_signed() {
     let parked = webhooks(&shop, "parked");
     assert_eq!((parked.len(), parked[0]["kind"].as_str()), (1, Some("not_understood")));
     let id = parked[0]["event_id"].as_str().unwrap();
-    let drop = ["payment", "resolve-webhook", "cards", id, "--drop", "--reason", "not ours"];
+    let drop =
+        ["payment", "resolve-webhook", "cards", id, "--drop", "--reason", " Zoe\u{308}: not ours "];
     let dropped = shop.engine.ask(&drop);
     assert_eq!(dropped["webhook"]["state"], "WEBHOOK_STATE_DROPPED");
+    let done = shop.engine.ask(&["operations", "list", "--kind", "PAYMENT"]);
+    assert_eq!(done["actions"][0]["reason"], "Zo\u{eb}: not ours");
     // The door is one route, whatever the providers' names are.
     let page = block_on(page_of(&shop.engine));
     let name = "http_server_request_duration_seconds_count";
@@ -255,6 +258,9 @@ fn the_door_takes_only_what_a_provider_signed() {
         assert!(page.contains(&line), "{line}: {page}");
     }
     assert!(!page.contains("http_route=\"unmatched\""), "{page}");
+    // What has not happened yet is counted from zero.
+    let none = "ordinal_psp_webhooks_total{psp=\"cards\",outcome=\"not_stored\"} 0\n";
+    assert!(page.contains(none), "{page}");
     shop.close();
 }
 

@@ -1,5 +1,5 @@
 use service_edge::Violations;
-use shared_events::contract::{LocationName, RequestId, Sku, TextRule, Timestamp, composed};
+use shared_events::contract::{LocationName, RequestId, Sku, Timestamp};
 
 use super::proto;
 use crate::domain::BackorderRule;
@@ -37,7 +37,7 @@ pub(super) fn set_request(
     if request.allow_shortage && !path.is_empty() {
         violations.wrong(format!("{path}allow_shortage"), "not in a batch: set the product alone");
     }
-    let reason = reason(path, &request.reason, &mut violations);
+    let reason = violations.reason(&format!("{path}reason"), &request.reason);
     let request_id = request_id(path, &request.request_id, &mut violations);
     let location = location(path, &request.location, &mut violations);
     match sku {
@@ -61,7 +61,7 @@ pub(super) fn adjust_request(
     }
     let expected = request.expected_on_hand;
     units("", "expected_on_hand", expected, &mut violations);
-    let reason = reason("", &request.reason, &mut violations);
+    let reason = violations.reason("reason", &request.reason);
     let request_id = request_id("", &request.request_id, &mut violations);
     let location = location("", &request.location, &mut violations);
     match sku {
@@ -93,7 +93,7 @@ pub(super) fn backorder_request(
     if limit == 0 && request.backorder_until.is_some() {
         violations.wrong("backorder_until", "not together with a limit of 0");
     }
-    let reason = reason("", &request.reason, &mut violations);
+    let reason = violations.reason("reason", &request.reason);
     let request_id = request_id("", &request.request_id, &mut violations);
     match sku {
         Some(sku) if violations.is_empty() => {
@@ -119,7 +119,7 @@ pub(super) fn location_request(
     if priority.is_some_and(|priority| !(0..=PRIORITY_MAX).contains(&priority)) {
         violations.wrong("priority", "0 to 1,000,000");
     }
-    let reason = reason("", &request.reason, &mut violations);
+    let reason = violations.reason("reason", &request.reason);
     match name {
         Some(name) if violations.is_empty() => Ok(LocationUpdate { name, priority, reason }),
         _ => Err(violations),
@@ -151,15 +151,6 @@ fn instant(
         violations.wrong(field, "an instant of the years 1 to 9999 with nanos of 0 to 999,999,999");
     }
     instant
-}
-
-/// The reason without surrounding blanks.
-fn reason(path: &str, text: &str, violations: &mut Violations) -> String {
-    let reason = composed(text);
-    if let Err(error) = TextRule::reason().check(&reason) {
-        violations.wrong(format!("{path}reason"), error);
-    }
-    reason.into_owned()
 }
 
 /// The request id in its normal form, if there is one.

@@ -324,7 +324,7 @@ async fn stock_changes_are_idempotent_and_check_expected_on_hand(dialect: Dialec
 async fn operators_changes_of_stock_are_recorded_once(dialect: Dialect) {
     let (bench, mut client) = crate::edge::served_by("OPS", "anna", dialect).await;
     let counted = proto::SetStockRequest {
-        reason: "counted".to_owned(),
+        reason: " counted by Zoe\u{308} ".to_owned(),
         request_id: Chance::system().uuid().to_string(),
         ..set("A", 10)
     };
@@ -355,7 +355,7 @@ async fn operators_changes_of_stock_are_recorded_once(dialect: Dialect) {
     for expected in [
         ["SET_STOCK", "5 products from P0 to P4", "", "0 on hand", "10 on hand"],
         ["ADJUST_STOCK", "A", "broken", "10 on hand", "7 on hand"],
-        ["SET_STOCK", "A", "counted", "0 on hand", "10 on hand"],
+        ["SET_STOCK", "A", "counted by Zo\u{eb}", "0 on hand", "10 on hand"],
     ] {
         assert!(recorded.contains(&expected), "{expected:?} in {recorded:?}");
     }

@@ -1,5 +1,5 @@
 use service_edge::Violations;
-use shared_events::contract::{Currency, Money, MoneyError, TextRule, composed};
+use shared_events::contract::{Currency, Money, MoneyError};
 
 use super::proto::{self, leg::Step};
 use crate::domain::{AccountKind, Entry, EntryId, LEGS_MAX, Leg, Limit, Malformed, NewAccount};
@@ -33,7 +33,7 @@ pub(super) fn opened(
     if limit.is_none() {
         violations.wrong("limit", "DEBITS_WITHIN_CREDITS, CREDITS_WITHIN_DEBITS, or none");
     }
-    let reason = reason(&request.reason, &mut violations);
+    let reason = violations.reason("reason", &request.reason);
     match (name, kind, currency, limit) {
         (Some(name), Some(kind), Some(currency), Some(limit)) if violations.is_empty() => {
             Ok((NewAccount { name, kind, currency, limit }, reason))
@@ -88,7 +88,7 @@ impl Form<'_> {
         for (path, step) in &steps {
             legs.extend(leg_of(path, step, &mut violations));
         }
-        let reason = reason(self.reason, &mut violations);
+        let reason = violations.reason("reason", self.reason);
         let (Some(id), true) = (id, violations.is_empty()) else { return Err(violations) };
         Entry::new(id, legs, reason).map_err(|wrong| {
             let mut violations = Violations::default();
@@ -195,13 +195,4 @@ fn money(path: &str, amount: &proto::Money, violations: &mut Violations) -> Opti
             violations.wrong(format!("{path}.{part}"), error);
         })
         .ok()
-}
-
-/// The reason without surrounding blanks.
-fn reason(text: &str, violations: &mut Violations) -> String {
-    let reason = composed(text);
-    if let Err(error) = TextRule::reason().check(&reason) {
-        violations.wrong("reason", error);
-    }
-    reason.into_owned()
 }

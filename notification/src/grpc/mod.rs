@@ -7,7 +7,7 @@ use service_edge::page::{PageSize, Tokens, cut};
 use service_edge::time::timestamp;
 use service_edge::{Refused, Violations, one_of};
 use shared_events::chance::Chance;
-use shared_events::contract::{NotificationId, Reason, TextRule, Timestamp};
+use shared_events::contract::{NotificationId, Reason, Timestamp};
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
@@ -134,12 +134,9 @@ impl NotificationService for NotificationEdge {
         let by = request.extensions().get::<AskedBy>().cloned();
         let by = by.unwrap_or_default();
         let request = request.into_inner();
-        let reason = request.reason.trim();
         let mut violations = Violations::default();
         let id = notification_id(&request.notification_id, &mut violations);
-        if let Err(error) = TextRule::reason().check(reason) {
-            violations.wrong("reason", error);
-        }
+        let reason = violations.reason("reason", &request.reason);
         let (Some(id), true) = (id, violations.is_empty()) else {
             return Err(violations.into());
         };
@@ -160,7 +157,7 @@ impl NotificationService for NotificationEdge {
         };
         if !request.validate_only {
             let target = id.to_string();
-            let action = OperatorAction::new(&by, Verb::ResendNotification, &target, reason, now);
+            let action = OperatorAction::new(&by, Verb::ResendNotification, &target, &reason, now);
             let before = format!("{} by {}", entry.kind, entry.channel.code());
             let action = action.changing(&before, &format!("resent as {again}"));
             action.write(&mut tx).await.map_err(|error| unavailable(&error))?;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use service_edge::page::Tokens;
 use service_edge::time::instant;
 use service_edge::{Refused, Violations};
-use shared_events::contract::{Reason, RequestId, TextRule, Timestamp};
+use shared_events::contract::{Reason, RequestId, Timestamp};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Status};
 
@@ -24,6 +24,7 @@ struct Asked {
     /// The serial after which the page begins.
     page: i64,
     tokens: Tokens,
+    reason: String,
 }
 
 impl Asked {
@@ -36,9 +37,7 @@ impl Asked {
         if until == Some(None) {
             violations.wrong("until", "not a time");
         }
-        if let Err(error) = TextRule::reason().check(request.reason.trim()) {
-            violations.wrong("reason", error);
-        }
+        let reason = violations.reason("reason", &request.reason);
         if !Route::is_endpoint_name(&request.endpoint) {
             violations.wrong("endpoint", ENDPOINT);
         }
@@ -52,7 +51,7 @@ impl Asked {
         match (id, since) {
             (Some(id), Some(since)) if violations.is_empty() => {
                 let (until, page) = (until.flatten(), page.unwrap_or(0));
-                Ok(Self { id, since, until, after, page, tokens })
+                Ok(Self { id, since, until, after, page, tokens, reason })
             }
             _ => Err(violations),
         }
@@ -72,7 +71,7 @@ pub(super) async fn page(
 ) -> Result<proto::ReplayWebhooksResponse, Status> {
     let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
     let request = request.into_inner();
-    let (reason, now) = (request.reason.trim(), (edge.now)());
+    let now = (edge.now)();
     let asked = Asked::parse(&request)?;
     let mut webhooks = edge.config.webhooks.iter();
     let webhook = webhooks.find(|webhook| webhook.name == request.endpoint).ok_or_else(|| {
@@ -82,7 +81,7 @@ pub(super) async fn page(
     let mut tx = edge.database.begin().await.map_err(|error| unavailable(&error))?;
     let began = ledger::begin_replay(&mut tx, id, &fingerprint, now).await;
     let began = began.map_err(|error| unavailable(&error))?.ok_or_else(reused)?;
-    let Asked { since, until, after, page, tokens, .. } = asked;
+    let Asked { since, until, after, page, tokens, reason, .. } = asked;
     let until = until.unwrap_or(began);
     let replay = Replay { webhook, id, since, until, after, by: &by.subject };
     let replayed = ledger::replay(&edge.database, &mut tx, &replay, page, now).await;
@@ -90,7 +89,7 @@ pub(super) async fn page(
     if !request.validate_only {
         if replayed.queued > 0 {
             let target = &request.endpoint;
-            let action = OperatorAction::new(&by, Verb::ReplayWebhooks, target, reason, now);
+            let action = OperatorAction::new(&by, Verb::ReplayWebhooks, target, &reason, now);
             let queued = format!("{} calls queued by replay {id}", replayed.queued);
             let action = action.changing("", &queued);
             action.write(&mut tx).await.map_err(|error| unavailable(&error))?;

@@ -1,9 +1,7 @@
 use psp::{PspReference, Token};
 use service_edge::page::PageSize;
 use service_edge::{Violations, one_of};
-use shared_events::contract::{
-    Money, OperationId, OrderId, PspName, RequestId, TextRule, composed,
-};
+use shared_events::contract::{Money, OperationId, OrderId, PspName, RequestId};
 use uuid::Uuid;
 
 use super::proto;
@@ -153,11 +151,8 @@ pub(super) fn decided(
 
 /// What a person says of why.
 fn reason(text: &str, missing: &str, violations: &mut Violations) -> String {
-    let reason = composed(text);
-    if reason.is_empty() {
+    if text.trim().is_empty() {
         violations.wrong("reason", missing);
-    } else if let Err(error) = TextRule::reason().check(&reason) {
-        violations.wrong("reason", error);
     }
-    reason.into_owned()
+    violations.reason("reason", text)
 }

@@ -37,17 +37,42 @@ enum Follows {
     Answered { operation: OperationId, known: OperationState, answer: Answer, expired: bool },
 }
 
+/// What is said where the payments are others than those that were asked about.
+const OVERTAKEN: &str = "more became known while the provider was asked";
+
+/// What a webhook is about, and what it hinted at when the provider was asked.
+struct About<'a> {
+    order: OrderId,
+    payment: PaymentId,
+    told: &'a Told,
+    hint: Hint,
+}
+
+impl About<'_> {
+    /// What the payments hear, if anything, as they are now that nobody else writes them. An answer
+    /// counts only where the webhook still hints at the same: a capture may have begun meanwhile.
+    fn heard(
+        &self,
+        case: &Case,
+        follows: Option<Follows>,
+    ) -> Result<Option<(Input, Option<Acts>)>, &'static str> {
+        if hint(case, self.payment, self.told) != self.hint {
+            return Err(OVERTAKEN);
+        }
+        follows.map(|follows| follows.heard(case)).transpose()
+    }
+}
+
 impl Follows {
-    /// What the payments hear, as they are now that nobody else writes them, and where the customer
-    /// acts.
+    /// What the payments hear, and where the customer acts.
     fn heard(self, case: &Case) -> Result<(Input, Option<Acts>), &'static str> {
         match self {
             Self::Heard(input) => Ok((input, None)),
             Self::Answered { operation, known, answer, expired } => {
                 let (_, one) = case.operation(operation).ok_or("the operation is not known")?;
                 if one.state != known {
-                    // The answer may be older than what is known now.
-                    return Err("more became known while the provider was asked");
+                    // A failure is asked about whatever is known: the answer may be older than that.
+                    return Err(OVERTAKEN);
                 }
                 let acts = calls::action(&answer).map(|url| (operation, url));
                 let seen = observation(one, answer, expired)?;
@@ -74,7 +99,8 @@ impl Runner {
     /// # Errors
     /// [`RunnerError`]; what was done until then stays.
     pub async fn hear_webhooks(&self) -> Result<usize, RunnerError> {
-        let due = store::webhooks_due(&self.database, (self.now)(), READ_MAX).await?;
+        let (psps, now) = (self.psps.names(), (self.now)());
+        let due = store::webhooks_due(&self.database, &psps, now, READ_MAX).await?;
         let mut heard = futures::stream::iter(due.into_iter().map(|row| self.hear_webhook(row)))
             .buffer_unordered(IN_FLIGHT_MAX);
         let (mut done, mut failed) = (0, None);
@@ -102,7 +128,11 @@ impl Runner {
     async fn hear(&self, row: &Webhook) -> Result<(), RunnerError> {
         // Time does not help: a person must look.
         let Some(told) = &row.told else {
-            return self.put_off(row, WebhookState::Parked, store::NOT_UNDERSTOOD_NOTE).await;
+            let note = match row.kind.as_str() {
+                store::NOT_UNDERSTOOD => store::NOT_UNDERSTOOD_NOTE,
+                _ => store::UNREADABLE_NOTE,
+            };
+            return self.put_off(row, WebhookState::Parked, note).await;
         };
         let Some((order, payment)) = store::about(&self.database, &row.psp, told).await? else {
             return self.wait(row, "nothing is known of what it is about").await;
@@ -110,16 +140,17 @@ impl Runner {
         let Some(case) = store::case(&self.database, order).await? else {
             return self.wait(row, "nothing is known of its order").await;
         };
-        match self.look(row, (&case, payment), told).await {
+        let of = About { order, payment, told, hint: hint(&case, payment, told) };
+        match self.look(row, &case, &of).await {
             Looked::Wait(why) => self.wait(row, &why).await,
-            Looked::Handled(follows, note) => self.handled(row, (order, follows), note).await,
+            Looked::Handled(follows, note) => self.handled(row, (&of, follows), note).await,
         }
     }
 
     /// What is to be heard of a webhook. No transaction is open while the provider is asked.
-    async fn look(&self, row: &Webhook, of: (&Case, PaymentId), told: &Told) -> Looked {
-        let (case, payment) = of;
-        match hint(case, payment, told) {
+    async fn look(&self, row: &Webhook, case: &Case, about: &About<'_>) -> Looked {
+        let told = about.told;
+        match about.hint.clone() {
             Hint::Nothing(why) => Looked::Handled(None, why),
             Hint::Wait(why) => Looked::Wait(why.to_owned()),
             Hint::Dispute(of) => {
@@ -222,16 +253,16 @@ impl Runner {
     async fn handled(
         &self,
         row: &Webhook,
-        (order, follows): (OrderId, Option<Follows>),
+        (of, follows): (&About<'_>, Option<Follows>),
         note: &str,
     ) -> Result<(), RunnerError> {
         if (self.ends)(Point::Heard, OperationKind::Authorize) {
             return Ok(());
         }
         let mut tx = self.database.begin().await?;
-        let mut open = self.locked(&mut tx, order).await?;
-        let heard = open.as_ref().zip(follows).map(|(open, follows)| follows.heard(&open.case));
-        let (input, acts) = match heard.transpose() {
+        let mut open = self.locked(&mut tx, of.order).await?;
+        let heard = open.as_ref().map_or(Ok(None), |open| of.heard(&open.case, follows));
+        let (input, acts) = match heard {
             Ok(heard) => heard.unzip(),
             Err(why) => {
                 drop(tx);
@@ -259,7 +290,7 @@ impl Runner {
         let now = (self.now)();
         let state = if refused.is_some() { WebhookState::Parked } else { WebhookState::Handled };
         let note = refused.as_deref().unwrap_or(note);
-        let (due_at, tries, order_id) = (row.due_at, row.tries, Some(order));
+        let (due_at, tries, order_id) = (row.due_at, row.tries, Some(of.order));
         let next = Outcome { state, due_at, tries, note, order_id, now };
         // Where somebody else has, or more is known since, nothing of this is kept. What is written
         // below wakes those that wait, and this one does not any more.

@@ -27,7 +27,8 @@ pub use operations::{
 };
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};
 pub(crate) use webhooks::{
-    NOT_UNDERSTOOD, NOT_UNDERSTOOD_NOTE, Outcome, about, keep, settle, webhooks_due,
+    NOT_UNDERSTOOD, NOT_UNDERSTOOD_NOTE, Outcome, UNREADABLE_NOTE, about, keep, settle,
+    webhooks_due,
 };
 pub use webhooks::{
     WEBHOOK_SHARDS, Webhook, parked_longest, webhook, webhook_heads, webhooks, webhooks_after,

@@ -67,7 +67,7 @@ async fn known(
     if one.kind == OperationKind::Authorize && one.state != OperationState::Pending {
         actions::forget(tx, id).await?;
     }
-    // What gives money back is told with the name of what it gives back.
+    // Providers tell a void with the name of the authorisation that it gives back.
     if let Some(reference) = reference.filter(|_| one.kind != OperationKind::Void) {
         webhooks::name(tx, &plan.psp, reference, (case.order_id, payment.id)).await?;
     }

@@ -13,6 +13,8 @@ pub const WEBHOOK_SHARDS: u16 = 16;
 pub(crate) const NOT_UNDERSTOOD: &str = "not_understood";
 /// What is said of it.
 pub(crate) const NOT_UNDERSTOOD_NOTE: &str = "the body is not understood";
+/// What is said of one that was understood, and cannot be read any more.
+pub(crate) const UNREADABLE_NOTE: &str = "what it told cannot be read any more";
 
 /// A webhook of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,17 +122,36 @@ pub(crate) async fn keep(
     Ok(true)
 }
 
-/// Webhooks that are to be looked at by now, the longest due first.
+/// Webhooks of these providers that are to be looked at by now, the longest due first. One that
+/// cannot be read holds up no other.
 pub(crate) async fn webhooks_due(
     database: &Database,
+    psps: &[&str],
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Webhook>, DatabaseError> {
+    if psps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places: Vec<String> = (3..psps.len() + 3).map(|nth| format!("${nth}")).collect();
     let sql = format!(
-        "{ROW} WHERE state = 'WAITING' AND due_at <= $1 ORDER BY due_at, shard, position LIMIT $2"
+        "{ROW} WHERE state = 'WAITING' AND due_at <= $1 AND psp IN ({})
+         ORDER BY due_at, shard, position LIMIT $2",
+        places.join(", ")
     );
-    let query = sqlx::query(&sql).bind(now.micros()).bind(i64::from(limit));
-    query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
+    let mut query = sqlx::query(&sql).bind(now.micros()).bind(i64::from(limit));
+    for psp in psps {
+        query = query.bind((*psp).to_owned());
+    }
+    let readable = |row: &AnyRow| match row_of(row) {
+        Ok(webhook) => Some(webhook),
+        Err(error) => {
+            let text = |column: usize| row.try_get::<String, _>(column).unwrap_or_default();
+            tracing::error!(psp = text(0), id = text(1), %error, "a webhook cannot be read");
+            None
+        }
+    };
+    Ok(query.fetch_all(database.reader()).await?.iter().filter_map(readable).collect())
 }
 
 /// The webhook that has waited longest for a person.

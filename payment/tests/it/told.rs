@@ -1,18 +1,21 @@
 //! Webhooks that fail, are overtaken, or wait for a person.
 
-use payment::domain::{Observation, OperationKind, Stage, Status, WebhookState};
+use std::sync::Arc;
+
+use payment::domain::{Observation, OperationKind, OperationState, Stage, Status, WebhookState};
 use payment::grpc::proto::AttemptRequest;
 use payment::grpc::proto::payment_service_server::PaymentService as _;
 use payment::store::{self, COUNTED, Count, OperationRow};
-use payment::{PaymentLaw, audit};
-use psp::Answer;
+use payment::{PaymentLaw, Payments, Psps, audit};
 use psp::webhook::body_id;
+use psp::{Answer, Psp};
 use serde_json::json;
-use shared_events::contract::CapturePolicy;
+use shared_events::chance::Chance;
+use shared_events::contract::{CapturePolicy, Timestamp};
 use shared_events::stream::{AskedBy, Dialect, OperatorAction, Verb};
 use uuid::Uuid;
 
-use crate::scripted::Act;
+use crate::scripted::{Act, Scripted};
 use crate::support::{Bench, Story, gbp, on_both};
 use crate::webhooks::{declined, hear, kept, now, paid, status, tell, tell_strange};
 
@@ -65,6 +68,62 @@ async fn an_answer_that_is_overtaken_takes_nothing_back(dialect: Dialect) {
     bench.laws_hold().await;
 }
 
+/// The answer is about the authorisation, of which no more became known.
+async fn an_answer_does_not_count_once_a_capture_has_begun(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = paid(&bench).await;
+    let ours = bench.operation(AUTHORIZE).await;
+    bench.psp.knows(ours.id.uuid(), declined("reversed"));
+    tell(&bench, "evt_1", "reversed", &json!({ "reference": "psp_0", "payment": "psp_0" })).await;
+    let (runner, gate) = (bench.runner(), bench.psp.holds_up());
+    let shipped = story.shipped(5_000);
+    let meanwhile = async {
+        gate.asked.notified().await;
+        bench.follow(&[shipped]).await.unwrap();
+        gate.open.notify_one();
+    };
+    let (heard, ()) = tokio::join!(runner.hear_webhooks(), meanwhile);
+    assert_eq!(heard.unwrap(), 1);
+    let case = bench.case(story.order_id).await;
+    let states: Vec<_> = case.payments[0].operations.iter().map(|one| one.state).collect();
+    assert_eq!(states, [OperationState::Succeeded, OperationState::Open]);
+    let one = kept(&bench, "evt_1").await;
+    assert_eq!((one.state, one.tries), (WebhookState::Waiting, 1));
+    assert_eq!(one.note, "more became known while the provider was asked");
+    // Once it is taken, nothing is left that could be reversed.
+    bench.turns().await;
+    bench.wait(3);
+    hear(&bench).await;
+    let one = kept(&bench, "evt_1").await;
+    assert_eq!((one.state, one.note.as_str()), (WebhookState::Handled, "nothing of it is left"));
+    assert_eq!(status(&bench, &story).await, Status::Captured);
+    bench.laws_hold().await;
+}
+
+async fn a_webhook_is_left_to_a_process_that_knows_its_provider(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let story = paid(&bench).await;
+    let ours = bench.operation(AUTHORIZE).await;
+    bench.psp.knows(ours.id.uuid(), declined("reversed"));
+    tell(&bench, "evt_1", "reversed", &json!({ "reference": "psp_0", "payment": "psp_0" })).await;
+    let stored = kept(&bench, "evt_1").await;
+    // Also after the day that it would wait.
+    bench.wait(2 * 24 * 3_600);
+    let at = now(&bench).micros();
+    let other: Arc<dyn Psp> = Arc::<Scripted>::clone(&bench.psp);
+    for psps in [Psps::default(), Psps::new([("other".parse().unwrap(), other)])] {
+        let now = Arc::new(move || Timestamp::from_micros(at));
+        let elsewhere = Payments::new(bench.database.clone(), psps, now);
+        let runner = elsewhere.runner(Chance::seeded(1));
+        assert_eq!(runner.hear_webhooks().await.unwrap(), 0);
+        assert_eq!(kept(&bench, "evt_1").await, stored);
+    }
+    hear(&bench).await;
+    assert_eq!(kept(&bench, "evt_1").await.state, WebhookState::Handled);
+    assert_eq!(status(&bench, &story).await, Status::Reversed);
+    bench.laws_hold().await;
+}
+
 async fn where_the_customer_acts_is_in_the_answer_to_an_attempt(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     let (story, ours) = unheard(&bench).await;
@@ -111,6 +170,8 @@ async fn a_webhook_that_cannot_be_handled_holds_up_no_other(dialect: Dialect) {
     }
     tell(&bench, "evt_strange", "reversed", &json!({ "payment": "psp_0" })).await;
     change(&bench, "UPDATE webhooks SET told = '{}' WHERE event_id = 'evt_strange'").await;
+    tell(&bench, "evt_damaged", "reversed", &json!({ "payment": "psp_77" })).await;
+    change(&bench, "UPDATE webhooks SET tries = -1 WHERE event_id = 'evt_damaged'").await;
     let order = stories[0].order_id;
     let of_it = format!("WHERE order_id = '{order}'");
     change(&bench, &format!("UPDATE cases SET body = '-' || body {of_it}")).await;
@@ -120,15 +181,25 @@ async fn a_webhook_that_cannot_be_handled_holds_up_no_other(dialect: Dialect) {
     assert!(failed.note.contains("could not be handled") && failed.due_at > now(&bench));
     assert_eq!(kept(&bench, "evt_1").await.state, WebhookState::Handled);
     assert_eq!(status(&bench, &stories[1]).await, Status::Reversed);
-    assert_eq!(kept(&bench, "evt_strange").await.state, WebhookState::Parked);
-    // Once it can be handled it is.
+    let strange = kept(&bench, "evt_strange").await;
+    assert_eq!(strange.state, WebhookState::Parked);
+    assert_eq!(strange.note, "what it told cannot be read any more");
+    // Once they can be handled they are.
+    change(&bench, "UPDATE webhooks SET tries = 0 WHERE event_id = 'evt_damaged'").await;
     change(&bench, &format!("UPDATE cases SET body = SUBSTR(body, 2) {of_it}")).await;
     bench.wait(2);
     hear(&bench).await;
     assert_eq!(status(&bench, &stories[0]).await, Status::Reversed);
+    assert_eq!(kept(&bench, "evt_damaged").await.note, "nothing is known of what it is about");
     let found = audit(&bench.database).await.unwrap().findings;
     let laws: Vec<_> = found.iter().map(|one| one.law).collect();
     assert_eq!(laws, [PaymentLaw::WebhooksSettled], "{found:?}");
+    // Whoever drops it has seen it.
+    let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
+    let (verb, target) = (Verb::ResolveWebhook, "scripted/evt_strange");
+    let action = OperatorAction::new(&by, verb, target, "damaged", now(&bench));
+    assert!(bench.payments.decide_webhook(&strange, WebhookState::Dropped, action).await.unwrap());
+    bench.laws_hold().await;
 }
 
 async fn what_is_put_back_and_still_not_understood_is_parked_at_once(dialect: Dialect) {
@@ -186,6 +257,8 @@ async fn what_waits_is_counted_and_the_oldest_comes_first(dialect: Dialect) {
 
 on_both! {
     an_answer_that_is_overtaken_takes_nothing_back,
+    an_answer_does_not_count_once_a_capture_has_begun,
+    a_webhook_is_left_to_a_process_that_knows_its_provider,
     where_the_customer_acts_is_in_the_answer_to_an_attempt,
     a_webhook_that_cannot_be_handled_holds_up_no_other,
     what_is_put_back_and_still_not_understood_is_parked_at_once,

@@ -19,6 +19,9 @@ use crate::Wire;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long the other side may take for its first answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// How many facts are asked for to see which is the oldest: some of each shard, since not every
+/// position has facts.
+const FIRST_FACTS: u32 = 64;
 
 /// Another process's facts, through one stream that continues from the reader's cursors. A lost
 /// stream is opened again; what the reader has not committed is read again.
@@ -55,7 +58,8 @@ impl RemoteFacts {
         Self { without_contact: true, ..self }
     }
 
-    async fn open(&self, after: &Cursors, live: bool) -> Result<Live, SourceError> {
+    /// Asks for facts: all, also new ones, or about so many of those that are there.
+    async fn ask(&self, after: &Cursors, limit: Option<u32>) -> Result<Live, SourceError> {
         let shards = match after.scope() {
             Scope::All => Vec::new(),
             Scope::Only(shards) => shards.iter().copied().map(u32::from).collect(),
@@ -64,24 +68,33 @@ impl RemoteFacts {
             source: self.origin.uri().to_owned(),
             after: positions(after),
             shards,
-            live,
+            live: limit.is_none(),
             without_contact: self.without_contact,
+            limit: limit.unwrap_or(0),
         });
         let mut client = self.client.clone();
         let stream = answered(client.read_facts(request)).await?.into_inner();
-        let mut live = Live { at: after.clone(), stream, partial: Vec::new(), next: None };
-        // The first message comes immediately, with or without facts.
+        Ok(Live { at: after.clone(), stream, partial: Vec::new(), next: None })
+    }
+
+    async fn open(&self, after: &Cursors) -> Result<Live, SourceError> {
+        let mut live = self.ask(after, None).await?;
+        // The first message of a live stream comes immediately, with or without facts.
         live.next = Some(answered(live.message()).await?);
         Ok(live)
     }
 }
 
 impl Live {
-    /// The next complete batch.
+    /// The next complete batch of a stream that does not end.
     async fn message(&mut self) -> Result<Batch<Fact>, Status> {
+        self.batch().await?.ok_or_else(|| Status::unavailable("the stream ended"))
+    }
+
+    /// The next complete batch; none where the stream has ended.
+    async fn batch(&mut self) -> Result<Option<Batch<Fact>>, Status> {
         loop {
-            let message = self.stream.message().await?;
-            let message = message.ok_or_else(|| Status::unavailable("the stream ended"))?;
+            let Some(message) = self.stream.message().await? else { return Ok(None) };
             for json in &message.facts {
                 let fact = Fact::from_json(json)
                     .map_err(|error| Status::data_loss(format!("unreadable fact: {error}")))?;
@@ -91,7 +104,7 @@ impl Live {
                 .ok_or_else(|| Status::data_loss("a position without a shard"))?;
             if !through.is_empty() || self.partial.is_empty() {
                 let items = std::mem::take(&mut self.partial);
-                return Ok(Batch { items, through, more: message.more });
+                return Ok(Some(Batch { items, through, more: message.more }));
             }
         }
     }
@@ -138,7 +151,7 @@ impl Source<Fact> for RemoteFacts {
         let open = live.take().filter(|open| open.at == *after);
         let mut open = match open {
             Some(open) => open,
-            None => self.open(after, true).await?,
+            None => self.open(after).await?,
         };
         let mut batch = match open.next.take() {
             Some(batch) => batch,
@@ -148,7 +161,7 @@ impl Source<Fact> for RemoteFacts {
                 // Servers close old connections; that alone is no failure.
                 Some(Err(status)) => {
                     tracing::debug!(%status, source = self.origin.uri(), "feed opened again");
-                    open = self.open(after, true).await?;
+                    open = self.open(after).await?;
                     open.next.take().unwrap_or_default()
                 }
             },
@@ -219,9 +232,14 @@ impl Source<Fact> for RemoteFacts {
     }
 
     async fn oldest_after(&self, after: &Cursors) -> Result<Option<Timestamp>, SourceError> {
-        // A call of its own, of which the first items are enough: the reader's stream goes on.
-        let first = self.open(after, false).await?.next.unwrap_or_default();
-        Ok(first.oldest())
+        // A call of its own: the reader's stream goes on. Positions without facts are passed over.
+        let mut read = self.ask(after, Some(FIRST_FACTS)).await?;
+        while let Some(batch) = answered(read.batch()).await? {
+            if let Some(oldest) = batch.oldest() {
+                return Ok(Some(oldest));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -313,6 +331,21 @@ mod tests {
             let (source, serving) = serve(vec![message]).await;
             let batch = source.read_after(&Cursors::default(), 100).await.unwrap();
             assert_eq!((batch.items.len(), batch.more), (1, more));
+            serving.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_of_nothing_is_none() {
+        let without = proto::ReadFactsResponse { facts: Vec::new(), ..message(1, None) };
+        let time = Timestamp::from_micros(1_800_000_000_000_000);
+        for (messages, oldest) in [
+            (Vec::new(), None),
+            (vec![without.clone()], None),
+            (vec![without, message(2, None)], Some(time)),
+        ] {
+            let (source, serving) = serve(messages).await;
+            assert_eq!(source.oldest_after(&Cursors::default()).await.unwrap(), oldest);
             serving.abort();
         }
     }

@@ -154,8 +154,14 @@ async fn send_facts(
     reader: &mpsc::Sender<Result<proto::ReadFactsResponse, Status>>,
 ) -> Result<(), Status> {
     let mut first = true;
+    let mut left = match asked.limit {
+        0 => usize::MAX,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    };
+    let shards = usize::from(log.shards().unwrap_or(1));
     loop {
-        let batch = log.read_after(&after, READ_AT_ONCE).await.map_err(|error| status(&error))?;
+        let at_once = READ_AT_ONCE.min(left.max(shards));
+        let batch = log.read_after(&after, at_once).await.map_err(|error| status(&error))?;
         if batch.is_empty() && !asked.live {
             return Ok(());
         }
@@ -164,6 +170,7 @@ async fn send_facts(
             continue;
         }
         first = false;
+        left = left.saturating_sub(batch.items.len());
         let mut message = proto::ReadFactsResponse { more: true, ..Default::default() };
         let mut bytes = 0;
         for fact in batch.items {
@@ -183,7 +190,7 @@ async fn send_facts(
         message.through = positions(&batch.through);
         message.more = batch.more;
         after.merge(&batch.through);
-        if !send(reader, message).await? {
+        if !send(reader, message).await? || left == 0 {
             return Ok(());
         }
     }

@@ -3,6 +3,7 @@ use serde_json::value::RawValue;
 
 use super::{
     FactError, InventoryFact, NotificationFact, OrderFact, OrderId, Origin, PaymentFact, Subject,
+    json_place,
 };
 
 /// The facts that one service publishes: a table, each row with its versioned type name and the
@@ -85,11 +86,17 @@ pub enum FactBody {
 impl FactBody {
     /// The fact of a service, from CloudEvents `type` and `data`.
     pub(super) fn of(source: Origin, kind: &str, data: &RawValue) -> Result<Self, FactError> {
+        // The data are read by themselves: lines and columns are counted from their beginning.
+        let unfit = |error: serde_json::Error| {
+            FactError::Malformed(format!("{} in its data", json_place(&error)))
+        };
         let body = match source {
-            Origin::Orders => OrderFact::of(kind, data)?.map(Self::Order),
-            Origin::Inventory => InventoryFact::of(kind, data)?.map(Self::Inventory),
-            Origin::Notifications => NotificationFact::of(kind, data)?.map(Self::Notification),
-            Origin::Payments => PaymentFact::of(kind, data)?.map(Self::Payment),
+            Origin::Orders => OrderFact::of(kind, data).map_err(unfit)?.map(Self::Order),
+            Origin::Inventory => InventoryFact::of(kind, data).map_err(unfit)?.map(Self::Inventory),
+            Origin::Notifications => {
+                NotificationFact::of(kind, data).map_err(unfit)?.map(Self::Notification)
+            }
+            Origin::Payments => PaymentFact::of(kind, data).map_err(unfit)?.map(Self::Payment),
         };
         body.ok_or_else(|| FactError::UnknownType { origin: source.uri(), kind: kind.to_owned() })
     }

@@ -40,19 +40,30 @@ pub fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A text as it is stored ([`composed`]), where that is another than it was sent.
+#[must_use]
+pub fn recomposed(text: &str) -> Option<String> {
+    match composed(text) {
+        Cow::Borrowed(same) if same.len() == text.len() => None,
+        other => Some(other.into_owned()),
+    }
+}
+
 impl TextRule {
     /// The text as it is stored: [`composed`]. Hidden characters are looked for in the text as it was
-    /// sent, characters counted as they are stored.
+    /// sent, characters counted as they are stored. Nothing is copied where nothing changes.
     ///
     /// # Errors
     /// [`TextError`] for the first violation.
-    pub fn stored(self, text: &str) -> Result<String, TextError> {
-        if let Err(hidden @ TextError::Hidden { .. }) = self.check(text) {
+    pub fn stored(self, text: String) -> Result<String, TextError> {
+        let sent = self.check(&text);
+        if let Err(hidden @ TextError::Hidden { .. }) = sent {
             return Err(hidden);
         }
-        let text = composed(text);
-        self.check(&text)?;
-        Ok(text.into_owned())
+        match recomposed(&text) {
+            None => sent.map(|()| text),
+            Some(text) => self.check(&text).map(|()| text),
+        }
     }
 }
 

@@ -264,9 +264,9 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
             match handled {
                 Ok(()) => {
                     let (now, set_aside) = ((self.now)(), parked.len());
-                    for (at, state) in parked {
-                        let error = poison.get(&at).map_or("waits behind an earlier item", |e| e);
-                        park(&mut tx, &self.follower, &batch.items[at], state, error, 1, now)
+                    for (at, state) in &parked {
+                        let error = poison.get(at).map_or("waits behind an earlier item", |e| e);
+                        park(&mut tx, &self.follower, &batch.items[*at], *state, error, 1, now)
                             .await?;
                     }
                     let places = self
@@ -282,9 +282,11 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                     FACTS.add([&self.follower, "parked"], set_aside);
                     self.at.merge(&batch.through);
                     self.handler.committed();
-                    // Logged now, and once: a try that was rolled back set nothing aside.
-                    for (at, error) in &poison {
-                        let item = &batch.items[*at];
+                    // Logged now, and once: a try that was rolled back set nothing aside, and what
+                    // failed in it may wait behind an earlier item that failed later.
+                    parked.retain(|(_, state)| *state == DeadLetterState::Poison);
+                    for (at, _) in parked {
+                        let (item, error) = (&batch.items[at], poison.get(&at));
                         tracing::error!(
                             follower = self.follower, subject = %item.subject(),
                             shard = item.shard(), position = item.position(),

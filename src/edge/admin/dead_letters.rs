@@ -106,7 +106,7 @@ impl AdminEdge {
         let subject = subject(about)?;
         let reason = optional_reason(reason)?;
         let target = letters_target(follower, subject);
-        let action = self.action(&request, Verb::PutBackDeadLetters, &target, reason);
+        let action = self.action(&request, Verb::PutBackDeadLetters, &target, &reason);
         let put_back = letters.put_back(follower, subject, action).await.map_err(letter_refused)?;
         tracing::info!(follower, %subject, put_back, "dead letters put back");
         Ok(Response::new(proto::PutBackDeadLettersResponse { put_back }))
@@ -125,7 +125,7 @@ impl AdminEdge {
         let subject = subject(about)?;
         let reason = operators_reason(reason)?;
         let target = letters_target(follower, subject);
-        let action = self.action(&request, Verb::DropDeadLetter, &target, reason);
+        let action = self.action(&request, Verb::DropDeadLetter, &target, &reason);
         let dropped =
             letters.drop_first(follower, subject, action).await.map_err(letter_refused)?;
         tracing::warn!(

@@ -60,7 +60,7 @@ impl AdminEdge {
         let proto::PauseFollowerRequest { follower, reason } = request.get_ref();
         let database = self.database_of(follower)?;
         let reason = operators_reason(reason)?;
-        let action = self.action(&request, Verb::PauseFollower, follower, reason);
+        let action = self.action(&request, Verb::PauseFollower, follower, &reason);
         Pause::begin(database, follower, action).await.map_err(unavailable)?;
         tracing::warn!(follower, "follower paused by an operator");
         Ok(Response::new(proto::PauseFollowerResponse {}))
@@ -77,7 +77,7 @@ impl AdminEdge {
         let proto::ResumeFollowerRequest { follower, reason } = request.get_ref();
         let database = self.database_of(follower)?;
         let reason = optional_reason(reason)?;
-        let action = self.action(&request, Verb::ResumeFollower, follower, reason);
+        let action = self.action(&request, Verb::ResumeFollower, follower, &reason);
         let resumed = Pause::end(database, follower, action).await;
         if resumed.map_err(unavailable)? {
             tracing::warn!(follower, "follower resumed by an operator");

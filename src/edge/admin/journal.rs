@@ -27,11 +27,11 @@ impl AdminEdge {
         let accepted_by = by.to_string();
         let reason = operators_reason(&request.get_ref().reason)?;
         let journal = self.orders()?.0;
-        let action = self.action(&request, Verb::AcceptJournal, "", reason);
-        let accepted = journal.accept(reason, &accepted_by, Some(action)).await;
+        let action = self.action(&request, Verb::AcceptJournal, "", &reason);
+        let accepted = journal.accept(&reason, &accepted_by, Some(action)).await;
         let accepted = accepted.map_err(|error| journal_refused(&error))?;
         // The journal is accepted even if this fails: dead letters can be dropped one by one.
-        let dropped = self.drop_letters_of_lost_orders(journal, &by, reason).await;
+        let dropped = self.drop_letters_of_lost_orders(journal, &by, &reason).await;
         let letters_dropped = dropped.unwrap_or_else(|error| {
             tracing::warn!(%error, "dead letters about lost orders were not dropped");
             0

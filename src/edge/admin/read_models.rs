@@ -16,7 +16,7 @@ impl AdminEdge {
     ) -> Result<Response<proto::RebuildReadModelResponse>, Status> {
         let reason = optional_reason(&request.get_ref().reason)?;
         let name = &request.get_ref().name;
-        let action = self.action(&request, Verb::RebuildReadModel, name, reason);
+        let action = self.action(&request, Verb::RebuildReadModel, name, &reason);
         let name = request.into_inner().name;
         // It takes long, and continues when the caller disconnects.
         let edge = self.clone();

@@ -34,7 +34,7 @@ impl AdminEdge {
                 return Err(refused(Reason::NodeUnknown, &message));
             }
         }
-        let action = self.action(&request, Verb::MoveShard, &shard.to_string(), reason);
+        let action = self.action(&request, Verb::MoveShard, &shard.to_string(), &reason);
         let moved = journal.pin(shard_number(*shard)?, node, &action).await;
         found(moved.map_err(shards_refused)?)?;
         tracing::info!(shard, node, "shard moved by an operator");
@@ -47,9 +47,9 @@ impl AdminEdge {
     ) -> Result<Response<proto::FreezeShardResponse>, Status> {
         let proto::FreezeShardRequest { shard, reason } = request.get_ref();
         let reason = operators_reason(reason)?;
-        let action = self.action(&request, Verb::FreezeShard, &shard.to_string(), reason);
+        let action = self.action(&request, Verb::FreezeShard, &shard.to_string(), &reason);
         let journal = self.orders()?.0;
-        let frozen = journal.freeze(shard_number(*shard)?, Some(reason), &action).await;
+        let frozen = journal.freeze(shard_number(*shard)?, Some(&reason), &action).await;
         found(frozen.map_err(shards_refused)?)?;
         tracing::warn!(shard, "shard frozen by an operator");
         Ok(Response::new(proto::FreezeShardResponse {}))
@@ -61,7 +61,7 @@ impl AdminEdge {
     ) -> Result<Response<proto::UnfreezeShardResponse>, Status> {
         let proto::UnfreezeShardRequest { shard, reason } = request.get_ref();
         let reason = optional_reason(reason)?;
-        let action = self.action(&request, Verb::UnfreezeShard, &shard.to_string(), reason);
+        let action = self.action(&request, Verb::UnfreezeShard, &shard.to_string(), &reason);
         let opened = self.orders()?.0.freeze(shard_number(*shard)?, None, &action).await;
         found(opened.map_err(shards_refused)?)?;
         tracing::warn!(shard, "shard opened by an operator");

@@ -40,7 +40,7 @@ impl AdminEdge {
         if !is_forwarded(&request) {
             let held = self.parts.timers.as_ref().is_some_and(|timers| *timers.held().borrow());
             let before = if held { "timers of this node wait" } else { "timers of this node run" };
-            let action = self.action(&request, Verb::ResumeTimers, "all order nodes", reason);
+            let action = self.action(&request, Verb::ResumeTimers, "all order nodes", &reason);
             let action = action.changing(before, "timers run on every node that answers");
             let mut tx = database.begin().await.map_err(unavailable)?;
             action.write(&mut tx).await.map_err(unavailable)?;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use service_edge::Violations;
 use service_edge::time::timestamp;
 use shared_events::chance::Chance;
-use shared_events::contract::{CustomerId, Reason, TextRule, Timestamp};
+use shared_events::contract::{CustomerId, Reason, Timestamp};
 use shared_events::stream::{OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
@@ -41,7 +41,7 @@ impl AdminEdge {
         let by = asked_by(&request);
         if by.is_operator() {
             let target = customer.to_string();
-            let action = self.action(&request, Verb::IssueToken, &target, reason);
+            let action = self.action(&request, Verb::IssueToken, &target, &reason);
             self.record(action.changing("", &format!("token {id} until {expires_at}"))).await?;
         }
         tracing::info!(by = %by.subject, id, "a token of a customer was signed");
@@ -65,7 +65,7 @@ impl AdminEdge {
 }
 
 /// The customer, for how long, and why.
-fn asked(request: &proto::IssueTokenRequest) -> Result<(CustomerId, Duration, &str), Violations> {
+fn asked(request: &proto::IssueTokenRequest) -> Result<(CustomerId, Duration, String), Violations> {
     let mut violations = Violations::default();
     let customer = violations.parsed("customer_id", &request.customer_id);
     let valid_for = match request.valid_for {
@@ -77,10 +77,7 @@ fn asked(request: &proto::IssueTokenRequest) -> Result<(CustomerId, Duration, &s
     if valid_for.is_none() {
         violations.wrong("valid_for", "from 1 second to 1 hour");
     }
-    let reason = request.reason.trim();
-    if let Err(error) = TextRule::reason().check(reason) {
-        violations.wrong("reason", error);
-    }
+    let reason = violations.reason("reason", &request.reason);
     match (customer, valid_for) {
         (Some(customer), Some(valid_for)) if violations.is_empty() => {
             Ok((customer, valid_for, reason))

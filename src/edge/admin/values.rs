@@ -1,4 +1,4 @@
-use service_edge::time;
+use service_edge::{Violations, time};
 use shared_events::contract::{REASON_MAX, Reason, TextRule};
 use shared_events::stream::Cursors;
 use tonic::Status;
@@ -7,19 +7,18 @@ use super::proto;
 use crate::edge::refusal::{self, violation};
 
 /// The reason that an operator must give.
-pub(super) fn operators_reason(text: &str) -> Result<&str, Status> {
-    let reason = text.trim();
-    if reason.is_empty() {
+pub(super) fn operators_reason(text: &str) -> Result<String, Status> {
+    if text.trim().is_empty() {
         return Err(violation("reason", &format!("required: 1 to {REASON_MAX} characters")));
     }
-    check_text("reason", reason)?;
-    Ok(reason)
+    optional_reason(text)
 }
 
 /// A reason that an operator may leave out.
-pub(super) fn optional_reason(text: &str) -> Result<&str, Status> {
-    let reason = text.trim();
-    check_text("reason", reason)?;
+pub(super) fn optional_reason(text: &str) -> Result<String, Status> {
+    let mut violations = Violations::default();
+    let reason = violations.reason("reason", text);
+    violations.none_or()?;
     Ok(reason)
 }
 

@@ -68,8 +68,6 @@ const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
     let psps = Psps::new(building.settings.psps.psps());
-    // Where nobody can be asked, webhooks are left to the processes that can.
-    let hears = !psps.is_empty();
     let payments = Payments::new(database, psps, Arc::clone(&building.now));
     let door = payments.door(building.settings.psps.verifiers());
     if door.is_open() {
@@ -86,12 +84,11 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.samples.push(numbers(database.clone()));
     Ok(Box::new(move |building| {
         building.follow_facts(&PAYMENTS, payments.follower())?;
-        // Every process calls providers: an operation is taken up by one at a time.
+        // Every process calls providers: an operation is taken up by one at a time. Webhooks are
+        // left to the processes that can ask their provider.
         let runner = payments.runner(Chance::system());
-        if hears {
-            let webhooks = runner.clone();
-            building.followers.run(|stop| webhooks.run_webhooks(stop));
-        }
+        let webhooks = runner.clone();
+        building.followers.run(|stop| webhooks.run_webhooks(stop));
         building.followers.run(|stop| runner.run(stop));
         Ok(())
     }))

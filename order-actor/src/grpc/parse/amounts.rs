@@ -33,7 +33,8 @@ impl Form {
                 None
             }
         };
-        let label = self.label(&format!("{path}.label"), &charge.label, 0..=bounds::LABEL_MAX);
+        let label =
+            self.label(&format!("{path}.label"), charge.label.clone(), 0..=bounds::LABEL_MAX);
         let amount = self.amount(&format!("{path}.amount"), charge.amount.as_ref());
         let taxes = self.taxes(&format!("{path}.taxes"), &charge.taxes);
         Some(NewCharge { kind: kind?, label: label?, amount: amount?, taxes: taxes? })
@@ -47,7 +48,8 @@ impl Form {
         self.at_most(path, discounts.len(), bounds::PRICE_PARTS_MAX)?;
         let mut parsed = Vec::with_capacity(discounts.len());
         for (index, discount) in discounts.iter().enumerate() {
-            let label = self.label(&format!("{path}[{index}].label"), &discount.label, LABEL);
+            let label =
+                self.label(&format!("{path}[{index}].label"), discount.label.clone(), LABEL);
             let amount = self.amount(&format!("{path}[{index}].amount"), discount.amount.as_ref());
             parsed.push(label.zip(amount).map(|(label, amount)| Discount { label, amount }));
         }
@@ -58,7 +60,7 @@ impl Form {
         self.at_most(path, taxes.len(), bounds::PRICE_PARTS_MAX)?;
         let mut parsed = Vec::with_capacity(taxes.len());
         for (index, tax) in taxes.iter().enumerate() {
-            let name = self.label(&format!("{path}[{index}].name"), &tax.name, LABEL);
+            let name = self.label(&format!("{path}[{index}].name"), tax.name.clone(), LABEL);
             let rate: Option<Option<TaxRate>> = match tax.rate_percent.as_str() {
                 "" => Some(None),
                 text => text
@@ -126,11 +128,11 @@ impl Form {
         })
     }
 
-    pub(crate) fn tags(&mut self, tags: &[String]) -> Option<Vec<String>> {
+    pub(crate) fn tags(&mut self, tags: Vec<String>) -> Option<Vec<String>> {
         self.at_most("tags", tags.len(), bounds::TAGS_MAX)?;
         let mut named = BTreeSet::new();
         let mut parsed = Vec::with_capacity(tags.len());
-        for (index, tag) in tags.iter().enumerate() {
+        for (index, tag) in tags.into_iter().enumerate() {
             let field = format!("tags[{index}]");
             let tag = self.label(&field, tag, LABEL);
             let twice = tag.as_ref().is_some_and(|tag| !named.insert(tag.clone()));
@@ -147,7 +149,7 @@ impl Form {
         &mut self,
         path: &str,
         reason: Reason,
-        keys: &BTreeMap<String, String>,
+        keys: impl ExactSizeIterator<Item = (String, String)>,
     ) -> Option<BTreeMap<String, String>> {
         self.at_most(path, keys.len(), bounds::KEYS_MAX)?;
         let key = TextRule::line(bounds::KEY_MAX);
@@ -174,7 +176,7 @@ impl Form {
     pub(super) fn label(
         &mut self,
         field: &str,
-        text: &str,
+        text: String,
         length: RangeInclusive<usize>,
     ) -> Option<String> {
         if *length.start() > 0 && text.trim().is_empty() {

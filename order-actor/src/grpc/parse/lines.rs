@@ -86,10 +86,10 @@ impl Form {
                 })
                 .ok(),
         };
-        let title = self.label(&format!("{path}.title"), &line.title, 0..=bounds::TITLE_MAX);
+        let title = self.label(&format!("{path}.title"), line.title.clone(), 0..=bounds::TITLE_MAX);
         let image_url = self.image_url(&format!("{path}.image_url"), &line.image_url);
-        let attributes =
-            self.keys(&format!("{path}.attributes"), Reason::InvalidLine, &line.attributes);
+        let attributes = line.attributes.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let attributes = self.keys(&format!("{path}.attributes"), Reason::InvalidLine, attributes);
         let discounts = self.discounts(&format!("{path}.discounts"), &line.discounts);
         let taxes = self.taxes(&format!("{path}.taxes"), &line.taxes);
         Some(NewLine {

@@ -1,4 +1,6 @@
-use shared_events::contract::{Contact, ContactError, Reason, TextError, TextRule, country_code};
+use shared_events::contract::{
+    Contact, ContactError, Reason, TextError, TextRule, country_code, recomposed,
+};
 
 use super::Form;
 use crate::domain::{Address, bounds};
@@ -59,7 +61,10 @@ pub(super) fn normalised(address: proto::Address) -> Address {
     let phone = Contact::new("", &address.phone, "").map(|contact| contact.phone);
     // How long a part may be is checked later.
     let (line, lines) = (TextRule::line(usize::MAX), TextRule::lines(usize::MAX));
-    let stored = |rule: TextRule, text: String| rule.stored(&text).unwrap_or(text);
+    let stored = |rule: TextRule, text: String| match rule.check(&text) {
+        Ok(()) => recomposed(&text).unwrap_or(text),
+        Err(_) => text,
+    };
     Address {
         street: stored(line, address.street),
         city: stored(line, address.city),

@@ -161,12 +161,15 @@ mod tests {
         let good = include_str!("../../../tests/golden/order.created.v1.json");
         assert!(read("17-0", &[(PREV, "16"), (FACT, good)]).is_ok());
         let contact = r#"{"email":"ada@example.org","phone":"+442071838750","locale":"en-GB"}"#;
-        for (what, marker) in [(contact, r#""MARKER""#), ("1530", r#""MARKER""#), ("17,", "17,!")] {
+        let word = r#""MARKER""#;
+        let cases = [(contact, word, true), ("1530", word, true), ("17,", "17,!", false)];
+        for (what, marker, in_data) in cases {
             let bad = good.replace(what, marker);
             assert_ne!(bad, good, "{what}");
             let refused = read("17-0", &[(PREV, "16"), (FACT, &bad)]).unwrap_err();
             let place = "not a known fact: it does not fit at line 1 column ";
             assert!(refused.starts_with(place) && !refused.contains("MARKER"), "{refused}");
+            assert_eq!(refused.ends_with(" in its data"), in_data, "{refused}");
             // Nor where it is read as part of something else.
             let refused = serde_json::from_str::<Fact>(&bad).unwrap_err().to_string();
             assert!(!refused.contains("MARKER"), "{refused}");
