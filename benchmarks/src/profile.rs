@@ -22,6 +22,7 @@ use crate::setting::resident_bytes_of;
 use crate::subject::client::{by_calls, by_stream, connect};
 use crate::subject::cluster::operator;
 use crate::subject::engine::{Engine, SHARDS, options};
+use crate::subject::one_process::without_stock_on;
 use crate::work::{Template, request};
 
 /// Time limit for followers to read a million orders.
@@ -227,12 +228,8 @@ async fn start(orders: u64) -> anyhow::Result<()> {
     let later = clock.now().plus(Duration::from_secs(7 * 24 * 60 * 60));
     fill_with(&journal, orders, &Template::new()?, |place| history_at(&[place], later)).await?;
     journal.close().await;
-    let program = std::env::current_exe()?;
-    let mail = lab.mail()?.display().to_string();
-    let flags =
-        ["ordinal", "serve", "--database-url", &url, "--without-stock", "--mail-dir", &mail];
     let since = Instant::now();
-    let serving = lab::start(&lab, "serve", &program, &flags).await?;
+    let serving = without_stock_on(&lab, "serve", &url, &[]).await?;
     let client = operator(serving.address).await?;
     let lag = lag::caught_up(&client, READ_WITHIN).await;
     let lag = lag.map_err(|failure| anyhow::anyhow!("followers: {failure}"))?;
@@ -244,7 +241,7 @@ async fn start(orders: u64) -> anyhow::Result<()> {
     lab::end(serving).await;
     for _ in 0..3 {
         let since = Instant::now();
-        let serving = lab::start(&lab, "serve", &program, &flags).await?;
+        let serving = without_stock_on(&lab, "serve", &url, &[]).await?;
         let listens = seconds(since);
         let mut client = connect(serving.address).await?;
         while client.place_order(request(OrderId::mint(), ["85123A", "22423"])).await.is_err() {

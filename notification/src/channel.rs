@@ -9,6 +9,7 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder};
 use lettre::{Address, AsyncTransport as _, Tokio1Executor};
 use shared_events::contract::{Email, Timestamp};
+use shared_events::stream::Unfinished;
 
 use crate::ledger::Entry;
 use crate::sms::Gateway;
@@ -261,5 +262,6 @@ async fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Deliver
         file.write_all(&bytes)?;
         std::fs::rename(&beside, there)
     });
-    written.await.map_err(|error| temporary(error.into()))?.map_err(temporary)
+    let unfinished = |error| temporary(std::io::Error::other(Unfinished::from(error)));
+    written.await.map_err(unfinished)?.map_err(temporary)
 }

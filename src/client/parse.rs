@@ -110,6 +110,11 @@ impl FromStr for Amount {
 }
 
 impl Amount {
+    /// The amount in a text with other parts.
+    pub fn part(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|why: String| format!("has an amount that {why}"))
+    }
+
     /// As `google.type.Money`.
     pub fn to_json(self) -> Value {
         let (units, nanos) = self.0.units_nanos();

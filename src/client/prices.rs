@@ -19,7 +19,7 @@ impl FromStr for ChargeRefund {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "is not NUMBER=AMOUNT, such as 1=4.99GBP for charge 1".to_owned();
         let (charge, amount) = text.split_once('=').ok_or_else(wrong)?;
-        let amount = amount.parse().map_err(|why| format!("has an amount that {why}"))?;
+        let amount = Amount::part(amount)?;
         Ok(Self { charge: charge.parse().map_err(|_| wrong())?, amount })
     }
 }
@@ -57,7 +57,7 @@ impl FromStr for NewCharge {
             "OTHER" => "CHARGE_KIND_OTHER",
             _ => return Err(wrong()),
         };
-        let amount = amount.parse().map_err(|why| format!("has an amount that {why}"))?;
+        let amount = Amount::part(amount)?;
         Ok(Self { kind, label: label.to_owned(), amount })
     }
 }
@@ -82,7 +82,7 @@ impl FromStr for Discount {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "is not LABEL=AMOUNT, such as SPRING=5GBP".to_owned();
         let (label, amount) = text.rsplit_once('=').ok_or_else(wrong)?;
-        let amount = amount.parse().map_err(|why| format!("has an amount that {why}"))?;
+        let amount = Amount::part(amount)?;
         if label.is_empty() { Err(wrong()) } else { Ok(Self { label: label.to_owned(), amount }) }
     }
 }
@@ -121,7 +121,7 @@ impl FromStr for LineTax {
         if name.is_empty() {
             return Err(wrong());
         }
-        let amount = amount.parse().map_err(|why| format!("has an amount that {why}"))?;
+        let amount = Amount::part(amount)?;
         Ok(Self { line, name: name.to_owned(), rate: rate.to_owned(), amount })
     }
 }

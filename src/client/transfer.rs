@@ -22,7 +22,7 @@ impl FromStr for Transfer {
         if debit.is_empty() || credit.is_empty() {
             return Err(wrong());
         }
-        let amount = amount.parse().map_err(|why| format!("has an amount that {why}"))?;
+        let amount = Amount::part(amount)?;
         Ok(Self { debit: debit.to_owned(), credit: credit.to_owned(), amount })
     }
 }

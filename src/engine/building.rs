@@ -195,27 +195,32 @@ impl Building {
         self.publish(facts, log, scope);
     }
 
-    /// The facts of an origin, as a follower needs them.
+    /// The facts of an origin, as a follower needs them: from its log if it is in this process, or
+    /// else from its process.
     fn facts(&self, source: Origin, follower: &Follower) -> anyhow::Result<Arc<dyn Source<Fact>>> {
-        let facts = self.all_facts(source, follower)?;
-        Ok(if follower.contacts { facts } else { Arc::new(WithoutContact::new(facts)) })
+        // No others say how customers are reached.
+        let without = source == Origin::Orders && !follower.contacts;
+        let facts = match self.logs.get(source.uri()) {
+            Some((_, log)) => log(),
+            None => self.remote_facts(source, follower, without)?,
+        };
+        // Also those from elsewhere: streams have the contact, and a process of an earlier version
+        // sends it although it is asked not to.
+        Ok(if without { Arc::new(WithoutContact::new(facts)) } else { facts })
     }
 
-    /// The facts of an origin: from its log if it is in this process, or else from its process.
-    fn all_facts(
+    fn remote_facts(
         &self,
         source: Origin,
         follower: &Follower,
+        without_contact: bool,
     ) -> anyhow::Result<Arc<dyn Source<Fact>>> {
-        if let Some((_, log)) = self.logs.get(source.uri()) {
-            return Ok(log());
-        }
         let publisher = publisher(self.settings.services, source)
             .and_then(|service| self.channels.to(service))
             .with_context(|| format!("no known process publishes {}", source.uri()))?;
         let identity = self.settings.peers.identity.clone();
         let remote = RemoteFacts::new(source, publisher.wire(), identity);
-        let remote = if follower.contacts { remote } else { remote.without_contact() };
+        let remote = if without_contact { remote.without_contact() } else { remote };
         let remote: Arc<dyn Source<Fact>> = Arc::new(remote);
         Ok(match &self.redis {
             Some(redis) => {

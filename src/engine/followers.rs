@@ -19,7 +19,7 @@ use crate::edge::admin::{FollowerEntry, ReadCursors, ReadOldest};
 
 /// An emptied stream is refilled with this many of the last positions of its shard.
 const REFILL: u64 = 1_000;
-/// A source that takes longer to answer counts as unavailable.
+/// A source that takes longer to say its heads counts as unavailable; health asks it, too.
 const HEADS_WITHIN: Duration = Duration::from_secs(2);
 /// The pause of followers that an order waits for, where the cores are busy. The first item after a
 /// quiet time is not delayed. Without a pause, items that arrive one by one would cost a commit and
@@ -119,7 +119,7 @@ impl Followers {
             // The cursors are in the streams themselves, whichever process filled them.
             cursors: Arc::new(move || {
                 let mut reader = relay();
-                Box::pin(async move { timeout(HEADS_WITHIN, reader.cursors()).await.ok()?.ok() })
+                Box::pin(async move { reader.cursors().await.ok() })
             }),
             heads: heads(&source),
             oldest: oldest(&source),
@@ -175,7 +175,6 @@ fn oldest<T: Item>(source: &Arc<dyn Source<T>>) -> ReadOldest {
     let source = Arc::clone(source);
     Arc::new(move |cursors: Cursors| {
         let source = Arc::clone(&source);
-        let oldest = async move { source.oldest_after(&cursors).await };
-        Box::pin(async move { timeout(HEADS_WITHIN, oldest).await.ok()?.ok()? })
+        Box::pin(async move { source.oldest_after(&cursors).await.ok()? })
     })
 }

@@ -35,7 +35,7 @@ use order_actor::actor::Registry;
 use order_actor::clock::Clock;
 use order_actor::journal::Journal;
 use order_actor::projections::OrderSummaries;
-use shared_events::stream::Database;
+use shared_events::stream::{Database, Unfinished};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -208,7 +208,7 @@ impl Engine {
         }
         drop(self.files);
         match edge {
-            Ok(served) => served?,
+            Ok(served) => served.map_err(Unfinished::from)?,
             Err(_) => tracing::warn!("calls were still open after the drain time"),
         }
         followers.context("followers did not stop within the drain time")

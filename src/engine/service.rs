@@ -85,7 +85,8 @@ pub struct Follower {
     pub pace: Pace,
     /// Where it runs.
     pub scope: Runs,
-    /// Whether it needs to know how customers are reached; to others facts do not say it.
+    /// Whether it needs to know how customers are reached; to others facts of orders do not say it.
+    /// Events of the journal do, whatever it is here.
     pub contacts: bool,
 }
 

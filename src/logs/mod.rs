@@ -111,23 +111,11 @@ impl Drop for Logs {
 /// lines are about the arguments themselves.
 pub fn begin(arguments: impl Iterator<Item = OsString>) -> Logs {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
-    // What a line belongs to is a span; it is made only where lines are JSON.
-    let context = format!("{}={}", traces::CONTEXT, Level::INFO);
-    let filter = match context.parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
     let queue = Queue::begin();
-    let lines = tracing_subscriber::fmt::layer()
-        .fmt_fields(Fields::default())
-        .event_format(Lines::default())
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(queue.clone());
-    let subscriber =
-        tracing_subscriber::registry().with(filter).with(filter_fn(is_told)).with(lines);
+    let is_terminal = std::io::stderr().is_terminal();
     // Fails where a test has a subscriber of its own.
-    let _ = subscriber.try_init();
-    tell_panics();
+    let _ = subscriber(filter, queue.clone(), is_terminal).try_init();
+    tell_panics(queue.clone());
     let asked = flagged(arguments).or_else(|| std::env::var(FORMAT).ok());
     if asked.is_some_and(|format| format == "json") {
         use_format(LogFormat::Json);
@@ -135,15 +123,39 @@ pub fn begin(arguments: impl Iterator<Item = OsString>) -> Logs {
     Logs(queue)
 }
 
-/// Writes a panic as a line, with its place only: what it says may be a value.
-fn tell_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+/// Writes the lines that this filter asks for, and those that are always asked for.
+fn subscriber(
+    mut filter: EnvFilter,
+    queue: Queue,
+    ansi: bool,
+) -> impl Subscriber + Send + Sync + 'static {
+    // What a line belongs to is a span; it is made only where lines are JSON. A panic is told
+    // whatever else is: only this file says something under its name.
+    let always = [(traces::CONTEXT, Level::INFO), (module_path!(), Level::ERROR)];
+    for (target, level) in always {
+        if let Ok(directive) = format!("{target}={level}").parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
+    let lines = tracing_subscriber::fmt::layer()
+        .fmt_fields(Fields::default())
+        .event_format(Lines::default())
+        .with_ansi(ansi)
+        .with_writer(queue);
+    tracing_subscriber::registry().with(filter).with(filter_fn(is_told)).with(lines)
+}
+
+/// Writes a panic as a line, with its place only: what it says may be a value. The process may end
+/// right after it, so it waits until the line is written.
+fn tell_panics(queue: Queue) {
+    std::panic::set_hook(Box::new(move |panic| {
         let at = panic.location().map(ToString::to_string);
         // As `RUST_BACKTRACE` asks for it. It has names and places.
         let trace = Backtrace::capture();
         let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
         let thread = std::thread::current();
         tracing::error!(at, thread = thread.name(), backtrace = trace, "panicked");
+        queue.flush();
     }));
 }
 
@@ -257,24 +269,28 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_a_line_with_its_place_and_nothing_of_what_it_says() {
-        let kept = Kept::default();
-        let writer = kept.clone();
-        let lines = tracing_subscriber::fmt::layer()
-            .fmt_fields(Fields::default())
-            .event_format(Lines::default())
-            .with_ansi(false)
-            .with_writer(move || writer.clone());
-        let subscriber = tracing_subscriber::registry().with(filter_fn(is_told)).with(lines);
-        tell_panics();
-        let panicking = std::thread::Builder::new().name("panicking".to_owned()).spawn(|| {
-            tracing::subscriber::with_default(subscriber, || panic!("MARKER-STREET"));
-        });
-        panicking.unwrap().join().unwrap_err();
-        let line = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(line.lines().count(), 1, "{line}");
-        assert!(line.contains("ERROR ordinal::logs: panicked at=\"src/logs/mod.rs:"), "{line}");
-        assert!(line.contains("thread=\"panicking\"") && !line.contains("MARKER"), "{line}");
+    fn a_panic_is_a_line_with_its_place_only_whatever_is_asked_for() {
+        for filter in [FILTER, "off", "access=info", "order_actor=debug", "ordinal=off"] {
+            let kept = Kept::default();
+            let queue = Queue::to(kept.clone());
+            tell_panics(queue.clone());
+            let subscriber = subscriber(EnvFilter::new(filter), queue, false);
+            let panicking = std::thread::Builder::new().name("panicking".to_owned()).spawn(|| {
+                tracing::subscriber::with_default(subscriber, || {
+                    tracing::debug!("not asked for");
+                    panic!("MARKER-STREET")
+                });
+            });
+            panicking.unwrap().join().unwrap_err();
+            // It is there already: the hook waits for it.
+            let line = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(line.lines().count(), 1, "{filter}: {line}");
+            let place = "ERROR ordinal::logs: panicked at=\"src/logs/mod.rs:";
+            assert!(line.contains(place), "{filter}: {line}");
+            let names_nothing_else =
+                line.contains("thread=\"panicking\"") && !line.contains("MARKER");
+            assert!(names_nothing_else, "{filter}: {line}");
+        }
     }
 
     #[test]

@@ -30,10 +30,15 @@ enum Job {
 impl Queue {
     /// Starts the thread. Where the machine has none to give, each line is left out.
     pub(super) fn begin() -> Self {
+        Self::to(io::stderr())
+    }
+
+    /// As [`Self::begin`], to somewhere else.
+    pub(super) fn to(mut to: impl Write + Send + 'static) -> Self {
         let (queue, receiver) = Self::new();
         let omitted = Arc::clone(&queue.omitted);
         let thread = std::thread::Builder::new().name("log".to_owned());
-        let started = thread.spawn(move || write_all(&receiver, &omitted, &mut io::stderr()));
+        let started = thread.spawn(move || write_all(&receiver, &omitted, &mut to));
         if let Err(error) = started {
             let _ = writeln!(io::stderr(), "no log is written: {error}");
         }

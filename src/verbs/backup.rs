@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use shared_events::stream::Unfinished;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::Instant;
@@ -151,7 +152,8 @@ async fn copy(data: &Path, to: &Path, names: &[&str]) -> anyhow::Result<Manifest
     for name in names {
         let target = to.join(name);
         copy_database(&data.join(name), &target).await.with_context(|| (*name).to_owned())?;
-        let copied = tokio::task::spawn_blocking(move || on_disk(&target)).await?;
+        let copied = tokio::task::spawn_blocking(move || on_disk(&target)).await;
+        let copied = copied.map_err(Unfinished::from)?;
         let (bytes, sha256) = copied.with_context(|| (*name).to_owned())?;
         files.push(Copied { name: (*name).to_owned(), bytes, sha256 });
     }
@@ -220,7 +222,7 @@ async fn check(directory: &Path, out: &Output) -> Result<ExitCode, Failure> {
     let manifest = read(directory)?;
     let folder = directory.to_owned();
     let damages = tokio::task::spawn_blocking(move || damages(&folder, &manifest));
-    let damages = damages.await.map_err(anyhow::Error::from)?;
+    let damages = damages.await.map_err(|error| anyhow::Error::from(Unfinished::from(error)))?;
     if let Some((first, more)) = damages.split_first() {
         let more =
             if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };

@@ -17,9 +17,9 @@ use figment::providers::{Format as _, Toml};
 use figment::value::Value;
 
 use super::args::Cli;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::usage::{self, is_secret};
-use super::{groups, unused};
+use super::{groups, unused, variables};
 use crate::client::Failure;
 use crate::flags::similar;
 
@@ -49,7 +49,7 @@ pub enum Origin {
 /// # Errors
 /// Usage if it is invalid or a file cannot be read. `--help` and `--version` end the program.
 pub fn command_line(arguments: &[OsString]) -> Result<Parsed, Failure> {
-    warn_of_unknown_variables();
+    variables::warn_of_unknown();
     let command = groups::arranged(with_secret_files(Cli::command()));
     let matches = parse(&command, arguments, false)?;
     let (path, leaf) = leaf(&command, &matches);
@@ -58,7 +58,12 @@ pub fn command_line(arguments: &[OsString]) -> Result<Parsed, Failure> {
     if let Some(file) = config.filter(|_| path == ["serve"]) {
         said.settle(settings_in(file, leaf.0)?, leaf.0);
     }
-    said.secrets(leaf.1, groups::calls_no_engine(&path))?;
+    let mut unread = if path == ["serve"] { said.of_others(leaf.1) } else { BTreeSet::new() };
+    if groups::calls_no_engine(&path) {
+        // It may not exist yet.
+        unread.insert("token".to_owned());
+    }
+    said.secrets(leaf.1, &unread)?;
     let matches = parse(&command, &said.arguments(arguments), true)?;
     groups::check(&path, &matches)?;
     unused::check(&path, self::leaf(&command, &matches).1.1)?;
@@ -148,17 +153,30 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Reads the files with secrets. A verb that calls no engine needs no token, which may not
-    /// exist yet.
-    fn secrets(&mut self, matches: &ArgMatches, calls_no_engine: bool) -> Result<(), Failure> {
+    /// The settings of services that the role does not run: their files may be in other processes.
+    fn of_others(&self, matches: &ArgMatches) -> BTreeSet<String> {
+        let role = match self.more.get("role") {
+            Some(values) => values.first().cloned(),
+            None => matches
+                .get_raw("role")
+                .and_then(Iterator::last)
+                .map(|role| role.to_string_lossy().into_owned()),
+        };
+        let is_set =
+            |id: &str| [id, &file_of(id)].into_iter().any(|id| self.origin(id) > Origin::Default);
+        let others = settings::of_others(&role.unwrap_or_default(), is_set);
+        others.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Reads the files with secrets, but not of these settings.
+    fn secrets(&mut self, matches: &ArgMatches, unread: &BTreeSet<String>) -> Result<(), Failure> {
         for (id, flag) in self.flags.clone() {
             let file = file_of(&id);
             let (own, by_file) = (self.origin(&id), self.origin(&file));
-            let skipped = calls_no_engine && id == "token";
             if !self.flags.contains_key(&file)
                 || by_file == Origin::Default
                 || own > by_file
-                || skipped
+                || unread.contains(&id)
             {
                 continue;
             }
@@ -208,13 +226,13 @@ fn is_switch(flag: &Arg) -> bool {
 }
 
 /// The id of the flag that names a file with another flag's value.
-fn file_of(id: &str) -> String {
+pub(super) fn file_of(id: &str) -> String {
     format!("{id}_file")
 }
 
 /// Adds to each flag with a secret another flag that names a file with it: all users of a machine
 /// can see command lines.
-fn with_secret_files(command: Command) -> Command {
+pub(super) fn with_secret_files(command: Command) -> Command {
     let groups: Vec<(String, String)> = command
         .get_groups()
         .flat_map(|group| group.get_args().map(|id| (id.to_string(), group.get_id().to_string())))
@@ -360,40 +378,5 @@ fn toml_error(error: &figment::Error) -> String {
             format!("{place}: invalid TOML; text must be in quotes, such as listen = \"…\"")
         }
         None => "is not TOML".to_owned(),
-    }
-}
-
-/// Warns of variables that look like settings and are not: a typo would go unnoticed.
-fn warn_of_unknown_variables() {
-    let mut known = BTreeSet::from([crate::logs::FORMAT.to_owned()]);
-    variables(&with_secret_files(Cli::command()), &mut known);
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in names.filter(|name| name.starts_with("ORDINAL_") && !known.contains(name)) {
-        if is_from_elsewhere(&name) {
-            continue;
-        }
-        match similar(&name, known.iter().map(String::as_str)) {
-            Some(meant) => {
-                tracing::warn!("{name} in the environment is not a setting; did you mean {meant}?")
-            }
-            None => tracing::warn!("{name} in the environment is not a setting"),
-        }
-    }
-}
-
-/// Kubernetes sets variables for services named `ordinal…`; tests have their own.
-fn is_from_elsewhere(name: &str) -> bool {
-    let linked = name.contains("_SERVICE_") || name.ends_with("_PORT") || name.contains("_PORT_");
-    linked
-        || name.starts_with("ORDINAL_TEST_")
-        || name == "ORDINAL_PLANTED_BUG"
-        || name == "ORDINAL_CHAOS_OWN_MOUNTS"
-}
-
-fn variables(command: &Command, known: &mut BTreeSet<String>) {
-    let named = command.get_arguments().filter_map(Arg::get_env);
-    known.extend(named.filter_map(|name| name.to_str().map(str::to_owned)));
-    for verb in command.get_subcommands() {
-        variables(verb, known);
     }
 }

@@ -33,5 +33,6 @@ mod top; // what processes do now, in the terminal
 mod toy; // tests with a fourth service
 mod unused; // flags of clients without effect beside others
 mod usage; // error texts for an invalid command line
+mod variables; // variables that are no settings
 
 pub use run::run;

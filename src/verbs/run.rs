@@ -55,7 +55,7 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
             return super::health::health(&connection, &service, out).await;
         }
         Verb::Cluster(verb) => return Ok(crate::lab::cluster::run(verb, out).await?),
-        Verb::Chaos(args) => return Ok(crate::lab::chaos::run(&args, out).await?),
+        Verb::Chaos(args) => return crate::lab::chaos::run(&args, out).await,
         Verb::Load(args) => return crate::lab::load::run(args, &connection, out).await,
         Verb::Verify(args) => return crate::verify::run(args, &connection, out).await,
         Verb::Psp(args) => return super::psp::run(args, out).await,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use clap::{Arg, ArgMatches, Args as _, Command};
 use serde_json::{Value, json};
 
-use super::config::{Origin, is_setting};
+use super::config::{Origin, file_of, is_setting};
 use super::usage::is_secret;
 use crate::client::output::wrapped;
 use crate::client::{Failure, Output};
@@ -59,7 +59,7 @@ const ISSUER: [&str; 6] =
 /// Settings of the SMS gateway.
 const SMS: [&str; 2] = ["sms_token_file", "sms_ca"];
 /// Settings that only the process of orders reads.
-const ORDERS: [&str; 13] = [
+const ORDERS: [&str; 14] = [
     "confirm_within",
     "return_within",
     "judge_within",
@@ -73,9 +73,37 @@ const ORDERS: [&str; 13] = [
     "lease_self_stop",
     "orders_awake",
     "trust_clock",
+    "advertise",
 ];
 /// Settings that only the process of stock reads.
 const INVENTORY: [&str; 3] = ["reconcile_every", "without_stock", "stock_cache_for"];
+
+/// The settings of services that this role does not run, also as files with secrets, with those
+/// services. Databases of others count once the role has one of its own.
+pub fn of_others(role: &str, is_set: impl Fn(&str) -> bool) -> Vec<(String, Vec<&'static str>)> {
+    if role == "all" {
+        return Vec::new();
+    }
+    let of = |ids: &[&str], services: &[&'static str]| -> Vec<(String, Vec<&'static str>)> {
+        ids.iter().map(|id| ((*id).to_owned(), services.to_vec())).collect()
+    };
+    let mut all = [of(&ORDERS, &["orders"]), of(&INVENTORY, &["inventory"])].concat();
+    let messages = MessageArgs::augment_args(Command::new("messages"));
+    for flag in messages.get_arguments() {
+        all.extend(of(&[flag.get_id().as_str()], &["notifications"]));
+    }
+    all.extend(of(&["psps"], &["orders", "payments"]));
+    if is_set("database_url") || is_set(&format!("{role}_database_url")) {
+        for service in services::ALL {
+            all.extend(of(&[&DatabaseArgs::id(service)], &[service.name]));
+        }
+    }
+    all.retain(|(_, services)| !services.contains(&role));
+    let files = all.iter().map(|(id, services)| (file_of(id), services.clone()));
+    let files: Vec<_> = files.collect();
+    all.extend(files);
+    all
+}
 
 impl Settings {
     /// From the parsed flags of the verb.
@@ -118,42 +146,29 @@ impl Settings {
         self.get(id).is_some_and(|setting| !setting.values.is_empty())
     }
 
-    /// Checks that no given setting is of another service than the one that the process runs. Of
-    /// variables it warns, and returns them: the processes of an installation may share them.
+    /// Checks that no given flag is of another service than the one that the process runs. Of
+    /// variables and of lines of the file it warns, and returns them: the processes of an
+    /// installation may share both.
     fn check_role(&self, role: &str) -> Result<Vec<String>, Failure> {
         let mut shared = Vec::new();
-        for (id, services) in self.of_services(role) {
-            let unused = self.get(&id).filter(|one| one.is_given() && !services.contains(&role));
+        for (id, services) in of_others(role, |id| self.is_set(id)) {
+            let unused = self.get(&id).filter(|one| one.is_given());
             let Some(Setting { name, origin, .. }) = unused else { continue };
             let why = format!("in --role {role}; it is for {}", services.join(" and "));
-            if *origin == Origin::Environment {
-                tracing::warn!("the variable of --{name} has no effect {why}");
-                shared.push(id);
-            } else {
-                return Err(Failure::Usage(format!("--{name} has no effect {why}")));
+            match origin {
+                Origin::Flag => {
+                    return Err(Failure::Usage(format!("--{name} has no effect {why}")));
+                }
+                Origin::Environment => {
+                    tracing::warn!("the variable of --{name} has no effect {why}");
+                }
+                Origin::File | Origin::Default => {
+                    tracing::warn!("{name} in the settings file has no effect {why}");
+                }
             }
+            shared.push(id);
         }
         Ok(shared)
-    }
-
-    /// The settings of single services, with those services. Databases of others count once the
-    /// role has one of its own.
-    fn of_services(&self, role: &str) -> Vec<(String, Vec<&'static str>)> {
-        let of = |ids: &[&str], services: &[&'static str]| -> Vec<(String, Vec<&'static str>)> {
-            ids.iter().map(|id| ((*id).to_owned(), services.to_vec())).collect()
-        };
-        let mut all = [of(&ORDERS, &["orders"]), of(&INVENTORY, &["inventory"])].concat();
-        let messages = MessageArgs::augment_args(Command::new("messages"));
-        for flag in messages.get_arguments() {
-            all.extend(of(&[flag.get_id().as_str()], &["notifications"]));
-        }
-        all.extend(of(&["psps"], &["orders", "payments"]));
-        if self.is_set("database_url") || self.is_set(&format!("{role}_database_url")) {
-            for service in services::ALL {
-                all.extend(of(&[&DatabaseArgs::id(service)], &[service.name]));
-            }
-        }
-        all
     }
 
     /// Whether callers are known, as far as settings say it: an engine that listens for other
@@ -301,4 +316,28 @@ fn bare(value: &str) -> String {
 /// A TOML string: like JSON, with DEL escaped in addition.
 fn quoted(value: &str) -> String {
     serde_json::to_string(value).unwrap_or_default().replace('\u{7f}', "\\u007f")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::verbs::args::Cli;
+    use crate::verbs::config::with_secret_files;
+
+    #[test]
+    fn every_setting_that_a_rule_names_is_one_of_serve() {
+        let command = with_secret_files(Cli::command());
+        let serve = command.find_subcommand("serve").unwrap();
+        let is_known = |id: &str| serve.get_arguments().any(|flag| flag.get_id().as_str() == id);
+        let lists = [&POSTGRES[..], &REDIS, &WEBHOOK, &ISSUER, &SMS, &ORDERS, &INVENTORY];
+        let others = ["psps", "database_url", "make_anew", "webhook_retry_for", "reflection"];
+        for id in lists.concat().into_iter().chain(others) {
+            assert!(is_known(id), "{id}");
+        }
+        let of_others = of_others("edge", |_| true);
+        let files = of_others.iter().filter(|(id, _)| id.ends_with("_file"));
+        assert!(files.filter(|(id, _)| is_known(id)).count() > 3, "{of_others:?}");
+    }
 }

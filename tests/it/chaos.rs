@@ -83,3 +83,18 @@ fn a_directory_mixed_from_several_copies_is_never_served_unnoticed() {
     let report = round(&["--scenario", "half-copied", "--seed", "1", "--for", "20s"]);
     assert!(report["faults"]["half-copied directory"].as_u64().unwrap() > 1, "{report}");
 }
+
+/// Nothing is started.
+#[test]
+fn a_scenario_whose_books_cannot_be_compared_is_refused_with_pay() {
+    for (scenario, why) in [
+        ("moving-shard", "nobody pays the one order of this scenario"),
+        ("set-back", "this scenario loses what customers did"),
+        ("half-copied", "this scenario loses what customers did"),
+    ] {
+        let refused = ordinal(&["chaos", "--pay", "--scenario", scenario, "--for", "1s"]);
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{scenario}: {error}");
+        assert!(error.contains(&format!("--pay: {why}")), "{scenario}: {error}");
+    }
+}

@@ -639,7 +639,7 @@ fn a_file_that_is_missing_is_an_invalid_command() {
 }
 
 #[test]
-fn settings_of_another_role_are_refused_and_as_variables_named() {
+fn flags_of_another_role_are_refused_and_shared_settings_are_named() {
     let directory = TempDir::new().unwrap();
     for (role, setting, value, whose) in [
         ("orders", "mail-from", "a@example.com", "notifications"),
@@ -650,19 +650,27 @@ fn settings_of_another_role_are_refused_and_as_variables_named() {
         ("ledger", "shop-name", "Mugs", "notifications"),
         ("payments", "lease", "9s", "orders"),
         ("edge", "search-by", "sku", "orders"),
+        ("inventory", "advertise", "10.0.0.1:7400", "orders"),
     ] {
         let flag = format!("--{setting}");
         let said = format!("{flag} has no effect in --role {role}; it is for {whose}");
         refused(&["serve", "--role", role, &flag, value], &said);
+        // The processes of an installation may share a file.
         let text = format!("role = \"{role}\"\n{setting} = \"{value}\"");
         let file = write(directory.path(), "ordinal.toml", &text);
-        refused(&["serve", "--config", &file], &said);
+        let output = ordinal_in(&[], &["serve", "--config", &file, "--print-config"]);
+        let told = error(&output);
+        let why = format!("no effect in --role {role}; it is for {whose}");
+        let said = format!("{setting} in the settings file has {why}");
+        assert!(told.contains(&said), "{told}");
+        // The gateway asks for more than its role.
+        assert!(output.status.success() || role == "edge", "{told}");
     }
     refused(&["serve", "--role", "edge", "--without-stock"], "it is for inventory");
     let (own, other) = ("--ledger-database-url", "--orders-database-url");
     let both = ["serve", "--role", "ledger", own, "postgres://a/b", other, "postgres://a/c"];
     refused(&both, "--orders-database-url has no effect in --role ledger; it is for orders");
-    // The processes of an installation may share their variables.
+    // Or their variables.
     let data = directory.path().join("data").display().to_string();
     let ledger = ["serve", "--role", "ledger", "--data", &data, "--print-config"];
     let output = ordinal_in(&[("ORDINAL_MAIL_FROM", "a@example.com")], &ledger);
@@ -673,6 +681,38 @@ fn settings_of_another_role_are_refused_and_as_variables_named() {
     let output = ordinal_in(&retry, &ledger);
     assert!(output.status.success(), "{}", error(&output));
     assert_eq!(error(&output).matches("has no effect in --role ledger").count(), 2);
+}
+
+/// A pod has no secrets of other pods.
+#[test]
+fn files_that_settings_of_another_role_name_are_not_read() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("data").display().to_string();
+    let missing = "/nowhere/at/all";
+    let of_others = [
+        ("ORDINAL_SMTP_URL_FILE", missing),
+        ("ORDINAL_WEBHOOKS", missing),
+        ("ORDINAL_TEMPLATES", missing),
+        ("ORDINAL_PSPS", missing),
+        ("ORDINAL_ARCHIVE", missing),
+    ];
+    let role = |role| ["serve", "--role", role, "--data", &data, "--print-config"];
+    let output = ordinal_in(&of_others, &role("ledger"));
+    let told = error(&output);
+    assert!(output.status.success(), "{told}");
+    for flag in ["--smtp-url-file", "--webhooks", "--templates", "--psps", "--archive"] {
+        let said = format!("the variable of {flag} has no effect in --role ledger");
+        assert!(told.contains(&said), "{said}: {told}");
+    }
+    let file = format!("smtp-url-file = \"{missing}\"\nwebhooks = \"{missing}\"");
+    let file = write(directory.path(), "ordinal.toml", &file);
+    let output = ordinal_in(&[], &[&role("ledger")[..], &["--config", &file]].concat());
+    assert!(output.status.success(), "{}", error(&output));
+    // Where they are for the role they must be there, and no flag is for another one.
+    let output = ordinal_in(&of_others[..1], &role("notifications"));
+    assert_eq!(output.status.code(), Some(2), "{}", error(&output));
+    let flag = [&role("ledger")[..], &["--smtp-url-file", missing]].concat();
+    refused(&flag, "--smtp-url-file has no effect in --role ledger; it is for notifications");
 }
 
 #[test]

@@ -39,10 +39,19 @@ pub async fn without_stock(
     flags: &[&str],
 ) -> anyhow::Result<(Process, String)> {
     let url = lab.database("serving").await?;
+    Ok((without_stock_on(lab, name, &url, flags).await?, url))
+}
+
+/// The same on this database, which may have orders.
+pub async fn without_stock_on(
+    lab: &Lab,
+    name: &str,
+    url: &str,
+    flags: &[&str],
+) -> anyhow::Result<Process> {
     let mail = lab.mail()?.display().to_string();
-    let fixed =
-        ["ordinal", "serve", "--database-url", &url, "--without-stock", "--mail-dir", &mail];
-    Ok((lab::server(lab, name, &[&fixed[..], flags].concat()).await?, url))
+    let fixed = ["ordinal", "serve", "--database-url", url, "--without-stock", "--mail-dir", &mail];
+    lab::server(lab, name, &[&fixed[..], flags].concat()).await
 }
 
 /// `ordinal serve` with all services.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flate2::read::GzDecoder;
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
+use shared_events::stream::Unfinished;
 
 use super::file::from_line;
 use super::manifest::{Archived, Manifest, path_of};
@@ -238,7 +239,7 @@ impl Archive {
         work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
     ) -> Result<T, ArchiveError> {
         let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|error| Err(ArchiveError::unavailable(file, error)))
+        done.unwrap_or_else(|error| Err(ArchiveError::unavailable(file, Unfinished::from(error))))
     }
 
     fn block_with(&self, known: &Archived, position: u64) -> Result<Block, ArchiveError> {

@@ -28,7 +28,7 @@ pub mod redis; // a window of the latest facts, for many readers
 pub mod row; // columns as values, rows as JSON
 mod session; // settings of Postgres sessions, and requirements on the server
 mod source; // port: items after a cursor, in order
-mod tasks; // the only place that begins a task
+mod tasks; // the only place that begins a task, and why one was not completed
 mod transactional; // the sink that commits effect and cursor together
 mod verb; // what an operator may do
 mod without_contact; // facts for readers that reach nobody
@@ -56,7 +56,7 @@ pub use outbox::{NewFact, Outbox};
 pub use pause::Pause;
 pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};
-pub use tasks::spawn;
+pub use tasks::{Unfinished, spawn};
 pub use transactional::Transactional;
 pub use verb::{TARGET_KINDS, Verb};
 pub use without_contact::WithoutContact;

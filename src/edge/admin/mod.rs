@@ -73,11 +73,11 @@ pub(crate) const ISSUE_TOKEN: &str = "/ordinal.admin.v1.AdminService/IssueToken"
 /// Optional parts of an answer are not waited for longer than this.
 const NOTES_WITHIN: Duration = Duration::from_secs(1);
 
-/// Reads positions; none if the store does not answer.
+/// Reads positions; none if the store does not answer. Who asks says how long to wait.
 pub(crate) type ReadCursors = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
 
 /// Reads when the oldest item after these positions happened; none if there is none, or if the log
-/// does not answer.
+/// does not answer. Who asks says how long to wait.
 pub(crate) type ReadOldest =
     Arc<dyn Fn(Cursors) -> BoxFuture<'static, Option<Timestamp>> + Send + Sync>;
 

@@ -184,16 +184,19 @@ impl Arena {
             client??;
         }
         let seconds = began.elapsed().as_secs();
-        let drained = Instant::now();
+        let over = Instant::now();
         let mut behind = self.drain().await?;
+        // Not the time in which payments settle: that is how often they ask again.
+        let mut drained_in_ms = is_drained(&behind).then(|| over.elapsed().as_millis());
         let mut paid = None;
         if let Some(provider) = &self.provider {
             paid = Some(provider.compared(self.client(ANSWERS_WITHIN).await?).await?);
             // What payments told last is followed, too.
-            behind = self.drain().await?;
+            let later = self.drain().await?;
+            if !is_drained(&later) {
+                (behind, drained_in_ms) = (later, None);
+            }
         }
-        let drained_fully = behind.values().all(|facts| *facts == 0);
-        let drained_in_ms = drained_fully.then(|| drained.elapsed().as_millis());
         let mut calls = memory.calls();
         self.lost.leave_in_doubt(&mut calls);
         let stores = Stores::snapshot(&Backend::Postgres(self.databases()?), None).await?;
@@ -295,13 +298,18 @@ impl Arena {
         loop {
             let lag = lag::drained(&client, ANSWERS_WITHIN).await;
             match lag {
-                Ok(lag) if lag.values().all(|facts| *facts == 0) => return Ok(lag),
+                Ok(lag) if is_drained(&lag) => return Ok(lag),
                 Ok(lag) if Instant::now() > until => return Ok(lag),
                 Err(failure) if Instant::now() > until => anyhow::bail!("{failure}"),
                 _ => {}
             }
         }
     }
+}
+
+/// Whether no follower is behind.
+fn is_drained(behind: &BTreeMap<String, u64>) -> bool {
+    behind.values().all(|facts| *facts == 0)
 }
 
 /// A way of each service to a server.

@@ -3,11 +3,13 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::{READY_WITHIN, free_address};
 use crate::client::Client;
+use crate::engine::write_private;
 use crate::lab::cluster::Process;
 use crate::lab::load::books;
 use crate::lab::load::calls::Calls;
@@ -18,6 +20,9 @@ use crate::lab::load::provider::{Book, Paid, Sayings};
 const SIGNED_BY: &str = "whsec_of_the_arena";
 /// What becomes of webhooks, in thousandths: those that are lost are found by asking.
 const WEBHOOKS: &str = "dropped=100,doubled=100,delayed=100";
+/// How long payments may take to settle: an answer that was lost is asked for four times by then,
+/// 5, 20, 80 and 380 seconds after the call.
+const SETTLED_WITHIN: Duration = Duration::from_secs(420);
 
 /// `ordinal psp`, which answers late, wrongly or not at all at times.
 pub(super) struct Provider {
@@ -52,7 +57,7 @@ impl Provider {
     pub(super) async fn flags(&self, folder: &Path) -> anyhow::Result<[String; 2]> {
         let file = folder.join("psps.toml");
         for (name, secret) in [("psp.key", "sk_test_of_nobody"), ("psp.webhooks", SIGNED_BY)] {
-            private(&folder.join(name), secret).await?;
+            write_private(&folder.join(name), secret.as_bytes()).context(name)?;
         }
         let text = format!(
             "[[psps]]\nname = \"{PROVIDER}\"\ndialect = \"stripe\"\nurl = \"http://{}\"\n\
@@ -68,18 +73,11 @@ impl Provider {
     pub(super) async fn compared(&self, client: Client) -> anyhow::Result<Paid> {
         let failed = |failure: crate::client::Failure| anyhow::anyhow!("books: {failure}");
         let book = Book::at(&format!("http://{}", self.process.address)).map_err(failed)?;
-        books::settled(&Calls::new(client)?, &book, &Sayings::new()).await.map_err(failed)
+        let calls = Calls::new(client)?;
+        books::settled(&calls, &book, &Sayings::new(), SETTLED_WITHIN).await.map_err(failed)
     }
 }
 
 async fn answers(address: SocketAddr) -> bool {
     tokio::net::TcpStream::connect(address).await.is_ok()
-}
-
-/// Writes a file that only its owner may read.
-async fn private(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    tokio::fs::write(path, text).await.with_context(|| path.display().to_string())?;
-    let owner_only = std::fs::Permissions::from_mode(0o600);
-    Ok(tokio::fs::set_permissions(path, owner_only).await?)
 }

@@ -33,14 +33,19 @@ pub(super) struct Report {
 
 impl Report {
     /// Nothing was lost, done twice or appended by another than the owner, everything drained, and
-    /// all books agree.
+    /// where orders are paid some were, and all books agree.
     pub(super) fn is_clean(&self) -> bool {
         self.contradictions.is_empty()
             && self.findings.is_empty()
             && self.appends_of_others == 0
             && self.drained_in_ms.is_some()
-            && self.paid.as_ref().is_none_or(Paid::agrees)
+            && self.paid.as_ref().is_none_or(is_right)
     }
+}
+
+/// Whether there were books to compare, and they agree.
+fn is_right(paid: &Paid) -> bool {
+    paid.agrees() && !paid.payments.is_empty()
 }
 
 pub(super) fn counts(calls: &[Call]) -> BTreeMap<&'static str, usize> {
@@ -98,6 +103,9 @@ pub(super) fn show(report: &Report, out: &Output) {
         out.line(format!("{kind} order/{order_id}: {detail}"));
     }
     if let Some(paid) = &report.paid {
+        if paid.payments.is_empty() {
+            out.line("no order was paid: there are no books to compare");
+        }
         for (status, payments) in &paid.payments {
             out.line(format!("{payments:>6}  payments: {status}"));
         }
@@ -136,4 +144,16 @@ pub(super) fn show(report: &Report, out: &Output) {
         report.contradictions.len(),
         report.findings.len()
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn books_of_no_payment_at_all_are_not_right() {
+        let none = Paid { sound: true, ..Paid::default() };
+        assert!(none.agrees() && !is_right(&none));
+        assert!(is_right(&Paid { payments: [("CAPTURED".to_owned(), 1)].into(), ..none }));
+    }
 }

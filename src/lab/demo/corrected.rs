@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Outcome, PATIENCE, POLL_EVERY, Story};
+use super::{Outcome, Story, until_is};
 use crate::client::{Failure, code};
 
 impl Story {
@@ -56,19 +56,12 @@ impl Story {
 
     /// Waits until stock has answered the last edit of an order.
     async fn until_edited(&self, order: Uuid) -> Result<(), Failure> {
-        let patience = tokio::time::Instant::now() + PATIENCE;
-        loop {
+        until_is(&format!("the edit of {order}"), "APPLIED", async || {
             let now = self.order(order).await?;
             let last = now["edits"].as_array().and_then(|edits| edits.last());
-            let state = last.map(|edit| code(edit, "state", "EDIT_STATE_")).unwrap_or_default();
-            if state == "APPLIED" {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > patience {
-                return Err(Failure::Other(anyhow::anyhow!("the edit of {order} is {state}")));
-            }
-            tokio::time::sleep(POLL_EVERY).await;
-        }
+            Ok(last.map(|edit| code(edit, "state", "EDIT_STATE_")).unwrap_or_default())
+        })
+        .await
     }
 }
 

@@ -83,6 +83,25 @@ pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Waits until something is as expected.
+async fn until_is(
+    what: &str,
+    expected: &str,
+    read: impl AsyncFn() -> Result<String, Failure>,
+) -> Result<(), Failure> {
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let now = read().await?;
+        if now == expected {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > patience {
+            return Err(Failure::Other(anyhow::anyhow!("{what} is {now}, not {expected}")));
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
 async fn settle(story: &Story, outcome: Result<(), Failure>) -> anyhow::Result<()> {
     outcome.map_err(failed)?;
     story.messages_are_delivered().await.map_err(failed)
@@ -275,18 +294,10 @@ impl Story {
 
     /// Waits until the order has this status; reactions follow by themselves.
     async fn until(&self, order: Uuid, status: &str) -> Result<(), Failure> {
-        let patience = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let now = crate::client::status(&self.order(order).await?);
-            if now == status {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > patience {
-                let error = anyhow::anyhow!("order {order} is {now}, not {status}");
-                return Err(Failure::Other(error));
-            }
-            tokio::time::sleep(POLL_EVERY).await;
-        }
+        until_is(&format!("order {order}"), status, async || {
+            Ok(crate::client::status(&self.order(order).await?))
+        })
+        .await
     }
 
     async fn end(

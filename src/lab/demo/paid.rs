@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Outcome, PATIENCE, POLL_EVERY, Story};
+use super::{Outcome, Story, until_is};
 use crate::client::{Failure, code};
 
 /// The provider's name.
@@ -105,17 +105,9 @@ impl Story {
 
     /// Waits until the order's payment is so; the provider is called and asked by itself.
     async fn until_payment(&self, order: Uuid, status: &str) -> Result<(), Failure> {
-        let patience = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let now = self.payment(order).await?.unwrap_or_default();
-            if now == status {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > patience {
-                let error = anyhow::anyhow!("the payment of order {order} is {now}, not {status}");
-                return Err(Failure::Other(error));
-            }
-            tokio::time::sleep(POLL_EVERY).await;
-        }
+        until_is(&format!("the payment of order {order}"), status, async || {
+            Ok(self.payment(order).await?.unwrap_or_default())
+        })
+        .await
     }
 }

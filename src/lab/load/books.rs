@@ -11,18 +11,21 @@ use super::pay::PROVIDER;
 use super::provider::{Book, Books, Paid, Sayings, kept, minor, unclaimed};
 use crate::client::Failure;
 
-/// How long payments may take to settle: a lost answer is asked for after 5, 20 and 80 seconds.
-const SETTLED_WITHIN: Duration = Duration::from_secs(240);
 /// How often they are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Waits until all payments have settled, and compares the books of each order; what differs after
-/// that is told. What the provider's book had before is known.
+/// Waits until all payments have settled, at most this long, and compares the books of each order;
+/// what differs after that is told. What the provider's book had before is known.
 ///
 /// # Errors
 /// Where the engine or the provider stops answering.
-pub async fn settled(calls: &Calls, book: &Book, known: &Sayings) -> Result<Paid, Failure> {
-    let until = Instant::now() + SETTLED_WITHIN;
+pub async fn settled(
+    calls: &Calls,
+    book: &Book,
+    known: &Sayings,
+    within: Duration,
+) -> Result<Paid, Failure> {
+    let until = Instant::now() + within;
     loop {
         match timeout_at(until, compare(calls, book, known)).await {
             Ok(found) => {

@@ -20,11 +20,14 @@ const ATTEMPTS: u32 = 5;
 /// How long an order may wait for its money before the load continues without it. A lost answer of
 /// the provider is asked for after 5, 20 and 80 seconds.
 const PAID_WITHIN: Duration = Duration::from_secs(180);
+/// How long payments may take to settle: an answer that was lost is asked for three times by then,
+/// 5, 20 and 80 seconds after the call.
+const SETTLED_WITHIN: Duration = Duration::from_secs(240);
 /// How often a payment is looked at, at first and later.
 const LOOK_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// Whether an order waits for its money, or has lapsed without it.
-fn waits_or_lapsed(order: &proto::Order) -> bool {
+/// Whether an order is pending, or was cancelled because its time ran out or its payment failed.
+fn is_pending_or_lapsed(order: &proto::Order) -> bool {
     match order.status() {
         proto::OrderStatus::Pending => true,
         proto::OrderStatus::Cancelled => matches!(
@@ -36,11 +39,11 @@ fn waits_or_lapsed(order: &proto::Order) -> bool {
 }
 
 impl Shared {
-    /// Whether it is meant that nobody pays this order, and nothing else has become of it: it waits
-    /// for money, or has lapsed since an earlier load.
+    /// Whether it is meant that nobody pays this order, and it is as unpaid ones are: pending, or
+    /// cancelled because its time ran out or its payment failed.
     pub(super) fn is_meant_unpaid(&self, order_id: Uuid, order: &proto::Order) -> bool {
         let customer = self.paying.as_ref().map(|paying| paying.customer(order_id));
-        customer == Some(Customer::DoesNotPay) && waits_or_lapsed(order)
+        customer == Some(Customer::DoesNotPay) && is_pending_or_lapsed(order)
     }
 
     /// Pays an order that was placed, attempt by attempt, until it waits for no money any more.
@@ -53,7 +56,7 @@ impl Shared {
         let order_id: Uuid = order.order_id.parse().context("id of an order")?;
         let customer = paying.customer(order_id);
         if customer == Customer::DoesNotPay {
-            if waits_or_lapsed(&order) {
+            if is_pending_or_lapsed(&order) {
                 self.report.pay(|counts| counts.unpaid += 1);
             }
             return Ok(order);
@@ -122,7 +125,7 @@ impl Shared {
     /// # Errors
     /// Where the engine or the provider stops answering.
     pub(super) async fn settle(&self, paying: &Paying, known: &Sayings) -> Result<(), Failure> {
-        let found = books::settled(&self.calls, &paying.book, known).await?;
+        let found = books::settled(&self.calls, &paying.book, known, SETTLED_WITHIN).await?;
         self.report.pay(|counts| {
             let Paid { declined, payments, sums, open, sound, differing, first_differing, .. } =
                 found;

@@ -17,6 +17,11 @@ pub const RECORD_MAX: usize = 1024 * 1024;
 /// Lines over which quoted fields of one record may extend.
 pub const LINES_MAX: usize = 100;
 
+/// The stable code of a line that is no record of the table.
+const MALFORMED: &str = "MALFORMED_LINE";
+/// The stable code of a line with a quote that is not closed.
+const QUOTE: &str = "QUOTE_NOT_CLOSED";
+
 /// Why a record is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -29,12 +34,18 @@ pub struct Fault {
 impl Fault {
     /// The line is no record of the table.
     pub fn malformed(detail: String) -> Self {
-        Self { code: "MALFORMED_LINE", detail }
+        Self { code: MALFORMED, detail }
+    }
+
+    /// One of a record that was kept elsewhere; none where no record has this code.
+    pub fn of(code: &str, detail: String) -> Option<Self> {
+        let code = [MALFORMED, QUOTE].into_iter().find(|known| *known == code)?;
+        Some(Self { code, detail })
     }
 
     fn quote(what: &str) -> Self {
         let detail = format!("a quote opens in it and is not closed: {what}");
-        Self { code: "QUOTE_NOT_CLOSED", detail }
+        Self { code: QUOTE, detail }
     }
 
     fn too_long() -> Self {

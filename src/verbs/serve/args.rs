@@ -337,11 +337,6 @@ impl ServeArgs {
         settings.peers =
             Peers { at: self.peers.addresses(), identity: self.identity()?, tls: None };
         settings.streams = self.streams.streams()?;
-        if let Some(archive) = &self.archive {
-            let name = archive.display();
-            anyhow::ensure!(archive.is_dir(), "--archive: there is no directory {name}");
-        }
-        settings.archive.clone_from(&self.archive);
         settings.lease = LeaseTimes {
             length: self.lease,
             renew: self.lease_renew,
@@ -374,10 +369,27 @@ impl ServeArgs {
         settings.database_connections = self.database_connections;
         settings.reconcile_every = self.reconcile_every;
         settings.stock_follower = !self.without_stock;
-        settings.psps = self.psps.psps(&settings.clock)?;
-        self.messages.apply(&mut settings.notifications)?;
+        self.of_services(&mut settings)?;
         // A URL that is none is found before anything starts.
         self.observe.otlp()?;
         Ok(settings)
+    }
+
+    /// Takes what only single services read where they run: elsewhere it is of other processes, and
+    /// so are the files that it names.
+    fn of_services(&self, settings: &mut Settings) -> anyhow::Result<()> {
+        let runs = |names: &[&str]| self.role == Role::All || names.contains(&self.role.name());
+        if let Some(archive) = self.archive.as_ref().filter(|_| runs(&["orders"])) {
+            let name = archive.display();
+            anyhow::ensure!(archive.is_dir(), "--archive: there is no directory {name}");
+            settings.archive = Some(archive.clone());
+        }
+        if runs(&["orders", "payments"]) {
+            settings.psps = self.psps.psps(&settings.clock)?;
+        }
+        if runs(&["notifications"]) {
+            self.messages.apply(&mut settings.notifications)?;
+        }
+        Ok(())
     }
 }

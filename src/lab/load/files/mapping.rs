@@ -1,6 +1,7 @@
 //! Which column holds what, as a value: the formats that are built in are such values, too.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use figment::Figment;
@@ -234,6 +235,12 @@ pub fn name(field: Field) -> String {
         name.push(c.to_ascii_lowercase());
     }
     name
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&name(*self))
+    }
 }
 
 #[cfg(test)]

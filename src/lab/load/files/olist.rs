@@ -10,11 +10,11 @@ use serde_json::json;
 use sqlx::SqlitePool;
 
 use super::cells::{Decimal, DecimalMark};
-use super::mapping::Mapping;
-use super::rows::{Raw, Row};
+use super::mapping::{Columns, Mapping};
+use super::rows::{self, Raw, Row};
 use crate::client::Failure;
 use crate::lab::load::purchases::temporary;
-use crate::lab::load::records::{Fault, Record, Records};
+use crate::lab::load::records::{Fault, Records};
 
 /// Rows that are written to the index at once.
 const BATCH: usize = 1_000;
@@ -50,11 +50,13 @@ type Named = BTreeMap<String, String>;
 struct Cells {
     records: Records,
     names: Vec<String>,
+    // Those of columns that something is read from.
+    used: HashSet<String>,
     path: String,
 }
 
 impl Cells {
-    fn new(table: Table, needed: &[&str]) -> Result<Self, Failure> {
+    fn new(table: Table, needed: &[&str], mapping: &Mapping) -> Result<Self, Failure> {
         let path = table.path;
         let mut records = Records::separated(table.file, table.separator, true);
         let head = records.next().with_context(|| path.clone())?.unwrap_or_default();
@@ -64,7 +66,9 @@ impl Cells {
             let text = format!("{path}: the heading has no column {name}; see docs/importing.md");
             return Err(Failure::Usage(text));
         }
-        Ok(Self { records, names, path })
+        let mapped = mapping.columns.values().flat_map(Columns::names).map(String::as_str);
+        let read = mapped.chain(needed.iter().copied()).map(str::to_owned);
+        Ok(Self { records, names, used: read.collect(), path })
     }
 
     /// The next record by the names of its columns, with its line and what is wrong with it.
@@ -73,17 +77,14 @@ impl Cells {
         Ok(record.map(|record| {
             let cell = |column| String::from_utf8_lossy(record.field(column)).trim().to_owned();
             let cells = self.names.iter().enumerate().map(|(at, name)| (name.clone(), cell(at)));
+            let cells: Named = cells.collect();
+            let used = cells.iter().filter(|(name, _)| self.used.contains(*name));
+            let texts = used.map(|(name, text)| (name, text.as_str()));
+            let fault = rows::fault(&record, self.names.len(), texts);
             let mut row = Row::default();
-            (row.line, row.fault) = (record.line, self.fault(&record));
-            (row, cells.collect())
+            (row.line, row.fault) = (record.line, fault);
+            (row, cells)
         }))
-    }
-
-    fn fault(&self, record: &Record) -> Option<Fault> {
-        let (has, head) = (record.len(), self.names.len());
-        let other = (has != head)
-            .then(|| Fault::malformed(format!("it has {has} fields, the heading has {head}")));
-        record.fault.clone().or(other)
     }
 }
 
@@ -96,7 +97,8 @@ pub struct Olist {
     index: SqlitePool,
     mapping: Arc<Mapping>,
     has_payments: bool,
-    done: HashSet<String>,
+    // Eight bytes of each number.
+    done: HashSet<u64>,
     // Orders and their customers that are not in the index yet.
     seen: Vec<(String, String)>,
     // Paths of the files, by their tables.
@@ -133,16 +135,19 @@ impl Olist {
             ("customer", tables.customers.path.clone()),
         ]);
         let needed = ["order_id", "customer_id"];
-        let orders = Cells::new(tables.orders, &needed)?;
+        let orders = Cells::new(tables.orders, &needed, mapping)?;
         let needed = ["order_id", "order_item_id", "product_id", "price", "freight_value"];
-        write(&index, "item", "order_id", Cells::new(tables.items, &needed)?).await?;
+        let items = Cells::new(tables.items, &needed, mapping)?;
+        write(&index, "item", "order_id", items).await?;
         let needed = ["customer_id", "customer_unique_id"];
-        write(&index, "customer", "customer_id", Cells::new(tables.customers, &needed)?).await?;
+        let customers = Cells::new(tables.customers, &needed, mapping)?;
+        write(&index, "customer", "customer_id", customers).await?;
         let has_payments = tables.payments.is_some();
         if let Some(payments) = tables.payments {
             let needed = ["order_id", "payment_value"];
             paths.insert("payment", payments.path.clone());
-            write(&index, "payment", "order_id", Cells::new(payments, &needed)?).await?;
+            let payments = Cells::new(payments, &needed, mapping)?;
+            write(&index, "payment", "order_id", payments).await?;
         }
         let (mapping, done) = (Arc::clone(mapping), HashSet::new());
         let (seen, unknown) = (Vec::new(), None);
@@ -175,9 +180,12 @@ impl Olist {
         }
         let mut faults = vec![found.fault];
         let customers = self.read("customer", &customer).await?;
-        if let Some((line, fault, customer)) = customers.into_iter().next() {
+        // Where it stands twice the first row counts, if all are rows of the table.
+        for (nth, (line, fault, customer)) in customers.into_iter().enumerate() {
             faults.push(fault.map(|fault| self.fault_of("customer", line, &fault)));
-            cells.extend(customer);
+            if nth == 0 {
+                cells.extend(customer);
+            }
         }
         if self.has_payments {
             let mut sum = Decimal::ZERO;
@@ -201,7 +209,7 @@ impl Olist {
             row.fault = fault.map(|fault| self.fault_of("item", line, &fault));
             rows.push(row);
         }
-        let is_repeated = !self.done.insert(number.clone());
+        let is_repeated = !self.done.insert(rows::mark(&number));
         let mut raw = Raw::of(number, rows, &self.mapping);
         raw.is_repeated = is_repeated;
         Ok(Some(raw))
@@ -272,11 +280,8 @@ impl Olist {
         let mut found = Vec::new();
         for (line, cells, code, detail) in rows {
             let cells = serde_json::from_str(&cells).context("temporary index")?;
-            let detail = detail.unwrap_or_default();
-            let fault = code.map(|code| match Fault::malformed(detail) {
-                fault if fault.code == code => fault,
-                Fault { detail, .. } => Fault { code: "QUOTE_NOT_CLOSED", detail },
-            });
+            let fault = code.map(|code| Fault::of(&code, detail.unwrap_or_default()));
+            let fault = fault.map(|fault| fault.context("temporary index")).transpose()?;
             found.push((u64::try_from(line).unwrap_or(0), fault, cells));
         }
         Ok(found)

@@ -1,13 +1,14 @@
 //! The rows of a file as orders: rows of one order stand together.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use super::fields::{Field, ONCE};
-use super::mapping::{Columns, Mapping, name};
+use super::mapping::{Columns, Mapping};
 use super::{NotKept, said};
 use crate::client::Failure;
 use crate::lab::load::plan;
@@ -285,7 +286,7 @@ impl Rows {
         let taxes = self.taxes.iter().map(|(name, value)| (cell(*name), cell(*value)));
         let mut row = Row {
             line: record.line,
-            fault: record.fault.clone(),
+            fault: None,
             taxes: taxes.filter(|(_, amount)| !amount.is_empty()).collect(),
             attributes: cells(&self.attributes),
             metadata: cells(&self.metadata),
@@ -296,23 +297,29 @@ impl Rows {
             let text = columns.iter().map(|column| cell(*column)).find(|text| !text.is_empty());
             row.set(*field, text.unwrap_or_default());
         }
-        if row.fault.is_none() {
-            row.fault = self.fault(record, &row);
-        }
+        let texts = row.values.iter().map(|(field, text)| (*field, text.as_str()));
+        row.fault = fault(record, self.width, texts);
         row
     }
+}
 
-    fn fault(&self, record: &Record, row: &Row) -> Option<Fault> {
-        if record.len() != self.width {
-            let (has, head) = (record.len(), self.width);
-            return Some(Fault::malformed(format!("it has {has} fields, the heading has {head}")));
-        }
-        let wrong = row.values.iter().find(|(_, text)| text.contains('\u{fffd}'));
-        wrong.map(|(field, _)| {
-            let field = name(*field);
-            Fault::malformed(format!("{field} has bytes that are none of the file's encoding"))
-        })
+/// What is wrong with a record as a row of a table with this many columns. Of its fields these are
+/// used, with their names.
+pub fn fault<'a, N: fmt::Display>(
+    record: &Record,
+    width: usize,
+    texts: impl IntoIterator<Item = (N, &'a str)>,
+) -> Option<Fault> {
+    if let Some(fault) = &record.fault {
+        return Some(fault.clone());
     }
+    if record.len() != width {
+        let has = record.len();
+        return Some(Fault::malformed(format!("it has {has} fields, the heading has {width}")));
+    }
+    let (name, _) = texts.into_iter().find(|(_, text)| text.contains('\u{fffd}'))?;
+    let detail = format!("{name} has bytes that are none of the file's encoding");
+    Some(Fault::malformed(detail))
 }
 
 /// Error text for a missing column.
@@ -328,6 +335,6 @@ fn no_column(mapping: &Mapping, fields: &[Field], columns: usize) -> String {
 }
 
 /// Eight bytes that identify an order; two have the same once in 10^19 pairs.
-fn mark(number: &str) -> u64 {
+pub fn mark(number: &str) -> u64 {
     plan::derived(&format!("number/{number}")).as_u64_pair().0
 }

@@ -1,15 +1,17 @@
 //! Orders of a file from its text to the request, without an engine.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use order_actor::grpc::proto;
 use proptest::prelude::*;
 
 use super::mapping::{Mapping, PRICES, PRODUCTS, REQUIRED};
+use super::olist::{Olist, Table, Tables};
 use super::order::{FileOrder, order};
 use super::rows::Rows;
 use super::states::{Back, Shipped};
-use super::{Format, Reading, Times};
+use super::{Format, Reading, Times, text};
 
 fn orders(mapping: &str, text: &str) -> Vec<FileOrder> {
     let mapping = Arc::new(Mapping::parse(mapping).unwrap());
@@ -168,6 +170,57 @@ fn rows_that_stand_twice_are_told() {
     let order = one(Format::Woocommerce, text);
     assert_eq!(request(&order).lines.len(), 1);
     assert_eq!(order.not_kept[0].what, "line 3");
+}
+
+/// What is wrong with the rows of the one order of Olist's files, whose items and customers these
+/// are; codes with what is said.
+async fn faults_of_olist(items: &[u8], customers: &[u8]) -> Vec<(&'static str, String)> {
+    let table = |path: &str, bytes: &[u8]| {
+        let file: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(bytes.to_vec()));
+        let file = text::decoded(file, encoding_rs::UTF_8);
+        Table { path: path.to_owned(), file, separator: b',' }
+    };
+    let tables = Tables {
+        orders: table("orders", b"order_id,customer_id,order_status\n1,c,delivered\n"),
+        items: table("items", items),
+        customers: table("customers", customers),
+        payments: None,
+    };
+    let mapping = Arc::new(Mapping::parse(Format::Olist.mapping()).unwrap());
+    let mut olist = Olist::new(tables, &mapping).await.unwrap();
+    let mut found = Vec::new();
+    while let Some(raw) = olist.next().await.unwrap() {
+        found.extend(raw.rows.into_iter().filter_map(|row| row.fault));
+    }
+    found.into_iter().map(|fault| (fault.code, fault.detail)).collect()
+}
+
+const ITEMS: &[u8] = b"order_id,order_item_id,product_id,price,freight_value\n1,1,f,5.00,1.00\n";
+const MALFORMED: &str = "MALFORMED_LINE";
+
+#[tokio::test]
+async fn bytes_of_no_encoding_are_told_in_columns_that_are_read() {
+    let customers = b"customer_id,customer_unique_id,customer_city,note\nc,d,S\xe9,x\n";
+    let said = "customers, line 2: customer_city has bytes that are none of the file's encoding";
+    assert_eq!(faults_of_olist(ITEMS, customers).await, [(MALFORMED, said.to_owned())]);
+    let customers = b"customer_id,customer_unique_id,customer_city,note\nc,d,S,\xe9\n";
+    assert!(faults_of_olist(ITEMS, customers).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_a_customer_that_stands_twice_both_rows_must_be_right() {
+    let customers = b"customer_id,customer_unique_id,customer_city\nc,d,S\nc,d\n";
+    let said = "customers, line 3: it has 2 fields, the heading has 3";
+    assert_eq!(faults_of_olist(ITEMS, customers).await, [(MALFORMED, said.to_owned())]);
+}
+
+#[tokio::test]
+async fn a_fault_has_its_code_when_it_comes_from_the_index() {
+    let items = b"order_id,order_item_id,product_id,price,freight_value\n1,1,\"f,5.00,1.00\n";
+    let said = "items, line 2: a quote opens in it and is not closed: the file ends";
+    let customers = b"customer_id,customer_unique_id\nc,d\n";
+    let found = faults_of_olist(items, customers).await;
+    assert_eq!(found, [("QUOTE_NOT_CLOSED", said.to_owned())]);
 }
 
 proptest! {
