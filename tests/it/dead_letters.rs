@@ -66,7 +66,7 @@ impl Shop {
 async fn with_a_poisoned_order() -> (Shop, String, String) {
     let mut shop = Shop::open(On::Sqlite).await;
     shop.set_stock("MUG", 10).await;
-    let poisoned = shop.place(&[("MUG", 2)]).await;
+    let poisoned = shop.place_in("de", &[("MUG", 2)]).await;
     let healthy = shop.place(&[("MUG", 3)]).await;
     for order in [&poisoned, &healthy] {
         shop.until(order, "CONFIRMED").await;

@@ -90,6 +90,38 @@ async fn a_line_names_the_trace_and_the_order_of_the_command_that_it_is_about() 
     assert!(engine.stop().success());
 }
 
+/// The line of a dead letter: of the trace and the shard of its fact.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_of_a_dead_letter_names_the_trace_and_the_shard_of_its_fact() {
+    let folder = TempDir::new().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let engine = Engine::start(&data);
+    engine.ask(&["stock", "set", "MUG", "5"]);
+    let placed = engine.place(&["MUG=2@4.00GBP"]);
+    let order_id = placed["order"]["order_id"].as_str().unwrap().to_owned();
+    engine.until(&order_id, "CONFIRMED");
+    assert!(engine.stop().success());
+    // Its units are said to be used up.
+    let stock = SqliteConnectOptions::new().filename(data.join("inventory.db"));
+    let stock = SqlitePool::connect_with(stock).await.unwrap();
+    let used_up = r#"UPDATE reservations
+                     SET body = replace(body, '"quantity"', '"released":2,"quantity"')"#;
+    stock.execute(used_up).await.unwrap();
+    stock.close().await;
+
+    let flags = ["--data", data.to_str().unwrap(), "--log-format", "json"];
+    let engine = logged(&["env", "RUST_LOG=warn"], &flags, &log);
+    let mut http = Http::connect(&engine.address).await;
+    let ship = format!("POST /v1/orders/{order_id}/shipments");
+    let shipped = http.json(&ship, &[("traceparent", TRACE)], &json!({})).await;
+    assert!(shipped.status < 300, "{shipped:?}");
+    let line = until(&log, |line| line["message"] == "dead letter").await.remove(0);
+    let told = ["follower", "subject", "trace_id"].map(|name| line[name].as_str());
+    assert_eq!(told, ["stock", order_id.as_str(), TRACE_ID].map(Some), "{line}");
+    assert_eq!(line["shard"], json!(0), "{line}");
+    assert!(engine.stop().success());
+}
+
 /// T4, of calls that come without a trace and are recorded nowhere: lines name the one that the
 /// caller is told, also those of the node that owns the order.
 #[test]

@@ -91,9 +91,15 @@ fn certificates_are_made_by_the_command_line() {
 /// Where a disk is full, the next try finds nothing in its way.
 #[test]
 fn half_a_key_is_not_left_behind() {
-    let folder = TempDir::new().unwrap();
+    let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let path = |name: &str| folder.path().join(name).display().to_string();
-    for verb in [&["tls", "ca", "--out"][..], &["token", "key", "--out"]] {
+    let ca = other.path().join("ca.pem").display().to_string();
+    assert_eq!(told(&["tls", "ca", "--out", &ca]).0, Some(0));
+    for verb in [
+        &["tls", "ca", "--out"][..],
+        &["tls", "issue", "--authority", &ca, "--for", "localhost", "--out"],
+        &["token", "key", "--out"],
+    ] {
         let mut full = Command::new("sh");
         // A file may have no byte, and to write one is an error and not the end.
         full.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);

@@ -11,6 +11,7 @@ const SERVICE: &str = "payments.v1.PaymentService";
 
 on_both!(
     an_attempt_waits_for_an_order_that_asks_for_no_money_yet,
+    a_sixth_attempt_that_would_wait_is_refused_with_the_number,
     every_malformed_field_of_payments_is_named,
     what_is_not_there_is_not_found,
 );
@@ -44,6 +45,24 @@ async fn an_attempt_waits_for_an_order_that_asks_for_no_money_yet(shop: Shop) {
     let mut http = Http::connect(&shop.address).await;
     let answer = http.call(&format!("GET /v1/payments?order_id={order_id}"), &[]).await;
     assert_eq!((answer.status, answer.json()["payments"].clone()), (200, json!([])));
+    shop.close().await;
+}
+
+async fn a_sixth_attempt_that_would_wait_is_refused_with_the_number(shop: Shop) {
+    shop.set_stock("MUG", 5).await;
+    let order_id = shop.place(&[("MUG", 1)]).await;
+    shop.until(&order_id, "CONFIRMED").await;
+    let method = format!("{SERVICE}/Attempt");
+    let attempt =
+        || json!({ "order_id": order_id, "attempt_id": Uuid::now_v7(), "psp_token": "tok_1" });
+    for _ in 0..5 {
+        let answer = shop.service.call(&method, attempt()).await.unwrap();
+        assert_eq!(answer["waits"], json!(true), "{answer}");
+    }
+    let told = shop.service.call(&method, attempt()).await.unwrap_err().to_json();
+    let what = "no attempt is left: each payment has at most 5, and as many wait for an order";
+    let told = (&told["reason"], &told["message"]);
+    assert_eq!(told, (&json!("ATTEMPTS_SPENT"), &json!(what)));
     shop.close().await;
 }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::http::Http;
+use crate::limits::{Limited, ops};
 use crate::shop::{On, Shop};
 
 /// Headers, and the status and code of the answer.
@@ -205,6 +206,39 @@ async fn whoever_is_slow_is_left() {
     tokio::join!(slow_head, slow_body, silent, slow_line);
     assert!(began.elapsed() < Duration::from_secs(15));
     shop.close().await;
+}
+
+/// Over HTTP/1.1, where the answer comes before the body was read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_writes_while_a_call_is_refused_sees_why_and_goes_on() {
+    let shop = Limited::started(&[], &[], None);
+    let (operator, large) = (ops(), "x".repeat(40 * 1024));
+    let nobody: [(&str, &str); 0] = [];
+    let known = [("authorization", operator.as_str())];
+    let (problem, json) = ("application/problem+json", "application/json");
+    let connect = "POST /ordinal.orders.v1.OrderService/PlaceOrder";
+    for (call, by, body, status, kind, code) in [
+        ("POST /v1/orders", &nobody[..], large.as_str(), 401, problem, "UNAUTHENTICATED"),
+        ("POST /v1/nowhere", &known[..], large.as_str(), 404, problem, "ROUTE_NOT_FOUND"),
+        // That it is no JSON is told to those only who may call.
+        (connect, &nobody[..], "{", 401, json, "unauthenticated"),
+    ] {
+        let mut http = shop.http().await;
+        let length = body.len().to_string();
+        let about = [("content-type", json), ("content-length", length.as_str())];
+        http.head(call, &[by, &about].concat()).await;
+        for piece in body.as_bytes().chunks(8 * 1024) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            http.send(piece).await;
+        }
+        let answer = http.answer().await;
+        let told = (answer.status, answer.headers["content-type"].as_str());
+        assert_eq!(told, (status, kind), "{call}: {answer:?}");
+        assert_eq!(answer.json()["code"], code, "{call}: {answer:?}");
+        let next = http.call("GET /v1/orders", &known).await;
+        assert_eq!(next.status, 200, "{call}: {next:?}");
+    }
+    assert!(shop.engine.stop().success());
 }
 
 /// A customer's share is 16 MiB: so much is kept of bodies that are on their way, and no more.

@@ -159,7 +159,18 @@ impl Shop {
 
     /// Places an order and returns its id.
     pub async fn place(&self, lines: &[(&str, u32)]) -> String {
-        let placed = self.buyer.orders("PlaceOrder", self.order(lines)).await.unwrap();
+        self.placed(self.order(lines)).await
+    }
+
+    /// The same of a customer who gets messages in this language.
+    pub async fn place_in(&self, locale: &str, lines: &[(&str, u32)]) -> String {
+        let mut order = self.order(lines);
+        order["contact"]["locale"] = json!(locale);
+        self.placed(order).await
+    }
+
+    async fn placed(&self, order: Value) -> String {
+        let placed = self.buyer.orders("PlaceOrder", order).await.unwrap();
         placed["order"]["order_id"].as_str().unwrap().to_owned()
     }
 

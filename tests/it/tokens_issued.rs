@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Http};
+use crate::overload::token;
 use crate::support::{CUSTOMER, Engine, ordinal};
 
 /// A key, and tokens that are signed with it on the command line.
@@ -120,6 +121,23 @@ async fn a_service_gets_a_token_with_which_its_customer_calls() {
     let names: Vec<&String> = keys_shown[0].as_object().unwrap().keys().collect();
     assert_eq!(names, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
     assert!(engine.stop().success());
+}
+
+/// What an operator gets is recorded, and a gateway keeps nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_signs_tokens_for_services_and_not_for_operators() {
+    let keys = Keys::make();
+    let (key, peer, nowhere) = (keys.private(), token("SERVICE", "edge"), "http://127.0.0.1:9");
+    let edge = ["--role", "edge", "--issuer-key", &key, "--issue-tokens", "--peer-token", &peer];
+    let others = ["--orders-at", nowhere, "--inventory-at", nowhere, "--notifications-at", nowhere];
+    let edge = Engine::start_with(&[&edge[..], &others].concat());
+    let body = json!({ "customer_id": CUSTOMER });
+    let issued = ask(&edge, &keys.token(&["--role", "SERVICE"]), body.clone()).await;
+    assert_eq!(issued.status, 201, "{issued:?}");
+    assert!(issued.json()["token"].is_string(), "{issued:?}");
+    let refused = ask(&edge, &keys.token(&["--role", "OPS"]), body).await;
+    assert_eq!((refused.status, refused.code().as_str()), (409, "NOT_IN_THIS_ROLE"));
+    assert!(edge.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

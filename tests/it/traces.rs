@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,17 @@ fn started(flags: &[&str]) -> (Engine, TempDir) {
     let engine = Engine::start_with(&[&["--data", &data], flags].concat());
     engine.ask(&["stock", "set", "MUG", "1000"]);
     (engine, folder)
+}
+
+/// The same, with a file that says by how many seconds its clock is ahead.
+fn started_with_clock(collector: &Collector) -> (Engine, [TempDir; 2], PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let clock = folder.path().join("offset");
+    fs::write(&clock, "0").unwrap();
+    let (url, offset) = (collector.url(), clock.display().to_string());
+    let flags = ["--otlp-endpoint", &url, "--clock-offset-file", &offset];
+    let (engine, data) = started(&flags);
+    (engine, [folder, data], clock)
 }
 
 /// The spans of a trace whose order was confirmed by mail, once they are all here.
@@ -345,11 +357,7 @@ async fn orders_of_one_append_have_traces_of_their_own_and_the_append_links_to_a
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_read_a_day_later_has_a_trace_of_its_own_with_a_link() {
     let collector = Collector::start();
-    let clock = TempDir::new().unwrap();
-    let clock = clock.path().join("offset");
-    fs::write(&clock, "0").unwrap();
-    let flags = ["--otlp-endpoint", &collector.url(), "--clock-offset-file"];
-    let (engine, _folder) = started(&[&flags[..], &[clock.to_str().unwrap()]].concat());
+    let (engine, _folders, clock) = started_with_clock(&collector);
     engine.ask(&["follower", "pause", "notifications", "--reason", "a test"]);
     let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
     engine.until(&order_id, "CONFIRMED");
@@ -388,11 +396,7 @@ async fn a_timer_begins_a_trace_that_links_to_the_placing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_timer_links_to_what_set_it() {
     let collector = Collector::start();
-    let clock = TempDir::new().unwrap();
-    let clock = clock.path().join("offset");
-    fs::write(&clock, "0").unwrap();
-    let flags = ["--otlp-endpoint", &collector.url(), "--clock-offset-file"];
-    let (engine, _folder) = started(&[&flags[..], &[clock.to_str().unwrap()]].concat());
+    let (engine, _folders, clock) = started_with_clock(&collector);
     let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
     engine.until(&order_id, "CONFIRMED");
     let mut http = Http::connect(&engine.address).await;
@@ -452,6 +456,24 @@ async fn an_order_that_a_count_cancels_has_a_trace_that_links_to_the_placing() {
     assert_eq!(cancel.links, [(TRACE.to_owned(), placing.span.clone())]);
     let told = seen.iter().filter(|it| it.name == told);
     assert!(told.clone().all(|it| it.parent == cancel.span), "{seen:#?}");
+    assert!(engine.stop().success());
+}
+
+/// Goods that come days later are given to orders that wait for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_gets_units_has_a_trace_that_links_to_the_placing() {
+    let collector = Collector::start();
+    let (engine, _folder) = started(&["--otlp-endpoint", &collector.url()]);
+    engine.ask(&["stock", "set", "MUG", "0"]);
+    engine.ask(&["stock", "backorder", "MUG", "5", "--reason", "pre-sale"]);
+    let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
+    engine.until(&order_id, "CONFIRMED");
+    engine.ask(&["stock", "set", "MUG", "5"]);
+    let name = "order Allocate";
+    let seen = collector.until(|seen| seen.iter().any(|it| it.name == name));
+    let (allocate, placing) = (one(&seen, name, None), one(&seen, "order Place", None));
+    assert!(allocate.trace != TRACE && allocate.parent.is_empty(), "{allocate:#?}");
+    assert_eq!(allocate.links, [(TRACE.to_owned(), placing.span.clone())]);
     assert!(engine.stop().success());
 }
 

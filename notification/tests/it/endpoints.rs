@@ -404,6 +404,48 @@ async fn a_replay_id_is_of_one_endpoint_its_times_and_positions(dialect: Dialect
     bench.stop().await;
 }
 
+/// As the delivery loop leaves it, at once.
+async fn all_were_delivered(bench: &Bench) {
+    let mut tx = bench.database.begin().await.unwrap();
+    sqlx::query("UPDATE notifications SET state = 'DELIVERED'").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Without `until`: what is composed after that is in none of them.
+async fn all_pages_of_a_replay_end_where_its_first_was_asked_for(dialect: Dialect) {
+    let webhooks = vec![endpoint("crm", "http://127.0.0.1:1/".to_owned(), &[])];
+    let bench = Bench::on(dialect, |config| config.webhooks = webhooks).await;
+    let client = client(&bench).await;
+    let page = async |id: Uuid, page_token: String| {
+        let request = proto::ReplayWebhooksRequest {
+            endpoint: "crm".to_owned(),
+            replay_id: id.to_string(),
+            since: Some(prost_types::Timestamp::default()),
+            page_token,
+            ..Default::default()
+        };
+        let answer = client.clone().replay_webhooks(request).await.unwrap().into_inner();
+        (answer.queued, answer.next_page_token)
+    };
+    // More than a page.
+    let early: Vec<Fact> = (1..=600).map(placed).collect();
+    bench.follow(&early).await;
+    all_were_delivered(&bench).await;
+    bench.advance(Duration::from_secs(1));
+    let [replay, later] = [(); 2].map(|()| Chance::system().uuid());
+    let (queued, next) = page(replay, String::new()).await;
+    assert_eq!(queued, 500);
+    bench.advance(Duration::from_secs(1));
+    bench.follow(&[placed(601)]).await;
+    all_were_delivered(&bench).await;
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(page(replay, next).await, (100, String::new()));
+    // It is there for a replay that begins now.
+    let (queued, next) = page(later, String::new()).await;
+    assert_eq!((queued, page(later, next).await), (500, (101, String::new())));
+    bench.stop().await;
+}
+
 #[test]
 fn every_type_of_order_fact_can_be_named_in_a_filter() {
     let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
@@ -415,6 +457,7 @@ on_both! {
     a_replay_begins_after_a_position_of_each_shard
     a_replay_id_is_of_one_endpoint_its_times_and_positions
     a_replay_finds_calls_behind_many_other_messages
+    all_pages_of_a_replay_end_where_its_first_was_asked_for
     an_outage_of_one_endpoint_delays_no_other
     calls_to_an_endpoint_that_is_gone_wait_and_then_fail
     a_replay_posts_the_facts_that_an_endpoint_wants_again

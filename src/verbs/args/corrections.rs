@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::CommandOptions;
+use super::{CommandOptions, ContactFlags};
 use crate::client::parse::{Amount, Id, LineDisposition, Named, instant};
 use crate::client::prices::ChargeRefund;
 
@@ -64,15 +64,8 @@ pub struct CorrectArgs {
 /// Fields of contact and delivery address.
 #[derive(Debug, Args)]
 pub struct CorrectedFields {
-    /// E-mail address of the customer.
-    #[arg(long, value_name = "ADDRESS")]
-    pub email: Option<String>,
-    /// Phone number of the customer (E.164).
-    #[arg(long, value_name = "NUMBER")]
-    pub phone: Option<String>,
-    /// Language of messages, such as en-GB.
-    #[arg(long, value_name = "LOCALE")]
-    pub locale: Option<String>,
+    #[command(flatten)]
+    pub contact: ContactFlags,
     /// Who gets it.
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,

@@ -19,7 +19,7 @@ pub use operations::{
 };
 pub use orders::{CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb};
 pub use payment::PaymentVerb;
-pub use place::PlaceArgs;
+pub use place::{ContactFlags, PlaceArgs};
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
 
 use clap::{Args, Parser, Subcommand};

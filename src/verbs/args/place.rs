@@ -12,12 +12,27 @@ use crate::client::returns::ReturnOf;
 #[derive(Debug, Args)]
 pub struct PlaceArgs {
     /// Read a PlaceOrderRequest from this JSON file; - for standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "by_flags")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["by_flags", "contact_flags"])]
     pub file: Option<PathBuf>,
     #[command(flatten)]
     pub order: PlaceFlags,
     #[command(flatten)]
     pub options: CommandOptions,
+}
+
+/// How the customer is reached.
+#[derive(Debug, Args)]
+#[group(id = "contact_flags", multiple = true)]
+pub struct ContactFlags {
+    /// E-mail address of the customer.
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+    /// Phone number of the customer (E.164).
+    #[arg(long, value_name = "NUMBER")]
+    pub phone: Option<String>,
+    /// Language of messages, such as en-GB.
+    #[arg(long, value_name = "LOCALE")]
+    pub locale: Option<String>,
 }
 
 /// An order from flags; none of them can be combined with a file.
@@ -70,15 +85,8 @@ pub struct PlaceFlags {
     /// Country by two letters (ISO 3166-1), such as GB.
     #[arg(long, value_name = "CODE", required_unless_present = "file")]
     pub country: Option<String>,
-    /// E-mail address of the customer.
-    #[arg(long, value_name = "ADDRESS")]
-    pub email: Option<String>,
-    /// Phone number of the customer (E.164).
-    #[arg(long, value_name = "NUMBER")]
-    pub phone: Option<String>,
-    /// Language of messages, such as en-GB.
-    #[arg(long, value_name = "LOCALE")]
-    pub locale: Option<String>,
+    #[command(flatten)]
+    pub contact: ContactFlags,
     /// The return whose goods it replaces.
     #[arg(long, value_name = "ORDER/RETURN")]
     pub exchange_of: Option<ReturnOf>,

@@ -69,9 +69,9 @@ fn given(
     fields: CorrectedFields,
 ) -> impl Iterator<Item = (&'static str, &'static str, &'static str, String)> {
     let all = [
-        ("contact", "email", "email", fields.email),
-        ("contact", "phone", "phone", fields.phone),
-        ("contact", "locale", "locale", fields.locale),
+        ("contact", "email", "email", fields.contact.email),
+        ("contact", "phone", "phone", fields.contact.phone),
+        ("contact", "locale", "locale", fields.contact.locale),
         ("address", "name", "name", fields.name),
         ("address", "company", "company", fields.company),
         ("address", "street", "street", fields.street),

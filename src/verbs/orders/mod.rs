@@ -239,7 +239,7 @@ fn place(args: PlaceArgs) -> Result<Value, Failure> {
     if let Some(path) = &file {
         return place_file(path, &options);
     }
-    let tax_mode = order.tax_included.then_some("TAX_MODE_INCLUDED");
+    let (contact, tax_mode) = (order.contact, order.tax_included.then_some("TAX_MODE_INCLUDED"));
     Ok(json!({
         "order_id": id(order.id),
         "customer_id": id(order.customer),
@@ -252,7 +252,7 @@ fn place(args: PlaceArgs) -> Result<Value, Failure> {
             "country": order.country, "name": order.name, "company": order.company,
             "street_line2": order.street_line2, "region": order.region,
         },
-        "contact": { "email": order.email, "phone": order.phone, "locale": order.locale },
+        "contact": { "email": contact.email, "phone": contact.phone, "locale": contact.locale },
         "ordered_at": order.ordered_at,
         "exchange_of": order.exchange_of.map(|exchange| exchange.to_json()),
         "order_number": order.number,
