@@ -223,11 +223,11 @@ async fn a_cached_value_expires_after_its_time(dialect: Dialect) {
 async fn a_cached_product_shows_its_backorders() {
     let (mut bench, server, clock) = (Bench::on(Dialect::Sqlite).await, Server::start(), clock());
     let process = Process::new(&bench, Some(server.redis()), &clock);
-    for until in [None, Some(prost_types::Timestamp { seconds: 100, nanos: 0 })] {
+    for ends in [None, Some(prost_types::Timestamp { seconds: 100, nanos: 0 })] {
         let rule = proto::SetBackorderRequest {
             sku: "A".to_owned(),
             backorder_limit: 9,
-            backorder_until: until,
+            backorder_until: ends,
             ..Default::default()
         };
         process.edge.set_backorder(Request::new(rule)).await.unwrap();
@@ -247,7 +247,7 @@ async fn a_cached_product_shows_its_backorders() {
         .await;
         let cached = cached.unwrap();
         assert_eq!(cached, stock(true).await);
-        assert_eq!((cached.backorder_limit, cached.backorder_until), (9, until));
+        assert_eq!((cached.backorder_limit, cached.backorder_until), (9, ends));
         assert!(cached.backordered > 0);
     }
 }

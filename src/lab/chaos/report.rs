@@ -103,27 +103,7 @@ pub(super) fn show(report: &Report, out: &Output) {
         out.line(format!("{kind} order/{order_id}: {detail}"));
     }
     if let Some(paid) = &report.paid {
-        if paid.payments.is_empty() {
-            out.line("no order was paid: there are no books to compare");
-        }
-        for (status, payments) in &paid.payments {
-            out.line(format!("{payments:>6}  payments: {status}"));
-        }
-        for (currency, sums) in &paid.sums {
-            out.line(format!(
-                "books in minor units of {currency}: captured {} (provider {}), refunded {} \
-                 (provider {}), delivered and kept {}",
-                sums.captured, sums.captured_there, sums.refunded, sums.refunded_there, sums.kept
-            ));
-        }
-        for one in &paid.first_differing {
-            let whose = one.unclaimed.as_ref().unwrap_or(&one.order_id);
-            out.line(format!("books of {whose} differ: {:?}", one.books));
-        }
-        if paid.open > 0 || !paid.sound {
-            let sound = paid.sound;
-            out.line(format!("operations without an end {}; book sound: {sound}", paid.open));
-        }
+        show_paid(paid, out);
     }
     for finding in &report.findings {
         out.line(format!("{} {}: {}", finding.law.code(), finding.subject, finding.detail));
@@ -144,6 +124,30 @@ pub(super) fn show(report: &Report, out: &Output) {
         report.contradictions.len(),
         report.findings.len()
     ));
+}
+
+fn show_paid(paid: &Paid, out: &Output) {
+    if paid.payments.is_empty() {
+        out.line("no order was paid: there are no books to compare");
+    }
+    for (status, payments) in &paid.payments {
+        out.line(format!("{payments:>6}  payments: {status}"));
+    }
+    for (currency, sums) in &paid.sums {
+        out.line(format!(
+            "books in minor units of {currency}: captured {} (provider {}), refunded {} \
+             (provider {}), delivered and kept {}",
+            sums.captured, sums.captured_there, sums.refunded, sums.refunded_there, sums.kept
+        ));
+    }
+    for one in &paid.first_differing {
+        let whose = one.unclaimed.as_ref().unwrap_or(&one.order_id);
+        out.line(format!("books of {whose} differ: {:?}", one.books));
+    }
+    if paid.open > 0 || !paid.sound {
+        let sound = paid.sound;
+        out.line(format!("operations without an end {}; book sound: {sound}", paid.open));
+    }
 }
 
 #[cfg(test)]

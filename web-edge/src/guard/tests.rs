@@ -97,7 +97,7 @@ fn tokens_do_not_belong_into_addresses() {
 
 #[test]
 fn a_head_is_bounded() {
-    let long = "x".repeat(HEADERS_BYTES_MAX);
+    let long = "x".repeat(HEAD_BYTES_MAX);
     assert_eq!(get("/v1/orders", &[HERE, ("x", &long)]), 431);
     assert_eq!(get(&format!("/v1/orders?page_token={long}"), &[HERE]), 431);
 }
