@@ -162,16 +162,17 @@ async fn a_lost_database_raises_alerts() {
     engine.until(&id_of(&engine.place(&["MUG=1@4.50GBP"])), "CONFIRMED");
     let prometheus = Prometheus::start(&[engine.metrics.as_deref().unwrap()]);
     prometheus.has_scraped(&engine).await;
-    server.crash();
     let (ends, address) = (Arc::new(AtomicBool::new(false)), engine.address.clone());
     let ended = Arc::clone(&ends);
+    // They begin before: appends are refused only while the process still owns its shards.
     let callers = std::thread::spawn(move || {
         let mut order = vec!["--address", &address, "--timeout", "1s"];
         order.extend(crate::support::placing(&["MUG=1@4.50GBP"]));
         while !ended.load(Ordering::Relaxed) {
-            assert!(!ordinal(&order).status.success());
+            ordinal(&order);
         }
     });
+    server.crash();
     prometheus
         .alarmed(&[
             "OrdinalNotServing",

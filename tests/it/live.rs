@@ -13,7 +13,6 @@ use crate::http::Http;
 use crate::issuer::{Issuer, SECOND};
 use crate::shop::{On, Shop, on_both};
 use crate::socket::Socket;
-use crate::support::PATIENCE;
 
 on_both!(several_watches_share_a_socket, a_watch_of_a_socket_is_resumed_without_a_gap);
 
@@ -255,7 +254,6 @@ async fn a_watch_ends_with_its_token_and_goes_on_with_the_next() {
 /// Orders of many lines, and a client that keeps little: nothing is kept for it here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_is_cut_to_a_resync_and_loses_nothing() {
-    const WATCHES: usize = 10;
     const ORDERS: usize = 5;
     let shop = Shop::open(On::Sqlite).await;
     let skus: Vec<String> = (0..600).map(|number| format!("SKU-{number}")).collect();
@@ -263,45 +261,39 @@ async fn a_slow_reader_is_cut_to_a_resync_and_loses_nothing() {
     for _ in 0..ORDERS {
         shop.place(&lines).await;
     }
+    // It is cut once it has taken nothing for five seconds; a slow engine begins to wait later.
+    let pauses = [6, 15, 60].map(Duration::from_secs);
+    let mut was_cut = false;
+    for pause in pauses {
+        was_cut = was_cut || read_after(&shop, ORDERS, pause).await;
+    }
+    assert!(was_cut);
+    shop.close().await;
+}
+
+/// Ten watches of these orders on one socket that is read after a pause only. Whether any was cut;
+/// each order comes once to each watch all the same.
+async fn read_after(shop: &Shop, orders: usize, pause: Duration) -> bool {
+    const WATCHES: usize = 10;
     let mut socket = Socket::open_small(&shop.address, 4 * 1024).await;
     for number in 0..WATCHES {
         let watch = json!({ "from_beginning": true });
         socket.say(json!({ "watch": watch, "id": number.to_string() })).await;
     }
-    // Once the first message is not taken, the other watches may not even be heard any more.
-    streams(&shop.address, |open| open > 0).await;
-    streams(&shop.address, |open| open == 0).await;
-    let (mut placed, mut cut) = (BTreeSet::new(), BTreeSet::new());
-    while placed.len() < WATCHES * ORDERS {
+    tokio::time::sleep(pause).await;
+    let (mut placed, mut cut) = (BTreeSet::new(), false);
+    while placed.len() < WATCHES * orders {
         let message = socket.news().await;
         let id = message["id"].as_str().unwrap().to_owned();
         if message.get("behind").is_some() {
             let begin = json!({ "from_beginning": true });
             let again = json!({ "watch": begin, "id": id, "after": message["cursor"] });
             socket.say(again).await;
-            cut.insert(id);
+            cut = true;
         } else if message["change"]["event"]["name"] == "OrderPlaced" {
             let order = message["change"]["order"]["order_id"].to_string();
             assert!(placed.insert((id, order)), "a change comes twice");
         }
     }
-    assert!(!cut.is_empty());
-    shop.close().await;
-}
-
-/// Asks for the metrics until the count of open streams is as wanted.
-async fn streams(address: &str, wanted: impl Fn(u64) -> bool) {
-    let mut http = Http::connect(address).await;
-    let open = "ordinal_live_connections{kind=\"stream\"} ";
-    let asked = async {
-        loop {
-            let page = http.call("GET /metrics", &[]).await.text;
-            let count = page.lines().find_map(|line| line.strip_prefix(open)).unwrap();
-            if wanted(count.parse().unwrap()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asked).await.expect("the streams are as wanted");
+    cut
 }

@@ -240,6 +240,7 @@ async fn a_cached_product_shows_its_backorders() {
         // What the cache has may be taken out by an earlier change, which is told to it later.
         let mut cached = None;
         until("the cache answers", async || {
+            process.get("A").await;
             let before = process.has("A").await;
             cached = Some(stock(false).await);
             before && process.has("A").await
