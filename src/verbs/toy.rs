@@ -126,7 +126,7 @@ async fn ask(client: &Client, method: &str, request: Value) -> Value {
 
 /// Polls a call until its answer is as expected.
 async fn until(client: &Client, method: &str, good: impl Fn(&Value) -> bool) -> Value {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let patience = Instant::now() + Duration::from_secs(60);
     loop {
         let answer = ask(client, method, json!({})).await;
         if good(&answer) {

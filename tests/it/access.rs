@@ -174,7 +174,7 @@ async fn code(client: &Client, method: &str, request: Value) -> Code {
     let outcome = if streams.iter().any(|stream| method.ends_with(stream)) {
         match client.stream(method, request).await {
             Ok(mut stream) => {
-                let first = tokio::time::timeout(Duration::from_millis(500), stream.next()).await;
+                let first = tokio::time::timeout(Duration::from_secs(2), stream.next()).await;
                 first.ok().flatten().transpose().map(drop)
             }
             Err(failure) => Err(failure),
@@ -325,7 +325,7 @@ async fn nobody(address: &str) -> Client {
         ca: None,
         cert: None,
         cert_key: None,
-        timeout: Duration::from_secs(20),
+        timeout: Duration::from_secs(30),
     };
     Client::connect(&connection).await.unwrap()
 }

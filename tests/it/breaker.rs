@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::http::Http;
 use crate::overload::order;
 use crate::shop::TestDatabase;
-use crate::support::{CUSTOMER, Engine, PATIENCE};
+use crate::support::{CUSTOMER, Engine, PATIENCE, free_port};
 use crate::wire::{Wire, framed, reason, status, within};
 
 const PLACE: &str = "/ordinal.orders.v1.OrderService/PlaceOrder";
@@ -105,7 +105,7 @@ async fn ends_with(
     let mut call = wire.begin_with(path, None, headers).await;
     // It may have been refused already.
     let _ = call.request.send_data(framed(message), true);
-    let answer = within(20, call.answer).await.unwrap();
+    let answer = within(call.answer).await.unwrap();
     let status = status(answer.headers()).unwrap();
     // The made process gives no reason.
     let detail = if status.code() == tonic::Code::NotFound { "OK".into() } else { reason(&status) };
@@ -125,43 +125,61 @@ async fn a_process_that_is_away_gets_no_calls_and_one_that_refuses_gets_all() {
 
     // Each call is sent once, and nobody knows what became of it.
     fake.does.store(BREAKS, Ordering::SeqCst);
-    for sent in 1..=5 {
+    let (mut sent, since) = (0, Instant::now());
+    let arrived = loop {
+        let before = fake.calls();
         let (code, reason) = ends(&wire, PLACE, &order(CUSTOMER)).await;
+        if reason == "NOT_FORWARDED" {
+            // Then none is sent, and that is known.
+            assert_eq!((code, fake.calls()), (14, before));
+            break before;
+        }
         assert_eq!((code, reason.as_str()), (14, "OUTCOME_UNKNOWN"));
+        sent += 1;
         // One that was written to a connection that is about to end may not arrive.
         assert!(fake.calls() <= 1_000 + sent, "{} of {sent} were sent", fake.calls());
-    }
-    let arrived = fake.calls();
-    // Then none is sent, and that is known.
+        // After five one in a second tries, if this takes so long.
+        let most = 5 + usize::try_from(since.elapsed().as_secs()).unwrap();
+        assert!(sent <= most, "{sent} were sent, {most} at most");
+    };
+    assert!(sent >= 5, "{sent}");
     fake.does.store(HANGS, Ordering::SeqCst);
-    let refused = ends(&wire, PLACE, &order(CUSTOMER)).await;
-    assert_eq!((refused.0, refused.1.as_str(), fake.calls()), (14, "NOT_FORWARDED", arrived));
     let notes = until_notes(&stock, |notes| notes.contains("calls to orders fail")).await;
     assert!(notes.contains("forwarding"), "{notes}");
 
     // One tries; its caller leaves, and another tries later.
     let patience = Instant::now() + PATIENCE;
-    let trying = loop {
-        let call = wire.call(GET, None, &missing).await;
-        let before = Instant::now();
-        while fake.calls() == arrived && before.elapsed() < Duration::from_millis(300) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        if fake.calls() == arrived + 1 {
-            break call;
+    let (mut trying, tries_since) = loop {
+        let since = Instant::now();
+        let mut call = wire.call(GET, None, &missing).await;
+        let arrives = async {
+            while fake.calls() == arrived {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = arrives => break (call, since),
+            refused = &mut call.answer => {
+                let told = status(refused.unwrap().headers()).unwrap();
+                assert_eq!(reason(&told), "NOT_FORWARDED");
+            }
         }
         assert!(Instant::now() < patience, "no call tries");
     };
-    assert_eq!(ends(&wire, GET, &missing).await.1, "NOT_FORWARDED");
-    let mut trying = trying;
+    // It holds up the others for a second at most.
+    let other = ends(&wire, GET, &missing).await.1;
+    let held_up = other == "NOT_FORWARDED" || tries_since.elapsed() >= Duration::from_secs(1);
+    assert!(held_up, "{other}");
     trying.request.send_reset(h2::Reason::CANCEL);
     drop(trying);
+    let arrived = fake.calls();
     fake.does.store(ANSWERS, Ordering::SeqCst);
+    let patience = Instant::now() + PATIENCE;
     while ends(&wire, GET, &missing).await.0 != 5 {
         assert!(Instant::now() < patience, "it stays open");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(fake.calls(), arrived + 2);
+    assert_eq!(fake.calls(), arrived + 1);
     until_notes(&stock, |notes| !notes.contains("forwarding")).await;
     drop(stock);
     database.drop().await;
@@ -202,20 +220,27 @@ async fn a_call_by_http_waits_as_long_as_its_caller_prefers() {
     assert_eq!(http.call(&format!("GET {order}"), &[]).await.status, 404);
 
     fake.does.store(HANGS, Ordering::SeqCst);
-    let before = fake.calls();
+    let (before, mut asked_for) = (fake.calls(), 0);
     for prefer in ["wait=1", "Wait=\"1\"", "respond-async, wait=1;x"] {
         for line in [format!("GET {order}"), format!("POST {order}:cancel")] {
-            let asked = Instant::now();
-            let answer = http.text(&line, &[("prefer", prefer)], "").await;
-            let waited = asked.elapsed();
-            let found = (answer.status, answer.code());
-            assert_eq!(found, (504, "DEADLINE_EXCEEDED".to_owned()), "{line} {prefer}: {answer:?}");
-            // Without a word of its caller it waits 5 s.
-            let in_time = Duration::from_millis(900)..Duration::from_millis(4_000);
-            assert!(in_time.contains(&waited), "{line} {prefer}: {waited:?}");
+            // Without a word of its caller it waits 5 s, each time; a busy machine may once be as
+            // late.
+            let mut longest: Vec<Duration> = Vec::new();
+            while longest.last().is_none_or(|waited| *waited >= Duration::from_secs(4)) {
+                assert!(longest.len() < 5, "{line} {prefer}: {longest:?}");
+                let asked = Instant::now();
+                let answer = http.text(&line, &[("prefer", prefer)], "").await;
+                let waited = asked.elapsed();
+                let found = (answer.status, answer.code());
+                let late = (504, "DEADLINE_EXCEEDED".to_owned());
+                assert_eq!(found, late, "{line} {prefer}: {answer:?}");
+                assert!(waited >= Duration::from_millis(900), "{line} {prefer}: {waited:?}");
+                longest.push(waited);
+                asked_for += 1;
+            }
         }
     }
-    assert_eq!(fake.calls(), before + 6);
+    assert_eq!(fake.calls(), before + asked_for);
     drop(stock);
     database.drop().await;
 }
@@ -233,23 +258,30 @@ async fn admin_calls_of_a_gateway_are_behind_the_breaker_of_all_calls() {
 
     fake.does.store(BREAKS, Ordering::SeqCst);
     let patience = Instant::now() + PATIENCE;
-    // Five in a row: looks at the health of the process are answered, and may come between.
+    let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
     loop {
-        let (code, reason) = ends(&wire, SHARDS, &()).await;
-        assert_eq!(code, 14, "{reason}");
+        // Five in a row: looks at the health of the process are answered, and may come between.
+        loop {
+            let (code, reason) = ends(&wire, SHARDS, &()).await;
+            assert_eq!(code, 14, "{reason}");
+            if reason == "NOT_FORWARDED" {
+                break;
+            }
+            assert_eq!(reason, "OUTCOME_UNKNOWN");
+            assert!(Instant::now() < patience, "all are sent");
+        }
+        // No call to an order was sent before, and none is now: for a second, after which one that
+        // tries is answered.
+        let (arrived, reason) = (fake.calls(), ends(&wire, GET, &missing).await.1);
+        assert_eq!(fake.calls(), arrived);
         if reason == "NOT_FORWARDED" {
             break;
         }
-        assert_eq!(reason, "OUTCOME_UNKNOWN");
-        assert!(Instant::now() < patience, "all are sent");
+        assert!(Instant::now() < patience, "calls to orders are sent: {reason}");
     }
-    // No call to an order was sent before, and none is now.
-    let arrived = fake.calls();
-    let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
-    assert_eq!(ends(&wire, GET, &missing).await.1, "NOT_FORWARDED");
-    assert_eq!(fake.calls(), arrived);
 
     fake.does.store(ANSWERS, Ordering::SeqCst);
+    let patience = Instant::now() + PATIENCE;
     while ends(&wire, SHARDS, &()).await.0 != 5 {
         assert!(Instant::now() < patience, "it stays open");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -260,22 +292,20 @@ async fn admin_calls_of_a_gateway_are_behind_the_breaker_of_all_calls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_finds_out_that_a_process_is_away() {
     let database = TestDatabase::create().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let address = format!("http://127.0.0.1:{}", free_port());
     let url = database.url();
     let flags = ["--role", "inventory", "--database-url", &url, "--orders-at", &address];
     let stock = Engine::start_with(&flags);
     until_notes(&stock, |notes| notes.contains("calls to orders fail")).await;
     let wire = Wire::open(&stock.address).await;
     let missing = proto::GetOrderRequest { order_id: CUSTOMER.into(), ..Default::default() };
-    // One in a second may try; nobody waits for more.
-    let mut reasons = Vec::new();
-    for _ in 0..4 {
-        reasons.push(ends(&wire, GET, &missing).await.1);
+    // One in a second may try; nobody waits for more. Fewer than it takes to find out by calls.
+    let (since, mut tried) = (Instant::now(), 0);
+    while ends(&wire, GET, &missing).await.1 != "NOT_FORWARDED" {
+        tried += 1;
+        let most = (1 + since.elapsed().as_secs()).min(3);
+        assert!(tried <= most, "{tried} were sent, {most} at most");
     }
-    let refused = reasons.iter().filter(|reason| *reason == "NOT_FORWARDED").count();
-    assert!(refused >= 2, "{reasons:?}");
     drop(stock);
     database.drop().await;
 }

@@ -5,10 +5,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::Engine;
+use crate::support::{Engine, PATIENCE};
 
 /// The browser in a directory of its own, which resolves no name: only addresses are reached.
 fn chromium(profile: &Path) -> Command {
@@ -127,8 +128,12 @@ const ways = {
     return [one.status, one.headers.get("location").length, two.headers.get("ordinal-replayed")];
   },
   etag: async () => {
-    const listed = await (await fetch(engine + "/v1/orders")).json();
-    const id = listed.orders[0].order_id;
+    let orders = [];
+    // The list follows the journal.
+    for (let times = 0; times < 5000 && !orders.length; times++) {
+      orders = (await (await fetch(engine + "/v1/orders")).json()).orders ?? [];
+    }
+    const id = orders[0].order_id;
     return (await fetch(engine + "/v1/orders/" + id)).headers.get("etag") !== null;
   },
   problem: async () => {
@@ -155,7 +160,7 @@ const ways = {
     let data;
     first(socket, "message").then((message) => { data = message.data; });
     // A browser without a head waits for calls, and not for sockets.
-    for (let times = 0; times < 500 && data === undefined; times++) {
+    for (let times = 0; times < 5000 && data === undefined; times++) {
       await fetch(engine + "/v1/problems/NOT_FOUND").catch(() => {});
     }
     socket.close();
@@ -171,7 +176,7 @@ const ways = {
       socket.onmessage = () => live.add(tab);
       socket.onerror = () => { failed = true; };
     });
-    for (let times = 0; times < 500 && live.size < 8 && !failed; times++) {
+    for (let times = 0; times < 5000 && live.size < 8 && !failed; times++) {
       await fetch(engine + "/v1/problems/NOT_FOUND").catch(() => {});
     }
     sockets.forEach((socket) => socket.close());
@@ -220,7 +225,15 @@ fn a_page_of_a_permitted_origin_calls_in_every_way() {
     let said_by_other: Value = serde_json::from_str(&said(&shown, &told)).unwrap();
     let said_by_other = said_by_other.as_object().unwrap();
     assert!(said_by_other.values().all(|said| said == "refused"), "{said_by_other:?}");
-    let orders = engine.ask(&["order", "list"]);
+    let patience = Instant::now() + PATIENCE;
+    // The list follows the journal, and has one order.
+    let orders = loop {
+        let orders = engine.ask(&["order", "list"]);
+        if orders["orders"] != json!([]) {
+            break orders;
+        }
+        assert!(Instant::now() < patience, "nothing is listed");
+    };
     assert_eq!(orders["orders"].as_array().map(Vec::len), Some(1), "{orders}");
 }
 

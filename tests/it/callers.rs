@@ -31,7 +31,7 @@ pub async fn with_token(address: &str, token: impl Into<String>) -> Client {
         ca: None,
         cert: None,
         cert_key: None,
-        timeout: Duration::from_secs(20),
+        timeout: Duration::from_secs(30),
     };
     Client::connect(&connection).await.unwrap()
 }
@@ -214,7 +214,8 @@ async fn a_stream_ends_with_its_token_and_is_resumed_with_the_next() {
     let issuers = issuer.issuers();
     shop.restart(|settings| settings.access = Access::development().and_issuers(issuers)).await;
     let ops = with_token(&shop.address, issuer.ops()).await;
-    let short = issuer.token(&json!({"roles": ["ordinal-ops"], "exp": SECOND + 2}));
+    // Long enough for an order to be placed and seen meanwhile.
+    let short = issuer.token(&json!({"roles": ["ordinal-ops"], "exp": SECOND + 6}));
     let watcher = with_token(&shop.address, short).await;
     let begun = Instant::now();
     let method = "orders.v1.OrderService/WatchOrders";
@@ -234,10 +235,8 @@ async fn a_stream_ends_with_its_token_and_is_resumed_with_the_next() {
     };
     assert_eq!(why(failure), is("TOKEN_EXPIRED", "EXPIRED"));
     let lasted = begun.elapsed();
-    assert!(
-        lasted >= Duration::from_millis(1_900) && lasted < Duration::from_secs(7),
-        "{lasted:?}"
-    );
+    let due = Duration::from_millis(5_900)..Duration::from_secs(30);
+    assert!(due.contains(&lasted), "{lasted:?}");
     // What happened between the two streams is in the second.
     let second = place().await["order"]["order_id"].take();
     let mut stream = ops.stream(method, json!({"after": through})).await.unwrap();
@@ -422,7 +421,14 @@ async fn a_process_without_orders_asks_the_one_that_has_them() {
     };
     let ops = as_caller(&orders.address, "ops", "anna").await;
     let goods = json!({"sku": "MUG", "on_hand": 5});
-    ops.call("inventory.v1.InventoryService/SetStock", goods).await.unwrap();
+    let patience = Instant::now() + PATIENCE;
+    let set = async || ops.call("inventory.v1.InventoryService/SetStock", goods.clone()).await;
+    // The process of stock has just started: where calls to it failed before, none is sent at once.
+    while let Err(failure) = set().await {
+        assert_eq!(failure.reason(), "NOT_FORWARDED");
+        assert!(Instant::now() < patience);
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
     let (owner, order_id) = (Uuid::now_v7().to_string(), Uuid::now_v7());
     let price = json!({"currency_code": "GBP", "units": 10});
     let order = json!({

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{CUSTOMER, Engine, PATIENCE, ordinal, placing};
+use crate::support::{CUSTOMER, Engine, PATIENCE, free_port, ordinal, placing};
 
 #[test]
 fn demo_shows_every_ending() {
@@ -322,9 +322,7 @@ fn refusals_have_codes_fields_and_exit_codes() {
 
 #[test]
 fn the_exit_code_is_3_where_no_engine_answers() {
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("http://127.0.0.1:{port}");
+    let address = format!("http://127.0.0.1:{}", free_port());
     let output = ordinal(&["--address", &address, "followers"]);
     assert_eq!(output.status.code(), Some(3));
     let error = String::from_utf8_lossy(&output.stderr);

@@ -192,7 +192,7 @@ async fn messages_follow_the_corrected_contact(shop: Shop) {
         let failure = shop.ops.call(method, resend.clone()).await.unwrap_err();
         tries += 1;
         // The copy may still be on its way.
-        if failure.reason() != "NOT_FINISHED" || tries > 200 {
+        if failure.reason() != "NOT_FINISHED" || tries > 3_000 {
             break failure;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::health::{ends_at_once, until_health};
+use crate::health::{ends_at_once, logged, until_health};
 use crate::http::{Answer, Http};
 use crate::limits::{ANNA, NO_ORDER, bearer};
 use crate::nodes::{LEASE, databases, verified};
@@ -154,11 +154,16 @@ async fn a_change_is_seen_at_once(address: &str) {
         },
     });
     let placed = Http::connect(address).await.json("POST /v1/orders", &[], &order).await;
-    let since = Instant::now();
     assert_eq!(placed.status, 201, "{placed:?}");
     let id = placed.json()["order"]["order_id"].as_str().unwrap().to_owned();
-    while !watching.chunk().await.unwrap().contains(&id) {}
-    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    loop {
+        let chunk = watching.chunk().await.unwrap();
+        if chunk.contains(&id) {
+            break;
+        }
+        // What is kept back until there is more would come with the next sign of life.
+        assert_ne!(chunk, ":\n\n", "it is not there at once");
+    }
 }
 
 async fn by_http(address: &str, id: &str) {
@@ -247,7 +252,7 @@ async fn carried(address: &str, token: &str, peer: Option<&str>) -> String {
         ..Default::default()
     };
     let _ = call.request.send_data(framed(&request), true);
-    let answer = within(20, call.answer).await.unwrap();
+    let answer = within(call.answer).await.unwrap();
     reason(&status(answer.headers()).unwrap())
 }
 
@@ -281,9 +286,14 @@ async fn a_process_does_not_lift_the_limit_of_its_own_calls() {
 fn watchers_of_a_gateway_that_stops_go_on_at_another() {
     let there = Installation::new(&[]);
     let orders = there.orders();
-    let gateways = [there.edge(&[]), there.edge(&[])];
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("log");
+    let at = there.listen.each_ref().map(|at| format!("http://{at}"));
+    let first = ["--role", "edge", "--orders-at", &at[0], "--inventory-at", &at[1]];
+    let first = logged(&[], &[&first[..], &["--notifications-at", &at[2]]].concat(), &log);
+    let gateways = [first, there.edge(&[])];
     gateways.iter().for_each(|edge| drop(until_health(edge, true, "")));
-    there.runtime.block_on(crate::live_nodes::watchers_go_on(gateways));
+    there.runtime.block_on(crate::live_nodes::watchers_go_on(gateways, &log));
     assert!(orders.stop().success());
     there.end();
 }
@@ -300,15 +310,19 @@ fn a_gateway_holds_hundreds_of_watches() {
         for _ in 0..200 {
             let mut http = Http::connect(&edge.address).await;
             http.head("GET /v1/orders:watch", &[("accept", "text/event-stream")]).await;
-            let answer = within(20, http.answered()).await;
+            let answer = within(http.answered()).await;
             assert_eq!(answer.status, 200, "watch {}: {answer:?}", watching.len());
             watching.push(http);
         }
-        let answer = within(20, get(&edge.address, &format!("/v1/orders/{NO_ORDER}"))).await;
+        let answer = within(get(&edge.address, &format!("/v1/orders/{NO_ORDER}"))).await;
         assert_eq!(answer.status, 404, "{answer:?}");
         // Longer than it takes to miss three looks.
         tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(get(&edge.address, "/readyz").await.status, 200);
+        let patience = Instant::now() + PATIENCE;
+        // One look may be late where the machine is busy, and never all of them.
+        while get(&edge.address, "/readyz").await.status != 200 {
+            assert!(Instant::now() < patience, "it is not ready");
+        }
     });
     for engine in [edge, orders] {
         assert!(engine.stop().success());

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::nodes::LEASE;
 use crate::support::{Engine, PATIENCE, PostgresServer, placing, write_private};
 
 /// The error of a start that must be refused.
@@ -201,9 +202,8 @@ fn a_read_only_database_is_unhealthy_and_a_lagging_follower_is_not() {
     let folder = TempDir::new().unwrap();
     let (url, log) = (server.url(), folder.path().join("log"));
     let mail = folder.path().join("mail");
-    let flags = ["--database-url", &url, "--mail-dir", mail.to_str().unwrap(), "--lease", "4s"];
-    let renews = ["--lease-renew", "500ms", "--lease-self-stop", "2s"];
-    let flags = [&flags[..], &renews].concat();
+    let flags = ["--database-url", &url, "--mail-dir", mail.to_str().unwrap()];
+    let flags = [&flags[..], &LEASE].concat();
     let engine = logged(&[], &flags, &log);
     until_health(&engine, true, "");
     engine.place(&["MUG=1@4.50GBP"]);

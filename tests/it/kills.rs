@@ -34,7 +34,8 @@ fn a_deadline_survives_a_kill_and_fires_once() {
     let cancelled = engine.until(id, "CANCELLED");
     assert_eq!(cancelled["cancel_reason"], "CANCEL_REASON_SLA_TIMEOUT");
     let late = time(&cancelled, "updated_at").duration_since(started);
-    assert!(late.as_secs() < 3, "cancelled only {late:?} after the start");
+    // By itself, and not only when somebody asks for it, or after the next look in minutes.
+    assert!(late.as_secs() < 30, "cancelled only {late:?} after the start");
     engine.kill();
 
     // Killed before the deadline, and back before it.

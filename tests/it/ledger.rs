@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::http::Http;
 use crate::shop::{Shop, on_both};
-use crate::support::{Engine, ordinal};
+use crate::support::{Engine, PATIENCE, ordinal};
 
 on_both!(
     money_moves_by_grpc,
@@ -276,6 +276,7 @@ fn money_is_booked_once_though_the_process_is_killed() {
     let opened = engine.ask(&[&open[..], &["--limit", "debits-within-credits"]].concat());
     assert_eq!(opened["account"]["limit"], "ACCOUNT_LIMIT_DEBITS_WITHIN_CREDITS");
     let ids: Vec<String> = (0..60).map(|_| Uuid::now_v7().to_string()).collect();
+    let (answers, answered) = std::sync::mpsc::channel();
     let engine = std::thread::scope(|scope| {
         let address = engine.address.clone();
         let sending = scope.spawn({
@@ -283,12 +284,18 @@ fn money_is_booked_once_though_the_process_is_killed() {
             move || {
                 let post = |id: &String| {
                     let post = ["ledger", "post", "bank/wallet:1=1.00GBP", "--id", id];
-                    ordinal(&[&["--address", &address][..], &post].concat()).status.success()
+                    let done = ordinal(&[&["--address", &address][..], &post].concat());
+                    let done = done.status.success();
+                    let _ = done.then(|| answers.send(()));
+                    done
                 };
                 ids.iter().filter(|id| post(id)).count()
             }
         });
-        std::thread::sleep(Duration::from_millis(400));
+        // Amid them: some were answered, and most have not been sent.
+        for _ in 0..3 {
+            answered.recv_timeout(PATIENCE).unwrap();
+        }
         engine.kill();
         let answered = sending.join().unwrap();
         assert!(answered > 0, "it was killed before them");

@@ -95,20 +95,23 @@ impl Limited {
     /// How many orders a customer has.
     async fn orders_of(&self, customer: &str) -> usize {
         let mut http = self.http().await;
-        let path = format!("GET /v1/orders?customer_id={customer}&page_size=500");
+        let by = ops();
+        let by = [("authorization", by.as_str())];
         let patience = Instant::now() + PATIENCE;
-        let mut before = usize::MAX;
         // The list follows the journal.
         loop {
-            let listed = http.call(&path, &[("authorization", &ops())]).await.json();
-            let count = listed["orders"].as_array().map_or(0, Vec::len);
-            if count == before {
-                return count;
+            let told = http.call("GET /v1/followers", &by).await.json();
+            let mut followers = told["followers"].as_array().unwrap().iter();
+            let lists = followers.find(|one| one["name"] == "order-summaries").unwrap();
+            if lists["head_known"] == true && lists["lag"].as_str().unwrap_or("0") == "0" {
+                break;
             }
-            before = count;
-            assert!(Instant::now() < patience, "{count}");
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(Instant::now() < patience, "{told}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        let path = format!("GET /v1/orders?customer_id={customer}&page_size=500");
+        let listed = http.call(&path, &by).await.json();
+        listed["orders"].as_array().map_or(0, Vec::len)
     }
 }
 
@@ -154,32 +157,33 @@ async fn read(http: &mut Http, headers: &[(&str, &str)]) -> u16 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_customer_above_the_limit_is_refused_before_anything_is_done() {
     let (anna, ben) = (ANNA, "018f6f3e-0000-7000-8000-00000000000b");
-    let shop = Limited::start(&[anna, ben], &["--rate-limit", "CUSTOMER=6:5"]);
+    // None is given back for a minute.
+    let shop = Limited::start(&[anna, ben], &["--rate-limit", "CUSTOMER=1:5"]);
     let mut http = shop.http().await;
     for left in (0..5).rev() {
         let placed = place(&mut http, anna).await;
         assert_eq!(placed.status, 201, "{placed:?}");
-        assert_eq!(placed.headers["ratelimit-policy"], "\"customer\";q=6;w=60");
+        assert_eq!(placed.headers["ratelimit-policy"], "\"customer\";q=1;w=60");
         let said = &placed.headers["ratelimit"];
         assert!(said.starts_with(&format!("\"customer\";r={left};t=")), "{said}");
     }
     let refused = place(&mut http, anna).await;
     assert_eq!((refused.status, refused.code().as_str()), (429, "RATE_LIMITED"));
     let after: u64 = refused.headers["retry-after"].parse().unwrap();
-    assert!((1..=10).contains(&after), "{refused:?}");
+    assert!((1..=60).contains(&after), "{refused:?}");
     assert!(refused.headers["ratelimit"].starts_with("\"customer\";r=0;t="), "{refused:?}");
-    assert_eq!(refused.json()["metadata"], json!({ "limit": "customer", "per_minute": "6" }));
+    assert_eq!(refused.json()["metadata"], json!({ "limit": "customer", "per_minute": "1" }));
     assert_eq!(refused.json()["retry"]["same_request"], true);
 
     // The same by gRPC, of calls, streams and commands.
     let wire = Wire::open(&shop.engine.address).await;
     for path in [PLACE, WATCH, COMMANDS] {
         let call = wire.call(path, Some(&customer(anna)), &order(anna)).await;
-        let answer = within(10, call.answer).await.unwrap();
+        let answer = within(call.answer).await.unwrap();
         let status = status(answer.headers()).unwrap();
         assert_eq!(reason(&status), "RATE_LIMITED", "{path}");
         let retry = status.get_details_retry_info().unwrap().retry_delay.unwrap();
-        assert!(retry > Duration::ZERO && retry <= Duration::from_secs(10), "{retry:?}");
+        assert!(retry > Duration::ZERO && retry <= Duration::from_secs(60), "{retry:?}");
         assert!(answer.headers().contains_key("ratelimit"), "{path}");
     }
     // Nobody else has less, and what nobody asked to be limited says nothing of limits.
@@ -224,7 +228,7 @@ async fn each_command_of_a_stream_counts() {
     });
     let sending = send_all(call.request, commands.collect::<Vec<_>>(), || {});
     let reading = read_all::<proto::ExecuteCommandsResponse>(call.answer);
-    let (answers, ended) = within(20, async { tokio::join!(sending, reading).1 }).await;
+    let (answers, ended) = within(async { tokio::join!(sending, reading).1 }).await;
     assert_eq!(ended, "OK");
     let refused = answers.iter().filter(|answer| match &answer.outcome {
         Some(Outcome::Refused(status)) => status.message.contains("limit customer"),
@@ -336,8 +340,16 @@ async fn a_limit_holds_while_redis_is_away() {
         })
         .collect();
     let killed = async {
-        tokio::time::sleep(Duration::from_millis(120)).await;
-        let keys = redis_keys(&redis);
+        // As soon as it has counted one of them: they are under way.
+        let patience = Instant::now() + PATIENCE;
+        let keys = loop {
+            let keys = redis_keys(&redis);
+            if keys.len() > 1 {
+                break keys;
+            }
+            assert!(Instant::now() < patience, "Redis does not count");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         for key in &keys {
             let left: i64 = redis.cli(&["PTTL", key]).trim().parse().unwrap();
             assert!(left > 0, "{key}: {left}");
@@ -380,7 +392,7 @@ async fn processes_with_one_redis_count_together() {
     let redis = RedisServer::start();
     let url = redis.url();
     let customers: Vec<String> =
-        (0..6).map(|n| format!("018f6f3e-0000-7000-8000-0000000002{n:02}")).collect();
+        (0..60).map(|n| format!("018f6f3e-0000-7000-8000-0000000002{n:02}")).collect();
     let names: Vec<&str> = customers.iter().map(String::as_str).collect();
     let flags = ["--redis-url", &url, "--rate-limit", "CUSTOMER=1:10", "--without-stock"];
     // Installations that share nothing else.

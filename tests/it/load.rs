@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::shop::TestDatabase;
-use crate::smtp::free_port;
-use crate::support::{Engine, PATIENCE, ordinal};
+use crate::support::{Engine, PATIENCE, free_port, ordinal};
 
 const EXAMPLE: &str = "examples/orders.csv";
 
@@ -326,8 +325,10 @@ fn a_file_is_read_once() {
 const ORDERS: u64 = 300;
 /// Three per order, two per return.
 const EVENTS: u64 = ORDERS * 3 + ORDERS / 3 * 2;
-/// Slow enough that the load is certainly under way when it is checked.
-const SLOW: [&str; 2] = ["--in-flight", "3"];
+/// Slow enough that the load is under way when it is checked.
+const SLOW: [&str; 2] = ["--in-flight", "2"];
+/// After how many events it is killed: early, since it goes on while they are counted.
+const KILLED_AFTER: [u64; 2] = [30, 120];
 
 /// Orders of 30 customers, who return something of every third one.
 fn file(directory: &Path) -> String {
@@ -350,7 +351,7 @@ fn file(directory: &Path) -> String {
 
 /// Kills a load, with the engine in it, twice; the result is as if nothing had happened.
 fn killed_on_the_way(csv: &str, flags: &[&str], expected: &Value) {
-    for at_least in [30, 200] {
+    for at_least in KILLED_AFTER {
         let mut killed = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .args(["load", "--csv", csv])
             .args(SLOW)
@@ -403,7 +404,7 @@ fn a_load_survives_a_killed_engine() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    for at_least in [30, 200] {
+    for at_least in KILLED_AFTER {
         let patience = Instant::now() + PATIENCE;
         while verified(&["--data", data])["events"].as_u64().unwrap() < at_least {
             assert!(Instant::now() < patience);

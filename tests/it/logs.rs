@@ -15,14 +15,18 @@ use crate::collector::Collector;
 use crate::health::logged;
 use crate::http::{Answer, Http};
 use crate::limits::{ANNA, Limited, bearer, ops};
-use crate::nodes::{LEASE, databases};
+use crate::nodes::{LEASE, databases, until_even};
 use crate::support::{Engine, PATIENCE, free_port};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
-fn lines(log: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(log).unwrap();
+/// The lines of a log in JSON.
+pub fn lines(log: &Path) -> Vec<Value> {
+    let text = fs::read(log).unwrap();
+    // The last one may be under way.
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let text = String::from_utf8(text[..whole].to_vec()).unwrap();
     let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
     text.lines().map(line).collect()
 }
@@ -135,14 +139,7 @@ fn a_line_names_the_trace_that_a_caller_is_told_over_two_nodes() {
         logged(&["env", "RUST_LOG=warn"], &flags, &log(name))
     });
     let [a, b] = &nodes;
-    let patience = Instant::now() + PATIENCE;
-    let of = |name: &str| {
-        let shards = a.ask(&["shards", "list"])["shards"].take();
-        shards.as_array().unwrap().iter().filter(|shard| shard["node"] == name).count()
-    };
-    while of("a") != of("b") {
-        assert!(Instant::now() < patience, "they do not share");
-    }
+    until_even(|| a.ask(&["shards", "list"]));
     // Without an id it becomes an order of the node that was asked. An order that is over sleeps.
     let placed = b.place(&["MUG=1@4.00GBP"]);
     let order_id = placed["order"]["order_id"].as_str().unwrap().to_owned();

@@ -71,6 +71,8 @@ mod paid_load;
 mod paid_orders;
 mod payment_plans;
 mod payments;
+#[path = "../shared/ports.rs"]
+mod ports; // that nobody else gets
 mod prometheus;
 mod psp;
 mod readme;

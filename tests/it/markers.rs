@@ -2,6 +2,7 @@
 //! every text of every request, by gRPC and by HTTP, made from the descriptors.
 
 use std::fs;
+use std::time::Duration;
 
 use ordinal::client::{Client, Connection, Failure};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
@@ -61,7 +62,7 @@ impl Caller {
             ca: None,
             cert: None,
             cert_key: None,
-            timeout: PATIENCE,
+            timeout: Duration::from_secs(30),
         };
         let grpc = Client::connect(&connection).await.unwrap();
         Self { grpc, bearer, address: address.to_owned() }

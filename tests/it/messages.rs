@@ -33,16 +33,15 @@ pub fn receiver(statuses: &[u16]) -> (String, Arc<Mutex<Vec<Call>>>) {
     let (calls, mut statuses) = (Arc::clone(&got), statuses.iter().copied().collect());
     std::thread::spawn(move || {
         for stream in listener.incoming().take(10_000).flatten() {
-            if let Some(call) = answer(stream, &mut statuses) {
-                calls.lock().unwrap().push(call);
-            }
+            answer(stream, &mut statuses, &calls);
         }
     });
     (url, got)
 }
 
-fn answer(mut stream: TcpStream, statuses: &mut VecDeque<u16>) -> Option<Call> {
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+/// Answers a call once it is counted: whoever is answered is sure to be among them.
+fn answer(mut stream: TcpStream, statuses: &mut VecDeque<u16>, calls: &Mutex<Vec<Call>>) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut request = Vec::new();
     let mut part = [0; 16_384];
     while let Ok(count @ 1..) = stream.read(&mut part) {
@@ -54,11 +53,11 @@ fn answer(mut stream: TcpStream, statuses: &mut VecDeque<u16>) -> Option<Call> {
             let status = statuses.pop_front().unwrap_or(200);
             let answer =
                 format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            calls.lock().unwrap().push((head.to_owned(), body.to_owned()));
             let _ = stream.write_all(answer.as_bytes());
-            return Some((head.to_owned(), body.to_owned()));
+            return;
         }
     }
-    None
 }
 
 /// The text of a message about an order, once it is composed.

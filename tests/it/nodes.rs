@@ -1,5 +1,6 @@
 //! Several processes of the engine on one set of Postgres databases.
 
+use std::collections::BTreeMap;
 use std::process::Output;
 use std::time::Instant;
 
@@ -11,9 +12,9 @@ use crate::shop::TestDatabase;
 use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal, placing};
 use crate::wire::{Wire, within};
 
-/// Short for a test; leases decide only how soon others take over.
-pub const LEASE: [&str; 6] =
-    ["--lease", "1500ms", "--lease-renew", "300ms", "--lease-self-stop", "1s"];
+/// Short for a test, and not so short that a busy machine does not renew it in time; leases decide
+/// only how soon others take over.
+pub const LEASE: [&str; 6] = ["--lease", "6s", "--lease-renew", "500ms", "--lease-self-stop", "4s"];
 
 pub fn databases<const N: usize>() -> (tokio::runtime::Runtime, [TestDatabase; N]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -29,7 +30,7 @@ pub fn node(name: &str, flags: &[&str]) -> Engine {
 pub fn place(engine: &Engine, line: &str) -> String {
     let id = Uuid::now_v7().to_string();
     let mut arguments = placing(&[line]);
-    arguments.extend(["--id", &id, "--timeout", "1s"]);
+    arguments.extend(["--id", &id, "--timeout", "3s"]);
     let patience = Instant::now() + PATIENCE;
     while !engine.run(&arguments).status.success() {
         assert!(Instant::now() < patience, "not placed");
@@ -37,8 +38,30 @@ pub fn place(engine: &Engine, line: &str) -> String {
     id
 }
 
+/// Waits until each of two nodes has half of the shards: one that moves tells callers to retry.
+pub fn until_even(shards: impl Fn() -> Value) {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let listed = shards()["shards"].take();
+        let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+        for shard in listed.as_array().unwrap() {
+            *owners.entry(shard["node"].as_str().unwrap_or_default()).or_default() += 1;
+        }
+        let counts: Vec<usize> = owners.values().copied().collect();
+        if counts.len() == 2 && counts[0] == counts[1] && !owners.contains_key("") {
+            return;
+        }
+        assert!(Instant::now() < patience, "they do not share: {owners:?}");
+    }
+}
+
 pub fn version(engine: &Engine, id: &str) -> u64 {
-    let order = &engine.ask(&["order", "get", id])["order"];
+    version_of(&engine.ask(&["order", "get", id]))
+}
+
+/// The version in an answer.
+pub fn version_of(answer: &Value) -> u64 {
+    let order = &answer["order"];
     order["version"].as_str().map_or_else(|| order["version"].as_u64(), |n| n.parse().ok()).unwrap()
 }
 
@@ -55,6 +78,7 @@ fn either_node_answers_for_every_order_and_takes_over() {
     let a = node("a", &["--database-url", &url]);
     let b = node("b", &["--database-url", &url]);
     a.ask(&["stock", "set", "MUG", "1000"]);
+    until_even(|| a.ask(&["shards", "list"]));
     let mut orders: Vec<String> = Vec::new();
     for round in 0..16 {
         let (one, other) = if round % 2 == 0 { (&a, &b) } else { (&b, &a) };
@@ -80,7 +104,7 @@ fn either_node_answers_for_every_order_and_takes_over() {
     a.kill();
     for id in &orders {
         let patience = Instant::now() + PATIENCE;
-        while !b.run(&["order", "cancel", id, "--timeout", "1s"]).status.success() {
+        while !b.run(&["order", "cancel", id, "--timeout", "3s"]).status.success() {
             assert!(Instant::now() < patience, "nobody took over");
         }
         b.until(id, "CANCELLED");
@@ -99,14 +123,7 @@ fn two_nodes_full_of_forwarded_calls_answer_all_of_them() {
     let url = database.url();
     let flags = &["--database-url", url.as_str(), "--without-stock"];
     let nodes = ["a", "b"].map(|name| node(name, flags));
-    let patience = Instant::now() + PATIENCE;
-    let of = |name: &str| {
-        let shards = nodes[0].ask(&["shards", "list"])["shards"].take();
-        shards.as_array().unwrap().iter().filter(|shard| shard["node"] == name).count()
-    };
-    while of("a") != of("b") {
-        assert!(Instant::now() < patience, "they do not share");
-    }
+    until_even(|| nodes[0].ask(&["shards", "list"]));
     // Without an id it becomes an order of the node that was asked.
     let orders: [Vec<String>; 2] = std::array::from_fn(|index| {
         let placed = (0..20).map(|_| nodes[index].place(&["MUG=1@4.50GBP"]));
@@ -128,7 +145,7 @@ fn two_nodes_full_of_forwarded_calls_answer_all_of_them() {
                 calls.push(wire.call(path, None, &get).await.ended());
             }
         }
-        within(30, futures::future::join_all(calls)).await
+        within(futures::future::join_all(calls)).await
     });
     let well = ended.iter().filter(|ended| *ended == "OK").count();
     assert_eq!(well, 2 * CALLS, "{ended:?}");
@@ -143,6 +160,7 @@ fn operators_move_and_freeze_shards() {
     let flags = &["--database-url", url.as_str(), "--without-stock"];
     let a = node("a", flags);
     let b = node("b", flags);
+    until_even(|| a.ask(&["shards", "list"]));
     let id = place(&a, "MUG=1@4.50GBP");
     let shards = |engine: &Engine| engine.ask(&["shards", "list"])["shards"].take();
     let held = shards(&a);
@@ -210,6 +228,7 @@ fn a_node_that_slept_past_its_lease_appends_nothing_and_joins_again() {
         sleeper.signal("-CONT");
         acknowledged.extend((0..8).map(|_| place(&sleeper, "MUG=3@4.50GBP")));
     }
+    until_even(|| other.ask(&["shards", "list"]));
     for id in &acknowledged {
         assert_eq!(version(&sleeper, id), 1);
         assert_eq!(version(&other, id), 1);
@@ -301,6 +320,7 @@ fn roles(mut redis: Option<RedisServer>) {
     assert_eq!(first.refused(1, &elsewhere)["reason"], "NOT_FOUND");
     // Every verb through any process.
     second.ask(&["stock", "set", "MUG", "10"]);
+    until_even(|| first.ask(&["shards", "list"]));
     let kept: Vec<String> = (0..4).map(|_| place(&first, "MUG=2@4.50GBP")).collect();
     for id in &kept {
         second.until(id, "CONFIRMED");
@@ -473,6 +493,7 @@ fn processes_authenticate_to_each_other() {
     while !follower()["error"].as_str().unwrap().contains("Unauthenticated") {
         assert!(Instant::now() < patience, "{}", follower());
     }
+    let patience = Instant::now() + PATIENCE;
     assert_eq!(status(), "ORDER_STATUS_PENDING");
     nobody.kill();
     let _stock = start("inventory", &stock, ["--orders-at", &orders_at], &proven);

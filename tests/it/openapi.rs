@@ -118,7 +118,7 @@ fn requests_made_from_the_document_get_answers_that_it_allows() {
     schemathesis.args(["--phases", "examples,coverage", "--max-time", "55"]);
     schemathesis.args(["--exclude-path-regex", "(:watch|:batch|/v1/events|/v1/facts)$"]);
     schemathesis.args(["--exclude-operation-id", "RebuildReadModel", "--no-color"]);
-    schemathesis.args(["--generation-deterministic", "--request-timeout", "10"]);
+    schemathesis.args(["--generation-deterministic", "--request-timeout", "30"]);
     schemathesis.args(["--warnings", "off"]).current_dir(directory.path());
     let printed = output_of(&mut schemathesis);
     assert!(printed.contains("No issues found"), "{printed}");

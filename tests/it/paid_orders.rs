@@ -15,7 +15,7 @@ use crate::nodes::databases;
 use crate::support::{Engine, free_port, ordinal, placing, write_private};
 
 /// A lost answer is looked up after 5 s, and then 15 s and a minute later.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The live secrets of its webhooks.
 pub const NEW: &str = "whsec_of_nobody_new";
@@ -94,7 +94,7 @@ impl Shop {
         write_private(&secret, "sk_test_of_nobody\n");
         let text = format!(
             "[[psps]]\nname = \"cards\"\ndialect = \"stripe\"\nurl = \"{}\"\n\
-             secret-file = \"secret\"\nmulti-capture = true\ntimeout = \"1s\"\n{secrets}",
+             secret-file = \"secret\"\nmulti-capture = true\ntimeout = \"10s\"\n{secrets}",
             provider.address
         );
         std::fs::write(psps, text).unwrap();

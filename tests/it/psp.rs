@@ -42,7 +42,7 @@ impl Simulator {
 
     fn psp(&self, dialect: Dialect, key: &str) -> Arc<dyn Psp> {
         let (url, authorities) = (self.url.clone(), Vec::new());
-        let endpoint = Endpoint { url, authorities, timeout: Duration::from_secs(10) };
+        let endpoint = Endpoint { url, authorities, timeout: Duration::from_secs(30) };
         let key = ApiKey::new(key).unwrap();
         match dialect {
             Dialect::Razorpay => Arc::new(Razorpay::new("upi", &endpoint, "rzp", key).unwrap()),
@@ -123,7 +123,7 @@ async fn a_simulator_sends_webhooks_that_are_verified() {
     let psp = simulator.psp(Dialect::Stripe, "any");
     let made = authorize(&*psp, 1, "tok_visa").await;
     assert!(matches!(made, Answer::Done { .. }), "{made:?}");
-    let received = tokio::time::timeout(Duration::from_secs(30), receive(&door)).await;
+    let received = tokio::time::timeout(Duration::from_secs(60), receive(&door)).await;
     let (headers, body) = received.expect("no webhook came");
     let secret = Secret::new(Dialect::Stripe, "whsec_simulated_1").unwrap();
     let verifier = Verifier::new(Dialect::Stripe, vec![secret]).unwrap();

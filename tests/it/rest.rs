@@ -1,7 +1,5 @@
 //! Calls by HTTP with JSON: the same calls as by gRPC.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
@@ -9,6 +7,7 @@ use uuid::Uuid;
 use crate::http::Http;
 use crate::shop::{On, Shop, on_both};
 use crate::socket::Socket;
+use crate::support::PATIENCE;
 
 on_both!(
     an_order_lives_by_http,
@@ -231,7 +230,7 @@ async fn a_watch_is_resumed_without_a_gap(shop: Shop) {
     let ((), rest) = tokio::join!(closing, ending);
     let (_, kind, data) = events(&rest).pop().unwrap();
     assert_eq!((kind.as_str(), &data["code"]), ("problem", &json!("STOPPING")), "{address}");
-    assert!(stopping.elapsed() < Duration::from_secs(30));
+    assert!(stopping.elapsed() < 2 * PATIENCE);
 }
 
 async fn operators_have_routes(shop: Shop) {

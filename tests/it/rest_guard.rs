@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::http::Http;
 use crate::limits::{Limited, ops};
 use crate::shop::{On, Shop};
+
+/// Whoever does not begin a call is left after 10 s, and would be after a minute in any case.
+const LEFT_WITHIN: Duration = Duration::from_secs(45);
 
 /// Headers, and the status and code of the answer.
 type Attack = (&'static [(&'static str, &'static str)], u16, &'static str);
@@ -122,7 +124,8 @@ async fn bodies_and_heads_are_bounded() {
     assert_eq!((answer.status, answer.code().as_str()), (413, "MESSAGE_TOO_LARGE"));
     let mut http = Http::connect(&shop.address).await;
     http.send(b"\x16\x03\x01 no HTTP at all\r\n\r\n").await;
-    assert!(http.closes_within(Duration::from_secs(5)).await);
+    // At once: one without a call is closed after 10 s.
+    assert!(http.closes_within(Duration::from_secs(9)).await);
     let mut http = Http::connect(&shop.address).await;
     http.send(b"GET /v1/orders HTTP/1.1\r\n\r\n").await;
     assert_eq!(http.answer().await.status, 421);
@@ -177,11 +180,10 @@ async fn heads_over_http2_are_bounded_and_their_callers_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_slow_is_left() {
     let shop = Shop::open(On::Sqlite).await;
-    let began = Instant::now();
     let slow_head = async {
         let mut http = Http::connect(&shop.address).await;
         http.send(b"GET /v1/orders HTTP/1.1\r\nhost: localhost\r\n").await;
-        assert!(http.closes_within(Duration::from_secs(15)).await);
+        assert!(http.closes_within(LEFT_WITHIN).await);
     };
     let slow_body = async {
         let mut http = Http::connect(&shop.address).await;
@@ -193,7 +195,7 @@ async fn whoever_is_slow_is_left() {
     };
     let silent = async {
         let mut http = Http::connect(&shop.address).await;
-        assert!(http.closes_within(Duration::from_secs(15)).await);
+        assert!(http.closes_within(LEFT_WITHIN).await);
     };
     let slow_line = async {
         let mut http = Http::connect(&shop.address).await;
@@ -204,7 +206,6 @@ async fn whoever_is_slow_is_left() {
         assert!(answer.text.contains("MESSAGE_TOO_SLOW"), "{answer:?}");
     };
     tokio::join!(slow_head, slow_body, silent, slow_line);
-    assert!(began.elapsed() < Duration::from_secs(15));
     shop.close().await;
 }
 

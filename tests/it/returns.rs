@@ -378,7 +378,7 @@ async fn the_returns_desk_receives_and_does_nothing_else(mut shop: Shop) {
             ca: None,
             cert: None,
             cert_key: None,
-            timeout: Duration::from_secs(20),
+            timeout: Duration::from_secs(30),
         };
         Client::connect(&connection).await.unwrap()
     };

@@ -152,7 +152,7 @@ async fn every_method_is_checked_for_every_role_and_without_one() {
             ca: None,
             cert: None,
             cert_key: None,
-            timeout: Duration::from_secs(20),
+            timeout: Duration::from_secs(30),
         };
         Client::connect(&connection).await.unwrap()
     };

@@ -312,7 +312,7 @@ fn settings(directory: &TempDir, database: Option<&TestDatabase>, clock: &Manual
 async fn client(address: &str, role: &str, subject: &str) -> Client {
     let caller = Caller { role: role.to_owned(), subject: subject.to_owned() };
     let connection = Connection {
-        timeout: Duration::from_secs(20),
+        timeout: Duration::from_secs(30),
         ..Connection::new(address.to_owned(), caller)
     };
     Client::connect(&connection).await.unwrap()

@@ -43,7 +43,3 @@ impl Drop for SmtpServer {
 pub fn url(port: u16) -> String {
     format!("smtp://127.0.0.1:{port}")
 }
-
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}

@@ -10,7 +10,7 @@ use shared_events::contract::{OrderId, Timestamp};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::nodes::{databases, node, place, verified, version};
+use crate::nodes::{databases, node, place, until_even, verified, version, version_of};
 use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, placing};
 
 /// Two servers, each with half of the shards: as flags.
@@ -33,7 +33,7 @@ fn place_in_the_first(engine: &Engine, count: usize) -> Vec<String> {
     while placed.len() < count {
         let id = Uuid::now_v7().to_string();
         let mut arguments = placing(&["MUG=1@4.50GBP"]);
-        arguments.extend(["--id", &id, "--timeout", "1s"]);
+        arguments.extend(["--id", &id, "--timeout", "3s"]);
         if engine.run(&arguments).status.success() && shard(engine, &id) < 8 {
             placed.push(id);
         }
@@ -53,6 +53,7 @@ fn a_stopped_database_stops_only_its_own_shards() {
     let a = node("a", &flags);
     let b = node("b", &flags);
     a.ask(&["stock", "set", "MUG", "1000"]);
+    until_even(|| a.ask(&["shards", "list"]));
     let mut orders: Vec<String> = (0..12).map(|_| place(&a, "MUG=1@4.50GBP")).collect();
     let (here, there): (Vec<String>, Vec<String>) = loop {
         let (here, there): (Vec<_>, Vec<_>) =
@@ -102,7 +103,7 @@ fn a_stopped_database_stops_only_its_own_shards() {
     second.again();
     for id in &there {
         let patience = Instant::now() + PATIENCE;
-        while !b.run(&["order", "cancel", id, "--timeout", "1s"]).status.success() {
+        while !b.run(&["order", "cancel", id, "--timeout", "3s"]).status.success() {
             assert!(Instant::now() < patience, "it does not come back");
         }
         // Its shard may move to the other node meanwhile; a call is then told to retry.
@@ -116,7 +117,16 @@ fn a_stopped_database_stops_only_its_own_shards() {
     }
     orders.extend((0..8).map(|_| place(&b, "MUG=1@4.50GBP")));
     for id in &orders {
-        assert!(version(&a, id) > 0);
+        let patience = Instant::now() + PATIENCE;
+        let found = loop {
+            let asked = a.run(&["order", "get", id]);
+            if asked.status.success() {
+                break asked;
+            }
+            let error = String::from_utf8_lossy(&asked.stderr);
+            assert!(error.contains("UNAVAILABLE") && Instant::now() < patience, "{error}");
+        };
+        assert!(version_of(&serde_json::from_slice(&found.stdout).unwrap()) > 0);
     }
     let report = verified(&b.run(&["verify"]));
     let replayed = String::from_utf8(a.run(&["events", "replay"]).stdout).unwrap();

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::shop::{Orders as _, Shop, on_both};
-use crate::smtp::{SmtpServer, free_port, url as smtp};
-use crate::support::PATIENCE;
+use crate::smtp::{SmtpServer, url as smtp};
+use crate::support::{PATIENCE, free_port};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3_600);

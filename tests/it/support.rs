@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub use crate::ports::free_port;
+
 pub const CUSTOMER: &str = "018f6f3e-0000-7000-8000-000000000001";
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for what must happen. It says nothing of how long that may take: a busy
+/// machine takes many times as long as an idle one.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the binary to its end.
 pub fn ordinal(arguments: &[&str]) -> Output {
@@ -77,13 +81,29 @@ impl Engine {
         ordinal(&all)
     }
 
-    /// Runs a verb that must succeed and returns its answer.
+    /// Runs a verb that waits for its answer as long as it may.
+    fn patiently(&self, arguments: &[&str]) -> Output {
+        let own = arguments.contains(&"--timeout");
+        let patient: &[&str] = if own { &[] } else { &["--timeout", "30s"] };
+        self.run(&[patient, arguments].concat())
+    }
+
+    /// Runs a verb that must succeed and returns its answer, however long that takes. What was not
+    /// forwarded is asked again: nobody has begun it, and no call is sent for a second to a process
+    /// that was away a moment ago, as one that has just started was.
     pub fn ask(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        let error = String::from_utf8_lossy(&output.stderr);
-        let printed = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{arguments:?}: {error}{printed}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let output = self.patiently(arguments);
+            if output.status.success() {
+                return serde_json::from_slice(&output.stdout).unwrap();
+            }
+            let error = String::from_utf8_lossy(&output.stderr);
+            let printed = String::from_utf8_lossy(&output.stdout);
+            let again = error.contains("NOT_FORWARDED") && Instant::now() < patience;
+            assert!(again, "{arguments:?}: {error}{printed}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Runs a verb that must fail with this exit code and returns its error.
@@ -129,11 +149,17 @@ impl Engine {
     pub fn until(&self, order: &str, status: &str) -> Value {
         let patience = Instant::now() + PATIENCE;
         loop {
-            let order = self.ask(&["order", "get", order])["order"].take();
+            let output = self.patiently(&["order", "get", order]);
+            let error = String::from_utf8_lossy(&output.stderr);
+            // While its shard moves to another node, callers are told to ask again.
+            let moves = output.status.code() == Some(3);
+            assert!(output.status.success() || moves, "{order}: {error}");
+            let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let order = &found["order"];
             if order["status"] == json!(format!("ORDER_STATUS_{status}")) {
-                return order;
+                return order.clone();
             }
-            assert!(Instant::now() < patience, "{order} is not {status}");
+            assert!(Instant::now() < patience, "{order} is not {status}: {error}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -310,10 +336,6 @@ impl Drop for PostgresServer {
             let _ = Command::new("kill").args(["-QUIT", pid]).status();
         }
     }
-}
-
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Drop for Engine {

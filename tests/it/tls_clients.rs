@@ -21,9 +21,9 @@ use crate::health::ends_at_once;
 use crate::http::Http;
 use crate::limits::NO_ORDER;
 use crate::metrics::page_of;
-use crate::nodes::{LEASE, databases};
+use crate::nodes::{LEASE, databases, until_even};
 use crate::socket::Socket;
-use crate::support::{Engine, ordinal, placing, write_private};
+use crate::support::{Engine, PATIENCE, ordinal, placing, write_private};
 
 const TOKEN: &str = "services-have-this-token-of-32-characters";
 const CUSTOMERS: [&str; 2] =
@@ -259,7 +259,7 @@ async fn what_a_certificate_has_opened_ends_with_it() {
         }
         all
     };
-    let all = tokio::time::timeout(Duration::from_secs(6), ending).await.expect("it goes on");
+    let all = tokio::time::timeout(PATIENCE, ending).await.expect("it goes on");
     assert!(all.contains("TOKEN_EXPIRED"), "{all}");
     clock.advance_to(clock.now().plus(Duration::from_secs(2)));
     let answer = http.call("GET /v1/orders", &[]).await;
@@ -321,6 +321,9 @@ async fn a_forwarded_call_is_still_its_callers() {
     all.extend(LEASE);
     let start = |name| Engine::start_with(&[&all[..], &["--node-name", name]].concat());
     let (a, b) = (start("a"), start("b"));
+    let anna = authority.write("anna", &authority.issue(&["anna.example"]));
+    let shards = || a.ask(&[&with(&authority, &anna)[..], &["shards", "list"]].concat());
+    tokio::task::block_in_place(|| until_even(shards));
     let pair = authority.write("checkout", &authority.issue(&["spiffe://shop/checkout"]));
     let connection = Connection {
         address: Some(a.address.clone()),
@@ -329,7 +332,7 @@ async fn a_forwarded_call_is_still_its_callers() {
         ca: Some(authority.ca.clone()),
         cert: Some(pair.0.clone().into()),
         cert_key: Some(pair.1.clone().into()),
-        timeout: Duration::from_secs(20),
+        timeout: Duration::from_secs(30),
     };
     let client = Client::connect(&connection).await.unwrap();
     let mut ids = Vec::new();
@@ -352,7 +355,6 @@ async fn a_forwarded_call_is_still_its_callers() {
     let kind = [("content-type", "application/x-ndjson")];
     let answer = http.text("POST /v1/orders:batch", &kind, &lines).await;
     assert!(!answer.text.contains("refused"), "{}", answer.text);
-    let anna = authority.write("anna", &authority.issue(&["anna.example"]));
     let connection = Connection {
         cert: Some(anna.0.clone().into()),
         cert_key: Some(anna.1.clone().into()),
@@ -370,7 +372,7 @@ async fn a_forwarded_call_is_still_its_callers() {
         }
     }
     // Both nodes have some of them.
-    let shards = a.ask(&[&with(&authority, &anna)[..], &["shards", "list"]].concat());
+    let shards = shards();
     let of = |name: &str| {
         let shards = shards["shards"].as_array().unwrap();
         shards.iter().any(|shard| shard["node"] == json!(name))

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::certificates::{Authority, Pair};
 use crate::health::{ends_at_once, logged};
-use crate::nodes::{LEASE, databases, verified};
+use crate::nodes::{LEASE, databases, until_even, verified};
 use crate::support::{Engine, PATIENCE, free_port, ordinal, placing, write_private};
 
 pub const OPS: &str = "operators-have-this-token-of-32-characters";
@@ -90,20 +90,14 @@ fn roles_and_nodes_reach_each_other_by_tls() {
     // A call that another role answers.
     ask(&a, &authority, &["stock", "set", "MUG", "100"]);
     // Calls that another node answers, followers that read from others, and their answers.
-    let patience = Instant::now() + 2 * PATIENCE;
-    let both = |shards: &Value| {
-        let shards = shards["shards"].as_array().unwrap();
-        ["a", "b"].iter().all(|name| shards.iter().any(|shard| shard["node"] == json!(name)))
-    };
-    while !both(&ask(&a, &authority, &["shards", "list"])) {
-        assert!(Instant::now() < patience, "one node has all shards");
-    }
+    until_even(|| ask(&a, &authority, &["shards", "list"]));
     let mut orders = Vec::new();
     for _ in 0..6 {
         let id = Uuid::now_v7().to_string();
         ask(&a, &authority, &[&placing(&["MUG=1@4.50GBP"])[..], &["--id", &id]].concat());
         orders.push(id);
     }
+    let patience = Instant::now() + 2 * PATIENCE;
     for id in &orders {
         while ask(&b, &authority, &["order", "get", id])["order"]["status"]
             != json!("ORDER_STATUS_CONFIRMED")
@@ -191,8 +185,11 @@ fn a_node_forwards_to_nobody_with_another_name_than_the_row_says() {
     let of_b = Common::new(&url, &tokens, &authority, &other);
     let log = folder.path().join("log");
     let b = logged(&[], &of_b.and(&["--node-name", "b", "--advertise", &advertised]), &log);
-    let said = fs::read_to_string(&log).unwrap();
-    assert!(said.contains("--tls-cert is not for 127.0.0.1"), "{said}");
+    let patience = Instant::now() + PATIENCE;
+    let said = || fs::read_to_string(&log).unwrap();
+    while !said().contains("--tls-cert is not for 127.0.0.1") {
+        assert!(Instant::now() < patience, "{}", said());
+    }
     // Orders, of which half are in the shards that b has, until so many were not forwarded, or the
     // stranger heard something.
     let place = |refusals: usize| {
@@ -200,7 +197,7 @@ fn a_node_forwards_to_nobody_with_another_name_than_the_row_says() {
         let (mut refused, mut last) = (0, String::new());
         while refused < refusals && stranger.heard.load(Ordering::Relaxed) == 0 {
             assert!(Instant::now() < patience, "a has all shards: {last}");
-            let flags = ["--ca", authority.ca(), "--token", OPS, "--timeout", "1s"];
+            let flags = ["--ca", authority.ca(), "--token", OPS, "--timeout", "3s"];
             let id = Uuid::now_v7().to_string();
             let output =
                 a.run(&[&flags, &placing(&["MUG=1@4.50GBP"])[..], &["--id", &id]].concat());

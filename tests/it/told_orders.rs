@@ -15,7 +15,7 @@ use crate::nodes::databases;
 use crate::paid_orders::{NEW, OLD, Shop, gbp, on_sqlite, pays};
 use crate::support::{ordinal, placing};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const DOOR: &str = "POST /v1/webhooks/cards";
 
 fn now() -> Timestamp {

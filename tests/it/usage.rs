@@ -592,8 +592,8 @@ fn the_process_that_locks_the_files_is_named_within_a_second() {
     second.wait().unwrap();
     let holder = format!("is locked by process {}", engine.process.id());
     assert!(line.contains(&holder), "{line}");
-    // Reported after half a second; the machine may be busy.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // Reported after half a second, while it still waits for 10 s; the machine may be busy.
+    assert!(took < Duration::from_secs(9), "{took:?}");
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Plain HTTP/2, for what no client library does.
 
-use std::time::Duration;
-
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
@@ -9,6 +7,8 @@ use http::{HeaderMap, Request};
 use tokio::net::TcpStream;
 use tonic::Status;
 use tonic_types::StatusExt as _;
+
+use crate::support::PATIENCE;
 
 /// A connection.
 pub struct Wire {
@@ -200,7 +200,7 @@ impl WireCall {
     }
 }
 
-/// The result within this time.
-pub async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("in time")
+/// The result, which must come.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("in time")
 }

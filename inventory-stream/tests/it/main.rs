@@ -21,6 +21,8 @@ mod location_laws;
 mod locations;
 mod migrations;
 mod movements;
+#[path = "../../../tests/shared/ports.rs"]
+mod ports;
 mod reservation;
 mod support;
 mod withdrawal;

@@ -1,5 +1,8 @@
 //! Several processes and lost connections: nothing is booked twice, nothing half.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ledger::BookError;
 use ledger::domain::Outcome;
 use shared_events::stream::Dialect;
@@ -87,13 +90,18 @@ async fn who_keeps_the_book_too_long_makes_it_unavailable_and_loses_nothing(dial
 async fn entries_are_booked_once_though_connections_are_cut() {
     let bench = Bench::on(Dialect::Postgres).await;
     bench.shop().await;
+    let hit = Arc::new(AtomicBool::new(false));
     let cut = {
-        let database = bench.database.clone();
+        let (database, amid) = (bench.database.clone(), Arc::clone(&hit));
         let session = database.session_name().to_owned();
         let url = std::env::var("ORDINAL_TEST_POSTGRES").unwrap();
         shared_events::stream::spawn(async move {
             let own = sqlx::any::AnyPoolOptions::new().connect(&url).await.unwrap();
-            for _ in 0..20 {
+            // At least so many, and until one has hit what was booked.
+            let mut cuts = 0;
+            while cuts < 20 || !amid.load(Ordering::Relaxed) {
+                cuts += 1;
+                assert!(cuts < 6_000, "nothing was cut while it was booked");
                 sqlx::query(
                     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                      WHERE application_name = $1",
@@ -106,25 +114,23 @@ async fn entries_are_booked_once_though_connections_are_cut() {
             }
         })
     };
-    let mut unanswered = 0;
-    for nth in 0..200_u128 {
-        let wallet = format!("wallet:{}", nth % 10);
-        loop {
-            match bench.ask(100 + nth, vec![transfer(&wallet, "seller", 7)]).await {
-                Ok(posted) => {
-                    assert!(matches!(posted.outcome, Outcome::Booked { .. }), "{posted:?}");
-                    break;
-                }
-                Err(error) => {
-                    assert_eq!(error, BookError::Unavailable);
-                    unanswered += 1;
-                }
+    let mut booked = 0_u32;
+    while booked < 200 || !hit.load(Ordering::Relaxed) {
+        assert!(booked < 10_000, "nothing was cut while it was booked");
+        let wallet = format!("wallet:{}", booked % 10);
+        match bench.ask(10_000 + u128::from(booked), vec![transfer(&wallet, "seller", 7)]).await {
+            Ok(posted) => {
+                assert!(matches!(posted.outcome, Outcome::Booked { .. }), "{posted:?}");
+                booked += 1;
+            }
+            Err(error) => {
+                assert_eq!(error, BookError::Unavailable);
+                hit.store(true, Ordering::Relaxed);
             }
         }
     }
     cut.await.unwrap();
-    assert!(unanswered > 0, "nothing was cut while it was booked");
-    assert_eq!(bench.balance("seller").await, 1_400);
-    assert_eq!(bench.laws_hold().await.transfers, 210);
+    assert_eq!(bench.balance("seller").await, 7 * i64::from(booked));
+    assert_eq!(bench.laws_hold().await.transfers, 10 + u64::from(booked));
     bench.stop().await;
 }

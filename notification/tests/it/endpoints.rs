@@ -16,7 +16,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use crate::delivery::{client, receiver};
-use crate::support::{Bench, fact, hook, on_both, placed, secret, start};
+use crate::support::{Bench, PATIENCE, fact, hook, on_both, placed, secret, start};
 
 fn endpoint(name: &str, url: String, types: &[&str]) -> Webhook {
     let types = types.iter().map(|kind| (*kind).to_owned()).collect();
@@ -325,7 +325,7 @@ async fn a_replay_finds_calls_behind_many_other_messages(dialect: Dialect) {
         let found = ledger::list(&bench.database, &filter, 0, 10).await.unwrap();
         found.iter().filter(|entry| entry.state == State::Delivered).count() == 2
     };
-    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+    let waited = tokio::time::timeout(PATIENCE, async {
         while !delivered().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -14,6 +14,8 @@ mod contacts; // of corrected orders
 mod delivery;
 mod endpoints; // several webhook endpoints
 mod interrupted; // the ledger or a server fails half-way
+#[path = "../../../tests/shared/ports.rs"]
+mod ports;
 mod published; // facts about sent messages
 mod resends; // resend requests of operators
 mod retries; // how long and how often

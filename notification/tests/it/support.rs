@@ -14,6 +14,11 @@ use shared_events::contract::{
 use shared_events::stream::{Database, DatabaseError, Dialect, Handler as _, Outbox};
 use tokio_util::sync::CancellationToken;
 
+pub use crate::ports::free_port;
+
+/// How long a test waits for what must happen, however busy the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 pub struct Bench {
     pub database: Database,
     pub service: Notifications,
@@ -96,7 +101,7 @@ impl Bench {
 
     /// Waits until the messages are as expected.
     pub async fn until(&self, reached: impl Fn(&[Entry]) -> bool) {
-        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        let waited = tokio::time::timeout(PATIENCE, async {
             while !reached(&self.entries().await) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -104,7 +109,7 @@ impl Bench {
         if waited.await.is_err() {
             let entries = self.entries().await;
             let errors: Vec<_> = entries.iter().map(|one| (one.state, &one.last_error)).collect();
-            panic!("not reached in 20 s: {errors:?}");
+            panic!("not reached: {errors:?}");
         }
     }
 }
@@ -182,10 +187,6 @@ impl Drop for SmtpServer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Runs each of these tests on both databases.

@@ -14,7 +14,7 @@ use shared_events::contract::{Fact, Timestamp};
 use shared_events::stream::Dialect;
 
 use crate::delivery::receiver;
-use crate::support::{Bench, free_port, hook, placed, secret};
+use crate::support::{Bench, PATIENCE, free_port, hook, placed, secret};
 
 fn document() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/webhooks.md");
@@ -94,7 +94,7 @@ impl Receiver {
             .spawn()
             .unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        let listens = tokio::time::timeout(Duration::from_secs(20), async {
+        let listens = tokio::time::timeout(PATIENCE, async {
             while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

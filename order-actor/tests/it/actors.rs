@@ -153,7 +153,7 @@ async fn an_unknown_order_costs_no_memory() {
         let refused = registry.execute(OrderId::mint(), cancel(), ops()).await;
         assert_eq!(refused.unwrap_err(), Refusal::Rejected(Rejection::NotFound));
     }
-    let asleep = tokio::time::timeout(Duration::from_secs(10), async {
+    let asleep = tokio::time::timeout(Duration::from_secs(60), async {
         while registry.awake() > 0 {
             tokio::task::yield_now().await;
         }
@@ -441,7 +441,7 @@ impl Engine {
     }
 
     async fn until_status(&self, order_id: OrderId, status: Status) {
-        let reached = tokio::time::timeout(Duration::from_secs(20), async {
+        let reached = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
                 let all = self.summaries.list(&SummaryFilter::default(), None, 100).await.unwrap();
                 if all.iter().any(|one| one.order_id == order_id && one.status == status) {
@@ -450,7 +450,7 @@ impl Engine {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        reached.await.unwrap_or_else(|_| panic!("not {} within 20 s", status.code()));
+        reached.await.unwrap_or_else(|_| panic!("not {} within 60 s", status.code()));
     }
 }
 
@@ -460,7 +460,7 @@ async fn an_unconfirmed_order_is_cancelled_on_time_and_once() {
     let clock = ManualClock::new(start());
     let engine = Engine::start(folder.path(), &clock).await;
     let (order_id, executed) = placed(&engine.registry).await;
-    let soon = Instant::now() + Duration::from_secs(20);
+    let soon = Instant::now() + Duration::from_secs(60);
     assert!(engine.summaries.includes(executed.shard, executed.position, soon).await);
     clock.advance(Duration::from_secs(15 * 60 - 1));
     let view = engine.registry.view(order_id, &By::ops("anna")).await.unwrap();

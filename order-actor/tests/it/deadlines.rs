@@ -35,7 +35,7 @@ async fn entries_read(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the sessions did not end");
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the sessions did not end");
     let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_all_indexes
                WHERE schemaname = $1 AND relname = $2";
     let read: Vec<(String, i64)> =

@@ -123,7 +123,7 @@ fn reason(status: &Status) -> String {
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), future).await.expect("no answer within 10 s")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("no answer within 60 s")
 }
 
 /// A provider is removed from the settings: its orders are there, and new ones are refused.
@@ -274,7 +274,7 @@ async fn lists_include_own_writes_and_a_token_fits_only_its_filter() {
 
     let at_least = last.map(|place| proto::ShardPosition { position: 1_000, ..place });
     let mut request = by(&ops(), proto::ListOrdersRequest { at_least, ..Default::default() });
-    request.set_timeout(Duration::from_millis(150));
+    request.set_timeout(Duration::from_secs(2));
     let behind = soon(shop.edge.list_orders(request)).await.unwrap_err();
     assert_eq!((behind.code(), reason(&behind)), (Code::Unavailable, "READ_MODEL_BEHIND".into()));
     assert!(behind.get_error_details().retry_info().is_some());

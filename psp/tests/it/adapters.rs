@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use crate::ports::free_port;
 use crate::support::{code, key, money, reference, simulator, start};
 
 const KEY: &str = "sk_test_simulated";
@@ -49,7 +50,7 @@ pub(crate) async fn provider(dialect: Dialect, settings: Settings) -> Provider {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
     tokio::spawn(serve(listener, service, stop.clone()));
-    let psp = adapter(dialect, &url, KEY, Duration::from_secs(5));
+    let psp = adapter(dialect, &url, KEY, Duration::from_secs(30));
     Provider { psp, simulated, dialect, url, _stop: stop.drop_guard() }
 }
 
@@ -264,7 +265,7 @@ async fn a_payment_of_another_operation_pays_nothing_at_razorpay() {
     let alone = r#"{"id":"pay_1","amount":100,"currency":"INR","status":"authorized",
         "order_id":null,"notes":{"ordinal":"00000000-0000-0000-0000-000000000001"}}"#;
     let url = answering(response(200, alone)).await;
-    let psp = adapter(Dialect::Razorpay, &url, KEY, Duration::from_secs(5));
+    let psp = adapter(Dialect::Razorpay, &url, KEY, Duration::from_secs(30));
     let (token, amount) = ("pay_1".parse().unwrap(), money(100, "INR"));
     let call = Authorize { key: key(1), amount, token, action_until: start() };
     assert_eq!(code(&psp.authorize(call).await), "refused payment_of_another");
@@ -358,7 +359,7 @@ async fn refused_requests_are_told_from_busy_ones() {
         assert_eq!(code(&at.authorize(1, 100, "tok_visa").await), "done 100", "{dialect}");
         let refused = at.authorize(2, 100, "tok_refuse_bad_token").await;
         assert_eq!(code(&refused), "refused bad_token", "{dialect}");
-        let stranger = adapter(dialect, &at.url, "sk_other", Duration::from_secs(5));
+        let stranger = adapter(dialect, &at.url, "sk_other", Duration::from_secs(30));
         let call = Authorize {
             key: key(3),
             amount: at.money(100),
@@ -408,10 +409,10 @@ async fn an_operation_is_found_after_the_grace() {
 fn what_a_search_does_not_find_for_a_minute_proves_nothing() {
     let url = "https://provider.example";
     for dialect in BOTH {
-        let psp = adapter(dialect, url, KEY, Duration::from_secs(5));
+        let psp = adapter(dialect, url, KEY, Duration::from_secs(30));
         assert_eq!(psp.capabilities().grace_seconds, 60, "{dialect}");
     }
-    let (endpoint, key) = (endpoint(url, Duration::from_secs(5)), ApiKey::new(KEY).unwrap());
+    let (endpoint, key) = (endpoint(url, Duration::from_secs(30)), ApiKey::new(KEY).unwrap());
     let simulated = Stripe::new("stripe", &endpoint, key, true).unwrap().simulated();
     assert_eq!(simulated.capabilities().grace_seconds, 1);
 }
@@ -419,10 +420,8 @@ fn what_a_search_does_not_find_for_a_minute_proves_nothing() {
 #[tokio::test]
 async fn a_provider_that_is_away_is_unknown() {
     for dialect in BOTH {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        drop(listener);
-        let psp = adapter(dialect, &url, KEY, Duration::from_secs(5));
+        let url = format!("http://127.0.0.1:{}", free_port());
+        let psp = adapter(dialect, &url, KEY, Duration::from_secs(30));
         let amount = money(100, "INR");
         let token = "tok_visa".parse().unwrap();
         let call = Authorize { key: key(1), amount, token, action_until: start() };
@@ -483,7 +482,7 @@ async fn every_status_and_body_is_one_of_the_five_answers() {
     ] {
         let url = answering(answer.clone()).await;
         for dialect in BOTH {
-            let psp = adapter(dialect, &url, KEY, Duration::from_secs(5));
+            let psp = adapter(dialect, &url, KEY, Duration::from_secs(30));
             let (token, amount) = ("tok_visa".parse().unwrap(), money(100, "INR"));
             let call = Authorize { key: key(1), amount, token, action_until: start() };
             let given = psp.authorize(call).await;
@@ -495,7 +494,7 @@ async fn every_status_and_body_is_one_of_the_five_answers() {
     }
     // An amount that is not a number is no amount: nothing is taken as authorised.
     let url = answering(response(200, &half)).await;
-    let psp = adapter(Dialect::Stripe, &url, KEY, Duration::from_secs(5));
+    let psp = adapter(Dialect::Stripe, &url, KEY, Duration::from_secs(30));
     let (token, amount) = ("tok_visa".parse().unwrap(), money(100, "GBP"));
     let call = Authorize { key: key(1), amount, token, action_until: start() };
     assert_eq!(code(&psp.authorize(call).await), "unknown");

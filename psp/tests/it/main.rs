@@ -13,6 +13,8 @@
 mod adapters; // Stripe's and Razorpay's, against the simulator over a socket
 mod book; // the simulator's book sums, whatever happens
 mod over_http; // the simulator's own calls, and its webhooks
+#[path = "../../../tests/shared/ports.rs"]
+mod ports;
 mod simulator; // what scripts do
 mod support;
 mod webhooks; // what is taken as genuine, and what it tells

@@ -213,12 +213,12 @@ impl Bench {
     }
 
     async fn until(&self, reached: impl AsyncFn() -> bool) {
-        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
             while !reached().await {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        waited.await.expect("not reached in 20 s");
+        waited.await.expect("not reached in 60 s");
     }
 
     async fn effects(&self) -> Vec<String> {
@@ -670,7 +670,7 @@ async fn a_caller_cancelled_during_begin_leaves_no_open_transaction() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), none_left).await.expect("a transaction is open");
+    tokio::time::timeout(Duration::from_secs(60), none_left).await.expect("a transaction is open");
     let there: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {schema}.cursors"))
         .fetch_one(&other)
         .await

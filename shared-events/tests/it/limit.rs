@@ -45,11 +45,12 @@ fn redis_and_a_process_of_its_own_answer_alike() {
 async fn a_key_has_an_expiry_and_a_forgotten_script_is_sent_again() {
     let server = Server::start(&[]);
     let counts = RateLimit::new(server.redis());
-    let pace = Gcra::per_minute(60, 2);
+    // Slow: what is asked in between starts programs.
+    let pace = Gcra::per_minute(2, 2);
     let taken = counts.take("anna", &Ask::of(pace)).await.unwrap();
-    assert!(taken.allowed && taken.ahead == 1_000_000, "{taken:?}");
+    assert!(taken.allowed && taken.ahead == 30_000_000, "{taken:?}");
     let left = || server.cli(&["PTTL", &counts.key("anna")]).trim().parse::<i64>().unwrap();
-    assert!((1..=1_000).contains(&left()), "{}", left());
+    assert!((1..=30_000).contains(&left()), "{}", left());
     assert_eq!(server.cli(&["SCRIPT", "FLUSH"]).trim(), "OK");
     assert!(counts.take("anna", &Ask::of(pace)).await.unwrap().allowed);
     // It is the script whose hash is written beside it.
@@ -57,12 +58,12 @@ async fn a_key_has_an_expiry_and_a_forgotten_script_is_sent_again() {
     assert_eq!(server.cli(&["SCRIPT", "EXISTS", known]).trim(), "1");
     let refused = counts.take("anna", &Ask::of(pace)).await.unwrap();
     assert!(
-        !refused.allowed && pace.retry_after(refused.ahead).as_millis() <= 1_000,
+        !refused.allowed && pace.retry_after(refused.ahead).as_millis() <= 30_000,
         "{refused:?}"
     );
-    assert!((1..=2_000).contains(&left()), "{}", left());
+    assert!((1..=60_000).contains(&left()), "{}", left());
     // What a process counted while Redis was away is not forgotten.
-    let known = Ask { known: 1_500_000, ..Ask::of(pace) };
+    let known = Ask { known: 45_000_000, ..Ask::of(pace) };
     assert!(!counts.take("ben", &known).await.unwrap().allowed);
     counts.ping().await.unwrap();
     assert!(server.cli(&["INFO", "errorstats"]).contains("errorstat_NOSCRIPT:count=2"));

@@ -18,6 +18,8 @@ mod limit;
 mod names;
 mod outbox;
 mod payments;
+#[path = "../../../tests/shared/ports.rs"]
+mod ports;
 mod redis_streams;
 mod set_back;
 mod subjects; // dead letters from before there were subjects
