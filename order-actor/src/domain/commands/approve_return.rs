@@ -6,7 +6,7 @@ use shared_events::contract::{Disposition, LocationName, Money, ReturnId};
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, same_or_exists, text_fits};
 use crate::domain::outcomes::{NOT_A_LINE, Split};
-use crate::domain::returns::Named;
+use crate::domain::returns::{Named, pays_otherwise, serialize_by_number};
 use crate::domain::{
     Approval, By, ChargeRefund, CommandKind, Details, Event, Existing, JudgedReturn, Judgement,
     LineQuantity, Order, OutcomeUnits, Rejection, Restitution, Return, Role, bounds,
@@ -39,7 +39,7 @@ pub struct ApproveReturn {
     pub refund_reason: String,
     /// What of the refund is for charges: it is part of `refund` where that is given, and on top of
     /// the value of the units where not.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_by_number")]
     pub charges: Vec<ChargeRefund>,
     /// The location of stock where units are restocked; `main` where none is named. None with
     /// `receive_later`: it is named when they are received.
@@ -145,7 +145,7 @@ impl ApproveReturn {
             ("receive_later", self.receive_later),
             ("rejected_reason", self.rejected_reason != *rejected_reason),
             ("refund", self.refund.unwrap_or(*default) != *refund),
-            ("charges", self.charges != *charges),
+            ("charges", pays_otherwise(&self.charges, charges)),
             ("location", self.location != *location),
             ("refund_reason", self.refund_reason != *refund_reason),
         ];
@@ -163,7 +163,7 @@ impl ApproveReturn {
             ("outcomes", self.receive_later && !same),
             ("rejected_reason", self.rejected_reason != approval.rejected_reason),
             ("refund", self.refund.unwrap_or(approval.default) != approval.refund),
-            ("charges", self.charges != approval.charges),
+            ("charges", pays_otherwise(&self.charges, &approval.charges)),
             ("refund_reason", self.refund_reason != approval.refund_reason),
         ];
         same_or_exists(Existing::Judgement, &other)
