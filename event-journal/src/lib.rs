@@ -50,6 +50,6 @@ pub use keys::{Fingerprints, PositionCipher};
 pub use options::{Node, Options};
 pub use shards::{ShardMap, ShardSet};
 pub use shared_event::SharedEvent;
-pub use spread::{Holding, Moved, Relocation, holding};
+pub use spread::{Holding, Moved, Mover, Relocation, holding};
 pub use store::{Chronicle, Fault, MemoryDisk, load_standard};
 pub use write::{EVENT_BYTES_MAX, EVENTS_PER_STREAM_MAX, LostTail, Ownership, ShardState};

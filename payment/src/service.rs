@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::OrderFollower;
-use crate::domain::{Case, Context, Input, Observation, Rejection, WebhookState};
+use crate::domain::{Case, Context, Input, Observation, OperationState, Rejection, WebhookState};
 use crate::door::WebhookDoor;
 use crate::grpc::PaymentEdge;
 use crate::grpc::proto::payment_service_server::PaymentServiceServer;
 use crate::psps::Psps;
 use crate::runner::Runner;
-use crate::store::{self, Origins, Webhook};
+use crate::store::{self, Of, Origins, PaysWith, Webhook};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
@@ -38,6 +38,7 @@ pub struct Payments {
     database: Database,
     outbox: Outbox,
     psps: Psps,
+    pays_with: Arc<PaysWith>,
     due: Arc<Notify>,
     told: Arc<Notify>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -64,8 +65,8 @@ impl From<sqlx::Error> for PaymentError {
 struct Heard<'a> {
     /// The attempt and its token.
     pays_with: Option<(Uuid, &'a Token)>,
-    /// What an operator did.
-    action: Option<OperatorAction>,
+    /// The stuck operation of which a person says what became, the record of that, and the text.
+    person: Option<(OperationId, OperatorAction, String)>,
 }
 
 impl Payments {
@@ -77,7 +78,8 @@ impl Payments {
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
         let outbox = Outbox::new(database.clone());
-        Self { database, outbox, psps, due: Arc::default(), told: Arc::default(), now }
+        let (pays_with, due, told) = (Arc::default(), Arc::default(), Arc::default());
+        Self { database, outbox, psps, pays_with, due, told, now }
     }
 
     /// Its database.
@@ -154,34 +156,37 @@ impl Payments {
     /// nothing. It may come before the order asks for money, and waits for that.
     ///
     /// # Errors
-    /// [`PaymentError`]
+    /// [`PaymentError`]; [`Rejection::OtherToken`] where the id is of an attempt with another
+    /// token.
     pub async fn attempt(
         &self,
         order: OrderId,
         attempt_id: Uuid,
         token: &Token,
     ) -> Result<Case, PaymentError> {
-        let heard = Heard { pays_with: Some((attempt_id, token)), action: None };
+        let heard = Heard { pays_with: Some((attempt_id, token)), person: None };
         self.hear(order, Input::Attempt { attempt_id }, heard).await
     }
 
-    /// A person found out what became of an operation that is stuck.
+    /// What became of an operation was found out. `person` is the record of who found that out of
+    /// one that is stuck, and what they said.
     ///
     /// # Errors
-    /// [`PaymentError`]
+    /// [`PaymentError`]; [`Rejection::NotStuck`] where a person says it of one that is not.
     pub async fn resolve(
         &self,
         order: OrderId,
         operation_id: OperationId,
         seen: Observation,
-        action: Option<OperatorAction>,
+        person: Option<(OperatorAction, String)>,
     ) -> Result<Case, PaymentError> {
-        let heard = Heard { pays_with: None, action };
+        let person = person.map(|(action, said)| (operation_id, action, said));
+        let heard = Heard { pays_with: None, person };
         self.hear(order, Input::Observed { operation_id, seen }, heard).await
     }
 
-    /// A person looks at a parked webhook: it is looked at once more, or dropped. Returns whether
-    /// it was still parked.
+    /// A person looks at a parked webhook: it is looked at once more, or dropped. With it comes the
+    /// record of that, and what they said. Returns whether it was still parked.
     ///
     /// # Errors
     /// [`PaymentError::Database`]
@@ -189,7 +194,7 @@ impl Payments {
         &self,
         parked: &Webhook,
         next: WebhookState,
-        action: OperatorAction,
+        (action, said): (OperatorAction, &str),
     ) -> Result<bool, PaymentError> {
         let (now, order_id) = ((self.now)(), parked.order_id);
         let (state, tries, note) = (next, parked.tries.saturating_add(1), parked.note.as_str());
@@ -198,6 +203,8 @@ impl Payments {
         if !store::settle(&mut tx, parked, &next).await? {
             return Ok(false);
         }
+        let of = Of::Webhook(&parked.psp, &parked.event_id);
+        store::keep_resolution(&mut tx, of, said, now).await?;
         action.write(&mut tx).await?;
         tx.commit().await?;
         self.told.notify_one();
@@ -208,7 +215,7 @@ impl Payments {
         &self,
         order: OrderId,
         input: Input,
-        Heard { pays_with, action }: Heard<'_>,
+        Heard { pays_with, person }: Heard<'_>,
     ) -> Result<Case, PaymentError> {
         let mut tx = self.database.begin().await?;
         let orders = BTreeSet::from([order]);
@@ -221,12 +228,23 @@ impl Payments {
         let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
         let now = (self.now)();
         let context = Context { capabilities: self.psps.capabilities(psp), now };
-        // A repeated attempt brings nothing: the first has its token, for as long as it lasts.
-        let new = pays_with.filter(|(attempt_id, _)| !open.case.attempts.contains(attempt_id));
-        if let Some((attempt_id, token)) = new {
-            store::keep_token(&mut tx, (order, attempt_id), token, now).await?;
+        if let Some((attempt_id, token)) = pays_with {
+            let attempt = (order, attempt_id);
+            let pays_with = self.pays_with.of(&mut tx, attempt, token).await?;
+            if !open.case.attempts.contains(&attempt_id) {
+                store::keep_token(&mut tx, attempt, token, now).await?;
+                store::keep_attempt(&mut tx, attempt, &pays_with).await?;
+            } else if store::paid_otherwise(&mut tx, attempt, &pays_with).await? {
+                // One with the same token brings nothing: the first has it, as long as it lasts.
+                return Err(Rejection::OtherToken.into());
+            }
         }
-        if let Some(action) = action {
+        if let Some((operation, action, said)) = person {
+            let (_, stuck) = open.case.operation(operation).ok_or(Rejection::OperationUnknown)?;
+            if stuck.state != OperationState::Stuck {
+                return Err(Rejection::NotStuck(stuck.state).into());
+            }
+            store::keep_resolution(&mut tx, Of::Operation(operation), &said, now).await?;
             action.write(&mut tx).await?;
         }
         open.hear(input, &context, &Origins::default())?;

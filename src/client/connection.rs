@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 use order_actor::clock::SystemClock;
+use service_edge::Violations;
+use shared_events::stream::AskedBy;
 use uuid::Uuid;
 
 use super::Failure;
@@ -70,6 +72,25 @@ impl Connection {
     #[must_use]
     pub fn address(&self) -> String {
         self.address.clone().unwrap_or_else(|| "http://127.0.0.1:7400".to_owned())
+    }
+
+    /// The operator and the reason that a verb records which works on databases, and calls no
+    /// engine: whoever has their password says who they are.
+    ///
+    /// # Errors
+    /// Usage if the caller is no operator, INVALID_FIELD if the reason cannot be recorded.
+    pub fn operator(&self, reason: &str) -> Result<(AskedBy, String), Failure> {
+        let subject = match &self.caller {
+            None => "developer".to_owned(),
+            Some(caller) if caller.role == "ops" => caller.subject.clone(),
+            Some(_) => {
+                return Err(Failure::Usage("--as: only operators, ops:NAME, do this".into()));
+            }
+        };
+        let mut violations = Violations::default();
+        let reason = violations.reason("reason", reason);
+        violations.none_or().map_err(|wrong| Failure::Status(Box::new(wrong.into())))?;
+        Ok((AskedBy { role: "OPS".to_owned(), subject }, reason))
     }
 
     /// TLS to the engine; none if its address is not https.

@@ -5,7 +5,7 @@
 //! Never here: how that is done safely (see `journal/archive`).
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,15 +17,18 @@ use order_actor::record::{decode, order_of};
 use serde::Serialize;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::redis::{Redis, Relay};
-use shared_events::stream::{Cursors, DeadLetters, Sink as _};
+use shared_events::stream::{Cursors, DeadLetters, OperatorAction, Sink as _, Verb};
 
-use crate::client::{Failure, Output};
+use crate::client::{Connection, Failure, Output};
 use crate::engine::databases::DatabaseArgs;
 use crate::engine::streams::RedisArgs;
 use crate::engine::{self, Backend, Databases, Log, Published, Role, Stores};
 
 /// An order counts as over only after this margin, in case a node's clock is wrong.
 const CLOCKS_DIFFER_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Characters of a month such as 2026-08.
+const MONTH: usize = 7;
 
 /// Flags of `ordinal journal archive`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +43,9 @@ pub struct ArchiveArgs {
     /// Only show what would be archived.
     #[arg(long)]
     dry_run: bool,
+    /// Why; it is recorded.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
     #[command(flatten)]
     databases: DatabaseArgs,
     /// With facts through Redis: the relay must have published all events to be archived.
@@ -50,7 +56,7 @@ pub struct ArchiveArgs {
 /// The first instant of a month.
 fn month(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("{text:?} is not a month such as 2026-08");
-    if text.len() != 7 {
+    if text.len() != MONTH {
         return Err(wrong());
     }
     format!("{text}-01T00:00:00Z").parse().map_err(|_| wrong())
@@ -93,8 +99,13 @@ struct Table {
 ///
 /// # Errors
 /// `NEEDS_POSTGRES`, `MONTH_NOT_OVER`, `FOLLOWER_BEHIND`, and those of [`ArchivingError`].
-pub async fn run(args: ArchiveArgs, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(
+    args: ArchiveArgs,
+    connection: &Connection,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
     let now = SystemClock.now();
+    let (by, reason) = connection.operator(&args.reason)?;
     if args.before > month_of(now)? {
         let message = "only past months can be archived";
         return Err(refused("MONTH_NOT_OVER", message));
@@ -127,11 +138,21 @@ pub async fn run(args: ArchiveArgs, out: &Output) -> Result<ExitCode, Failure> {
             continue;
         }
         let written = archiving.write(&reach, &args.to).await.map_err(failed)?;
-        let left = archiving.remove_archived(&written, &leaving).await.map_err(failed)?;
+        let month: String = args.before.to_string().chars().take(MONTH).collect();
+        let action =
+            OperatorAction::new(&by, Verb::ArchiveJournal, &month, &reason, SystemClock.now());
+        let action = action.changing("", &moved(&leaving, &args.to));
+        let left = archiving.remove_archived(&written, &leaving, &action).await.map_err(failed)?;
         report.archived(&written, left);
     }
     show(&report, out);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What became of the journal, as it is recorded.
+fn moved(leaving: &Selection, to: &Path) -> String {
+    let Selection { streams, events, .. } = leaving;
+    format!("{streams} orders with {events} events moved to {}", to.display())
 }
 
 fn refused(reason: &str, message: impl ToString) -> Failure {

@@ -3,9 +3,11 @@
 //! Never here: how shards are moved.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use order_actor::journal::{Holding, Relocation, ShardSet, holding};
+use order_actor::clock::{Clock as _, SystemClock};
+use order_actor::journal::{Holding, Mover, Relocation, ShardSet, holding};
 use serde_json::{Value, json};
 
 use crate::client::progress;
@@ -55,6 +57,9 @@ pub enum JournalVerb {
         /// Undo an unfinished move of these shards: they are served from the old database again.
         #[arg(long)]
         cancel: bool,
+        /// Why; it is recorded.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
     },
 }
 
@@ -90,10 +95,14 @@ pub async fn run(
             let answer = client.call("admin.v1.AdminService/GetJournal", json!({})).await?;
             out.answer(&answer, |out, answer| history(out, &answer["history"]));
         }
-        JournalVerb::Archive(args) => return crate::verbs::archive::run(args, out).await,
+        JournalVerb::Archive(args) => {
+            return crate::verbs::archive::run(args, connection, out).await;
+        }
         JournalVerb::Show { databases } => show(&databases, out).await?,
-        JournalVerb::Move { shards, from, to, cancel } => {
-            let relocation = Relocation::new(&from, &to, JOURNAL, shards.clone());
+        JournalVerb::Move { shards, from, to, cancel, reason } => {
+            let (by, reason) = connection.operator(&reason)?;
+            let mover = Mover { by, reason, now: Arc::new(|| SystemClock.now()) };
+            let relocation = Relocation::new((&from, &to), JOURNAL, shards.clone(), mover);
             let relocation = relocation.map_err(anyhow::Error::from)?;
             let done = if cancel {
                 took_back(&relocation, &shards, out).await

@@ -253,8 +253,19 @@ fn archived_orders_are_still_known() {
     assert_eq!(would["orders"], 3, "{would}");
     assert!(!Path::new(&shop.files()).exists());
     assert_eq!(shop.number("SELECT count(*) FROM events"), i64::try_from(events.len()).unwrap());
-    let did = shop.archived(&[]);
+    let recorded = |shop: &Shop| {
+        let listed = shop.engine().ask(&["operations", "list", "--kind", "JOURNAL"]);
+        listed["actions"].as_array().unwrap().clone()
+    };
+    assert_eq!(recorded(&shop), [] as [Value; 0]);
+    let did = shop.archived(&["--as", "ops:anna", "--reason", " a full disk "]);
     assert_eq!((&did["orders"], &did["events"]), (&would["orders"], &would["events"]), "{did}");
+    let done = recorded(&shop);
+    let [action] = done.as_slice() else { panic!("not recorded once: {done:?}") };
+    let said = ["verb", "subject", "target", "reason"].map(|field| &action[field]);
+    assert_eq!(said, ["ARCHIVE_JOURNAL", "anna", &shop.this_month(), "a full disk"]);
+    let after = action["after"].as_str().unwrap();
+    assert!(after.starts_with("3 orders with 11 events moved to /"), "{after}");
     assert_eq!(did["events"], 3 + 3 + 5);
     let remaining = shop.number("SELECT count(*) FROM events");
     assert_eq!(did["remaining"], remaining);

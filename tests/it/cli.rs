@@ -30,6 +30,8 @@ fn demo_shows_every_ending() {
             "CANCELLED PAYMENT_FAILED, payment FAILED",
             "FULFILLED, return approved, payment PARTIALLY_REFUNDED",
             "CANCELLED CUSTOMER_REQUEST, payment VOIDED",
+            "FULFILLED, return approved",
+            "FULFILLED",
             "CANCELLED SLA_TIMEOUT",
         ]
     );

@@ -11,6 +11,7 @@ const SERVICE: &str = "payments.v1.PaymentService";
 
 on_both!(
     an_attempt_waits_for_an_order_that_asks_for_no_money_yet,
+    an_attempt_with_another_token_is_refused_and_its_field_named,
     a_sixth_attempt_that_would_wait_is_refused_with_the_number,
     every_malformed_field_of_payments_is_named,
     what_is_not_there_is_not_found,
@@ -45,6 +46,26 @@ async fn an_attempt_waits_for_an_order_that_asks_for_no_money_yet(shop: Shop) {
     let mut http = Http::connect(&shop.address).await;
     let answer = http.call(&format!("GET /v1/payments?order_id={order_id}"), &[]).await;
     assert_eq!((answer.status, answer.json()["payments"].clone()), (200, json!([])));
+    shop.close().await;
+}
+
+async fn an_attempt_with_another_token_is_refused_and_its_field_named(shop: Shop) {
+    let order_id = shop.place(&[("MUG", 1)]).await;
+    let (method, attempt_id) = (format!("{SERVICE}/Attempt"), Uuid::now_v7());
+    let with = |attempt_id: String, token: &str| json!({ "order_id": order_id, "attempt_id": attempt_id, "psp_token": token });
+    let first = with(attempt_id.to_string(), "tok_1");
+    shop.service.call(&method, first).await.unwrap();
+    let other = with(attempt_id.to_string(), "tok_2");
+    let told = shop.service.call(&method, other.clone()).await.unwrap_err().to_json();
+    assert_eq!(told["reason"], "IDEMPOTENCY_KEY_REUSED", "{told}");
+    assert!(told.to_string().contains("attempt_id"), "{told}");
+    let mut http = Http::connect(&shop.address).await;
+    let answer = http.json("POST /v1/payments:attempt", &[], &other).await;
+    assert_eq!((answer.status, answer.code().as_str()), (422, "IDEMPOTENCY_KEY_REUSED"));
+    // The same attempt, spelled otherwise, is the same.
+    let same = with(attempt_id.to_string().to_uppercase(), "tok_1");
+    let answer = shop.service.call(&method, same).await.unwrap();
+    assert_eq!(answer["waits"], json!(true), "{answer}");
     shop.close().await;
 }
 

@@ -17,6 +17,7 @@ on_both!(
     why_more_than_the_value_is_paid_back_is_for_staff,
     units_of_a_return_with_outcomes_of_their_own,
     a_return_judged_first_and_received_later,
+    returns_received_later_by_the_setting,
     several_returns_with_a_reminder_each,
     a_return_by_the_number_of_the_warehouse,
     goods_exchanged_for_a_new_order,
@@ -228,6 +229,32 @@ async fn a_return_judged_first_and_received_later(shop: Shop) {
     assert_eq!(kinds[3..], ["RETURN_RECEIVED", "RETURN_APPROVED", "REFUND"], "{kinds:?}");
     let events = shop.events(&order).await;
     assert_eq!(events[3..], ["ReturnRequested", "ReturnAuthorized", "ReturnReceived"]);
+    shop.close().await;
+}
+
+async fn returns_received_later_by_the_setting(mut shop: Shop) {
+    shop.restart(|settings| settings.policy.receive_later = true).await;
+    let order = shipped(&shop).await;
+    let ask = |line| json!({ "order_id": order, "lines": units(line, 1), "reason": "chipped" });
+    shop.buyer.orders("RequestReturn", ask(1)).await.unwrap();
+    let plain = json!({ "order_id": order });
+    let approved = shop.ops.orders("ApproveReturn", plain.clone()).await.unwrap();
+    assert_eq!(state(&approved["order"]["pending_returns"][0]), "APPROVED");
+    assert_eq!(approved["order"]["refunded"]["units"], 0);
+    let both = json!({ "order_id": order, "receive_later": true, "receive_at_once": true });
+    let refused = shop.ops.orders("ApproveReturn", both).await.unwrap_err();
+    assert!(refused.to_string().contains("receive_at_once"), "{refused}");
+    let received = shop.ops.orders("ReceiveReturn", plain).await.unwrap();
+    assert_eq!(received["order"]["refunded"]["units"], 10);
+    shop.buyer.orders("RequestReturn", ask(2)).await.unwrap();
+    let address = shop.address.as_str();
+    let flags = ["--address", address, "--as", "ops:anna", "return", "approve", order.as_str()];
+    let output = ordinal(&[&flags[..], &["--receive-at-once"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let order = shop.get(&order).await;
+    assert_eq!(order["refunded"]["units"], 20);
+    assert_eq!(state(&order["judged_returns"][1]), "RECEIVED");
+    shop.settled().await;
     shop.close().await;
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use order_actor::journal::{NewEvent, Options, ShardMap, open_spread};
 use serde_json::{Value, json};
 use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::ActionsAsked;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -225,11 +226,12 @@ fn a_repeatedly_killed_shard_move_loses_nothing() {
         journal.close().await;
     });
     let flags = ["journal", "move", "--shards", "4-7", "--from", &one_url, "--to", &two_url];
+    let flags = [&["--as", "ops:anna"][..], &flags].concat();
     let (mut kills, mut patience) = (0, Duration::from_millis(20));
     let moved = loop {
         let mut moving = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .arg("--json")
-            .args(flags)
+            .args(&flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -261,6 +263,12 @@ fn a_repeatedly_killed_shard_move_loses_nothing() {
     let journal = open(&halves).unwrap();
     runtime.block_on(async {
         assert_eq!(journal.verify().await.unwrap(), EVENTS);
+        // That it began and that it ended is recorded once, however often it was killed.
+        let target = "4-7".to_owned();
+        let asked = ActionsAsked { target, limit: 10, ..ActionsAsked::default() };
+        let (done, silent) = journal.operator_actions(&asked).await;
+        assert_eq!((done.len(), silent), (2, 0), "{done:?}");
+        assert!(done.iter().all(|one| one.verb == "RELOCATE_SHARDS" && one.by.subject == "anna"));
         let appended = journal.append(OrderId::mint(), 0, vec![event()]).await.unwrap();
         assert_eq!(appended.version, 1);
         journal.close().await;

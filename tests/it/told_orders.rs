@@ -162,7 +162,7 @@ fn killed_around_webhooks(mut shop: Shop) {
     until("told of the capture", || captures(&shop) > earlier);
     shop = shop.killed();
     assert_eq!(shop.until_payment(&order, "CAPTURED")["captured"], gbp(20));
-    // A person drops what nobody will confirm.
+    // A person drops nothing that was handled.
     let drop = ["payment", "resolve-webhook", "cards", "evt_6", "--drop", "--reason", "forged"];
     assert_eq!(shop.engine.refused(1, &drop)["reason"], "OPERATION_NOT_STUCK");
     shop.close();
@@ -245,7 +245,12 @@ fn the_door_takes_only_what_a_provider_signed() {
         ["payment", "resolve-webhook", "cards", id, "--drop", "--reason", " Zoe\u{308}: not ours "];
     let dropped = shop.engine.ask(&drop);
     assert_eq!(dropped["webhook"]["state"], "WEBHOOK_STATE_DROPPED");
+    // Said again it stands, for another reason it is refused; it is recorded once.
+    assert_eq!(shop.engine.ask(&drop), dropped);
+    let elsewhy = ["payment", "resolve-webhook", "cards", id, "--drop", "--reason", "forged"];
+    assert_eq!(shop.engine.refused(1, &elsewhy)["reason"], "OPERATION_NOT_STUCK");
     let done = shop.engine.ask(&["operations", "list", "--kind", "PAYMENT"]);
+    assert_eq!(done["actions"].as_array().unwrap().len(), 1, "{done}");
     assert_eq!(done["actions"][0]["reason"], "Zo\u{eb}: not ours");
     // The door is one route, whatever the providers' names are.
     let page = block_on(page_of(&shop.engine));

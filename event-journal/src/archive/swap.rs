@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use shared_events::stream::OperatorAction;
 use tokio::time::{Instant, sleep};
 
 use super::error::{ArchivingError, changed_meanwhile};
 use super::run::{Archiving, PAGE};
 use super::select::Selection;
 use crate::files::Manifest;
+use crate::store::{NOTE_ACTION, with_action};
 
 /// Rows copied in one statement: short enough that vacuum is not held back.
 const COPY: i64 = 50_000;
@@ -41,16 +43,17 @@ pub struct ArchivedCounts {
 
 impl Archiving {
     /// Removes the events of the selected streams that these files hold from the table. The files
-    /// must be on disk and read back before.
+    /// must be on disk and read back before. The operator's action is recorded with that.
     ///
     /// # Errors
-    /// [`ArchivingError`]; then nothing was removed.
+    /// [`ArchivingError`]; then nothing was removed, and nothing recorded.
     pub async fn remove_archived(
         mut self,
         written: &[Manifest],
         selection: &Selection,
+        action: &OperatorAction,
     ) -> Result<ArchivedCounts, ArchivingError> {
-        let removed = self.replace(written, selection).await;
+        let removed = self.replace(written, selection, action).await;
         if removed.is_err() {
             // Otherwise it would occupy disk space until the next run, which drops it too.
             let dropped = sqlx::query("DROP TABLE IF EXISTS events_next").execute(&mut self.db);
@@ -66,6 +69,7 @@ impl Archiving {
         &mut self,
         written: &[Manifest],
         selection: &Selection,
+        action: &OperatorAction,
     ) -> Result<ArchivedCounts, ArchivingError> {
         let bytes_before = self.bytes().await?;
         self.name_streams().await?;
@@ -105,7 +109,7 @@ impl Archiving {
         let mut tries = 0;
         let (locked, remaining) = loop {
             self.catch_up(&mut copied).await?;
-            match self.swap(written, &mut copied).await {
+            match self.swap(written, &mut copied, action).await {
                 Ok(locked) => {
                     let remaining =
                         copied.iter().map(|(shard, head)| head - ends(*shard, self.end(*shard).0));
@@ -219,9 +223,10 @@ impl Archiving {
         &mut self,
         written: &[Manifest],
         copied: &mut [(u16, u64)],
+        action: &OperatorAction,
     ) -> Result<Duration, Swap> {
         sqlx::raw_sql(&format!("BEGIN; {LOCK_WITHIN}")).execute(&mut self.db).await?;
-        let swapped = self.swapped(written, copied).await;
+        let swapped = self.swapped(written, copied, action).await;
         let end = if swapped.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = sqlx::raw_sql(end).execute(&mut self.db).await;
         let since = swapped?;
@@ -233,6 +238,7 @@ impl Archiving {
         &mut self,
         written: &[Manifest],
         copied: &mut [(u16, u64)],
+        action: &OperatorAction,
     ) -> Result<Instant, Swap> {
         let since = Instant::now();
         // Waits for appends and reads in flight. Later ones find the new table.
@@ -270,6 +276,7 @@ impl Archiving {
         for sql in belongs {
             sqlx::raw_sql(&sql).execute(&mut self.db).await?;
         }
+        with_action(sqlx::query(NOTE_ACTION), action).execute(&mut self.db).await?;
         Ok(since)
     }
 }

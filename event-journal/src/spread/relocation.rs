@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared_events::contract::Timestamp;
-use shared_events::stream::begin;
+use shared_events::stream::{OperatorAction, Verb, begin};
 use sqlx::{PgConnection, Row as _};
 
+use super::mover::{Mover, note};
 use crate::error::JournalError;
 use crate::options::Options;
 use crate::shards::ShardSet;
@@ -51,6 +52,7 @@ pub struct Relocation {
     pub(super) from: PostgresStore,
     pub(super) to: PostgresStore,
     pub(super) shards: ShardSet,
+    mover: Mover,
 }
 
 fn options() -> Options {
@@ -86,10 +88,15 @@ impl Relocation {
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where a URL is invalid.
-    pub fn new(from: &str, to: &str, schema: &str, shards: ShardSet) -> Result<Self, JournalError> {
+    pub fn new(
+        (from, to): (&str, &str),
+        schema: &str,
+        shards: ShardSet,
+        mover: Mover,
+    ) -> Result<Self, JournalError> {
         check_schema_name(schema)?;
         let connect = |url: &str| PostgresStore::connect(url, schema, &options());
-        Ok(Self { from: connect(from)?, to: connect(to)?, shards })
+        Ok(Self { from: connect(from)?, to: connect(to)?, shards, mover })
     }
 
     /// Runs the move, or what remains of it. `progress` gets the number of events copied so far,
@@ -145,8 +152,16 @@ impl Relocation {
                 self.from.label()
             )));
         }
-        self.set(&self.to, "COMING", "GONE").await?;
-        self.set(&self.from, "LEAVING", "HERE").await
+        let [here, way, _] = self.stages();
+        self.set(&self.to, "COMING", "GONE", None).await?;
+        let action = self.mover.action(Verb::CancelRelocation, &self.shards, [&way, &here]);
+        self.set(&self.from, "LEAVING", "HERE", Some(action)).await
+    }
+
+    /// Where the shards are, in words: before the move, during it, and after it.
+    fn stages(&self) -> [String; 3] {
+        let (from, to) = (self.from.label(), self.to.label());
+        [format!("in {from}"), format!("on the way from {from} to {to}"), format!("in {to}")]
     }
 
     /// Whether the shards are still to be moved; none where they have been.
@@ -213,7 +228,7 @@ impl Relocation {
                 self.from.label()
             )));
         }
-        sqlx::query(
+        let closed = sqlx::query(
             "UPDATE shards SET state = 'LEAVING', epoch = epoch + 1, owner = ''
              WHERE state = 'HERE' AND shard = ANY ($1)",
         )
@@ -221,6 +236,11 @@ impl Relocation {
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
+        if closed.rows_affected() > 0 {
+            let [here, way, _] = self.stages();
+            let action = self.mover.action(Verb::RelocateShards, &self.shards, [&here, &way]);
+            note(&mut tx, &action).await?;
+        }
         tx.commit().await.map_err(unavailable)
     }
 
@@ -233,7 +253,7 @@ impl Relocation {
                 .await
                 .map_err(unavailable)?;
         let quarantined = self.quarantined().await?;
-        self.set(&self.from, "LEAVING", "GONE").await?;
+        self.set(&self.from, "LEAVING", "GONE", None).await?;
         for row in &settings {
             // The operators' settings of a shard hold in its new place.
             let sql =
@@ -246,7 +266,9 @@ impl Relocation {
                 .await
                 .map_err(unavailable)?;
         }
-        self.set(&self.to, "COMING", "HERE").await?;
+        let [_, way, there] = self.stages();
+        let action = self.mover.action(Verb::RelocateShards, &self.shards, [&way, &there]);
+        self.set(&self.to, "COMING", "HERE", Some(action)).await?;
         sqlx::query("DELETE FROM quarantined WHERE order_id = ANY ($1)")
             .bind(quarantined.iter().map(|stream| stream.stream_id.to_string()).collect::<Vec<_>>())
             .execute(self.from.unchecked())
@@ -255,22 +277,33 @@ impl Relocation {
             .map(drop)
     }
 
-    /// Moves all shards in one state to another one, together and in a new epoch.
-    async fn set(&self, store: &PostgresStore, is: &str, then: &str) -> Result<(), JournalError> {
+    /// Moves all shards in one state to another one, together and in a new epoch; with the record
+    /// of that, if any was moved.
+    async fn set(
+        &self,
+        store: &PostgresStore,
+        is: &str,
+        then: &str,
+        action: Option<OperatorAction>,
+    ) -> Result<(), JournalError> {
         if known(store).await?.is_none() {
             return Ok(());
         }
-        sqlx::query(
+        let mut tx = begin(store.unchecked()).await.map_err(unavailable)?;
+        let set = sqlx::query(
             "UPDATE shards SET state = $3, epoch = epoch + 1, owner = '',
                     lease_until = '-infinity' WHERE state = $2 AND shard = ANY ($1)",
         )
         .bind(self.numbers())
         .bind(is)
         .bind(then)
-        .execute(store.unchecked())
+        .execute(&mut *tx)
         .await
-        .map_err(unavailable)
-        .map(drop)
+        .map_err(unavailable)?;
+        if let Some(action) = action.filter(|_| set.rows_affected() > 0) {
+            note(&mut tx, &action).await?;
+        }
+        tx.commit().await.map_err(unavailable)
     }
 
     /// Which of the shards are in a state.

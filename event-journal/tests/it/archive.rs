@@ -14,7 +14,7 @@ use event_journal::{
 use postgres_es::PostgresEventRepository;
 use serde::{Deserialize, Serialize};
 use shared_events::contract::Timestamp;
-use shared_events::stream::Cursors;
+use shared_events::stream::{AskedBy, Cursors, OperatorAction, Verb};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 use uuid::Uuid;
@@ -112,7 +112,10 @@ impl Place {
             |history: &[StoredEvent]| history.iter().all(|event| over.contains(&event.stream_id));
         let leaving = archiving.select(&reach, is_over).await?;
         let written = archiving.write(&reach, directory).await?;
-        archiving.remove_archived(&written, &leaving).await?;
+        let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
+        let at = Timestamp::default();
+        let action = OperatorAction::new(&by, Verb::ArchiveJournal, before, "full", at);
+        archiving.remove_archived(&written, &leaving, &action).await?;
         Ok(leaving.events)
     }
 }

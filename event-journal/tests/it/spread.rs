@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use event_journal::{
-    Journal, JournalError, Moved, NewEvent, Node, Options, Relocation, ShardMap, StreamId,
+    Journal, JournalError, Moved, Mover, NewEvent, Node, Options, Relocation, ShardMap, StreamId,
     UniqueKey, holding, migrate_postgres, open_postgres, open_spread,
 };
 use shared_events::contract::Timestamp;
+use shared_events::stream::AskedBy;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
@@ -228,8 +229,24 @@ async fn an_interrupted_creation_is_completed_under_the_same_id() {
     assert!(refused(&map, &schema).await.contains("is empty"));
 }
 
+fn anna() -> Mover {
+    let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
+    Mover { by, reason: "a full disk".to_owned(), now: Arc::new(Timestamp::default) }
+}
+
+/// What operators did to shards 4-7, as a database has it, sorted.
+async fn done(url: &str, schema: &str) -> Vec<[String; 3]> {
+    let sql = "SELECT verb, before, after FROM operator_actions
+               WHERE target = '4-7' AND subject = 'anna' AND reason = 'a full disk' ORDER BY 1, 2";
+    let rows: Vec<(String, String, String)> =
+        sqlx::query_as(sql).fetch_all(&pool(url, schema).await).await.unwrap();
+    let words = |label: String| label.split(' ').next().unwrap().to_owned();
+    rows.into_iter().map(|(verb, before, after)| [verb, words(before), words(after)]).collect()
+}
+
 async fn relocate(from: &str, to: &str, schema: &str, shards: &str) -> Result<Moved, JournalError> {
-    let relocation = Relocation::new(from, to, schema, shards.parse().unwrap()).unwrap();
+    let shards = shards.parse().unwrap();
+    let relocation = Relocation::new((from, to), schema, shards, anna()).unwrap();
     let moved = relocation.run(|done, all| assert!(done <= all)).await;
     relocation.close().await;
     moved
@@ -261,6 +278,10 @@ async fn a_journal_is_split_over_four_databases_and_merged_again() {
     // Repeated, nothing happens.
     let again = relocate(&at[0], &at[1], &schema, "4-7").await.unwrap();
     assert_eq!(again, Moved { copied: 0, checked: 5 });
+    let [began, ended] = [["in", "on"], ["on", "in"]]
+        .map(|[before, after]| ["RELOCATE_SHARDS", before, after].map(str::to_owned));
+    assert_eq!(done(&at[0], &schema).await, std::slice::from_ref(&began));
+    assert_eq!(done(&at[1], &schema).await, [began, ended]);
     assert_eq!(holds(&at[0], &schema).await, ("0-3".to_owned(), String::new(), 4));
     // The source alone does not serve them any more, to programs of any version.
     let claim = "UPDATE shards SET owner = 'older', epoch = epoch + 1 WHERE shard = 4";
@@ -353,10 +374,13 @@ async fn an_interrupted_move_is_completed_and_blocks_writes_until_then() {
     assert!(other.to_string().contains("shards 4-7 of"), "{other}");
     source.execute("UPDATE events SET payload = '{}' WHERE shard = 5").await.unwrap();
     // Cancelled, everything is where it was.
-    let relocation = Relocation::new(&zero, &one, &schema, "4-7".parse().unwrap()).unwrap();
+    let shards = "4-7".parse().unwrap();
+    let relocation = Relocation::new((&zero, &one), &schema, shards, anna()).unwrap();
     relocation.cancel().await.unwrap();
     assert!(relocation.cancel().await.is_err(), "there is nothing to take back");
     relocation.close().await;
+    let verbs: Vec<_> = done(&zero, &schema).await.into_iter().map(|[verb, ..]| verb).collect();
+    assert_eq!(verbs, ["CANCEL_RELOCATION", "RELOCATE_SHARDS"]);
     let journal = open_spread(&whole, &schema, options()).await.unwrap();
     fill(&journal).await;
     assert_eq!(journal.verify().await.unwrap(), 16);

@@ -1,4 +1,4 @@
-use service_edge::Violations;
+use service_edge::{Violations, one_of};
 use shared_events::contract::{Currency, Money, MoneyError};
 
 use super::proto::{self, leg::Step};
@@ -21,7 +21,7 @@ pub(super) fn opened(
         Ok(Kind::Unspecified) | Err(_) => None,
     };
     if kind.is_none() {
-        violations.wrong("kind", "one of ASSET, LIABILITY, EQUITY, INCOME, EXPENSE, MEMO");
+        violations.wrong("kind", one_of(Kind::as_str_name));
     }
     let currency = violations.parsed::<Currency>("currency_code", &request.currency_code);
     let limit = match Asked::try_from(request.limit) {
@@ -31,7 +31,7 @@ pub(super) fn opened(
         Err(_) => None,
     };
     if limit.is_none() {
-        violations.wrong("limit", "DEBITS_WITHIN_CREDITS, CREDITS_WITHIN_DEBITS, or none");
+        violations.wrong("limit", format!("{}, or none", one_of(Asked::as_str_name)));
     }
     let reason = violations.reason("reason", &request.reason);
     match (name, kind, currency, limit) {

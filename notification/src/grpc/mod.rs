@@ -75,7 +75,8 @@ impl NotificationService for NotificationEdge {
         if !request.channel.is_empty() {
             filter.channel = Channel::all().find(|channel| channel.code() == request.channel);
             if filter.channel.is_none() {
-                violations.wrong("channel", "EMAIL, SMS or WEBHOOK");
+                let codes: Vec<_> = Channel::all().map(Channel::code).collect();
+                violations.wrong("channel", format!("one of {}", codes.join(", ")));
             }
         }
         if !request.endpoint.is_empty() {

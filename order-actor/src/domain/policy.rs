@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// The time windows that a shop configures.
+/// What a shop configures: time windows, and when goods of returns are received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// How long an order may stay unconfirmed before it is cancelled.
@@ -11,6 +11,9 @@ pub struct Policy {
     pub judge_within: Duration,
     /// How long an order with a payment plan may wait for its money once stock holds its units.
     pub pay_within: Duration,
+    /// Whether goods of a return are received after its approval, where the approval says nothing
+    /// of them.
+    pub receive_later: bool,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -29,13 +32,14 @@ impl Policy {
 }
 
 impl Default for Policy {
-    /// 15 minutes, 30 days, 3 days, 15 minutes.
+    /// 15 minutes, 30 days, 3 days, 15 minutes; goods are received with the approval.
     fn default() -> Self {
         Self {
             confirm_within: Duration::from_secs(15 * 60),
             return_within: DAY * 30,
             judge_within: DAY * 3,
             pay_within: Duration::from_secs(15 * 60),
+            receive_later: false,
         }
     }
 }

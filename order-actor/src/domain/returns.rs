@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Serialize as _, Serializer};
 use shared_events::contract::{LocationName, Money, OrderId, Quantity, ReturnId, Timestamp};
 
 use super::guards::invalid_transition;
@@ -218,6 +219,26 @@ impl Approval {
 pub(super) fn sum_of(charges: &[ChargeRefund], like: Money) -> Money {
     let sum = charges.iter().fold(0_i64, |sum, one| sum.saturating_add(one.amount.minor));
     Money { minor: sum, ..like }
+}
+
+/// By the numbers of the charges: named in another order they are the same.
+fn by_number(charges: &[ChargeRefund]) -> Vec<ChargeRefund> {
+    let mut sorted = charges.to_vec();
+    sorted.sort_by_key(|one| one.charge);
+    sorted
+}
+
+/// Whether something else is paid back of charges, whatever the order in which they are named.
+pub(super) fn pays_otherwise(one: &[ChargeRefund], other: &[ChargeRefund]) -> bool {
+    by_number(one) != by_number(other)
+}
+
+/// The content of a command, by which a request is known again.
+pub(super) fn serialize_by_number<S: Serializer>(
+    charges: &[ChargeRefund],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    by_number(charges).serialize(serializer)
 }
 
 impl JudgedReturn {

@@ -121,6 +121,7 @@ fn approve() -> proto::ApproveReturnRequest {
         charges: Vec::new(),
         outcomes: Vec::new(),
         receive_later: false,
+        receive_at_once: false,
         rejected_reason: String::new(),
         return_reference: String::new(),
         location: String::new(),
@@ -367,6 +368,9 @@ fn returns_refuse_each_field_by_name() {
             ("refund.units", "INVALID_REFUND", |r| r.refund = Some(money(i64::MIN, 0, "GBP"))),
             ("refund_reason", "TEXT_TOO_LONG", |r| r.refund_reason = "r".repeat(501)),
             ("location", "INVALID_FIELD", |r| r.location = "l".repeat(41)),
+            ("receive_at_once", "INVALID_FIELD", |r| {
+                (r.receive_later, r.receive_at_once) = (true, true);
+            }),
             ("location", "INVALID_FIELD", |r| {
                 r.receive_later = true;
                 r.dispositions.clear();

@@ -9,7 +9,8 @@ use super::payment::ATTEMPTS_MAX;
 use super::react::react;
 use super::theirs::{disputed, external};
 use super::{
-    Case, Event, External, Impossible, OfDispute, Operation, OperationKind, Payment, Plan,
+    Case, Event, External, Impossible, OfDispute, Operation, OperationKind, OperationState,
+    Payment, Plan,
 };
 
 /// Attempts that may wait for an order that has not asked for money yet.
@@ -136,6 +137,12 @@ pub enum Rejection {
         "no attempt is left: each payment has at most {ATTEMPTS_MAX}, and as many wait for an order"
     )]
     AttemptsSpent,
+    /// The attempt was made with another token.
+    #[error("the attempt was made with another token: another one needs an id of its own")]
+    OtherToken,
+    /// A person says what became of an operation that is not stuck.
+    #[error("the operation is not stuck: nobody needs to say what became of it")]
+    NotStuck(OperationState),
     /// There is no such operation.
     #[error("no such operation")]
     OperationUnknown,

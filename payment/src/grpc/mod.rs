@@ -15,11 +15,12 @@ use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
 use crate::Payments;
-use crate::domain::{Stage, Status as Word};
-use crate::store::{self, OperationRow, PaymentFilter, PaymentSummary};
+use crate::domain::{Rejection, Stage, Status as Word};
+use crate::service::PaymentError;
+use crate::store::{self, Of, OperationRow, PaymentFilter, PaymentSummary};
 
 use parse::{attempted, filtered, resolved};
-use refusal::{not_found, not_stuck, refused, unavailable};
+use refusal::{not_found, refused, unavailable};
 use render::{rendered_dispute, rendered_operation, rendered_payment};
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
@@ -82,6 +83,22 @@ impl PaymentEdge {
         found.map_err(|error| unavailable(&error))?.ok_or_else(|| not_found(NO_OPERATION))
     }
 
+    /// What was said before, also meanwhile by somebody else, stands and is not refused.
+    async fn said_before(
+        &self,
+        refusal: PaymentError,
+        of: Of<'_>,
+        said: &str,
+    ) -> Result<(), Status> {
+        if let PaymentError::Rejected(Rejection::NotStuck(_)) = refusal {
+            let known = store::was_said(self.payments.database(), of, said).await;
+            if known.map_err(|error| unavailable(&error))? {
+                return Ok(());
+            }
+        }
+        Err(refused(refusal))
+    }
+
     async fn operation(&self, row: &OperationRow) -> Result<proto::Operation, Status> {
         let case = store::case(self.payments.database(), row.order_id).await;
         let case = case.map_err(|error| unavailable(&error))?;
@@ -135,8 +152,10 @@ impl PaymentService for PaymentEdge {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
         let request = request.into_inner();
         let (filter, size) = filtered(&request)?;
-        let tokens =
-            Tokens::of(format!("{}/{}/{}", request.order_id, request.customer_id, request.status));
+        // Of what was parsed: an id in another spelling is the same id.
+        let order = filter.order.map(|id| id.to_string()).unwrap_or_default();
+        let customer = filter.customer.map(|id| id.to_string()).unwrap_or_default();
+        let tokens = Tokens::of(format!("{order}/{customer}/{}", request.status));
         let after = tokens.place(&request.page_token, |place| place.parse().ok())?;
         let filter = PaymentFilter { after, ..filter };
         let found = store::payments(self.payments.database(), &filter, size + 1).await;
@@ -190,15 +209,20 @@ impl PaymentService for PaymentEdge {
         let case = case.map_err(|error| unavailable(&error))?;
         let known = case.as_ref().and_then(|case| case.operation(id));
         let (_, operation) = known.ok_or_else(|| not_found(NO_OPERATION))?;
-        if row.schedule.stage != Stage::Stuck {
-            return Err(not_stuck(operation.state));
+        let said = found.said(&reason);
+        let resolved = if row.schedule.stage == Stage::Stuck {
+            let seen = found.observation(operation.amount);
+            let (verb, target) = (Verb::ResolveOperation, id.to_string());
+            let action = OperatorAction::new(&by, verb, &target, &reason, self.payments.now());
+            let action = action.changing(operation.state.code(), found.state().code());
+            let person = Some((action, said.clone()));
+            self.payments.resolve(row.order_id, id, seen, person).await.map(drop)
+        } else {
+            Err(Rejection::NotStuck(operation.state).into())
+        };
+        if let Err(refusal) = resolved {
+            self.said_before(refusal, Of::Operation(id), &said).await?;
         }
-        let seen = found.observation(operation.amount);
-        let target = id.to_string();
-        let action =
-            OperatorAction::new(&by, Verb::ResolveOperation, &target, &reason, self.payments.now());
-        let action = action.changing(operation.state.code(), found.state().code());
-        self.payments.resolve(row.order_id, id, seen, Some(action)).await.map_err(refused)?;
         let operation = Some(self.operation(&self.row(id).await?).await?);
         Ok(Response::new(proto::ResolveOperationResponse { operation }))
     }

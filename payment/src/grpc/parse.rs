@@ -75,6 +75,15 @@ impl Outcome {
         }
     }
 
+    /// The text by which saying it again is told from saying something else.
+    pub(super) fn said(&self, reason: &str) -> String {
+        let name = match self {
+            Self::Succeeded(reference) => reference.as_str(),
+            Self::Declined(code) => code.as_str(),
+        };
+        format!("{} {name:?} {reason}", self.state())
+    }
+
     pub(super) const fn state(&self) -> OperationState {
         match self {
             Self::Succeeded(_) => OperationState::Succeeded,

@@ -5,7 +5,7 @@ use shared_events::contract::Reason;
 use shared_events::stream::DatabaseError;
 use tonic::Status;
 
-use crate::domain::{OperationState, Rejection, WebhookState};
+use crate::domain::{Rejection, WebhookState};
 use crate::service::PaymentError;
 
 /// After this a caller may ask again that found payments unavailable.
@@ -24,11 +24,6 @@ pub(super) fn unavailable(error: &DatabaseError) -> Status {
     )
 }
 
-pub(super) fn not_stuck(state: OperationState) -> Status {
-    let refused = Refused::new(Reason::OperationNotStuck).with("state", state.code());
-    refused.say("the operation is not stuck: nobody needs to say what became of it")
-}
-
 pub(super) fn not_parked(state: WebhookState) -> Status {
     let refused = Refused::new(Reason::OperationNotStuck).with("state", state.code());
     refused.say("the webhook is not parked: nobody needs to decide about it")
@@ -39,12 +34,18 @@ pub(super) fn refused(error: PaymentError) -> Status {
         PaymentError::Database(error) => return unavailable(&error),
         PaymentError::Rejected(rejection) => rejection,
     };
-    let reason = match &rejection {
-        Rejection::NotWanted => Reason::PaymentNotWanted,
-        Rejection::NothingToPay => Reason::NothingToPay,
-        Rejection::AttemptsSpent => Reason::AttemptsSpent,
-        Rejection::OperationUnknown => Reason::NotFound,
-        Rejection::Malformed(_) | Rejection::Broken(_) | Rejection::UnderWay => Reason::Internal,
+    let refused = match &rejection {
+        Rejection::NotWanted => Refused::new(Reason::PaymentNotWanted),
+        Rejection::NothingToPay => Refused::new(Reason::NothingToPay),
+        Rejection::AttemptsSpent => Refused::new(Reason::AttemptsSpent),
+        Rejection::OtherToken => Refused::new(Reason::IdempotencyKeyReused).about("attempt_id"),
+        Rejection::NotStuck(state) => {
+            Refused::new(Reason::OperationNotStuck).with("state", state.code())
+        }
+        Rejection::OperationUnknown => Refused::new(Reason::NotFound),
+        Rejection::Malformed(_) | Rejection::Broken(_) | Rejection::UnderWay => {
+            Refused::new(Reason::Internal)
+        }
     };
-    Refused::new(reason).say(&rejection.to_string())
+    refused.say(&rejection.to_string())
 }

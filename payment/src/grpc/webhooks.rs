@@ -8,7 +8,7 @@ use super::refusal::{not_found, not_parked, refused, unavailable};
 use super::render::rendered_webhook;
 use super::{PaymentEdge, proto};
 use crate::domain::WebhookState;
-use crate::store::{self, Webhook};
+use crate::store::{self, Of, Webhook};
 
 const NO_WEBHOOK: &str = "no webhook of this provider has this id";
 
@@ -48,19 +48,27 @@ impl PaymentEdge {
     ) -> Result<Response<proto::ResolveWebhookResponse>, Status> {
         let (psp, id, reason) = decided(request)?;
         let found = self.webhook(&psp, &id).await?;
-        if found.state != WebhookState::Parked {
-            return Err(not_parked(found.state));
-        }
         let target = format!("{psp}/{id}");
         let verb = Verb::ResolveWebhook;
         let action = OperatorAction::new(by, verb, &target, &reason, self.payments.now());
         let next = if request.drop { WebhookState::Dropped } else { WebhookState::Waiting };
         let action = action.changing(found.state.code(), next.code());
-        if !self.payments.decide_webhook(&found, next, action).await.map_err(refused)? {
-            // Somebody else has decided meanwhile.
-            return Err(not_parked(self.webhook(&psp, &id).await?.state));
+        let said = format!("{next} {reason}");
+        let decided = if found.state == WebhookState::Parked {
+            let said = (action, said.as_str());
+            self.payments.decide_webhook(&found, next, said).await.map_err(refused)?
+        } else {
+            false
+        };
+        let now = self.webhook(&psp, &id).await?;
+        if !decided {
+            // What was said before, also meanwhile by somebody else, stands and is not refused.
+            let known = store::was_said(self.payments.database(), Of::Webhook(&psp, &id), &said);
+            if !known.await.map_err(|error| unavailable(&error))? {
+                return Err(not_parked(now.state));
+            }
         }
-        let webhook = Some(rendered_webhook(&self.webhook(&psp, &id).await?));
+        let webhook = Some(rendered_webhook(&now));
         Ok(Response::new(proto::ResolveWebhookResponse { webhook }))
     }
 }

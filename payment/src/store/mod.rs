@@ -2,18 +2,21 @@
 //! Never here: what happens to a payment.
 
 mod actions; // where customers act
+mod attempts; // what attempts pay with, as hashes
 mod cases; // the payments of orders, locked and written
 mod chain; // the history, in order and chained
 mod counts; // how many wait
 mod disputes; // disputes, for operators
 mod list; // payments as lists have them
 mod operations; // what is to be done at providers
+mod resolutions; // what people said
 mod todo; // what an event means for the runner
 mod tokens; // what customers pay with
 mod webhooks; // what providers told
 
 pub use actions::actions;
 pub(crate) use actions::{forget_old_actions, keep_action};
+pub(crate) use attempts::{PaysWith, keep_attempt, paid_otherwise};
 pub(crate) use cases::look_again;
 pub(crate) use cases::{OpenCase, Origins, lock, write};
 pub use cases::{case, cases_after, cases_due};
@@ -25,6 +28,7 @@ pub(crate) use operations::claim;
 pub use operations::{
     OperationRow, operation, operations_after, operations_due, stuck, stuck_longest,
 };
+pub(crate) use resolutions::{Of, keep_resolution, was_said};
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};
 pub(crate) use webhooks::{
     NOT_UNDERSTOOD, NOT_UNDERSTOOD_NOTE, Outcome, UNREADABLE_NOTE, about, keep, settle,

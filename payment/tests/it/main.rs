@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"
 )]
 
+mod again; // what is said twice
 mod crashes;
 mod damage;
 mod domain;

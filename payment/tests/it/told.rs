@@ -198,7 +198,8 @@ async fn a_webhook_that_cannot_be_handled_holds_up_no_other(dialect: Dialect) {
     let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
     let (verb, target) = (Verb::ResolveWebhook, "scripted/evt_strange");
     let action = OperatorAction::new(&by, verb, target, "damaged", now(&bench));
-    assert!(bench.payments.decide_webhook(&strange, WebhookState::Dropped, action).await.unwrap());
+    let said = (action, "DROPPED damaged");
+    assert!(bench.payments.decide_webhook(&strange, WebhookState::Dropped, said).await.unwrap());
     bench.laws_hold().await;
 }
 
@@ -207,7 +208,10 @@ async fn what_is_put_back_and_still_not_understood_is_parked_at_once(dialect: Di
     tell_strange(&bench, "[1]").await;
     let parked = kept(&bench, &body_id(b"[1]")).await;
     let (by, at) = (AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() }, now(&bench));
-    let action = || OperatorAction::new(&by, Verb::ResolveWebhook, "scripted/1", "perhaps", at);
+    let action = || {
+        let verb = Verb::ResolveWebhook;
+        (OperatorAction::new(&by, verb, "scripted/1", "perhaps", at), "WAITING perhaps")
+    };
     let back = WebhookState::Waiting;
     assert!(bench.payments.decide_webhook(&parked, back, action()).await.unwrap());
     assert!(!bench.payments.decide_webhook(&parked, back, action()).await.unwrap());

@@ -48,8 +48,14 @@ verbs! {
     FreezeShard = "FREEZE_SHARD" on "SHARD";
     /// A shard is opened.
     UnfreezeShard = "UNFREEZE_SHARD" on "SHARD";
+    /// Shards are moved to another database.
+    RelocateShards = "RELOCATE_SHARDS" on "SHARD";
+    /// A move of shards to another database is taken back.
+    CancelRelocation = "CANCEL_RELOCATION" on "SHARD";
     /// The journal is accepted as it is.
     AcceptJournal = "ACCEPT_JOURNAL" on "JOURNAL";
+    /// Old events are moved to files.
+    ArchiveJournal = "ARCHIVE_JOURNAL" on "JOURNAL";
     /// Timers trust the clock again.
     ResumeTimers = "RESUME_TIMERS" on "TIMERS";
     /// Stock is set.

@@ -5,6 +5,7 @@
 
 mod corrected; // an order that is held, corrected, edited and lost
 mod paid; // orders that are paid
+mod promised; // an order that waits for stock, and one in exchange
 mod show; // what became of the orders, for people and programs
 
 use std::path::Path;
@@ -57,7 +58,8 @@ pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
     let outcome = async {
         story.with_stock(&mut outcomes).await?;
         story.corrected(&mut outcomes).await?;
-        story.paid(&mut outcomes).await
+        story.paid(&mut outcomes).await?;
+        story.promised(&mut outcomes).await
     };
     let outcome = outcome.await;
     settle(&story, outcome).await?;

@@ -259,6 +259,8 @@ fn approval(asked: &proto::Order, return_id: &str, back: &Back) -> proto::Approv
         order_id: asked.order_id.clone(),
         return_id: return_id.to_owned(),
         options: options(&format!("approval/{return_id}")),
+        // What the file tells has happened.
+        receive_at_once: true,
         ..proto::ApproveReturnRequest::default()
     };
     let value = asked.pending_return.as_ref().and_then(|pending| pending.value.as_ref());

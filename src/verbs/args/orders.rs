@@ -271,6 +271,9 @@ pub enum ReturnVerb {
         /// Accept it only; stock and refund follow when it is received.
         #[arg(long)]
         receive_later: bool,
+        /// The goods are here, also where the engine has --receive-returns-later.
+        #[arg(long, conflicts_with = "receive_later")]
+        receive_at_once: bool,
         #[command(flatten)]
         outcomes: Outcomes,
         /// The disposition of a line's units, NUMBER=RESTOCK (the default) or NUMBER=WRITE_OFF; may

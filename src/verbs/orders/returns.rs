@@ -28,6 +28,7 @@ pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<
             order_id,
             named,
             receive_later,
+            receive_at_once,
             outcomes,
             line,
             refund,
@@ -40,7 +41,7 @@ pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<
             let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
             let request = named.with(outcomes.with(json!({
                 "order_id": order_id, "receive_later": receive_later,
-                "dispositions": dispositions, "refund": refund.map(|refund| refund.to_json()),
+                "receive_at_once": receive_at_once, "dispositions": dispositions, "refund": refund.map(|refund| refund.to_json()),
                 "charges": charges, "refund_reason": refund_reason, "options": command_options(&options),
             })));
             let request = at(request, restock.location);

@@ -131,6 +131,9 @@ pub struct ServeArgs {
     /// held; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_PAY_WITHIN", default_value = "15m", value_parser = confirm_window)]
     pay_within: Duration,
+    /// Receive goods of returns after their approval, where the approval says nothing of the goods.
+    #[arg(help_heading = "Orders", long, env = "ORDINAL_RECEIVE_RETURNS_LATER")]
+    receive_returns_later: bool,
     /// Let lists of orders be searched by the products of their lines (sku) or by the e-mail address
     /// of their customer (email); may be repeated. Orders from before are found once the list was
     /// rebuilt.
@@ -354,6 +357,7 @@ impl ServeArgs {
             return_within: self.return_within,
             judge_within: self.judge_within,
             pay_within: self.pay_within,
+            receive_later: self.receive_returns_later,
         };
         settings.search_by.clone_from(&self.search_by);
         if matches!(settings.backend, Backend::Postgres(_)) {

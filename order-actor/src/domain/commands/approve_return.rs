@@ -6,10 +6,11 @@ use shared_events::contract::{Disposition, LocationName, Money, ReturnId};
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, same_or_exists, text_fits};
 use crate::domain::outcomes::{NOT_A_LINE, Split};
-use crate::domain::returns::Named;
+use crate::domain::returns::{Named, pays_otherwise, serialize_by_number};
 use crate::domain::{
     Approval, By, ChargeRefund, CommandKind, Details, Event, Existing, JudgedReturn, Judgement,
-    LineQuantity, Order, OutcomeUnits, Rejection, Restitution, Return, Role, bounds,
+    LineQuantity, Order, OutcomeUnits, Policy, Rejection, Restitution, Return, Role, UnitOutcome,
+    bounds,
 };
 
 /// Take back units of a return: at once, or when they are received.
@@ -32,6 +33,9 @@ pub struct ApproveReturn {
     /// Whether the units are received later: then nothing moves and nothing is paid back yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub receive_later: bool,
+    /// Whether the units are here, also where the shop's policy is that they are received later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub receive_at_once: bool,
     /// The refund; the value of the units taken back if absent.
     pub refund: Option<Money>,
     /// Why the refund is above the value of the units; at most
@@ -39,7 +43,7 @@ pub struct ApproveReturn {
     pub refund_reason: String,
     /// What of the refund is for charges: it is part of `refund` where that is given, and on top of
     /// the value of the units where not.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_by_number")]
     pub charges: Vec<ChargeRefund>,
     /// The location of stock where units are restocked; `main` where none is named. None with
     /// `receive_later`: it is named when they are received.
@@ -72,24 +76,25 @@ impl Decide for ApproveReturn {
         context: &DecisionContext<'_>,
     ) -> Decision {
         let named = Named { id: self.return_id, reference: &self.reference };
+        let is_later = self.is_later(context.policy);
         if let Some(judged) = named.judged(details) {
-            return self.repeated(judged);
+            return self.repeated(judged, is_later);
         }
         let waiting =
             named.waiting(order, details, "ApproveReturn", |one| one.approval.is_none())?;
         if let Some(approval) = &waiting.approval {
-            return self.approved_before(waiting, approval);
+            return self.approved_before(waiting, approval, is_later);
         }
         text_fits("refund_reason", &self.refund_reason)?;
         text_fits("rejected_reason", &self.rejected_reason)?;
-        let split = self.split(&waiting.lines)?;
+        let split = self.split(&waiting.lines, is_later)?;
         let refund = self.refund_for(details, &split)?;
         let (return_id, kept) = (waiting.return_id, split.kept.clone());
         let (rejected_reason, refund_reason) =
             (self.rejected_reason.clone(), self.refund_reason.clone());
         let (charges, at) = (self.charges.clone(), context.now);
         let location = self.location.clone();
-        Ok(vec![if self.receive_later {
+        Ok(vec![if is_later {
             let lines = split.back_by_line();
             Event::ReturnAuthorized {
                 return_id,
@@ -120,8 +125,19 @@ impl Decide for ApproveReturn {
 }
 
 impl ApproveReturn {
+    /// Whether the units are received later: where nothing is said of that, the policy counts.
+    /// Whoever says what became of units, or where they are restocked, has them.
+    fn is_later(&self, policy: &Policy) -> bool {
+        let mut outcomes = self.outcomes.iter().map(|units| units.outcome);
+        let are_here = self.receive_at_once
+            || !self.dispositions.is_empty()
+            || self.location.is_some()
+            || outcomes.any(|outcome| outcome != UnitOutcome::Rejected);
+        self.receive_later || (policy.receive_later && !are_here)
+    }
+
     /// The answer if the return was judged before.
-    fn repeated(&self, judged: &JudgedReturn) -> Decision {
+    fn repeated(&self, judged: &JudgedReturn, is_later: bool) -> Decision {
         let Judgement::Approved {
             lines,
             kept,
@@ -136,16 +152,16 @@ impl ApproveReturn {
             return same_or_exists(Existing::Judgement, &[("verdict", true)]);
         };
         if let Some(approval) = &judged.request.approval {
-            return self.approved_before(&judged.request, approval);
+            return self.approved_before(&judged.request, approval, is_later);
         }
-        let split = self.split(&judged.request.lines)?;
+        let split = self.split(&judged.request.lines, is_later)?;
         let dispositions = split.back != *lines || split.kept != *kept;
         let other = [
             (if self.outcomes.is_empty() { "dispositions" } else { "outcomes" }, dispositions),
-            ("receive_later", self.receive_later),
+            ("receive_later", is_later),
             ("rejected_reason", self.rejected_reason != *rejected_reason),
             ("refund", self.refund.unwrap_or(*default) != *refund),
-            ("charges", self.charges != *charges),
+            ("charges", pays_otherwise(&self.charges, charges)),
             ("location", self.location != *location),
             ("refund_reason", self.refund_reason != *refund_reason),
         ];
@@ -153,17 +169,17 @@ impl ApproveReturn {
     }
 
     /// The answer if the return was approved before, to be received later.
-    fn approved_before(&self, known: &Return, approval: &Approval) -> Decision {
-        let split = if self.receive_later { Some(self.split(&known.lines)?) } else { None };
+    fn approved_before(&self, known: &Return, approval: &Approval, is_later: bool) -> Decision {
+        let split = if is_later { Some(self.split(&known.lines, true)?) } else { None };
         let same = split.is_some_and(|split| {
             split.back_by_line() == approval.units() && split.kept == approval.kept
         });
         let other = [
-            ("receive_later", !self.receive_later),
-            ("outcomes", self.receive_later && !same),
+            ("receive_later", !is_later),
+            ("outcomes", is_later && !same),
             ("rejected_reason", self.rejected_reason != approval.rejected_reason),
             ("refund", self.refund.unwrap_or(approval.default) != approval.refund),
-            ("charges", self.charges != approval.charges),
+            ("charges", pays_otherwise(&self.charges, &approval.charges)),
             ("refund_reason", self.refund_reason != approval.refund_reason),
         ];
         same_or_exists(Existing::Judgement, &other)
@@ -194,9 +210,9 @@ impl ApproveReturn {
     }
 
     /// The units of the return by their outcomes.
-    fn split(&self, requested: &[LineQuantity]) -> Result<Split, Rejection> {
+    fn split(&self, requested: &[LineQuantity], is_later: bool) -> Result<Split, Rejection> {
         if let (Some(first), true) =
-            (self.dispositions.first(), self.receive_later || !self.outcomes.is_empty())
+            (self.dispositions.first(), is_later || !self.outcomes.is_empty())
         {
             let detail =
                 "what becomes of units is said once: in outcomes, or when they are received";
@@ -204,7 +220,7 @@ impl ApproveReturn {
             return Err(Rejection::InvalidReturnLines { line, at, detail });
         }
         let reason = self.rejected_reason.as_str();
-        if self.receive_later {
+        if is_later {
             return Split::approved(requested, &self.outcomes, reason);
         }
         let mut split = Split::received(requested, &self.outcomes, reason)?;

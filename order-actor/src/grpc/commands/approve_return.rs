@@ -26,6 +26,9 @@ impl CommandRequest for ApproveReturnRequest {
         if self.receive_later && !self.location.is_empty() {
             form.invalid("location", "not with receive_later: name it when the units are received");
         }
+        if self.receive_later && self.receive_at_once {
+            form.invalid("receive_at_once", "not with receive_later");
+        }
         form.command(order_id, options, || {
             Some(Command::ApproveReturn(ApproveReturn {
                 return_id,
@@ -34,6 +37,7 @@ impl CommandRequest for ApproveReturnRequest {
                 outcomes: outcomes?,
                 rejected_reason: rejected_reason?,
                 receive_later: self.receive_later,
+                receive_at_once: self.receive_at_once,
                 refund: refund?,
                 refund_reason: refund_reason?,
                 charges: charges?,

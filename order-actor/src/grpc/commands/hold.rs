@@ -1,3 +1,4 @@
+use service_edge::one_of;
 use shared_events::contract::{HoldId, OrderId};
 
 use super::ids::derived_or;
@@ -24,7 +25,7 @@ impl CommandRequest for HoldOrderRequest {
             Ok(proto::HoldKind::Address) => Some(HoldKind::Address),
             Ok(proto::HoldKind::Custom) => Some(HoldKind::Custom),
             Ok(proto::HoldKind::Unspecified) | Err(_) => {
-                form.invalid("kind", "FRAUD, ADDRESS or CUSTOM");
+                form.invalid("kind", one_of(proto::HoldKind::as_str_name));
                 None
             }
         };

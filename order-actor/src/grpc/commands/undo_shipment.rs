@@ -1,3 +1,5 @@
+use service_edge::one_of;
+
 use super::{CommandRequest, ParseContext};
 use crate::domain::{Command, UndoCause, UndoShipment};
 use crate::grpc::parse::{Form, Parsed, Violations};
@@ -16,7 +18,7 @@ impl CommandRequest for UndoShipmentRequest {
             Ok(proto::UndoCause::Lost) => Some(UndoCause::Lost),
             Ok(proto::UndoCause::ReturnedToSender) => Some(UndoCause::ReturnedToSender),
             Ok(proto::UndoCause::Unspecified) | Err(_) => {
-                form.invalid("cause", "LOST or RETURNED_TO_SENDER");
+                form.invalid("cause", one_of(proto::UndoCause::as_str_name));
                 None
             }
         };
@@ -24,7 +26,7 @@ impl CommandRequest for UndoShipmentRequest {
             Ok(proto::UndoOutcome::Unspecified | proto::UndoOutcome::Refund) => Some(false),
             Ok(proto::UndoOutcome::OpenAgain) => Some(true),
             Err(_) => {
-                form.invalid("outcome", "REFUND or OPEN_AGAIN");
+                form.invalid("outcome", one_of(proto::UndoOutcome::as_str_name));
                 None
             }
         };

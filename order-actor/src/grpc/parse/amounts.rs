@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use service_edge::one_of;
 use shared_events::contract::{Money, Reason, TextRule};
 
 use super::Form;
@@ -29,7 +30,7 @@ impl Form {
             proto::ChargeKind::GiftWrap => Some(ChargeKind::GiftWrap),
             proto::ChargeKind::Other => Some(ChargeKind::Other),
             proto::ChargeKind::Unspecified => {
-                self.invalid(format!("{path}.kind"), "SHIPPING, HANDLING, GIFT_WRAP or OTHER");
+                self.invalid(format!("{path}.kind"), one_of(proto::ChargeKind::as_str_name));
                 None
             }
         };
@@ -80,7 +81,7 @@ impl Form {
             Ok(proto::TaxMode::Unspecified | proto::TaxMode::OnTop) => Some(TaxMode::OnTop),
             Ok(proto::TaxMode::Included) => Some(TaxMode::Included),
             Err(_) => {
-                self.invalid("tax_mode", "ON_TOP or INCLUDED");
+                self.invalid("tax_mode", one_of(proto::TaxMode::as_str_name));
                 None
             }
         }

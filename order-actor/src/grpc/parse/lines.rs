@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use service_edge::one_of;
 use shared_events::contract::{
     Currency, Disposition, Money, MoneyError, ParseIdError, ParseSkuError, Quantity, Reason,
     SellerId, Sku,
@@ -198,7 +199,8 @@ impl Form {
                 Ok(proto::Disposition::WriteOff) => Some(Disposition::WriteOff),
                 Ok(proto::Disposition::Unspecified) | Err(_) => {
                     let field = format!("{path}.disposition");
-                    self.violations.add(field, reason, "RESTOCK or WRITE_OFF");
+                    let names = one_of(proto::Disposition::as_str_name);
+                    self.violations.add(field, reason, names);
                     None
                 }
             };

@@ -82,7 +82,7 @@ impl Form {
             Ok(Shown::Unspecified | Shown::OnFulfil) => Some(CapturePolicy::OnFulfil),
             Ok(Shown::OnConfirm) => Some(CapturePolicy::OnConfirm),
             Err(_) => {
-                self.wrong_payment("payment.capture", "ON_FULFIL or ON_CONFIRM");
+                self.wrong_payment("payment.capture", one_of(Shown::as_str_name));
                 None
             }
         }
@@ -94,7 +94,7 @@ impl Form {
             Ok(Shown::Unspecified | Shown::AllOrNone) => Some(PaymentPolicy::AllOrNone),
             Ok(Shown::PerSeller) => Some(PaymentPolicy::PerSeller),
             Err(_) => {
-                self.wrong_payment("payment.policy", "ALL_OR_NONE or PER_SELLER");
+                self.wrong_payment("payment.policy", one_of(Shown::as_str_name));
                 None
             }
         }
@@ -106,7 +106,7 @@ impl Form {
             Ok(Shown::Unspecified | Shown::Authorized) => Some(ShipWhen::Authorized),
             Ok(Shown::Captured) => Some(ShipWhen::Captured),
             Err(_) => {
-                self.wrong_payment("payment.ship_when", "AUTHORIZED or CAPTURED");
+                self.wrong_payment("payment.ship_when", one_of(Shown::as_str_name));
                 None
             }
         }

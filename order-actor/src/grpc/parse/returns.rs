@@ -1,3 +1,4 @@
+use service_edge::one_of;
 use shared_events::contract::{OrderId, Quantity, Reason, ReturnId};
 
 use super::Form;
@@ -32,7 +33,7 @@ impl Form {
             let quantity = quantity.map_err(|error| wrong("quantity", &error)).ok();
             let outcome = outcome(units.outcome);
             if outcome.is_none() {
-                wrong("outcome", &"RESTOCK, WRITE_OFF, NOT_ARRIVED or REJECTED");
+                wrong("outcome", &one_of(proto::UnitOutcome::as_str_name));
             }
             let line = units.line;
             parsed.push(quantity.zip(outcome).map(|(quantity, outcome)| OutcomeUnits {

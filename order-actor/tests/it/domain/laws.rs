@@ -551,6 +551,7 @@ proptest! {
                 return_within: window,
                 judge_within: window,
                 pay_within: window,
+                receive_later: window.is_zero(),
             };
         let mut order = Order::Absent;
         for (step, micros) in steps.iter().zip(micros) {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use order_actor::domain::{
-    ChargeKind, ChargeRefund, Command, Event, Existing, Fulfill, LineQuantity, NewCharge, Order,
-    ParcelName, ParcelState, Place, RecordDelivery, Rejection, Restitution, ReturnLineDisposition,
-    Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Status, UndoCause, UndoShipment,
-    UpdateShipment, bounds,
+    ApproveReturn, ChargeKind, ChargeRefund, Command, Event, Existing, Fulfill, LineQuantity,
+    NewCharge, Order, ParcelName, ParcelState, Place, RecordDelivery, Rejection, Restitution,
+    ReturnLineDisposition, Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Status,
+    UndoCause, UndoShipment, UpdateShipment, bounds,
 };
 use shared_events::contract::{CancelReason, Disposition};
 
@@ -458,6 +458,47 @@ fn shipping_is_paid_back_with_the_only_parcel_that_was_lost() {
     given(history)
         .when(&with(&[], Some(4_000)), &by_ops(), 30)
         .then_rejected(&exists(Existing::UndoneShipment, &["charges"]));
+}
+
+#[test]
+fn charges_in_another_order_are_the_same() {
+    let charge = |minor| NewCharge {
+        kind: ChargeKind::Shipping,
+        label: String::new(),
+        amount: gbp(minor),
+        taxes: Vec::new(),
+    };
+    let placed = placed_by(Place { charges: vec![charge(500), charge(300)], ..a_place() });
+    let refunds = |charges: &[(u32, i64)]| -> Vec<ChargeRefund> {
+        let one =
+            |(charge, minor): &(u32, i64)| ChargeRefund { charge: *charge, amount: gbp(*minor) };
+        charges.iter().map(one).collect()
+    };
+    let undoing = |charges: &[(u32, i64)]| {
+        let charges = refunds(charges);
+        Command::UndoShipment(UndoShipment { charges, ..an_undoing(1, UndoCause::Lost) })
+    };
+    let (as_said, turned) = ([(2, 100), (1, 500)], [(1, 500), (2, 100)]);
+    let mut event = undone(1, UndoCause::Lost, ALL, 4_100, 20);
+    if let Event::ShipmentUndone(undone) = &mut event {
+        undone.charges = refunds(&as_said);
+    }
+    let history = vec![placed, confirmed(), order_fulfilled(1, ALL, 10)];
+    given(history.clone()).when(&undoing(&as_said), &by_ops(), 20).then(event.clone());
+    let history = then(history, &[event]);
+    given(history.clone()).when(&undoing(&turned), &by_ops(), 30).then_nothing_happened();
+    given(history)
+        .when(&undoing(&[(1, 100), (2, 500)]), &by_ops(), 30)
+        .then_rejected(&exists(Existing::UndoneShipment, &["charges"]));
+    // A request is known again by its content.
+    let content = |charges: &[(u32, i64)]| serde_json::to_string(&undoing(charges)).unwrap();
+    assert_eq!(content(&as_said), content(&turned));
+    let approving = |charges: &[(u32, i64)]| {
+        let charges = refunds(charges);
+        let approval = Command::ApproveReturn(ApproveReturn { charges, ..an_approval() });
+        serde_json::to_string(&approval).unwrap()
+    };
+    assert_eq!(approving(&as_said), approving(&turned));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! own, judged first and received later.
 
 use order_actor::domain::{
-    ApproveReturn, Command, Event, Existing, Order, ReceiveReturn, RejectReturn, Rejection,
-    RequestReturn, Role, Status, UnitOutcome, bounds, deadline,
+    ApproveReturn, Command, Event, Existing, Order, Policy, ReceiveReturn, RejectReturn, Rejection,
+    RequestReturn, Role, Status, UnitOutcome, bounds, deadline, decide, replay,
 };
 use order_actor::outbox::translate;
 use shared_events::contract::{Disposition, OrderFact, OrderId};
@@ -450,6 +450,49 @@ mod received_later {
         given(and(waiting(ONE), [return_approved(1, ONE, 1_000, 30)]))
             .when(&approve_later(1), &by_ops(), 40)
             .then_rejected(&exists(Existing::Judgement, &["receive_later"]));
+    }
+
+    #[test]
+    fn the_policy_counts_where_nothing_is_said_of_the_goods() {
+        let policy = Policy { receive_later: true, ..Policy::default() };
+        let decided = |history: &[Event], approval: ApproveReturn| {
+            let (order, command) = (replay(history).unwrap(), Command::ApproveReturn(approval));
+            decide(&order, &command, &by_ops(), after(30), &policy)
+        };
+        let asked = waiting(THREE);
+        let (later, named) = (return_authorized(1, THREE, 1_500, 30), Some(return_id(1)));
+        let plain = || ApproveReturn { return_id: named, ..an_approval() };
+        assert_eq!(decided(&asked, plain()), Ok(vec![later.clone()]));
+        let rejects = [(2, 1, UnitOutcome::Rejected)];
+        let rejected = decided(&asked, with_outcomes(&rejects, "used")).unwrap();
+        assert!(matches!(rejected[..], [Event::ReturnAuthorized { .. }]), "{rejected:?}");
+        // Whoever says what became of the units has them.
+        let mut damaged = plain();
+        let disposition = Disposition::WriteOff;
+        damaged.dispositions =
+            vec![order_actor::domain::ReturnLineDisposition { line: 2, disposition }];
+        for here in [
+            ApproveReturn { receive_at_once: true, ..plain() },
+            ApproveReturn { location: Some("berlin".parse().unwrap()), ..plain() },
+            with_outcomes(&[(2, 3, UnitOutcome::Restock)], ""),
+            damaged,
+        ] {
+            let events = decided(&asked, here).unwrap();
+            assert!(matches!(events[..], [Event::ReturnApproved { .. }]), "{events:?}");
+        }
+        // Said again it is the same, also once the goods were received.
+        let approved = and(asked.clone(), [later]);
+        let received = and(approved.clone(), [return_received(1, THREE, 1_500, 40)]);
+        for history in [approved, received] {
+            assert_eq!(decided(&history, plain()), Ok(Vec::new()));
+            let at_once = ApproveReturn { receive_at_once: true, ..plain() };
+            let other = exists(Existing::Judgement, &["receive_later"]);
+            assert_eq!(decided(&history, at_once), Err(other));
+        }
+        // An approval of before the policy, too, where it says what it was.
+        let before = and(asked, [return_approved(1, THREE, 1_500, 30)]);
+        let at_once = ApproveReturn { receive_at_once: true, ..plain() };
+        assert_eq!(decided(&before, at_once), Ok(Vec::new()));
     }
 
     #[test]

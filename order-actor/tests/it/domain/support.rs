@@ -162,6 +162,7 @@ pub fn an_approval() -> ApproveReturn {
         outcomes: Vec::new(),
         rejected_reason: String::new(),
         receive_later: false,
+        receive_at_once: false,
         refund: None,
         refund_reason: String::new(),
         charges: Vec::new(),

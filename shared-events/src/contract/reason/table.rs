@@ -87,8 +87,9 @@ reasons! {
         "A call by HTTP named a host under which this process does not answer.",
         "Call it by its address or as localhost; operators name others with `--public-url`.";
     "IDEMPOTENCY_KEY_REUSED" => IdempotencyKeyReused [AlreadyExists]
-        "The request id was used for another command, or the id of a replay for another replay.",
-        "A new request id for each command; the same only to repeat it.";
+        "The request id was used for another command, the id of a replay for another replay, or the \
+         id of an attempt to pay for one with another token.",
+        "A new id for each of them; the same only to repeat it.";
     "IMPOSSIBLE_HISTORY" => ImpossibleHistory [FailedPrecondition]
         "A read model was not rebuilt: an order's events cannot follow each other.",
         "Operators: `ordinal verify` names the order.";
@@ -236,8 +237,8 @@ reasons! {
          `actual` are the two.",
         "Read the stock again and decide again.";
     "OPERATION_NOT_STUCK" => OperationNotStuck [FailedPrecondition]
-        "What became of the operation is known, or still asked for. `state` says which.",
-        "Read the operation (`GetOperation`). Only one that is STUCK is resolved by people.";
+        "What became of the operation or webhook is known, or still asked for. `state` says which.",
+        "Read the operation (`GetOperation`). People resolve what is STUCK, and may say it again.";
     "ORDER_ARCHIVED" => OrderArchived [FailedPrecondition]
         "The order is finished and archived, and this node does not read the archive. `file` names \
          the file.",
