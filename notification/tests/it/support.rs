@@ -187,26 +187,3 @@ impl Drop for SmtpServer {
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
-
-/// Runs each of these tests on both databases.
-macro_rules! on_both {
-    ($($name:ident $(,)?)*) => {
-        mod on_sqlite {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(shared_events::stream::Dialect::Sqlite).await;
-                }
-            )*
-        }
-        mod on_postgres {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(shared_events::stream::Dialect::Postgres).await;
-                }
-            )*
-        }
-    };
-}
-pub(crate) use on_both;
