@@ -11,7 +11,7 @@ fn root() -> PathBuf {
 }
 
 /// Every source file under a folder, by its path from the root, as code without comments.
-fn sources(folder: &str) -> BTreeMap<String, String> {
+pub fn sources(folder: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -320,7 +320,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];
 
-const CRATES: [&str; 13] = [
+/// Where the code of our crates is, without the benchmarks.
+pub const CRATES: [&str; 13] = [
     "shared-events/src",
     "edge-auth/src",
     "event-journal/src",
