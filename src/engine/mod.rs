@@ -299,6 +299,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
         orders: orders.map(|orders| orders.database.clone()),
         summaries: orders.map(|orders| orders.summaries.clone()),
         now: Arc::clone(&building.now),
+        chance: settings.chance.of_part("tokens"),
         health: health.clone(),
         accounts: building.accounts.clone(),
         timers: orders.map(|orders| orders.clock.timers().clone()),
