@@ -51,6 +51,7 @@ use service_edge::feed::FactEdge;
 pub use building::Building;
 pub use peers::{PeerArgs, Peers};
 pub use service::{Follow, Follower, Log, Process, Published, Role, Runs, Service, Store};
+pub use services::ALL as SERVICES;
 pub use settings::{Backend, Databases, LeaseTimes, Settings};
 pub use stores::{Stores, archiving, migrate};
 
