@@ -27,11 +27,6 @@ const CIRCLES: &[Circle] = &[
     },
     Circle {
         folder: "shared-events/src/contract",
-        modules: "ids payment_parts",
-        why: "a payment's id is derived from its seller, and parts of payments have ids",
-    },
-    Circle {
-        folder: "shared-events/src/contract",
         modules: "body envelope",
         why: "a fact is its envelope with a body, and a body that cannot be read is the fact's \
               error",
@@ -57,11 +52,6 @@ const CIRCLES: &[Circle] = &[
         modules: "fetch issuer keys",
         why: "keys are fetched when one is missing, by the times of their issuer, which bound the \
               fetch",
-    },
-    Circle {
-        folder: "service-edge/src",
-        modules: "refusal violation",
-        why: "wrong fields become a refusal, and a refusal names wrong fields",
     },
     Circle {
         folder: "web-edge/src",
@@ -178,11 +168,6 @@ const CIRCLES: &[Circle] = &[
         why: "what happens later happens to the machine, in two files because of its length",
     },
     Circle {
-        folder: "web-openapi/src",
-        modules: "answers operation",
-        why: "an operation has answers, and both describe streams of lines in the same way",
-    },
-    Circle {
         folder: "src/edge",
         modules: "access account admin body calls certificates connections forward principal \
               refusals shares slots token_file",
@@ -221,11 +206,6 @@ const CIRCLES: &[Circle] = &[
         folder: "src/verbs/args",
         modules: "corrections edits orders place",
         why: "verbs of an order are in four files because of their length, and share flags",
-    },
-    Circle {
-        folder: "src/verify",
-        modules: "noted report",
-        why: "a report has heads that were noted, and what is noted is reported",
     },
     Circle {
         folder: "src/verify",
