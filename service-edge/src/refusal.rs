@@ -112,7 +112,7 @@ impl Refused {
 
     /// All invalid fields, up to [`Violations::SHOWN_MAX`] of them, because statuses are sent in
     /// headers. The reason is the first one's.
-    pub(crate) fn malformed(violations: &Violations) -> Status {
+    fn malformed(violations: &Violations) -> Status {
         let mut all = violations.iter();
         let Some(first) = all.next() else {
             return Self::new(Reason::InvalidField).say("the request is malformed");
@@ -129,6 +129,18 @@ impl Refused {
             .collect();
         let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
         refusal.say(&format!("{}: {}{more}", first.field, first.description))
+    }
+}
+
+impl From<&Violations> for Status {
+    fn from(violations: &Violations) -> Self {
+        Refused::malformed(violations)
+    }
+}
+
+impl From<Violations> for Status {
+    fn from(violations: Violations) -> Self {
+        Refused::malformed(&violations)
     }
 }
 

@@ -4,8 +4,6 @@ use std::str::FromStr;
 use shared_events::contract::{Reason, TextRule};
 use tonic::Status;
 
-use crate::Refused;
-
 /// An invalid field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -84,18 +82,6 @@ impl Violations {
     /// All violations, if there are any.
     pub fn none_or(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
-    }
-}
-
-impl From<&Violations> for Status {
-    fn from(violations: &Violations) -> Self {
-        Refused::malformed(violations)
-    }
-}
-
-impl From<Violations> for Status {
-    fn from(violations: Violations) -> Self {
-        Refused::malformed(&violations)
     }
 }
 

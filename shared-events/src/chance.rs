@@ -21,6 +21,7 @@ pub struct Chance(Option<Arc<Mutex<Seeded>>>);
 /// The state of a seeded source.
 #[derive(Debug)]
 struct Seeded {
+    seed: u64,
     random: StdRng,
     /// Ids drawn so far: later ones sort after earlier ones, as the machine's do.
     ids: u64,
@@ -36,8 +37,22 @@ impl Chance {
     /// A source with the same draws for the same seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        let seeded = Seeded { random: StdRng::seed_from_u64(seed), ids: 0 };
+        let seeded = Seeded { seed, random: StdRng::seed_from_u64(seed), ids: 0 };
         Self(Some(Arc::new(Mutex::new(seeded))))
+    }
+
+    /// A source of its own for a part of a program. With a seed it draws the same for the same part,
+    /// however often, and when, other parts draw from theirs.
+    #[must_use]
+    pub fn of_part(&self, part: &str) -> Self {
+        let Some(seeded) = &self.0 else { return Self::system() };
+        let seed = seeded.lock().unwrap_or_else(PoisonError::into_inner).seed;
+        let bytes = seed.to_be_bytes().into_iter().chain(part.bytes());
+        // FNV-1a: its value is the same on every machine and in every version.
+        let mixed = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self::seeded(mixed)
     }
 
     /// A random number, uniform over all 32-bit numbers.
@@ -100,5 +115,18 @@ mod tests {
         assert_ne!(draws(&one), draws(&other));
         let ids: Vec<Uuid> = (0..100).map(|_| one.uuid()).collect();
         assert!(ids.is_sorted() && ids.iter().all(|id| id.get_version_num() == 7));
+    }
+
+    #[test]
+    fn a_part_draws_the_same_whatever_others_draw() {
+        let (alone, beside) = (Chance::seeded(1), Chance::seeded(1));
+        let (part, again) = (alone.of_part("timers"), beside.of_part("timers"));
+        let others = [beside.clone(), beside.of_part("messages"), Chance::seeded(2)];
+        let drawn = |chance: &Chance| (0..10).map(|_| chance.bits()).collect::<Vec<u64>>();
+        let elsewhere = others.each_ref().map(drawn);
+        let here = drawn(&part);
+        assert_eq!(here, drawn(&again));
+        assert!(!elsewhere.contains(&here));
+        assert_ne!(here, drawn(&Chance::seeded(2).of_part("timers")));
     }
 }

@@ -141,7 +141,7 @@ impl Building {
         let accounts = Accounts::new(settings.access_log)?;
         Ok(Self {
             channels: Channels::new(&settings, &ways)?,
-            followers: Followers::new(stop_followers, Arc::clone(&now)),
+            followers: Followers::new(stop_followers, Arc::clone(&now), settings.chance.clone()),
             settings,
             address,
             now,

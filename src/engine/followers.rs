@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared_events::chance::Chance;
 use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
@@ -31,6 +32,7 @@ pub(super) struct Followers {
     stop: CancellationToken,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     busy: Busy,
+    chance: Chance,
     entries: Vec<FollowerEntry>,
 }
 
@@ -38,10 +40,11 @@ impl Followers {
     pub(super) fn new(
         stop: CancellationToken,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        chance: Chance,
     ) -> Self {
         let cores = Cores::new();
         let busy: Busy = Arc::new(move || cores.busy());
-        Self { tasks: TaskTracker::new(), stop, now, busy, entries: Vec::new() }
+        Self { tasks: TaskTracker::new(), stop, now, busy, chance, entries: Vec::new() }
     }
 
     /// Runs a task until it is stopped.
@@ -90,7 +93,7 @@ impl Followers {
         };
         let (status, stop) = (entry.status.clone(), self.stop.clone());
         let returned = status.clone();
-        let pacing = Pacing::new(pace, Arc::clone(&self.busy));
+        let pacing = self.pacing(name, pace);
         self.entries.push(entry);
         self.tasks.spawn(async move {
             // A broken source was logged and is in the status; other followers continue.
@@ -139,10 +142,14 @@ impl Followers {
             self.stop.clone(),
         );
         self.tasks.spawn(trimming);
-        let pacing = Pacing::new(Pace::WhileBusy(SOON), Arc::clone(&self.busy));
+        let pacing = self.pacing(name, Pace::WhileBusy(SOON));
         self.tasks.spawn(async move {
             let _ = follow_paced(&*source, &mut sink, &pacing, scope, &status, &stop).await;
         });
+    }
+
+    fn pacing(&self, name: &str, pace: Pace) -> Pacing {
+        Pacing::new(pace, Arc::clone(&self.busy)).drawing_from(self.chance.of_part(name))
     }
 
     pub(super) fn entries(&self) -> Vec<FollowerEntry> {

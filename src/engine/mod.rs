@@ -51,6 +51,7 @@ use service_edge::feed::FactEdge;
 pub use building::Building;
 pub use peers::{PeerArgs, Peers};
 pub use service::{Follow, Follower, Log, Process, Published, Role, Runs, Service, Store};
+pub use services::ALL as SERVICES;
 pub use settings::{Backend, Databases, LeaseTimes, Settings};
 pub use stores::{Stores, archiving, migrate};
 
@@ -299,6 +300,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
         orders: orders.map(|orders| orders.database.clone()),
         summaries: orders.map(|orders| orders.summaries.clone()),
         now: Arc::clone(&building.now),
+        chance: settings.chance.of_part("tokens"),
         health: health.clone(),
         accounts: building.accounts.clone(),
         timers: orders.map(|orders| orders.clock.timers().clone()),

@@ -24,6 +24,7 @@ pub(super) struct Reconcile {
     pub(super) inventory: Inventory,
     pub(super) backend: Backend,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) chance: Chance,
     pub(super) every: Duration,
 }
 
@@ -62,8 +63,9 @@ impl Reconcile {
                         tracing::warn!(%error, "stock's sums cannot be checked");
                     }
                     attempt += 1;
+                    let wait = Backoff::FOLLOWER.wait(attempt, self.chance.number());
                     tokio::select! {
-                        () = tokio::time::sleep(Backoff::FOLLOWER.wait(attempt, Chance::system().number())) => {}
+                        () = tokio::time::sleep(wait) => {}
                         () = stop.cancelled() => {}
                     }
                 }

@@ -11,6 +11,7 @@ use order_actor::domain::Policy;
 use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::projections::SearchBy;
+use shared_events::chance::Chance;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 use tokio_util::sync::CancellationToken;
 use web_edge::Hosts;
@@ -123,6 +124,11 @@ pub struct Settings {
     pub search_by: Vec<SearchBy>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Where ids that callers leave open, ids of issued tokens and random pauses come from; each part
+    /// of the process draws from its own ([`Chance::of_part`]). Each process, and each run
+    /// on a store that is kept, needs a seed of its own. Names that no two of them may share (sessions,
+    /// locks, runs of a rebuild, generations of a cache, traces) are the machine's in any case.
+    pub chance: Chance,
     /// Whether timers act on the clock however far it is from the newest event.
     pub trust_clock: bool,
     /// The delivery of messages.
@@ -210,6 +216,7 @@ impl Settings {
             policy: Policy::default(),
             search_by: Vec::new(),
             clock: Arc::new(SystemClock),
+            chance: Chance::system(),
             trust_clock: false,
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),

@@ -22,10 +22,10 @@ mod streams; // the Redis streams hold the published facts
 mod through_grpc; // the laws that a client can check
 
 use noted::Noted;
-pub use noted::{Head, hex};
+pub use noted::hex;
 #[cfg(test)]
 pub(crate) use report::Law;
-pub use report::{Finding, Report, laws_and_meanings};
+pub use report::{Finding, Head, Report, laws_and_meanings};
 
 use std::path::PathBuf;
 use std::process::ExitCode;

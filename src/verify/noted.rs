@@ -6,19 +6,8 @@ use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::journal::{End, JournalError};
 use serde::{Deserialize, Serialize};
 
-use super::report::{Law, Report};
+use super::report::{Head, Law, Report};
 use crate::engine::{Stores, write_private};
-
-/// A shard's head with its hash, as recorded in a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// The shard.
-    pub shard: u16,
-    /// Its last position.
-    pub position: u64,
-    /// The hash there, 64 hexadecimal digits. It covers every event up to it.
-    pub hash: String,
-}
 
 impl From<End> for Head {
     fn from(end: End) -> Self {

@@ -2,9 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::noted::Head;
 use crate::client::Output;
 
 /// Findings shown to people; programs get all.
@@ -203,6 +202,17 @@ pub struct Finding {
     pub subject: String,
     /// The difference.
     pub detail: String,
+}
+
+/// A shard's head with its hash, as recorded in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The shard.
+    pub shard: u16,
+    /// Its last position.
+    pub position: u64,
+    /// The hash there, 64 hexadecimal digits. It covers every event up to it.
+    pub hash: String,
 }
 
 /// The checks and their findings.

@@ -173,7 +173,7 @@ fn outside(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn decisions_of_the_book_have_a_date_and_a_status() {
+fn decisions_of_the_book_have_a_date_a_status_and_what_was_not_chosen() {
     let pages = pages();
     let decisions: Vec<_> =
         pages.iter().filter(|(name, _)| name.starts_with("docs/decisions/")).collect();
@@ -185,6 +185,7 @@ fn decisions_of_the_book_have_a_date_and_a_status() {
         assert!(date.parse::<jiff::civil::Date>().is_ok(), "{name} says no date");
         let known = status.starts_with("accepted") || status.starts_with("superseded by [");
         assert!(known, "{name} does not say whether it holds");
+        assert!(page.contains("Why not"), "{name} does not say what was not chosen, and why");
     }
 }
 

@@ -4,6 +4,7 @@
 use ordinal::client::Failure;
 use prost_reflect::{Kind, MessageDescriptor};
 use serde_json::{Value, json};
+use shared_events::chance::Chance;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
@@ -14,7 +15,26 @@ on_both!(
     the_nil_uuid_is_refused_in_every_field,
     one_request_through_two_nodes_is_one_order,
     a_reused_id_with_other_content_is_refused,
+    an_engine_with_a_seed_draws_the_ids_of_its_seed,
 );
+
+async fn an_engine_with_a_seed_draws_the_ids_of_its_seed(mut shop: Shop) {
+    shop.restart(|settings| settings.chance = Chance::seeded(7)).await;
+    let mut placed = Vec::new();
+    for _ in 0..3 {
+        let mut order = shop.order(&[("MUG", 1)]);
+        order.as_object_mut().unwrap().remove("order_id");
+        let answer = shop.ops.orders("PlaceOrder", order).await.unwrap();
+        placed.push(answer["order"]["order_id"].as_str().unwrap().to_owned());
+    }
+    // Ids in shards that the node does not have yet are passed over, at most 10,000 of them a call.
+    let chance = Chance::seeded(7).of_part("orders");
+    let mut drawn = (0..40_000).map(|_| chance.uuid().to_string());
+    for order_id in &placed {
+        assert!(drawn.any(|id| id == *order_id), "{placed:?}");
+    }
+    shop.close().await;
+}
 
 async fn a_customer_id_in_capitals_is_the_same_customer(shop: Shop) {
     shop.set_stock("MUG", 10).await;

@@ -11,7 +11,7 @@ fn root() -> PathBuf {
 }
 
 /// Every source file under a folder, by its path from the root, as code without comments.
-fn sources(folder: &str) -> BTreeMap<String, String> {
+pub fn sources(folder: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -199,6 +199,34 @@ fn files_of_event_journal_have_no_cyclic_dependency() {
     assert!(named.is_empty(), "{named:#?}");
 }
 
+/// Enums that list their variants by `next`, each of which leads to another. That every variant has
+/// an arm, the compiler asks for; that a walk comes past all of them, it does not.
+#[test]
+fn lists_of_variants_lead_past_each_of_them() {
+    let mut lists = 0;
+    for (file, code) in CRATES.into_iter().flat_map(sources) {
+        for list in code.split("const fn next(self) -> Option<Self> {").skip(1) {
+            let arms = list.lines().map(str::trim).skip_while(|line| !line.starts_with("Self::"));
+            let arms = arms.take_while(|line| !line.starts_with('}'));
+            let next: BTreeMap<&str, Option<&str>> = arms
+                .filter_map(|line| line.split_once(" => "))
+                .map(|(from, to)| (from, to.split("Self::").nth(1)))
+                .map(|(from, to)| (from, to.map(|to| to.trim_end_matches([',', ')']))))
+                .collect();
+            let first =
+                code.split("successors(Some(").nth(1).and_then(|rest| rest.split(')').next());
+            let mut here = first.and_then(|first| first.strip_prefix("Self::"));
+            let mut passed = BTreeSet::new();
+            while let Some(variant) = here.filter(|variant| passed.insert(*variant)) {
+                here = next.get(format!("Self::{variant}").as_str()).copied().flatten();
+            }
+            assert_eq!(passed.len(), next.len(), "{file} leaves a variant out: {next:#?}");
+            lists += 1;
+        }
+    }
+    assert!(lists > 5, "only {lists} lists were found");
+}
+
 /// Maximum lines of a product file, so that a reader can see what it is about.
 const LINES_MAX: usize = 400;
 
@@ -320,7 +348,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("web_openapi", &["src/edge/openapi.rs", "src/verbs/openapi.rs"]),
 ];
 
-const CRATES: [&str; 13] = [
+/// Where the code of our crates is, without the benchmarks.
+pub const CRATES: [&str; 13] = [
     "shared-events/src",
     "edge-auth/src",
     "event-journal/src",

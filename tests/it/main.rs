@@ -24,6 +24,7 @@ mod calendar;
 mod callers;
 mod certificates;
 mod chaos;
+mod circles;
 mod cli;
 mod clients;
 mod collector;

@@ -1,11 +1,10 @@
 //! The answers of an operation, by their statuses.
 
-use prost_reflect::MethodDescriptor;
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use web_edge::Route;
 
 use crate::errors::{self, Has};
 use crate::json::{Object, reference};
-use crate::operation::{field_at, lines};
 use crate::schema::Schemas;
 
 /// Every answer of a route. `id` is the name of the operation.
@@ -90,4 +89,25 @@ fn stream(schemas: &mut Schemas<'_>, id: &str, item: Object, has_cursor: bool) -
         .with("application/x-ndjson", lines(ndjson, reference("schemas", &name)))
         .with("text/event-stream", lines(events, item));
     Object::new().with("description", "The items, as they come.").with("content", content)
+}
+
+/// The field at a path such as `options.etag`.
+pub(crate) fn field_at(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
+    let field = message.get_field_by_name(first)?;
+    match (rest, field.kind()) {
+        (None, _) => Some(field),
+        (Some(rest), Kind::Message(inner)) => field_at(&inner, rest),
+        (Some(_), _) => None,
+    }
+}
+
+/// The content of a stream: text of which each line is JSON.
+pub(crate) fn lines(text: &str, of: Object) -> Object {
+    let schema = Object::new()
+        .with("type", "string")
+        .with("description", text)
+        .with("contentMediaType", "application/json")
+        .with("contentSchema", of);
+    Object::new().with("schema", schema)
 }

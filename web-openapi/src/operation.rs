@@ -1,9 +1,9 @@
 //! A route as an operation of OpenAPI: parameters, body, and who may call it.
 
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{Kind, MethodDescriptor};
 use web_edge::Route;
 
-use crate::answers::answers;
+use crate::answers::{answers, field_at, lines};
 use crate::comments::{Comments, first_sentence};
 use crate::errors::Has;
 use crate::json::{Json, Object, reference};
@@ -104,17 +104,6 @@ fn shared(has: Has) -> Vec<Json> {
     .collect()
 }
 
-/// The field at a path such as `options.etag`.
-pub(crate) fn field_at(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> {
-    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
-    let field = message.get_field_by_name(first)?;
-    match (rest, field.kind()) {
-        (None, _) => Some(field),
-        (Some(rest), Kind::Message(inner)) => field_at(&inner, rest),
-        (Some(_), _) => None,
-    }
-}
-
 /// The fields that the path does not have.
 fn body(schemas: &mut Schemas<'_>, route: &Route, id: &str) -> Option<Object> {
     if !route.has_body() {
@@ -131,14 +120,4 @@ fn body(schemas: &mut Schemas<'_>, route: &Route, id: &str) -> Option<Object> {
         Object::new().with("application/json", Object::new().with("schema", schema))
     };
     Some(Object::new().with("required", required).with("content", content))
-}
-
-/// The content of a stream: text of which each line is JSON.
-pub(crate) fn lines(text: &str, of: Object) -> Object {
-    let schema = Object::new()
-        .with("type", "string")
-        .with("description", text)
-        .with("contentMediaType", "application/json")
-        .with("contentSchema", of);
-    Object::new().with("schema", schema)
 }

@@ -4,24 +4,36 @@ use std::time::Duration;
 use anyhow::Context as _;
 use ordinal::client::{Caller, Client, Connection};
 use ordinal::cluster::Process;
+use ordinal::engine::{SERVICES, Service};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::telemetry::Telemetry;
 use crate::lab::{Lab, free_address};
 
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 /// How often stock is set before it fails.
 const SET_TRIES: u32 = 5;
 
-/// The engine as deployed: a process per role, a database per role, connected by Redis.
+/// Services that no order of these rows needs; other rows measure them.
+const MEASURED_ELSEWHERE: [&str; 2] = ["ledger", "payments"];
+
+/// The engine as deployed: a process and a database for each service, connected by Redis.
 pub struct Cluster {
-    orders: Process,
-    inventory: Process,
-    notifications: Process,
-    databases: [String; 3],
+    /// In the order of the services' rows.
+    parts: Vec<Part>,
+    orders: SocketAddr,
+    stock: SocketAddr,
     /// To the order node, as an operator.
     pub client: Client,
+}
+
+/// A service with its process.
+struct Part {
+    service: &'static Service,
+    process: Process,
+    database: String,
 }
 
 /// A client as an operator.
@@ -71,7 +83,7 @@ pub async fn fill_shelves(
 }
 
 impl Cluster {
-    /// Starts the three roles.
+    /// Starts a process of each service.
     ///
     /// # Errors
     /// Where one of them does not start.
@@ -88,93 +100,102 @@ impl Cluster {
         mut telemetry: Option<&mut Telemetry>,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program's file")?;
-        let (orders, inventory, notifications) =
-            (free_address()?, free_address()?, free_address()?);
-        let databases = [
-            lab.database("orders").await?,
-            lab.database("inventory").await?,
-            lab.database("notifications").await?,
-        ];
-        let redis = lab.redis_url();
-        let mail = lab.mail()?.display().to_string();
-        let mut start = async |role: &str, at: SocketAddr, database: &str, flags: &[&str]| {
-            let (listen, database_flag) = (at.to_string(), format!("--{role}-database-url"));
-            let all = [
-                &[
-                    "ordinal",
-                    "serve",
-                    "--role",
-                    role,
-                    "--listen",
-                    &listen,
-                    &database_flag,
-                    database,
-                ],
-                &["--redis-url", &redis][..],
-                flags,
-            ];
-            let looked_at = match telemetry.as_mut() {
-                Some(telemetry) => Some(telemetry.flags().await?),
-                None => None,
-            };
-            let all =
-                all.concat().into_iter().map(str::to_owned).chain(looked_at.into_iter().flatten());
-            let all: Vec<String> = all.collect();
-            let mut process = Process::new(role, at, &program, all, lab.log(role));
+        let mut addresses = Vec::new();
+        for service in SERVICES.iter().copied() {
+            if !MEASURED_ELSEWHERE.contains(&service.name) {
+                addresses.push((service, free_address()?));
+            }
+        }
+        let mut parts = Vec::new();
+        for &(service, address) in &addresses {
+            let database = lab.database(service.name).await?;
+            let mut arguments = arguments(lab, service, address, &database)?;
+            arguments.extend(peers(service, &addresses));
+            if let Some(telemetry) = telemetry.as_mut() {
+                arguments.extend(telemetry.flags().await?);
+            }
+            let log = lab.log(service.name);
+            let mut process = Process::new(service.name, address, &program, arguments, log);
             process.start()?;
-            process
-                .until(Duration::from_secs(60), async |at| {
-                    tokio::net::TcpStream::connect(at).await.is_ok()
-                })
-                .await?;
-            anyhow::Ok(process)
+            let listens = async |at: SocketAddr| tokio::net::TcpStream::connect(at).await.is_ok();
+            process.until(STARTS_WITHIN, listens).await?;
+            parts.push(Part { service, process, database });
+        }
+        let at = |name: &str| {
+            let found = addresses.iter().find(|(service, _)| service.name == name);
+            found.map(|(_, address)| *address).with_context(|| format!("there is no {name}"))
         };
-        let at = |address: SocketAddr| format!("http://{address}");
-        let (orders_at, inventory_at, notifications_at) =
-            (at(orders), at(inventory), at(notifications));
-        let inventory =
-            start("inventory", inventory, &databases[1], &["--orders-at", &orders_at]).await?;
-        let peers = ["--inventory-at", &inventory_at, "--notifications-at", &notifications_at];
-        let orders = start("orders", orders, &databases[0], &peers).await?;
-        let flags = ["--orders-at", orders_at.as_str(), "--mail-dir", &mail];
-        let notifications = start("notifications", notifications, &databases[2], &flags).await?;
-        let client = operator(orders.address).await?;
-        Ok(Self { orders, inventory, notifications, databases, client })
+        let (orders, stock) = (at("orders")?, at("inventory")?);
+        let client = operator(orders).await?;
+        Ok(Self { parts, orders, stock, client })
     }
 
-    /// The processes, by name and id.
-    pub fn processes(&self) -> [(&'static str, Option<u32>); 3] {
-        [
-            ("orders", self.orders.id()),
-            ("stock", self.inventory.id()),
-            ("messages", self.notifications.id()),
-        ]
+    /// The processes, by what they keep, and their ids.
+    pub fn processes(&self) -> Vec<(&'static str, Option<u32>)> {
+        self.parts.iter().map(|part| (part.service.keeps, part.process.id())).collect()
     }
 
     /// The address for placing orders.
     pub const fn address(&self) -> SocketAddr {
-        self.orders.address
+        self.orders
     }
 
     /// The address of stock.
     pub const fn stock(&self) -> SocketAddr {
-        self.inventory.address
+        self.stock
     }
 
     /// Ends it.
     ///
     /// # Errors
     /// Where a database cannot be dropped.
-    pub async fn close(self, lab: &Lab) -> anyhow::Result<()> {
-        for mut process in [self.notifications, self.orders, self.inventory] {
-            process.stop(Signal::TERM, STOPS_WITHIN).await;
+    pub async fn close(mut self, lab: &Lab) -> anyhow::Result<()> {
+        // Followers before what they follow.
+        for part in self.parts.iter_mut().rev() {
+            part.process.stop(Signal::TERM, STOPS_WITHIN).await;
         }
-        for url in &self.databases {
-            lab.drop_database(url).await?;
+        for part in &self.parts {
+            lab.drop_database(&part.database).await?;
         }
         // The next cluster's streams start empty, as its databases do.
         let client = redis::Client::open(lab.redis_url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         Ok(redis::cmd("FLUSHALL").exec_async(&mut connection).await?)
     }
+}
+
+/// What a process is started with, but for the addresses of the others.
+fn arguments(
+    lab: &Lab,
+    service: &Service,
+    address: SocketAddr,
+    database: &str,
+) -> anyhow::Result<Vec<String>> {
+    let (listen, redis) = (address.to_string(), lab.redis_url());
+    let database_flag = format!("--{}-database-url", service.name);
+    let fixed = [
+        "ordinal",
+        "serve",
+        "--role",
+        service.name,
+        "--listen",
+        &listen,
+        &database_flag,
+        database,
+        "--redis-url",
+        &redis,
+    ];
+    // Of several processes the first: one order node.
+    let own = service.processes.first().into_iter().flat_map(|process| process.flags);
+    let dir = lab.mail()?.display().to_string();
+    let own = own.map(|flag| flag.replace("{dir}", &dir));
+    Ok(fixed.into_iter().map(str::to_owned).chain(own).collect())
+}
+
+/// The addresses of the others: order nodes know everyone, everyone knows the order nodes.
+fn peers(service: &Service, addresses: &[(&'static Service, SocketAddr)]) -> Vec<String> {
+    let others = addresses.iter().filter(|(other, _)| other.has_journal != service.has_journal);
+    others
+        .flat_map(|(other, at)| [format!("--{}-at", other.name), format!("http://{at}")])
+        .collect()
 }

@@ -12,7 +12,8 @@ use shared_events::stream::{ActionsAsked, Blame, Cursors, Dialect, OperatorActio
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::holders::holders;
 use crate::movements::{all, summary};
-use crate::support::{Bench, Story, on_both, sku};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story, sku};
 
 fn rule(sku: &str, limit: i64) -> proto::SetBackorderRequest {
     proto::SetBackorderRequest {

@@ -21,6 +21,7 @@ use sqlx::Executor as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Request;
 
+use crate::on_both::on_both;
 use crate::ports::free_port;
 use crate::support::{Bench, Story, sku};
 
@@ -538,34 +539,17 @@ fn callers_read_their_own_writes(dialect: Dialect) {
     assert!(cached.get() > 0, "nothing came from the cache");
 }
 
-macro_rules! on_both {
-    ($($test:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(shared_events::stream::Dialect::Sqlite).await;
-            })*
-
-            #[test]
-            fn callers_read_their_own_writes() {
-                super::callers_read_their_own_writes(shared_events::stream::Dialect::Sqlite);
-            }
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(shared_events::stream::Dialect::Postgres).await;
-            })*
-
-            #[test]
-            fn callers_read_their_own_writes() {
-                super::callers_read_their_own_writes(shared_events::stream::Dialect::Postgres);
-            }
-        }
-    };
+#[test]
+fn callers_read_their_own_writes_on_sqlite() {
+    callers_read_their_own_writes(Dialect::Sqlite);
 }
 
-on_both!(
+#[test]
+fn callers_read_their_own_writes_on_postgres() {
+    callers_read_their_own_writes(Dialect::Postgres);
+}
+
+on_both!(two_threads:
     a_cached_value_expires_after_its_time,
     a_late_fill_is_refused,
     movements_by_orders_become_visible_shortly_after,

@@ -10,7 +10,8 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::{Bench, Story, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story};
 
 pub type Stock = InventoryServiceClient<Channel>;
 

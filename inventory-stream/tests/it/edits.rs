@@ -12,7 +12,8 @@ use shared_events::stream::{Blame, Cursors, Dialect, Handler as _, Source as _};
 
 use crate::edge::{Stock, reason, served, set};
 use crate::holders::holders;
-use crate::support::{Bench, Story, on_both, sku};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story, sku};
 
 /// What was published last.
 async fn last(bench: &Bench) -> InventoryFact {

@@ -3,7 +3,8 @@
 use shared_events::contract::{Disposition, FactId, OrderId};
 use shared_events::stream::Dialect;
 
-use crate::support::{Bench, Story, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story};
 
 async fn an_order_is_reserved_shipped_and_partly_restocked(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;

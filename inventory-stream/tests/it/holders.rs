@@ -5,7 +5,8 @@ use shared_events::stream::Dialect;
 use tonic::Code;
 
 use crate::edge::{Stock, fields, served, set};
-use crate::support::{Story, on_both};
+use crate::on_both::on_both;
+use crate::support::Story;
 
 fn listing(sku: &str) -> proto::ListStockHoldersRequest {
     proto::ListStockHoldersRequest { sku: sku.to_owned(), ..Default::default() }

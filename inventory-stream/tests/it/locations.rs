@@ -10,7 +10,8 @@ use tonic_types::StatusExt as _;
 
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::movements::all;
-use crate::support::{Bench, Story, on_both, sku};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story, sku};
 
 async fn locate(client: &mut Stock, name: &str, priority: Option<i32>) -> proto::Location {
     let request = proto::SetLocationRequest {

@@ -21,6 +21,8 @@ mod location_laws;
 mod locations;
 mod migrations;
 mod movements;
+#[path = "../../../tests/shared/on_both.rs"]
+mod on_both; // a test for each database
 #[path = "../../../tests/shared/ports.rs"]
 mod ports;
 mod reservation;

@@ -11,7 +11,8 @@ use sqlx::migrate::Migrator;
 
 use crate::edge::{served_on, set};
 use crate::movements::{all, summary};
-use crate::support::{Bench, Story, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story};
 
 fn schema() -> String {
     format!("t_{}", Chance::system().uuid().simple())

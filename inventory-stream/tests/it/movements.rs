@@ -12,7 +12,8 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::edge::{Stock, fields, reason, served, set};
-use crate::support::{Bench, Story, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story};
 
 fn listing(sku: &str) -> proto::ListMovementsRequest {
     proto::ListMovementsRequest { sku: sku.to_owned(), ..Default::default() }

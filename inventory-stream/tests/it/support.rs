@@ -324,26 +324,3 @@ fn units(lines: &[(u32, &str, u32)]) -> Vec<LineUnits> {
         })
         .collect()
 }
-
-/// Runs each of these tests on both databases.
-macro_rules! on_both {
-    ($($name:ident $(,)?)*) => {
-        mod on_sqlite {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(shared_events::stream::Dialect::Sqlite).await;
-                }
-            )*
-        }
-        mod on_postgres {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(shared_events::stream::Dialect::Postgres).await;
-                }
-            )*
-        }
-    };
-}
-pub(crate) use on_both;

@@ -13,7 +13,8 @@ use tonic_types::StatusExt as _;
 use crate::edge::{Stock, fields, reason, served, served_by, set};
 use crate::holders::holders;
 use crate::movements::{all, summary};
-use crate::support::{Bench, Story, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story};
 
 fn short(sku: &str, on_hand: i64) -> proto::SetStockRequest {
     proto::SetStockRequest { allow_shortage: true, ..set(sku, on_hand) }

@@ -222,7 +222,7 @@ pub async fn entries(
             let mut firsts = entries_on(database, "debit", account, before, limit).await?;
             firsts.extend(entries_on(database, "credit", account, before, limit).await?);
             let newest: Vec<i64> = firsts.into_iter().rev().take(most(limit)).collect();
-            let one_of = one_of_numbers(database);
+            let one_of = database.one_of_numbers();
             let sql = format!("{ENTRY} WHERE first {one_of} ORDER BY first DESC");
             let rows = sqlx::query(&sql).bind(json(&newest)?);
             rows.fetch_all(database.reader()).await?
@@ -272,7 +272,7 @@ async fn load(database: &Database, entries: &mut [BookedEntry]) -> Result<(), Da
     let booked = entries.iter().filter_map(|entry| entry.known.answer.as_ref().ok());
     let positions: Vec<u64> =
         booked.flat_map(|at| at.first..at.first.saturating_add(at.legs.into())).collect();
-    let one_of = one_of_numbers(database);
+    let one_of = database.one_of_numbers();
     let sql = format!("{TRANSFER} WHERE t.position {one_of} ORDER BY t.position");
     let rows = sqlx::query(&sql).bind(json(&positions)?).fetch_all(database.reader()).await?;
     let mut of_entry: BTreeMap<EntryId, Vec<Transfer>> = BTreeMap::new();
@@ -284,14 +284,6 @@ async fn load(database: &Database, entries: &mut [BookedEntry]) -> Result<(), Da
         entry.transfers = of_entry.remove(&entry.id).unwrap_or_default();
     }
     Ok(())
-}
-
-/// The condition that a number is in the JSON list `$1`.
-const fn one_of_numbers(database: &Database) -> &'static str {
-    database.sql(
-        "= ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint))",
-        "IN (SELECT value FROM json_each($1))",
-    )
 }
 
 /// Transfers after a position, in order.

@@ -11,9 +11,10 @@ use shared_events::stream::{ActionsAsked, AskedBy, Dialect, OperatorAction};
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Bench, by, entry, gbp, hold, id, name, on_both, transfer};
+use crate::on_both::on_both;
+use crate::support::{Bench, by, entry, gbp, hold, id, name, transfer};
 
-on_both![
+on_both![two_threads:
     an_entry_is_booked_once_also_by_another_process,
     a_refused_id_stays_refused_also_by_another_process,
     one_hot_account_takes_many_entries_at_once,

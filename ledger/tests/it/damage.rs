@@ -4,9 +4,10 @@ use ledger::domain::Leg;
 use ledger::{BookLaw, audit};
 use shared_events::stream::Dialect;
 
-use crate::support::{Bench, hold, id, on_both, transfer};
+use crate::on_both::on_both;
+use crate::support::{Bench, hold, id, transfer};
 
-on_both![each_law_names_the_damage];
+on_both![two_threads: each_law_names_the_damage];
 
 async fn each_law_names_the_damage(dialect: Dialect) {
     let forged = "UPDATE accounts SET debits_posted = debits_posted + 5,

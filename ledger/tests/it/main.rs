@@ -12,6 +12,8 @@
 mod book;
 mod damage;
 mod domain;
+#[path = "../../../tests/shared/on_both.rs"]
+mod on_both; // a test for each database
 mod payments;
 mod support;
 mod takeover;

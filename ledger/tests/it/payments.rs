@@ -13,9 +13,10 @@ use shared_events::contract::{
 use shared_events::stream::{Blame, Dialect, Handler as _};
 use uuid::Uuid;
 
-use crate::support::{Bench, gbp, name, on_both, transfer};
+use crate::on_both::on_both;
+use crate::support::{Bench, gbp, name, transfer};
 
-on_both![
+on_both![two_threads:
     facts_of_a_payment_stand_in_the_book,
     facts_that_are_read_again_are_booked_once,
     facts_that_cannot_be_booked_are_named_and_nothing_is_kept,

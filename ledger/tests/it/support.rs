@@ -147,26 +147,3 @@ pub fn transfer(debit: &str, credit: &str, minor: i64) -> Leg {
 pub fn hold(debit: &str, credit: &str, minor: i64, seconds: Option<u32>) -> Leg {
     Leg::Hold { debit: name(debit), credit: name(credit), amount: gbp(minor), seconds }
 }
-
-/// A test on both databases.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod on_sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::$name(shared_events::stream::Dialect::Sqlite).await;
-                }
-            )*
-        }
-        mod on_postgres {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::$name(shared_events::stream::Dialect::Postgres).await;
-                }
-            )*
-        }
-    };
-}
-pub(crate) use on_both;

@@ -7,9 +7,10 @@ use ledger::BookError;
 use ledger::domain::Outcome;
 use shared_events::stream::Dialect;
 
-use crate::support::{Bench, on_both, transfer};
+use crate::on_both::on_both;
+use crate::support::{Bench, transfer};
 
-on_both![
+on_both![two_threads:
     two_processes_book_each_entry_once,
     a_superseded_writer_books_on_what_it_reads_anew,
     who_keeps_the_book_too_long_makes_it_unavailable_and_loses_nothing,

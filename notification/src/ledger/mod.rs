@@ -161,15 +161,9 @@ const GONE: &str = "the journal was set back; ";
 
 /// Selects the messages of a report by serials `$2` and ids `$3`. By both, because after a set back
 /// a serial may belong to another message.
-fn reported(database: &Database) -> &'static str {
-    database.sql(
-        "serial = ANY (ARRAY(
-             SELECT value::bigint FROM json_array_elements_text($2::json) AS serials(value)))
-         AND notification_id = ANY (ARRAY(
-             SELECT value FROM json_array_elements_text($3::json) AS ids(value)))",
-        "serial IN (SELECT value FROM json_each($2))
-         AND notification_id IN (SELECT value FROM json_each($3))",
-    )
+fn reported(database: &Database) -> String {
+    let (serials, ids) = (database.one_of_numbers_in("$2"), database.one_of_in("$3"));
+    format!("serial {serials} AND notification_id {ids}")
 }
 
 fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<NotificationId> {
@@ -181,14 +175,10 @@ fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<NotificationId> 
 async fn lock_due(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
     // SQLite has one writer at a time.
     if database.dialect() == Dialect::Postgres {
-        sqlx::query(
-            "SELECT serial FROM due WHERE serial = ANY (ARRAY(
-                 SELECT value::bigint FROM json_array_elements_text($1::json) AS held(value)))
-             ORDER BY serial FOR UPDATE",
-        )
-        .bind(json(serials)?)
-        .execute(&mut **tx)
-        .await?;
+        let one_of = database.one_of_numbers();
+        let sql =
+            format!("SELECT serial FROM due WHERE serial {one_of} ORDER BY serial FOR UPDATE");
+        sqlx::query(&sql).bind(json(serials)?).execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -202,12 +192,8 @@ async fn remove_due(
     if serials.is_empty() {
         return Ok(());
     }
-    let sql = database.sql(
-        "DELETE FROM due WHERE serial = ANY (ARRAY(
-             SELECT value::bigint FROM json_array_elements_text($1::json) AS gone(value)))",
-        "DELETE FROM due WHERE serial IN (SELECT value FROM json_each($1))",
-    );
-    sqlx::query(sql).bind(json(serials)?).execute(&mut **tx).await?;
+    let sql = format!("DELETE FROM due WHERE serial {}", database.one_of_numbers());
+    sqlx::query(&sql).bind(json(serials)?).execute(&mut **tx).await?;
     Ok(())
 }
 

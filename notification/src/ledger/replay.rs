@@ -192,10 +192,7 @@ async fn queue(
     let sql = format!(
         "INSERT INTO due (serial, at, channel)
          SELECT serial, next_try_at, channel FROM notifications WHERE serial {}",
-        database.sql(
-            "= ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($1::json) AS s(value)))",
-            "IN (SELECT value FROM json_each($1))",
-        ),
+        database.one_of_numbers(),
     );
     sqlx::query(&sql).bind(json(&serials)?).execute(&mut **tx).await?;
     Ok(u32::try_from(serials.len()).unwrap_or(u32::MAX))

@@ -54,10 +54,7 @@ pub async fn claim(
                              ELSE attempts + 1 END,
              next_try_at = $1
          WHERE serial {} RETURNING {COLUMNS}",
-        database.sql(
-            "= ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($2::json) AS taken(value)))",
-            "IN (SELECT value FROM json_each($2))",
-        ),
+        database.one_of_numbers_in("$2"),
     );
     let rows =
         sqlx::query(&sql).bind(until.micros()).bind(json(&taken)?).fetch_all(&mut *tx).await?;

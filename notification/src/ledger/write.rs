@@ -156,12 +156,8 @@ pub async fn drop_unsent(
     );
     let dropped: Vec<i64> =
         sqlx::query_scalar(&sql).bind(shard).bind(position).fetch_all(&mut **tx).await?;
-    let sql = database.sql(
-        "DELETE FROM notifications WHERE serial = ANY (ARRAY(
-             SELECT value::bigint FROM json_array_elements_text($1::json) AS dropped(value)))",
-        "DELETE FROM notifications WHERE serial IN (SELECT value FROM json_each($1))",
-    );
-    sqlx::query(sql).bind(json(&dropped)?).execute(&mut **tx).await?;
+    let sql = format!("DELETE FROM notifications WHERE serial {}", database.one_of_numbers());
+    sqlx::query(&sql).bind(json(&dropped)?).execute(&mut **tx).await?;
     sqlx::query("UPDATE notifications SET gone = 1 WHERE shard = $1 AND position > $2")
         .bind(shard)
         .bind(position)

@@ -17,8 +17,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_types::StatusExt as _;
 
+use crate::on_both::on_both;
 use crate::support::{
-    Bench, PATIENCE, SmtpServer, delivered, free_port, hook, on_both, placed, secret, server, start,
+    Bench, PATIENCE, SmtpServer, delivered, free_port, hook, placed, secret, server, start,
 };
 
 fn all_are(state: State, count: usize) -> impl Fn(&[notification::ledger::Entry]) -> bool {

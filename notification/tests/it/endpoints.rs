@@ -16,7 +16,8 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use crate::delivery::{client, receiver};
-use crate::support::{Bench, PATIENCE, fact, hook, on_both, placed, secret, start};
+use crate::on_both::on_both;
+use crate::support::{Bench, PATIENCE, fact, hook, placed, secret, start};
 
 fn endpoint(name: &str, url: String, types: &[&str]) -> Webhook {
     let types = types.iter().map(|kind| (*kind).to_owned()).collect();

@@ -10,7 +10,8 @@ use shared_events::stream::Dialect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::delivery::{receiver, silent};
-use crate::support::{Bench, PATIENCE, free_port, hook, on_both, placed};
+use crate::on_both::on_both;
+use crate::support::{Bench, PATIENCE, free_port, hook, placed};
 
 async fn change(bench: &Bench, sql: &str) {
     let mut tx = bench.database.begin().await.unwrap();

@@ -14,6 +14,8 @@ mod contacts; // of corrected orders
 mod delivery;
 mod endpoints; // several webhook endpoints
 mod interrupted; // the ledger or a server fails half-way
+#[path = "../../../tests/shared/on_both.rs"]
+mod on_both; // a test for each database
 #[path = "../../../tests/shared/ports.rs"]
 mod ports;
 mod published; // facts about sent messages

@@ -5,6 +5,7 @@ use shared_events::contract::{CustomerId, OrderId, Timestamp};
 use shared_events::stream::{Database, Dialect};
 use uuid::Uuid;
 
+use crate::on_both::on_both;
 use crate::postgres;
 
 const ORDERS: i64 = 20_000;
@@ -118,22 +119,6 @@ fn reads_all(plan: &str) -> bool {
         || plan.contains("TEMP B-TREE")
         || plan.contains("SCAN order_summaries;")
         || plan.ends_with("SCAN order_summaries")
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[tokio::test]
-            async fn on_sqlite() {
-                super::$name(shared_events::stream::Dialect::Sqlite).await;
-            }
-
-            #[tokio::test]
-            async fn on_postgres() {
-                super::$name(shared_events::stream::Dialect::Postgres).await;
-            }
-        }
-    )*};
 }
 
 on_both! {

@@ -23,6 +23,8 @@ mod grpc_render;
 mod grpc_status;
 mod lists;
 mod money_answers;
+#[path = "../../../tests/shared/on_both.rs"]
+mod on_both; // a test for each database
 mod postgres;
 mod stock_answers;
 mod traced;

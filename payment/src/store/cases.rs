@@ -7,11 +7,9 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::chain::{self, StoredEvent, shard_of};
+use super::todo::LOOK_AGAIN;
 use super::{json, number, todo, tokens};
 use crate::domain::{Case, Context, Event, Input, Rejection, decide, facts};
-
-/// How long a case that has nothing to do at its time waits to be looked at again.
-pub(super) const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The cause of what is written, for those who follow it.
 #[derive(Clone, Debug, Default)]

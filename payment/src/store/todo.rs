@@ -1,10 +1,14 @@
+use std::time::Duration;
+
 use shared_events::contract::{OperationId, PspName, Timestamp};
 use shared_events::stream::{DatabaseError, Tx};
 
-use super::cases::LOOK_AGAIN;
 use super::operations::{self, OperationRow};
 use super::{actions, disputes, webhooks};
 use crate::domain::{Case, Event, OperationKind, OperationState, Schedule, Stage};
+
+/// How long a case that has nothing to do at its time waits to be looked at again.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What an event means for the runner, for webhooks that wait for it, and for operators.
 pub(super) async fn todo(

@@ -53,13 +53,9 @@ pub(super) async fn forget_tokens(
         waits || all.filter(|one| one.cause == **attempt).any(|one| one.is_open())
     };
     let last: Vec<&Uuid> = case.attempts.iter().filter(lasts).collect();
-    let sql = database.sql(
-        "DELETE FROM tokens WHERE order_id = $1
-         AND NOT attempt_id = ANY (ARRAY(SELECT json_array_elements_text($2::json)))",
-        "DELETE FROM tokens WHERE order_id = $1
-         AND attempt_id NOT IN (SELECT value FROM json_each($2))",
-    );
-    let query = sqlx::query(sql).bind(case.order_id.to_string()).bind(json(&last)?);
+    let last_ones = database.one_of_in("$2");
+    let sql = format!("DELETE FROM tokens WHERE order_id = $1 AND NOT attempt_id {last_ones}");
+    let query = sqlx::query(&sql).bind(case.order_id.to_string()).bind(json(&last)?);
     query.execute(&mut **tx).await?;
     Ok(())
 }

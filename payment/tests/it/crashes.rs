@@ -9,8 +9,9 @@ use payment::{Point, store};
 use shared_events::contract::CapturePolicy;
 use shared_events::stream::Dialect;
 
+use crate::on_both::on_both;
 use crate::scripted::Act;
-use crate::support::{Bench, Story, gbp, on_both};
+use crate::support::{Bench, Story, gbp};
 
 const POINTS: [Point; 4] = [Point::Read, Point::Calling, Point::Answered, Point::Committed];
 
@@ -220,7 +221,7 @@ async fn a_void_of_captured_money_is_stuck(dialect: Dialect) {
     bench.laws_hold().await;
 }
 
-on_both! {
+on_both! { two_threads:
     an_end_while_authorising_changes_nothing,
     an_end_while_capturing_changes_nothing,
     an_end_while_voiding_changes_nothing,

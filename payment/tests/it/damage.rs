@@ -5,7 +5,8 @@ use serde_json::json;
 use shared_events::contract::CapturePolicy;
 use shared_events::stream::Dialect;
 
-use crate::support::{Bench, Story, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story};
 use crate::webhooks::tell;
 
 async fn paid(dialect: Dialect) -> Bench {
@@ -61,7 +62,7 @@ async fn what_was_changed_is_found(dialect: Dialect) {
     }
 }
 
-on_both! {
+on_both! { two_threads:
     the_history_refuses_to_be_changed,
     what_was_changed_is_found,
 }

@@ -8,7 +8,8 @@ use shared_events::contract::{CapturePolicy, PaymentId};
 use shared_events::stream::Dialect;
 use uuid::Uuid;
 
-use crate::support::{Bench, Story, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story};
 
 const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;
 
@@ -141,7 +142,7 @@ async fn payments_are_listed_by_order_customer_and_status(dialect: Dialect) {
     assert_eq!(list(theirs).await.len(), 1);
 }
 
-on_both! {
+on_both! { two_threads:
     an_order_is_paid_shipped_and_partly_refunded,
     an_attempt_waits_for_the_order_and_its_token_with_it,
     attempts_at_the_same_time_are_one_authorisation,

@@ -14,6 +14,8 @@ mod crashes;
 mod damage;
 mod domain;
 mod follower;
+#[path = "../../../tests/shared/on_both.rs"]
+mod on_both; // a test for each database
 mod runner;
 mod scripted; // a provider that does what a script says
 mod support;

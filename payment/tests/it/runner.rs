@@ -8,8 +8,9 @@ use shared_events::stream::Dialect;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::support::CAPABLE;
+use crate::on_both::on_both;
 use crate::scripted::{Act, Scripted};
-use crate::support::{Bench, Story, gbp, on_both};
+use crate::support::{Bench, Story, gbp};
 
 const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;
 const AUTHORIZE: OperationKind = OperationKind::Authorize;
@@ -248,7 +249,7 @@ async fn a_runner_works_until_it_is_stopped(dialect: Dialect) {
     bench.laws_hold().await;
 }
 
-on_both! {
+on_both! { two_threads:
     a_capture_whose_answer_is_lost_happens_once,
     a_request_that_was_lost_is_sent_again_under_the_same_key,
     not_found_within_the_grace_is_not_believed,

@@ -259,26 +259,3 @@ impl Story {
 pub fn gbp(minor: i64) -> Money {
     Money::new(minor, "GBP".parse().unwrap())
 }
-
-/// A test on both databases.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod on_sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::$name(shared_events::stream::Dialect::Sqlite).await;
-                }
-            )*
-        }
-        mod on_postgres {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::$name(shared_events::stream::Dialect::Postgres).await;
-                }
-            )*
-        }
-    };
-}
-pub(crate) use on_both;

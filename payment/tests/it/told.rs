@@ -15,8 +15,9 @@ use shared_events::contract::{CapturePolicy, Timestamp};
 use shared_events::stream::{AskedBy, Dialect, OperatorAction, Verb};
 use uuid::Uuid;
 
+use crate::on_both::on_both;
 use crate::scripted::{Act, Scripted};
-use crate::support::{Bench, Story, gbp, on_both};
+use crate::support::{Bench, Story, gbp};
 use crate::webhooks::{declined, hear, kept, now, paid, status, tell, tell_strange};
 
 const AUTHORIZE: OperationKind = OperationKind::Authorize;
@@ -259,7 +260,7 @@ async fn what_waits_is_counted_and_the_oldest_comes_first(dialect: Dialect) {
     assert_eq!((open.len(), open[0].opened_at), (1, first));
 }
 
-on_both! {
+on_both! { two_threads:
     an_answer_that_is_overtaken_takes_nothing_back,
     an_answer_does_not_count_once_a_capture_has_begun,
     a_webhook_is_left_to_a_process_that_knows_its_provider,

@@ -13,8 +13,9 @@ use shared_events::contract::{CapturePolicy, PspName, Timestamp};
 use shared_events::stream::Dialect;
 use uuid::Uuid;
 
+use crate::on_both::on_both;
 use crate::scripted::Act;
-use crate::support::{Bench, Story, gbp, on_both};
+use crate::support::{Bench, Story, gbp};
 
 const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;
 const AUTHORIZE: OperationKind = OperationKind::Authorize;
@@ -429,7 +430,7 @@ async fn a_webhook_that_was_stored_is_handled_after_a_restart(dialect: Dialect) 
     bench.laws_hold().await;
 }
 
-on_both! {
+on_both! { two_threads:
     only_genuine_bytes_are_stored,
     copies_at_the_same_time_are_stored_once,
     a_webhook_before_our_answer_settles_the_operation_once,

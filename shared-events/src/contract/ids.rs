@@ -4,8 +4,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Seller;
-
 /// Why a text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseIdError {
@@ -101,16 +99,6 @@ ids! {
     /// What a fact or an event is about: an order, or something else. Items of one subject stay in
     /// order.
     Subject
-}
-
-impl PaymentId {
-    /// The payment of an order for a seller: a UUID (version 5 of the order and the seller), so
-    /// that every service knows it without asking.
-    #[must_use]
-    pub fn of(order: OrderId, seller: Option<&Seller>) -> Self {
-        let name = format!("payment/{}", seller.map(Seller::as_str).unwrap_or_default());
-        Self(Uuid::new_v5(&order.0, name.as_bytes()))
-    }
 }
 
 impl From<ReturnId> for RefundId {

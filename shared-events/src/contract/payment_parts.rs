@@ -27,6 +27,16 @@ impl Seller {
     }
 }
 
+impl PaymentId {
+    /// The payment of an order for a seller: a UUID (version 5 of the order and the seller), so
+    /// that every service knows it without asking.
+    #[must_use]
+    pub fn of(order: OrderId, seller: Option<&Seller>) -> Self {
+        let name = format!("payment/{}", seller.map(Seller::as_str).unwrap_or_default());
+        Self::from_uuid(Uuid::new_v5(&order.uuid(), name.as_bytes()))
+    }
+}
+
 /// The name of a payment service provider in settings, accounts and facts: 1 to 30 lower-case
 /// letters, digits and `_`, such as `stripe`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

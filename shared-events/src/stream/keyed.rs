@@ -13,6 +13,27 @@ impl Database {
         )
     }
 
+    /// The same of the JSON list in another parameter, as `$2`.
+    #[must_use]
+    pub fn one_of_in(&self, parameter: &str) -> String {
+        self.one_of().replace("$1", parameter)
+    }
+
+    /// The condition that a whole number is in the JSON list `$1`.
+    #[must_use]
+    pub const fn one_of_numbers(&self) -> &'static str {
+        self.sql(
+            "= ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint))",
+            "IN (SELECT value FROM json_each($1))",
+        )
+    }
+
+    /// The same of the JSON list in another parameter, as `$2`.
+    #[must_use]
+    pub fn one_of_numbers_in(&self, parameter: &str) -> String {
+        self.one_of_numbers().replace("$1", parameter)
+    }
+
     /// The rows of `select` (a SELECT with its FROM) in which this column has one of the keys, read
     /// in one statement, in no order.
     ///

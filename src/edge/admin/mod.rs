@@ -23,6 +23,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use order_actor::journal::{Journal, Node};
 use order_actor::projections::OrderSummaries;
+use shared_events::chance::Chance;
 use shared_events::contract::{Reason, Timestamp};
 use shared_events::stream::{Cursors, Database, DeadLetters, FollowStatus, OperatorAction, Verb};
 use tokio_util::sync::CancellationToken;
@@ -112,6 +113,8 @@ pub struct AdminParts {
     pub summaries: Option<OrderSummaries>,
     /// The clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Where ids of issued tokens come from.
+    pub chance: Chance,
     /// Ends long calls, with `UNAVAILABLE` and reason `STOPPING`.
     pub stop: CancellationToken,
     /// Services of other processes, by the name of their first follower.

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use service_edge::Violations;
 use service_edge::time::timestamp;
-use shared_events::chance::Chance;
 use shared_events::contract::{CustomerId, Reason, Timestamp};
 use shared_events::stream::{OperatorAction, Verb};
 use tonic::{Request, Response, Status};
@@ -22,7 +21,7 @@ impl AdminEdge {
         request: Request<proto::IssueTokenRequest>,
     ) -> Result<Response<proto::IssueTokenResponse>, Status> {
         let (customer, valid_for, reason) = asked(request.get_ref())?;
-        let id = hex::encode(Chance::system().bits().to_be_bytes());
+        let id = hex::encode(self.parts.chance.bits().to_be_bytes());
         let now = (self.parts.now)();
         let own = self.parts.own_tokens.as_ref();
         let token = own.and_then(|own| own.issue(customer, valid_for, (&id, now)));

@@ -88,7 +88,8 @@ fn follow(building: &mut Building, inventory: &Inventory) -> anyhow::Result<()> 
     if !every.is_zero() {
         let backend = building.settings.backend.clone();
         let clock = Arc::clone(&building.settings.clock);
-        let reconcile = Reconcile { inventory: inventory.clone(), backend, clock, every };
+        let chance = building.settings.chance.of_part("stock");
+        let reconcile = Reconcile { inventory: inventory.clone(), backend, clock, chance, every };
         building.followers.run(|stop| reconcile.run(scope, stop));
     }
     Ok(())

@@ -81,7 +81,8 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
     let config = building.settings.notifications.clone();
     let now = Arc::clone(&building.now);
-    let notifications = Notifications::new(database.clone(), config, now)?;
+    let chance = building.settings.chance.of_part("messages");
+    let notifications = Notifications::new(database.clone(), config, now)?.drawing_from(chance);
     let notification_facts = notifications.clone();
     let log: feed::Log = Arc::new(move || notification_facts.facts());
     building.publish_once(PUBLISHED, log, &database);

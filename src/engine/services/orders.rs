@@ -128,7 +128,8 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         deadlines: Deadlines::new(database.clone()),
     };
     let edge = OrdersEdge::new(registry.clone(), lists.summaries.clone(), journal.clone())
-        .stopping_with(building.stop_edge.clone());
+        .stopping_with(building.stop_edge.clone())
+        .drawing_from(building.settings.chance.of_part("orders"));
     let edge = match building.settings.backend {
         Backend::Postgres(_) => edge.among(Arc::new(building.nodes.clone())),
         Backend::Sqlite(_) | Backend::Nothing => edge,
@@ -226,7 +227,8 @@ fn follow(building: &mut Building, lists: Lists) -> anyhow::Result<()> {
         building.follow_facts(&STOCK_ANSWERS, handler)?;
     }
     let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&building.settings.clock));
-    let alarm = alarm.held(clock.timers().held());
+    let chance = building.settings.chance.of_part("timers");
+    let alarm = alarm.held(clock.timers().held()).drawing_from(chance);
     building.followers.run(|stop| alarm.run(stop));
     building.followers.run(|stop| sweep(registry, stop));
     Ok(())

@@ -8,7 +8,6 @@ use payment::grpc::FILE_DESCRIPTOR_SET;
 use payment::store::{self, Count};
 use payment::{NotReceived, Payments, Psps, WebhookDoor};
 use service_edge::feed;
-use shared_events::chance::Chance;
 use shared_events::contract::{Origin, PspName};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
@@ -86,7 +85,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         building.follow_facts(&PAYMENTS, payments.follower())?;
         // Every process calls providers: an operation is taken up by one at a time. Webhooks are
         // left to the processes that can ask their provider.
-        let runner = payments.runner(Chance::system());
+        let runner = payments.runner(building.settings.chance.of_part("payments"));
         let webhooks = runner.clone();
         building.followers.run(|stop| webhooks.run_webhooks(stop));
         building.followers.run(|stop| runner.run(stop));

@@ -1,5 +1,5 @@
 mod agree; // whether reader and log have the same history
-mod pace; // how long a follower that keeps up rests; pure
+mod pace; // how long a follower rests
 mod status; // what operators see of a follower
 
 pub use pace::{Busy, Pace, Pacing};
@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
-use crate::chance::Chance;
 use crate::contract::Reason;
 use crate::metric::{self, table};
 use crate::traces::BatchSpans;
@@ -154,7 +153,7 @@ pub async fn follow_paced<T: Item>(
                 rest(FORKED_CHECK_EVERY, stop).await;
             }
             Err(StepError::Unavailable(error)) => {
-                let wait = Backoff::FOLLOWER.wait(attempt, Chance::system().number());
+                let wait = Backoff::FOLLOWER.wait(attempt, pacing.number());
                 // Logged once per wait; the current reason is in its status.
                 if attempt == 0 {
                     tracing::warn!(follower = status.name(), error, "follower waits");

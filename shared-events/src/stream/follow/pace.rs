@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chance::Chance;
+
 /// The busy share of the cores, in thousandths: 1,000 where all of them work.
 pub type Busy = Arc<dyn Fn() -> u32 + Send + Sync>;
 
@@ -21,24 +23,37 @@ pub enum Pace {
     WhileBusy(Duration),
 }
 
-/// A pace, and the means to learn how busy the cores are.
+/// A pace, the means to learn how busy the cores are, and a source of random pauses.
 #[derive(Clone)]
 pub struct Pacing {
     pace: Pace,
     busy: Busy,
+    chance: Chance,
 }
 
 impl Pacing {
     /// A pace on these cores.
     #[must_use]
     pub fn new(pace: Pace, busy: Busy) -> Self {
-        Self { pace, busy }
+        Self { pace, busy, chance: Chance::system() }
+    }
+
+    /// Draws the pauses between failures from this source instead of the machine's.
+    #[must_use]
+    pub fn drawing_from(mut self, chance: Chance) -> Self {
+        self.chance = chance;
+        self
     }
 
     /// No pause.
     #[must_use]
     pub fn none() -> Self {
         Self::new(Pace::Every(Duration::ZERO), Arc::new(|| 0))
+    }
+
+    /// A random number for the next pause after a failure.
+    pub(super) fn number(&self) -> u32 {
+        self.chance.number()
     }
 
     /// How long it rests after a batch that took this long.
