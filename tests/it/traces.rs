@@ -25,16 +25,16 @@ use crate::overload::token;
 use crate::support::{CUSTOMER, Engine, PATIENCE, RedisServer, free_port, write_private};
 use crate::wire::{Wire, framed, reason, status, within};
 
-const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+pub const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 const MAIL: &str = "send mail";
 
 /// The header of a caller who records this trace.
-fn traceparent(trace: &str, sampled: bool) -> String {
+pub fn traceparent(trace: &str, sampled: bool) -> String {
     format!("00-{trace}-{CALLER}-0{}", u8::from(sampled))
 }
 
-fn order(order_id: Uuid) -> Value {
+pub fn order(order_id: Uuid) -> Value {
     json!({
         "order_id": order_id,
         "customer_id": CUSTOMER,

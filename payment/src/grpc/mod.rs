@@ -9,7 +9,7 @@ mod webhooks; // webhooks of providers, for operators
 use std::collections::BTreeMap;
 
 use service_edge::page::{Tokens, cut, page_size};
-use service_edge::parsed;
+use service_edge::{parsed, traceparent};
 use shared_events::contract::{OperationId, OrderId, PaymentId};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
@@ -98,8 +98,9 @@ impl PaymentService for PaymentEdge {
         request: Request<proto::AttemptRequest>,
     ) -> Result<Response<proto::AttemptResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
+        let payments = self.payments.called_in(traceparent(&request));
         let (order, attempt_id, token) = attempted(&request.into_inner())?;
-        let case = self.payments.attempt(order, attempt_id, &token).await.map_err(refused)?;
+        let case = payments.attempt(order, attempt_id, &token).await.map_err(refused)?;
         let (payments, waits) = (self.of_order(order, &by).await?, case.plan.is_none());
         Ok(Response::new(proto::AttemptResponse { payments, waits }))
     }
@@ -184,6 +185,7 @@ impl PaymentService for PaymentEdge {
         request: Request<proto::ResolveOperationRequest>,
     ) -> Result<Response<proto::ResolveOperationResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
+        let payments = self.payments.called_in(traceparent(&request));
         let (id, found, reason) = resolved(&request.into_inner())?;
         let row = self.row(id).await?;
         let case = store::case(self.payments.database(), row.order_id).await;
@@ -198,7 +200,7 @@ impl PaymentService for PaymentEdge {
         let action =
             OperatorAction::new(&by, Verb::ResolveOperation, &target, &reason, self.payments.now());
         let action = action.changing(operation.state.code(), found.state().code());
-        self.payments.resolve(row.order_id, id, seen, Some(action)).await.map_err(refused)?;
+        payments.resolve(row.order_id, id, seen, Some(action)).await.map_err(refused)?;
         let operation = Some(self.operation(&self.row(id).await?).await?);
         Ok(Response::new(proto::ResolveOperationResponse { operation }))
     }

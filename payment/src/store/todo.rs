@@ -1,7 +1,7 @@
 use shared_events::contract::{OperationId, PspName, Timestamp};
 use shared_events::stream::{DatabaseError, Tx};
 
-use super::cases::LOOK_AGAIN;
+use super::cases::{LOOK_AGAIN, Origins};
 use super::operations::{self, OperationRow};
 use super::{actions, disputes, webhooks};
 use crate::domain::{Case, Event, OperationKind, OperationState, Schedule, Stage};
@@ -11,6 +11,7 @@ pub(super) async fn todo(
     tx: &mut Tx,
     case: &Case,
     event: &Event,
+    origins: &Origins,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     let no_plan = DatabaseError::Corrupt("case without a plan");
@@ -25,6 +26,7 @@ pub(super) async fn todo(
                 kind: operation.kind,
                 schedule: Schedule::due(now),
                 claim: 0,
+                trace: origins.traceparent.clone().map(|traceparent| (traceparent, now)),
             };
             operations::add(tx, &row).await
         }
