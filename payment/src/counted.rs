@@ -14,6 +14,8 @@ const REVERSED: &str = "reversed";
 const EXPIRED: &str = "expired";
 const PENDING: &str = "pending";
 const STUCK: &str = "stuck";
+/// Nobody knows what became of it.
+pub(crate) const UNKNOWN: &str = "unknown";
 
 /// What became of operations in a transaction. It is counted once that is committed.
 #[derive(Default)]
@@ -89,6 +91,3 @@ pub(crate) const fn found(found: &Found) -> &'static str {
         Found::Unknown { .. } => UNKNOWN,
     }
 }
-
-/// Nobody knows what became of it.
-pub(crate) const UNKNOWN: &str = "unknown";
