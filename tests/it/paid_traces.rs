@@ -1,5 +1,6 @@
 //! A paid order is one trace: from the call over stock and the provider to the refund and the book.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -8,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::collector::{Collector, Seen};
 use crate::http::Http;
-use crate::paid_orders::{Shop, on_sqlite};
+use crate::paid_orders::{Provider, Shop, on_sqlite};
+use crate::support::{Engine, PATIENCE, free_port, write_private};
 use crate::traces::{TRACE, order, traceparent};
 
 type Step = (&'static str, Option<&'static str>);
@@ -46,6 +48,32 @@ const PAID: [&[Step]; 5] = [
         ("psp refund", None),
         ("process refund.settled.v1", Some("money-answers")),
         ("order SettleRefund", None),
+    ],
+];
+
+/// The same where the order asks for money first, and each service is a process of its own: the call
+/// of the attempt is forwarded.
+const OVER_PROCESSES: [&[Step]; 3] = [
+    &[
+        ("ordinal.orders.v1.OrderService/PlaceOrder", None),
+        ("order Place", None),
+        ("process order.created.v1", Some("stock")),
+        ("process inventory.reserved.v1", Some("stock-answers")),
+        ("order Confirm", None),
+        ("process payment.requested.v1", Some("payments")),
+    ],
+    &[
+        ("ordinal.payments.v1.PaymentService/Attempt", None),
+        ("ordinal.payments.v1.PaymentService/Attempt", None),
+        ("psp authorize", None),
+        ("process payment.secured.v1", Some("money-answers")),
+        ("order SecurePayment", None),
+    ],
+    &[
+        ("order Fulfill", None),
+        ("process order.fulfilled.v1", Some("payments")),
+        ("psp capture", None),
+        ("process payment.captured.v1", Some("ledger-entries")),
     ],
 ];
 
@@ -91,28 +119,28 @@ fn open(odds: Option<&str>) -> (Collector, Shop) {
 }
 
 /// Calls in the trace of a caller who keeps it.
-fn call(shop: &Shop, line: &str, body: &Value) -> Value {
+fn call(engine: &Engine, line: &str, body: &Value) -> Value {
     let header = traceparent(TRACE, true);
     let answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let mut http = Http::connect(&shop.engine.address).await;
+        let mut http = Http::connect(&engine.address).await;
         http.json(line, &[("traceparent", header.as_str())], body).await
     });
     assert!(answer.status < 300, "{line}: {answer:?}");
     answer.json()
 }
 
-fn place(shop: &Shop) -> String {
+fn place(engine: &Engine) -> String {
     let id = Chance::system().uuid();
     let mut order = order(id);
     order["payment"] = json!({ "psp": "cards", "fee_bps": 250 });
-    call(shop, "POST /v1/orders", &order);
+    call(engine, "POST /v1/orders", &order);
     id.to_string()
 }
 
-fn attempt(shop: &Shop, order: &str, token: &str) {
+fn attempt(engine: &Engine, order: &str, token: &str) {
     let attempt_id = Chance::system().uuid();
     let attempt = json!({ "order_id": order, "attempt_id": attempt_id, "psp_token": token });
-    call(shop, "POST /v1/payments:attempt", &attempt);
+    call(engine, "POST /v1/payments:attempt", &attempt);
 }
 
 #[test]
@@ -120,16 +148,16 @@ fn a_paid_order_is_one_trace_from_the_call_to_the_refund() {
     let (collector, shop) = open(None);
     // The attempt is there before the order asks for money: the order's own trace goes on.
     shop.engine.ask(&["follower", "pause", "stock", "--reason", "a test"]);
-    let order = place(&shop);
-    attempt(&shop, &order, "tok_visa");
+    let order = place(&shop.engine);
+    attempt(&shop.engine, &order, "tok_visa");
     shop.engine.ask(&["follower", "resume", "stock"]);
     shop.confirmed(&order);
     let of_order = format!("POST /v1/orders/{order}");
-    call(&shop, &format!("{of_order}/shipments"), &json!({}));
+    call(&shop.engine, &format!("{of_order}/shipments"), &json!({}));
     shop.until_payment(&order, "CAPTURED");
     let returned = json!({ "lines": [{ "line": 1, "quantity": 1 }], "reason": "chipped" });
-    call(&shop, &format!("{of_order}/returns"), &returned);
-    call(&shop, &format!("{of_order}/returns:approve"), &json!({}));
+    call(&shop.engine, &format!("{of_order}/returns"), &returned);
+    call(&shop.engine, &format!("{of_order}/returns:approve"), &json!({}));
     let settled = |order: &Value| order["payment"]["refunds"][0]["state"] == "REFUND_STATE_SETTLED";
     shop.until(&order, "refunded", settled);
     let spans = traced(&collector, &PAID);
@@ -146,9 +174,9 @@ fn a_paid_order_is_one_trace_from_the_call_to_the_refund() {
 #[test]
 fn what_a_provider_tells_is_in_the_trace_of_its_operation() {
     let (collector, shop) = open(Some("doubled=1"));
-    let order = place(&shop);
+    let order = place(&shop.engine);
     shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
-    attempt(&shop, &order, "tok_action");
+    attempt(&shop.engine, &order, "tok_action");
     shop.until_payment(&order, "ACTION_REQUIRED");
     let acts = || {
         let shown =
@@ -156,7 +184,7 @@ fn what_a_provider_tells_is_in_the_trace_of_its_operation() {
         let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
         shown["payments"][0]["action_url"].as_str().unwrap_or_default().to_owned()
     };
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + 2 * PATIENCE;
     while acts().is_empty() {
         assert!(Instant::now() < patience, "nobody is told where to act");
         std::thread::sleep(Duration::from_millis(30));
@@ -172,4 +200,76 @@ fn what_a_provider_tells_is_in_the_trace_of_its_operation() {
     let spans = traced(&collector, &TOLD);
     assert!(spans.iter().any(|it| it.name == "order SecurePayment"), "{spans:#?}");
     assert!(shop.engine.stop().success());
+}
+
+/// The processes of a shop that read each other's facts, with the provider that one of them calls.
+struct Processes {
+    orders: Engine,
+    others: [Engine; 3],
+    _provider: Provider,
+    _folder: TempDir,
+}
+
+impl Processes {
+    fn start(collector: &Collector) -> Self {
+        let (folder, provider) = (TempDir::new().unwrap(), Provider::start(&[]));
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (psps, url) = (path("psps.toml"), collector.url());
+        write_private(&folder.path().join("secret"), "sk_test_of_nobody\n");
+        let text = format!(
+            "[[psps]]\nname = \"cards\"\ndialect = \"stripe\"\nurl = \"{}\"\n\
+             secret-file = \"secret\"\nmulti-capture = true\n",
+            provider.address
+        );
+        std::fs::write(&psps, text).unwrap();
+        let [orders, stock, payments, ledger] =
+            [(); 4].map(|()| format!("127.0.0.1:{}", free_port()));
+        let start = |role: &str, listen: &str, more: &[&str]| {
+            let data = path(role);
+            let own = ["--role", role, "--data", &data, "--listen", listen];
+            Engine::start_with(&[&own[..], &["--otlp-endpoint", &url], more].concat())
+        };
+        let at = ["--inventory-at", &stock, "--payments-at", &payments, "--ledger-at", &ledger];
+        let of_orders = start("orders", &orders, &at);
+        let others = [
+            start("inventory", &stock, &["--orders-at", &orders]),
+            start("payments", &payments, &["--orders-at", &orders, "--psps", &psps]),
+            start("ledger", &ledger, &["--payments-at", &payments]),
+        ];
+        Self { orders: of_orders, others, _provider: provider, _folder: folder }
+    }
+}
+
+#[test]
+fn a_paid_order_is_one_trace_over_four_processes() {
+    let collector = Collector::start();
+    let shop = Processes::start(&collector);
+    shop.orders.ask(&["stock", "set", "MUG", "9"]);
+    let order = place(&shop.orders);
+    let patience = Instant::now() + 2 * PATIENCE;
+    let asks = || {
+        let seen = shop.orders.ask(&["order", "get", &order]);
+        seen["order"]["payment"]["pay_by"].is_string()
+    };
+    while !asks() {
+        assert!(Instant::now() < patience, "the order asks for no money");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    attempt(&shop.orders, &order, "tok_visa");
+    shop.orders.until(&order, "CONFIRMED");
+    call(&shop.orders, &format!("POST /v1/orders/{order}/shipments"), &json!({}));
+    let spans = traced(&collector, &OVER_PROCESSES);
+    let services: BTreeSet<&str> = spans.iter().map(|it| it.service.as_str()).collect();
+    let all = ["ordinal-inventory", "ordinal-ledger", "ordinal-orders", "ordinal-payments"];
+    assert_eq!(services, BTreeSet::from(all));
+    let at = |step: Step| spans.iter().find(|it| is(it, step)).unwrap().service.as_str();
+    assert_eq!(at(("process payment.requested.v1", Some("payments"))), "ordinal-payments");
+    assert_eq!(at(("psp capture", None)), "ordinal-payments");
+    assert_eq!(at(("process payment.captured.v1", Some("ledger-entries"))), "ordinal-ledger");
+    assert_eq!(at(("order SecurePayment", None)), "ordinal-orders");
+    let Processes { orders, others, .. } = shop;
+    for other in others {
+        assert!(other.stop().success());
+    }
+    assert!(orders.stop().success());
 }
