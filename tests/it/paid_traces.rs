@@ -51,8 +51,8 @@ const PAID: [&[Step]; 5] = [
     ],
 ];
 
-/// The same where the order asks for money first, and each service is a process of its own: the call
-/// of the attempt is forwarded.
+/// The same where the order asks for money first, and each service is a process of its own: the
+/// attempt is forwarded.
 const OVER_PROCESSES: [&[Step]; 3] = [
     &[
         ("ordinal.orders.v1.OrderService/PlaceOrder", None),

@@ -38,7 +38,7 @@ pub(super) fn handling(
         false => {
             let traceparent = context.traceparent.as_deref();
             let mut span = Span::named_child(name, Kind::Internal, traceparent);
-            // What the engine does in the trace of somebody else belongs to the order's own as well.
+            // What it does in the trace of somebody else belongs to the order's own as well.
             let own = span.context().filter(|_| matches!(context.by, By::Engine(_)));
             if let (Some(own), Some(cause)) = (own, cause)
                 && own.trace() != cause.trace()

@@ -31,7 +31,8 @@ const IN_FLIGHT_MAX: usize = 16;
 const READ_MAX: u32 = 64;
 /// The longest pause between two looks.
 const POLL: Duration = Duration::from_millis(500);
-/// How long a provider may take. Less than [`CALL_MAX`](crate::domain::CALL_MAX), so that nobody else takes it for dead.
+/// How long a provider may take. Less than [`CALL_MAX`](crate::domain::CALL_MAX), so that nobody
+/// else takes it for dead.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a token is kept at most, in microseconds: a day, as long as providers remember keys.
 const TOKENS_LAST: i64 = 24 * 3_600 * 1_000_000;

@@ -155,8 +155,8 @@ impl Runner {
         }
     }
 
-    /// The span of a webhook, and the trace of what follows: that of the operation that it is about,
-    /// or else of the payment's last one.
+    /// The span of a webhook, and the trace of what follows: that of the operation it is about, or
+    /// else of the payment's last one.
     async fn traced(
         &self,
         case: &Case,

@@ -17,7 +17,7 @@ pub static PSP_CALLS: Histogram<3> = Histogram::of_times(
     &["psp", "call", "outcome"],
     OF_CALLS,
     "Time of a call of a payment provider, or of a question (find, look), by its answer: done, \
-     pending, declined, refused, nothing (it knows nothing of it), unknown (none, or none in time).",
+     pending, declined, refused, nothing (it knows nothing of it), unknown (none came in time).",
 )
 .at_most(512);
 /// Stuck operations.
@@ -30,13 +30,13 @@ pub static PSP_STUCK: Observed<0> = Observed::number(
 pub static PSP_STUCK_AGE: Observed<0> = Observed::time(
     "ordinal_psp_stuck_oldest_seconds",
     &[],
-    "How long ago the operation was last called that has waited longest for a person; 0 without one.",
+    "How long ago that operation was last called that waits longest for a person; 0 without one.",
 );
 /// Breakers of providers.
 pub static PSP_BREAKER_OPEN: Observed<1> = Observed::number(
     "ordinal_psp_breaker_state",
     &["psp"],
-    "1 while this process holds calls of a payment provider back because it does not answer, else 0.",
+    "1 while this process does not call a payment provider since it does not answer, else 0.",
 );
 /// Webhooks.
 pub static PSP_WEBHOOKS: Counter<2> = Counter::new(
