@@ -4,6 +4,7 @@
 //! [`store`] has what happened.
 
 mod audit; // whether the history is as its laws say
+mod counted; // what became of operations, for whoever watches
 pub mod domain;
 mod door; // webhooks of providers
 mod follower; // what orders say

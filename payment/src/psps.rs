@@ -33,7 +33,12 @@ impl Psps {
 
     /// Their names.
     pub(crate) fn names(&self) -> Vec<&str> {
-        self.0.keys().map(PspName::as_str).collect()
+        self.all().map(PspName::as_str).collect()
+    }
+
+    /// Their names, as they are kept.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PspName> {
+        self.0.keys()
     }
 
     pub(crate) fn capabilities(&self, name: Option<&PspName>) -> Capabilities {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::OrderFollower;
+use crate::counted;
 use crate::domain::{Case, Context, Input, Observation, OperationState, Rejection, WebhookState};
 use crate::door::WebhookDoor;
 use crate::grpc::PaymentEdge;
@@ -42,6 +43,8 @@ pub struct Payments {
     due: Arc<Notify>,
     told: Arc<Notify>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// What is heard belongs to this trace.
+    traceparent: Option<String>,
 }
 
 /// Why a call of the payment service came to nothing.
@@ -79,7 +82,13 @@ impl Payments {
     ) -> Self {
         let outbox = Outbox::new(database.clone());
         let (pays_with, due, told) = (Arc::default(), Arc::default(), Arc::default());
-        Self { database, outbox, psps, pays_with, due, told, now }
+        Self { database, outbox, psps, pays_with, due, told, now, traceparent: None }
+    }
+
+    /// The same, for a call that belongs to this trace (W3C `traceparent`).
+    #[must_use]
+    pub(crate) fn called_in(&self, traceparent: Option<String>) -> Self {
+        Self { traceparent, ..self.clone() }
     }
 
     /// Its database.
@@ -120,6 +129,7 @@ impl Payments {
     /// What calls and asks providers.
     #[must_use]
     pub fn runner(&self, chance: Chance) -> Runner {
+        counted::begin(&self.psps);
         Runner {
             database: self.database.clone(),
             outbox: self.outbox.clone(),
@@ -247,11 +257,13 @@ impl Payments {
             store::keep_resolution(&mut tx, Of::Operation(operation), &said, now).await?;
             action.write(&mut tx).await?;
         }
-        open.hear(input, &context, &Origins::default())?;
-        let case = open.case.clone();
+        let origins = Origins { causationid: None, traceparent: self.traceparent.clone() };
+        open.hear(input, &context, &origins)?;
+        let (case, became) = (open.case.clone(), open.became());
         let stores = (&self.database, &self.outbox);
         store::write(stores, &mut tx, vec![open], now).await?;
         tx.commit().await?;
+        became.count();
         self.outbox.committed();
         self.due.notify_one();
         Ok(case)

@@ -3,6 +3,7 @@
 //! - [`Refused`] and [`Violations`]: refusals of calls. The only place that makes an `ErrorInfo`.
 //! - [`page`]: sizes and tokens of pages.
 //! - [`time`]: instants and positions in protos.
+//! - [`traceparent`]: the trace that a call belongs to.
 //! - [`feed`]: a service's published facts as a gRPC stream, and a reader of such a stream.
 //!
 //! A crate of its own, and not part of `shared-events`: tonic and prost take half a minute to
@@ -14,6 +15,7 @@ pub mod feed;
 pub mod page;
 mod refusal; // a reason and its message → a status
 pub mod time;
+mod trace; // the trace that a call belongs to
 mod violation; // invalid fields
 mod wire; // the way to another process
 
@@ -22,5 +24,6 @@ pub use refusal::{
     DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, archived, is_fault,
     reason_of, status_code,
 };
+pub use trace::traceparent;
 pub use violation::{Violation, Violations, one_of, parsed, violation};
 pub use wire::Wire;

@@ -11,17 +11,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::Executor as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
+use crate::history::copy;
 use crate::http::Http;
 use crate::issuer::Issuer;
 use crate::messages::receiver;
 use crate::nodes::LEASE;
+use crate::paid_orders::{Shop, on_sqlite};
 use crate::prometheus::Prometheus;
-use crate::support::{Engine, PATIENCE, PostgresServer, free_port, ordinal, write_private};
+use crate::support::{
+    Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, write_private,
+};
 
 /// Scrapes and rules come once a second; values that are read from databases, every few seconds.
 const FIRE_WITHIN: Duration = Duration::from_secs(300);
@@ -147,6 +151,7 @@ async fn damage_neglect_and_refused_messages_raise_alerts() {
             "OrdinalReturnUnjudged",
             "OrdinalFollowerLags",
             "OrdinalMessagesFailed",
+            "OrdinalAlarm",
         ])
         .await;
 }
@@ -185,8 +190,8 @@ async fn a_lost_database_raises_alerts() {
     callers.join().unwrap();
 }
 
-/// What a process calls and needs is away: another process and its issuer; and its certificate ends
-/// in three days.
+/// What a process calls and needs is away: another process, its issuer and its Redis; and its
+/// certificate ends in three days.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
     let folder = TempDir::new().unwrap();
@@ -216,7 +221,16 @@ async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
     ];
     let guarded = Engine::start_with(&guarded.concat());
     let away = format!("http://127.0.0.1:{}", free_port());
-    let alone = [["--data", &other], ["--role", "orders"], ["--inventory-at", &away], metrics];
+    let mut redis = RedisServer::start();
+    let redis_url = redis.url();
+    let alone = [
+        ["--data", &other],
+        ["--role", "orders"],
+        ["--inventory-at", &away],
+        ["--redis-url", &redis_url],
+        ["--rate-limit", "OPS=100000"],
+        metrics,
+    ];
     let alone = Engine::start_with(&alone.concat());
     let targets = [&guarded, &alone].map(|engine| engine.metrics.as_deref().unwrap());
     let prometheus = Prometheus::start(&targets);
@@ -224,6 +238,7 @@ async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
         prometheus.has_scraped(engine).await;
     }
     issuer.be_away(true);
+    redis.kill();
     let address = alone.address.clone();
     let calls = tokio::spawn(async move {
         let mut http = Http::connect(&address).await;
@@ -239,8 +254,85 @@ async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
             "OrdinalErrorBudgetSlow",
             "OrdinalIssuerKeysFail",
             "OrdinalCertificateExpires",
+            "OrdinalRateLimitDegraded",
         ])
         .await;
     assert!(!calls.is_finished(), "a call succeeded, or ended the loop");
     calls.abort();
+}
+
+/// A payment provider is away, and a service's database is held by somebody else: what it follows
+/// does not move. Eight days later nobody knows what became of operations.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_is_away_and_a_database_that_is_held_raise_alerts() {
+    let mut offset = None;
+    let mut shop = tokio::task::block_in_place(|| {
+        Shop::open(|folder| {
+            let file = folder.path().join("offset");
+            fs::write(&file, "0").unwrap();
+            let flag = ["--clock-offset-file".to_owned(), file.display().to_string()];
+            offset = Some(file);
+            [&on_sqlite(folder)[..], &flag[..]].concat()
+        })
+    });
+    let prometheus = Prometheus::start(&[shop.engine.metrics.as_deref().unwrap()]);
+    prometheus.has_scraped(&shop.engine).await;
+    shop.provider.process.kill().unwrap();
+    tokio::task::block_in_place(|| {
+        for _ in 0..6 {
+            let order = shop.place("cards");
+            shop.attempt(&order, "tok_visa");
+        }
+    });
+    let file = shop.folder.path().join("data/notifications.db");
+    let options = SqliteConnectOptions::new().filename(file);
+    let mut held = SqliteConnection::connect_with(&options).await.unwrap();
+    // Others may write for a moment in between.
+    let patience = Instant::now() + PATIENCE;
+    while held.execute("BEGIN IMMEDIATE").await.is_err() {
+        assert!(Instant::now() < patience, "the database cannot be held");
+    }
+    tokio::task::block_in_place(|| shop.place("cards"));
+    prometheus.alarmed(&["OrdinalProviderBreakerOpen", "OrdinalFollowerStuck"]).await;
+    fs::write(offset.unwrap(), (8 * 24 * 3_600).to_string()).unwrap();
+    prometheus.alarmed(&["OrdinalPaymentsStuck"]).await;
+    held.execute("ROLLBACK").await.unwrap();
+}
+
+/// A journal was replaced by an older copy, and the clock is a year ahead: followers remember what
+/// is not there, and timers wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_journal_and_a_wrong_clock_raise_alerts() {
+    let folder = TempDir::new().unwrap();
+    let (data, old) = (folder.path().join("data"), folder.path().join("old"));
+    let offset = folder.path().join("offset");
+    fs::create_dir(&old).unwrap();
+    fs::write(&offset, "0").unwrap();
+    let flags = [
+        "--data",
+        data.to_str().unwrap(),
+        "--without-stock",
+        "--clock-offset-file",
+        offset.to_str().unwrap(),
+        "--metrics-listen",
+        "127.0.0.1:0",
+    ];
+    tokio::task::block_in_place(|| {
+        for copied in [true, false] {
+            let engine = Engine::start_with(&flags);
+            // It waits to be confirmed, for as long as it may.
+            engine.place(&["MUG=1@4.50GBP"]);
+            level(&engine);
+            assert!(engine.stop().success());
+            if copied {
+                copy(&data, &old, "journal");
+            }
+        }
+    });
+    copy(&old, &data, "journal");
+    fs::write(&offset, (400 * 24 * 3_600).to_string()).unwrap();
+    let engine = Engine::start_with(&flags);
+    let prometheus = Prometheus::start(&[engine.metrics.as_deref().unwrap()]);
+    prometheus.has_scraped(&engine).await;
+    prometheus.alarmed(&["OrdinalFollowerStopped", "OrdinalDeadlinesLate"]).await;
 }

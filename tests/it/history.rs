@@ -34,7 +34,7 @@ fn until_caught_up(engine: &Engine) {
     });
 }
 
-fn copy(from: &Path, to: &Path, name: &str) {
+pub fn copy(from: &Path, to: &Path, name: &str) {
     for suffix in ["", "-wal", "-shm"] {
         let file = format!("{name}.db{suffix}");
         let _ = std::fs::remove_file(to.join(&file));

@@ -70,6 +70,7 @@ mod overload;
 mod own_authority;
 mod paid_load;
 mod paid_orders;
+mod paid_traces;
 mod payment_plans;
 mod payments;
 #[path = "../shared/ports.rs"]

@@ -27,16 +27,16 @@ use crate::overload::token;
 use crate::support::{CUSTOMER, Engine, PATIENCE, RedisServer, free_port, write_private};
 use crate::wire::{Wire, framed, reason, status, within};
 
-const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+pub const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 const MAIL: &str = "send mail";
 
 /// The header of a caller who records this trace.
-fn traceparent(trace: &str, sampled: bool) -> String {
+pub fn traceparent(trace: &str, sampled: bool) -> String {
     format!("00-{trace}-{CALLER}-0{}", u8::from(sampled))
 }
 
-fn order(order_id: Uuid) -> Value {
+pub fn order(order_id: Uuid) -> Value {
     json!({
         "order_id": order_id,
         "customer_id": CUSTOMER,
@@ -436,26 +436,38 @@ async fn a_timer_links_to_what_set_it() {
     assert!(engine.stop().success());
 }
 
-/// Stock that is counted anew takes units away from orders that were promised them.
+/// Stock that is counted anew takes units away from orders that were promised them: in the trace of
+/// whoever counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_that_a_count_cancels_has_a_trace_that_links_to_the_placing() {
+async fn an_order_that_a_count_cancels_is_in_its_trace_and_links_to_the_placing() {
     let collector = Collector::start();
     let (engine, _folder) = started(&["--otlp-endpoint", &collector.url()]);
     let order_id = place(&engine, Some(&traceparent(TRACE, true))).await;
     engine.until(&order_id, "CONFIRMED");
     let mut http = Http::connect(&engine.address).await;
     let counted = json!({ "on_hand": 0, "allow_shortage": true });
-    let answer = http.json("PUT /v1/stock/MUG", &[], &counted).await;
+    let count = TRACE.replace("0af", "2af");
+    let header = traceparent(&count, true);
+    let headers = [("traceparent", header.as_str())];
+    let answer = http.json("PUT /v1/stock/MUG", &headers, &counted).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     engine.until(&order_id, "CANCELLED");
     // What the cancellation causes is in its trace.
     let told = "process order.cancelled.v1";
     let seen = collector.until(|seen| {
-        [told, "order Cancel"].iter().all(|name| seen.iter().any(|it| it.name == *name))
+        let names = [told, "order Cancel", "process inventory.rejected.v1"];
+        names.iter().all(|name| seen.iter().any(|it| it.name == *name))
     });
     let (cancel, placing) = (one(&seen, "order Cancel", None), one(&seen, "order Place", None));
-    assert!(cancel.trace != TRACE && cancel.parent.is_empty(), "{cancel:#?}");
+    assert_eq!(cancel.trace, count, "{cancel:#?}");
     assert_eq!(cancel.links, [(TRACE.to_owned(), placing.span.clone())]);
+    let counting: Vec<Seen> = seen.iter().filter(|it| it.trace == count).cloned().collect();
+    let caused = [
+        ("ordinal.inventory.v1.InventoryService/SetStock", None),
+        ("process inventory.rejected.v1", Some("stock-answers")),
+        ("order Cancel", None),
+    ];
+    assert_follow(&counting, &caused);
     let told = seen.iter().filter(|it| it.name == told);
     assert!(told.clone().all(|it| it.parent == cancel.span), "{seen:#?}");
     assert!(engine.stop().success());

@@ -21,7 +21,8 @@ impl StockEdge {
     ) -> Result<proto::SetBackorderResponse, Status> {
         let BackorderUpdate { sku, rule, reason, request_id } = update;
         let name = by.to_string();
-        let details = RequestDetails { by: &name, reason, request_id: request_id.as_deref() };
+        let request_id = request_id.as_deref();
+        let details = RequestDetails { by: &name, reason, request_id, traceparent: None };
         let mut tx = self.begin(false).await?;
         let set =
             store::set_backorder(&self.database, &mut tx, sku, *rule, details, (self.now)()).await;

@@ -11,8 +11,8 @@ mod render; // stock, movements, reservations → messages
 use std::sync::Arc;
 
 use service_edge::page::{Tokens, cut, page_size};
-use service_edge::parsed;
 use service_edge::time::timestamp;
+use service_edge::{parsed, traceparent};
 use shared_events::contract::{OrderId, Sku, Timestamp};
 use shared_events::stream::{AskedBy, Database, Outbox};
 use tonic::{Request, Response, Status};
@@ -21,7 +21,10 @@ use crate::cache::{CacheLookup, StockCache};
 use crate::movements::{self, MovementPosition};
 use crate::store::{self, MoveOutcome, Stock};
 
-use parse::{adjust_request, backorder_request, location_request, movement_position, set_request};
+use parse::{
+    StockUpdate, adjust_request, backorder_request, location_request, movement_position,
+    set_request,
+};
 use refusal::{not_found, unavailable};
 use render::{rendered, rendered_holder, rendered_loser, rendered_movement, rendered_reservation};
 
@@ -119,9 +122,9 @@ impl InventoryService for StockEdge {
         &self,
         request: Request<proto::SetStockRequest>,
     ) -> Result<Response<proto::SetStockResponse>, Status> {
-        let by = caller(&request);
+        let (by, traceparent) = (caller(&request), traceparent(&request));
         let request = request.into_inner();
-        let update = set_request("", &request)?;
+        let update = StockUpdate { traceparent, ..set_request("", &request)? };
         let (moved, losers) = self.move_one(&update, &by, request.validate_only).await?;
         let replayed = moved.outcome == MoveOutcome::Replayed;
         let stock = Some(rendered(&moved.stock));

@@ -13,6 +13,8 @@ pub(super) struct StockUpdate {
     pub(super) request: StockRequest,
     pub(super) reason: String,
     pub(super) request_id: Option<String>,
+    /// The trace of the call, where the stock-take may take units from orders.
+    pub(super) traceparent: Option<String>,
 }
 
 impl StockUpdate {
@@ -45,7 +47,7 @@ pub(super) fn set_request(
             let (on_hand, only_if_absent) = (request.on_hand, request.only_if_absent);
             let allow_shortage = request.allow_shortage;
             let request = StockRequest::Set { on_hand, only_if_absent, expected, allow_shortage };
-            Ok(StockUpdate { sku, location, request, reason, request_id })
+            Ok(StockUpdate { sku, location, request, reason, request_id, traceparent: None })
         }
         _ => Err(violations),
     }
@@ -67,7 +69,7 @@ pub(super) fn adjust_request(
     match sku {
         Some(sku) if violations.is_empty() => {
             let request = StockRequest::Adjust { delta: request.delta, expected };
-            Ok(StockUpdate { sku, location, request, reason, request_id })
+            Ok(StockUpdate { sku, location, request, reason, request_id, traceparent: None })
         }
         _ => Err(violations),
     }

@@ -142,7 +142,7 @@ pub async fn add_unaccounted(
     reason: &str,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let details = RequestDetails { by: "engine:stock", reason, request_id: None };
+    let details = RequestDetails { by: "engine:stock", reason, ..RequestDetails::default() };
     let (place, asked) = ((sku, location), units.to_string());
     let added = adjust(tx, place, units, Cause::Adjusted, &asked, details, now).await;
     added.map_err(|error| match error {

@@ -170,6 +170,8 @@ pub struct RequestDetails<'a> {
     pub reason: &'a str,
     /// The id that makes a retry recognisable.
     pub request_id: Option<&'a str>,
+    /// The trace of the call (W3C `traceparent`), for what it causes.
+    pub traceparent: Option<&'a str>,
 }
 
 /// A product's stock after a request.

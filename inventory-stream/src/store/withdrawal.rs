@@ -130,7 +130,7 @@ async fn withdraw(
             shard,
             sequence: None,
             causationid: details.request_id.map(str::to_owned),
-            traceparent: None,
+            traceparent: details.traceparent.map(str::to_owned),
             body: FactBody::Inventory(body),
         });
         facts.extend(published);

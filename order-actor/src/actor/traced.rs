@@ -35,7 +35,18 @@ pub(super) fn handling(
     let name = || Cow::Owned(format!("order {}", command.name()));
     let mut span = match is_apart(context) {
         true => Span::linked(name, Kind::Internal, cause),
-        false => Span::named_child(name, Kind::Internal, context.traceparent.as_deref()),
+        false => {
+            let traceparent = context.traceparent.as_deref();
+            let mut span = Span::named_child(name, Kind::Internal, traceparent);
+            // What it does in the trace of somebody else belongs to the order's own as well.
+            let own = span.context().filter(|_| matches!(context.by, By::Engine(_)));
+            if let (Some(own), Some(cause)) = (own, cause)
+                && own.trace() != cause.trace()
+            {
+                span.link(cause);
+            }
+            span
+        }
     };
     if span.is_some() {
         span.set("ordinal.order_id", order_id.to_string());

@@ -40,6 +40,7 @@ fn requested(details: &mut Details, event: &Event) -> Result<(), &'static str> {
         reference,
         exchange_order_id,
         judge_by,
+        at,
         ..
     } = event
     else {
@@ -67,6 +68,7 @@ fn requested(details: &mut Details, event: &Event) -> Result<(), &'static str> {
         lines: lines.clone(),
         reason: reason.clone(),
         exchange_order_id: *exchange_order_id,
+        requested_at: *at,
         judge_by: *judge_by,
         escalated: false,
         approval: None,

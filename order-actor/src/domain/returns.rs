@@ -26,6 +26,8 @@ pub struct Return {
     pub reason: String,
     /// The order that replaces what is sent back.
     pub exchange_order_id: Option<OrderId>,
+    /// When it was requested.
+    pub requested_at: Timestamp,
     /// When operators are reminded if it is not judged.
     pub judge_by: Timestamp,
     /// Whether they have been reminded.

@@ -1,5 +1,5 @@
-use service_edge::About;
-use shared_events::contract::{CustomerId, trace_id};
+use service_edge::{About, traceparent};
+use shared_events::contract::CustomerId;
 use shared_events::traces::{self, Span, TraceContext};
 use tonic::{Request, Status};
 
@@ -53,12 +53,6 @@ pub(super) fn about<T>(request: &Request<T>) -> About {
 /// Whether another node forwarded the call here as the owner of the order's shard.
 pub(super) fn forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(status::FORWARDED_HEADER)
-}
-
-/// The W3C trace context of a call. A malformed one is ignored, as W3C requires.
-fn traceparent<T>(request: &Request<T>) -> Option<String> {
-    let text = request.metadata().get("traceparent")?.to_str().ok()?;
-    trace_id(text).map(|_| text.to_owned())
 }
 
 /// The trace that this process, or one that forwarded the call, named for lines of the log.

@@ -21,18 +21,19 @@ impl OrderSummaries {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// How many orders have a return that waits, and when the longest unchanged of them last
-    /// changed; of `most` of them.
+    /// How many orders have a return that nobody has judged, and when the oldest of these returns
+    /// was requested; `most` orders are counted.
     ///
     /// # Errors
     /// [`DatabaseError`]
-    pub async fn returns_waiting(
+    pub async fn returns_unjudged(
         &self,
         most: u32,
     ) -> Result<(u64, Option<Timestamp>), DatabaseError> {
-        let sql = "SELECT COUNT(*), MIN(updated_at) FROM
-                       (SELECT updated_at FROM order_summaries
-                        WHERE returns_waiting IS NOT NULL LIMIT $1) AS counted";
+        let sql = "SELECT COUNT(*), MIN(unjudged_since) FROM
+                       (SELECT unjudged_since FROM order_summaries
+                        WHERE unjudged_since IS NOT NULL
+                        ORDER BY unjudged_since LIMIT $1) AS counted";
         let row = sqlx::query(sql).bind(i64::from(most)).fetch_one(self.database.reader()).await?;
         let (count, oldest): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
         Ok((u64::try_from(count).unwrap_or_default(), oldest.map(Timestamp::from_micros)))

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use order_actor::actor::{Context, Executed, Limits, Refusal, Registry};
 use order_actor::clock::{Clock, ManualClock};
 use order_actor::domain::{
-    Address, By, Cancel, Command, Component, Confirm, Existing, Fulfill, NewLine, Place, Policy,
-    Rejection, Status,
+    AddNote, Address, By, Cancel, Command, Component, Confirm, Existing, Fulfill, LineQuantity,
+    NewLine, NoteText, Place, Policy, Rejection, RequestReturn, Status,
 };
 use order_actor::journal::{
     Fault, Journal, MemoryDisk, NewEvent, Options, open_memory, open_memory_on, open_sqlite,
@@ -19,7 +19,7 @@ use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Money, OrderId, Quantity, RequestId, ReservationId,
-    ShipmentId, Timestamp,
+    ReturnId, ShipmentId, Timestamp,
 };
 use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, everything, follow};
 use tokio::time::Instant;
@@ -488,5 +488,47 @@ async fn a_deadline_passed_while_the_engine_was_down_is_handled_at_start() {
     let engine = Engine::start(folder.path(), &clock).await;
     engine.until_status(order_id, Status::Cancelled).await;
     assert_eq!(engine.journal.load(order_id).await.unwrap().len(), 2);
+    engine.stop().await;
+}
+
+/// Notes and whatever else is said of an order later do not begin the time of its return anew.
+#[tokio::test]
+async fn a_return_is_unjudged_since_it_was_requested() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let engine = Engine::start(folder.path(), &clock).await;
+    let (order_id, _) = placed(&engine.registry).await;
+    let mut stock = ops();
+    stock.by = By::Engine(Component::STOCK);
+    let reservation_id = ReservationId::mint();
+    let confirm = Command::Confirm(Confirm { reservation_id, backordered: Vec::new() });
+    engine.registry.execute(order_id, confirm, stock).await.unwrap();
+    let requested = Command::RequestReturn(RequestReturn {
+        return_id: ReturnId::mint(),
+        lines: vec![LineQuantity { line: 1, quantity: Quantity::new(1).unwrap() }],
+        reason: "chipped".to_owned(),
+        reference: String::new(),
+        exchange_order_id: None,
+    });
+    let note = NoteText { text: "ring first".to_owned() };
+    let note = Command::AddNote(AddNote { public: false, note });
+    let fulfilled = Command::Fulfill(Fulfill {
+        shipment_id: ShipmentId::mint(),
+        lines: Vec::new(),
+        carrier: String::new(),
+        tracking: String::new(),
+        reference: String::new(),
+        location: None,
+    });
+    let hour = Duration::from_secs(3_600);
+    let mut last = None;
+    for command in [fulfilled, requested, note] {
+        clock.advance(hour);
+        last = Some(engine.registry.execute(order_id, command, ops()).await.unwrap());
+    }
+    let (last, soon) = (last.unwrap(), Instant::now() + Duration::from_secs(20));
+    assert!(engine.summaries.includes(last.shard, last.position, soon).await);
+    let since = start().plus(2 * hour);
+    assert_eq!(engine.summaries.returns_unjudged(10).await.unwrap(), (1, Some(since)));
     engine.stop().await;
 }

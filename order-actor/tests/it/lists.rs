@@ -112,6 +112,20 @@ async fn a_list_of_few_orders_is_read_by_their_index(dialect: Dialect) {
     }
 }
 
+/// What is counted of returns is when they came, not when their orders changed.
+async fn returns_wait_since_the_oldest_came(dialect: Dialect) {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, lists) = lists(dialect, directory.path()).await;
+    assert_eq!(lists.returns_unjudged(10).await.unwrap(), (0, None));
+    let mut tx = database.begin().await.unwrap();
+    let sql = "UPDATE order_summaries SET unjudged_since = placed_at + 5 WHERE placed_at <= 20";
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let oldest = Some(Timestamp::from_micros(6));
+    assert_eq!(lists.returns_unjudged(100).await.unwrap(), (20, oldest));
+    assert_eq!(lists.returns_unjudged(10).await.unwrap(), (10, oldest));
+}
+
 /// Whether a plan reads the whole table, or sorts.
 fn reads_all(plan: &str) -> bool {
     plan.contains("Seq Scan")
@@ -125,4 +139,5 @@ on_both! {
     a_page_by_the_last_change_is_read_by_its_index
     a_list_of_one_customer_is_not_read_as_a_whole
     a_list_of_few_orders_is_read_by_their_index
+    returns_wait_since_the_oldest_came
 }

@@ -9,7 +9,7 @@ mod webhooks; // webhooks of providers, for operators
 use std::collections::BTreeMap;
 
 use service_edge::page::{Tokens, cut, page_size};
-use service_edge::parsed;
+use service_edge::{parsed, traceparent};
 use shared_events::contract::{OperationId, OrderId, PaymentId};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
@@ -115,8 +115,9 @@ impl PaymentService for PaymentEdge {
         request: Request<proto::AttemptRequest>,
     ) -> Result<Response<proto::AttemptResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
+        let payments = self.payments.called_in(traceparent(&request));
         let (order, attempt_id, token) = attempted(&request.into_inner())?;
-        let case = self.payments.attempt(order, attempt_id, &token).await.map_err(refused)?;
+        let case = payments.attempt(order, attempt_id, &token).await.map_err(refused)?;
         let (payments, waits) = (self.of_order(order, &by).await?, case.plan.is_none());
         Ok(Response::new(proto::AttemptResponse { payments, waits }))
     }
@@ -203,6 +204,7 @@ impl PaymentService for PaymentEdge {
         request: Request<proto::ResolveOperationRequest>,
     ) -> Result<Response<proto::ResolveOperationResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
+        let payments = self.payments.called_in(traceparent(&request));
         let (id, found, reason) = resolved(&request.into_inner())?;
         let row = self.row(id).await?;
         let case = store::case(self.payments.database(), row.order_id).await;
@@ -216,7 +218,7 @@ impl PaymentService for PaymentEdge {
             let action = OperatorAction::new(&by, verb, &target, &reason, self.payments.now());
             let action = action.changing(operation.state.code(), found.state().code());
             let person = Some((action, said.clone()));
-            self.payments.resolve(row.order_id, id, seen, person).await.map(drop)
+            payments.resolve(row.order_id, id, seen, person).await.map(drop)
         } else {
             Err(Rejection::NotStuck(operation.state).into())
         };

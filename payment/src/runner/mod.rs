@@ -1,7 +1,10 @@
 //! The only place that talks to providers. What it is about to do is committed before it does it,
 //! and no transaction is open while it waits.
 
+mod answers; // what is made of an answer about a webhook
 mod calls; // what is sent, and what is asked for
+mod steps; // one operation, one step further
+mod traced; // spans and times of calls
 mod unwanted; // what is not sent any more
 mod webhooks; // what providers told
 
@@ -10,20 +13,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use psp::{Answer, Found, Psp};
 use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, PspName, Timestamp};
 use shared_events::stream::{Backoff, Database, DatabaseError, Outbox, Tx};
+use shared_events::traces::{self, Span};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::calls::send;
-use self::unwanted::is_of_no_use;
-use crate::domain::{
-    Breaker, CALL_MAX, Case, Context, Input, OperationKind, Rejection, Schedule, Stage, Step,
-};
+use crate::counted::Became;
+use crate::domain::{Breaker, Case, Context, Input, OperationKind, Rejection};
 use crate::psps::Psps;
-use crate::store::{self, OpenCase, OperationRow, Origins};
+use crate::store::{self, OpenCase, Origins};
 
 /// Operations that are called or asked at the same time, and so many webhooks beside them.
 const IN_FLIGHT_MAX: usize = 16;
@@ -31,15 +31,11 @@ const IN_FLIGHT_MAX: usize = 16;
 const READ_MAX: u32 = 64;
 /// The longest pause between two looks.
 const POLL: Duration = Duration::from_millis(500);
-/// How long a provider may take. Less than [`CALL_MAX`], so that nobody else takes it for dead.
+/// How long a provider may take. Less than [`CALL_MAX`](crate::domain::CALL_MAX), so that nobody
+/// else takes it for dead.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// How long an operation waits whose provider this process does not know.
-const NOT_HERE: Duration = Duration::from_secs(60);
-
 /// How long a token is kept at most, in microseconds: a day, as long as providers remember keys.
 const TOKENS_LAST: i64 = 24 * 3_600 * 1_000_000;
-
-const _: () = assert!(ANSWER_WITHIN.as_secs() < CALL_MAX.as_secs());
 
 /// A point between two durable writes, at which a process may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,13 +193,14 @@ impl Runner {
 
     /// Time passed for an order.
     async fn tick(&self, order: OrderId) -> Result<(), RunnerError> {
-        let mut tx = self.database.begin().await?;
+        let (mut tx, mut became) = (self.database.begin().await?, Became::default());
         if let Some(mut open) = self.locked(&mut tx, order).await? {
             let context = self.context(&open.case);
             open.hear(Input::Tick, &context, &Origins::default())?;
-            self.write(&mut tx, open).await?;
+            let _span = lapse(&mut tx, &mut open).await?;
+            became = self.write(&mut tx, open).await?;
         }
-        self.commit(tx).await
+        self.commit(tx, became).await
     }
 
     async fn look_again(&self, order: OrderId, now: Timestamp) -> Result<(), DatabaseError> {
@@ -222,166 +219,48 @@ impl Runner {
         Context { capabilities: self.psps.capabilities(psp), now: (self.now)() }
     }
 
-    async fn write(&self, tx: &mut Tx, open: OpenCase) -> Result<(), DatabaseError> {
+    async fn write(&self, tx: &mut Tx, open: OpenCase) -> Result<Became, DatabaseError> {
         let (stores, now) = ((&self.database, &self.outbox), (self.now)());
-        store::write(stores, tx, vec![open], now).await
+        let became = open.became();
+        store::write(stores, tx, vec![open], now).await?;
+        Ok(became)
     }
 
-    async fn commit(&self, tx: Tx) -> Result<(), RunnerError> {
+    async fn commit(&self, tx: Tx, became: Became) -> Result<(), RunnerError> {
         tx.commit().await.map_err(DatabaseError::from)?;
+        became.count();
         self.outbox.committed();
         self.due.notify_one();
         Ok(())
     }
 
-    /// Takes one operation a step further; returns whether there was one to take.
-    async fn work(&self, row: OperationRow) -> Result<bool, RunnerError> {
-        if (self.ends)(Point::Read, row.kind) {
-            return Ok(false);
-        }
+    /// The providers of this process, and whether calls of them are held back.
+    #[must_use]
+    pub fn held_back(&self) -> Vec<(PspName, bool)> {
         let now = (self.now)();
-        let Some(psp) = self.psps.get(&row.psp) else {
-            if self.dropped(&row).await? {
-                return Ok(true);
-            }
-            return self
-                .hold_back(&row, now.plus(NOT_HERE), "this provider is not configured")
-                .await;
-        };
-        if let Some(until) = self.breaker(&row.psp, |breaker| breaker.holds_back(now)) {
-            if self.dropped(&row).await? {
-                return Ok(true);
-            }
-            return self.hold_back(&row, until, "the provider does not answer").await;
-        }
-        match row.schedule.stage {
-            Stage::Due => self.call(psp.as_ref(), &row).await,
-            Stage::Calling => {
-                let schedule = row.schedule.interrupted(now);
-                self.ask(psp.as_ref(), &OperationRow { schedule, ..row }).await
-            }
-            _ => self.ask(psp.as_ref(), &row).await,
-        }
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_held =
+            |psp: &PspName| breakers.get(psp).is_some_and(|it| it.holds_back(now).is_some());
+        self.psps.all().map(|psp| (psp.clone(), is_held(psp))).collect()
     }
 
     fn breaker<T>(&self, psp: &PspName, with: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         with(breakers.entry(psp.clone()).or_default())
     }
+}
 
-    async fn hold_back(
-        &self,
-        row: &OperationRow,
-        until: Timestamp,
-        note: &str,
-    ) -> Result<bool, RunnerError> {
-        let held = Schedule { note: note.to_owned(), ..row.schedule.held_back(until) };
-        let mut tx = self.database.begin().await?;
-        let is_held = store::claim(&mut tx, row, &held).await?;
-        tx.commit().await.map_err(DatabaseError::from)?;
-        // A turn of these is no idle one: others may wait behind them.
-        Ok(is_held)
+/// The span of what time did to the payments of an order, if it did anything.
+async fn lapse(tx: &mut Tx, open: &mut OpenCase) -> Result<Span, DatabaseError> {
+    if !traces::is_on() || !open.has_happened() {
+        return Ok(Span::none());
     }
-
-    async fn call(&self, psp: &dyn Psp, row: &OperationRow) -> Result<bool, RunnerError> {
-        let now = (self.now)();
-        let calling = row.schedule.calling(now);
-        let mut tx = self.database.begin().await?;
-        let Some(open) = self.locked(&mut tx, row.order_id).await? else { return Ok(false) };
-        if is_of_no_use(&open.case, row, now) {
-            return self.drop_it(tx, open, row).await;
-        }
-        let Some((_, operation)) = open.case.operation(row.id).filter(|(_, one)| one.is_open())
-        else {
-            return Ok(false);
-        };
-        let call = self.request(&mut tx, &open.case, operation, row.schedule.generation).await?;
-        if !store::claim(&mut tx, row, &calling).await? {
-            return Ok(false);
-        }
-        tx.commit().await.map_err(DatabaseError::from)?;
-        if (self.ends)(Point::Calling, row.kind) {
-            return Ok(false);
-        }
-        let answered = match call {
-            Ok(call) => tokio::time::timeout(ANSWER_WITHIN, send(psp, call)).await,
-            // An earlier call may have had its effect.
-            Err(code) if row.schedule.last_call.is_some() => {
-                Ok(Answer::Unknown { why: code.to_owned() })
-            }
-            Err(code) => Ok(Answer::Refused { code: code.to_owned(), repairable: false }),
-        };
-        let answer = answered.unwrap_or_else(|_| Answer::Unknown { why: "timeout".to_owned() });
-        let (known, now) = (!matches!(answer, Answer::Unknown { .. }), (self.now)());
-        self.breaker(&row.psp, |breaker| breaker.record(known, now));
-        let action = calls::action(&answer);
-        let step = calling.answered(answer, row.kind, (now, self.chance.number()));
-        self.record(row, row.claim.saturating_add(1), (step, action)).await
+    let mut operations = open.case.payments.iter().flat_map(|payment| &payment.operations);
+    let Some(last) = operations.next_back().map(|one| one.id) else { return Ok(Span::none()) };
+    let mut span = traced::lapsing(store::trace_of(tx, last).await?.as_ref());
+    if let Some(traceparent) = span.traceparent() {
+        span.set("ordinal.order_id", open.case.order_id.to_string());
+        open.happened_in(&traceparent);
     }
-
-    /// Asks the provider what became of an operation.
-    async fn ask(&self, psp: &dyn Psp, row: &OperationRow) -> Result<bool, RunnerError> {
-        let now = (self.now)();
-        // Whoever takes it up next does so once this question is presumed lost.
-        let asking = Schedule { due_at: now.plus(CALL_MAX), ..row.schedule.clone() };
-        let mut tx = self.database.begin().await?;
-        let claimed = store::claim(&mut tx, row, &asking).await?;
-        tx.commit().await.map_err(DatabaseError::from)?;
-        if !claimed || (self.ends)(Point::Calling, row.kind) {
-            return Ok(false);
-        }
-        let case = store::case(&self.database, row.order_id).await?;
-        let known = case.as_ref().and_then(|case| Some((case, case.operation(row.id)?.1)));
-        let Some((case, operation)) = known else { return Ok(false) };
-        let of = calls::lookup(case, operation, None);
-        let found = psp.find(&of);
-        let found = tokio::time::timeout(ANSWER_WITHIN, found).await;
-        let found = found.unwrap_or_else(|_| Found::Unknown { why: "timeout".to_owned() });
-        let (known, now) = (!matches!(found, Found::Unknown { .. }), (self.now)());
-        self.breaker(&row.psp, |breaker| breaker.record(known, now));
-        let (capabilities, random) = (psp.capabilities(), self.chance.number());
-        let action = match &found {
-            Found::Known(answer) => calls::action(answer),
-            _ => None,
-        };
-        let step = row.schedule.found(found, row.kind, &capabilities, (now, random));
-        self.record(row, row.claim.saturating_add(1), (step, action)).await
-    }
-
-    /// Commits what is known now, with what follows from it. Where another process took the
-    /// operation up meanwhile, only what is definite counts.
-    async fn record(
-        &self,
-        row: &OperationRow,
-        claim: i64,
-        (step, action): (Step, Option<String>),
-    ) -> Result<bool, RunnerError> {
-        if (self.ends)(Point::Answered, row.kind) {
-            return Ok(false);
-        }
-        let mut tx = self.database.begin().await?;
-        let Some(mut open) = self.locked(&mut tx, row.order_id).await? else { return Ok(false) };
-        if step.schedule.stage == Stage::Stuck {
-            let (id, why) = (row.id, &step.schedule.note);
-            tracing::error!(order = %row.order_id, operation = %id, %why, "payment is stuck");
-        }
-        if let Some(seen) = step.seen {
-            let context = self.context(&open.case);
-            let origins = Origins { causationid: Some(row.id.to_string()), traceparent: None };
-            open.hear(Input::Observed { operation_id: row.id, seen }, &context, &origins)?;
-        }
-        let is_open = open.case.operation(row.id).is_some_and(|(_, one)| one.is_open());
-        self.write(&mut tx, open).await?;
-        if is_open {
-            let mine = OperationRow { claim, ..row.clone() };
-            store::claim(&mut tx, &mine, &step.schedule).await?;
-            if let Some(url) = action {
-                let of = (row.id, row.order_id, row.payment_id);
-                store::keep_action(&mut tx, of, &url, (self.now)()).await?;
-            }
-        }
-        self.commit(tx).await?;
-        (self.ends)(Point::Committed, row.kind);
-        Ok(true)
-    }
+    Ok(span)
 }

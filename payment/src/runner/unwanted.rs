@@ -1,9 +1,9 @@
 use shared_events::contract::Timestamp;
 use shared_events::stream::Tx;
 
-use super::{Runner, RunnerError};
+use super::{Runner, RunnerError, traced};
 use crate::domain::{Case, Input, Observation, OperationKind, Schedule, Stage};
-use crate::store::{self, OpenCase, OperationRow, Origins};
+use crate::store::{self, OpenCase, OperationRow};
 
 impl Runner {
     /// An authorisation that never left and is of no use any more ends without a call.
@@ -32,13 +32,13 @@ impl Runner {
             return Ok(false);
         }
         let context = self.context(&open.case);
-        let origins = Origins { causationid: Some(row.id.to_string()), traceparent: None };
+        let origins = traced::origins(row, None);
         // Where the time to pay is over, that is why nothing is wanted.
         open.hear(Input::Tick, &context, &origins)?;
         let seen = Observation::Declined { code: "not_wanted".to_owned() };
         open.hear(Input::Observed { operation_id: row.id, seen }, &context, &origins)?;
-        self.write(&mut tx, open).await?;
-        self.commit(tx).await?;
+        let became = self.write(&mut tx, open).await?;
+        self.commit(tx, became).await?;
         Ok(true)
     }
 }

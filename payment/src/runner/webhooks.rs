@@ -7,11 +7,15 @@ use futures::StreamExt as _;
 use psp::{Answer, Event as Told, Found, Lookup, Theirs};
 use shared_events::contract::{OperationId, OrderId, PaymentId};
 use shared_events::stream::{DatabaseError, Tx};
+use shared_events::traces::Span;
 
+use super::answers::{authorization, is_below, observation};
+use super::traced::{self, AtProvider, Called};
 use super::{ANSWER_WITHIN, IN_FLIGHT_MAX, Point, READ_MAX, Runner, RunnerError, calls};
+use crate::counted::{self, Became};
 use crate::domain::{
-    Case, External, Hint, Input, Observation, Operation, OperationKind, OperationState, Rejection,
-    WebhookState, hint,
+    Case, External, Hint, Input, Operation, OperationKind, OperationState, Rejection, WebhookState,
+    hint,
 };
 use crate::store::{self, OpenCase, Origins, Outcome, Webhook};
 
@@ -46,6 +50,8 @@ struct About<'a> {
     payment: PaymentId,
     told: &'a Told,
     hint: Hint,
+    /// What follows belongs to this span.
+    traceparent: Option<String>,
 }
 
 impl About<'_> {
@@ -140,28 +146,50 @@ impl Runner {
         let Some(case) = store::case(&self.database, order).await? else {
             return self.wait(row, "nothing is known of its order").await;
         };
-        let of = About { order, payment, told, hint: hint(&case, payment, told) };
+        let hint = hint(&case, payment, told);
+        let (_span, traceparent) = self.traced(&case, payment, &hint).await?;
+        let of = About { order, payment, told, hint, traceparent };
         match self.look(row, &case, &of).await {
             Looked::Wait(why) => self.wait(row, &why).await,
             Looked::Handled(follows, note) => self.handled(row, (&of, follows), note).await,
         }
     }
 
+    /// The span of a webhook, and the trace of what follows: that of the operation it is about, or
+    /// else of the payment's last one.
+    async fn traced(
+        &self,
+        case: &Case,
+        payment: PaymentId,
+        hint: &Hint,
+    ) -> Result<(Span, Option<String>), DatabaseError> {
+        let last = || Some(case.payment(payment)?.operations.last()?.id);
+        let operation = match hint {
+            Hint::Ask { operation, .. } => Some(*operation),
+            _ => last(),
+        };
+        let Some(operation) = operation else { return Ok((Span::none(), None)) };
+        let row = store::operation(&self.database, operation).await?;
+        let Some(row) = row else { return Ok((Span::none(), None)) };
+        let span = traced::hearing(&row);
+        let traceparent = span.traceparent();
+        Ok((span, traceparent.or_else(|| row.trace.map(|(traceparent, _)| traceparent))))
+    }
+
     /// What is to be heard of a webhook. No transaction is open while the provider is asked.
     async fn look(&self, row: &Webhook, case: &Case, about: &About<'_>) -> Looked {
-        let told = about.told;
         match about.hint.clone() {
             Hint::Nothing(why) => Looked::Handled(None, why),
             Hint::Wait(why) => Looked::Wait(why.to_owned()),
             Hint::Dispute(of) => {
                 Looked::Handled(Some(Follows::Heard(Input::Dispute(of))), "a dispute")
             }
-            Hint::External(of) => self.look_for(row, case, of, told).await,
+            Hint::External(of) => self.look_for(row, case, of, about).await,
             Hint::Ask { operation, expired, claims } => {
                 let Some((_, operation)) = case.operation(operation) else {
                     return Looked::Wait("the operation is not known".to_owned());
                 };
-                self.look_at(row, (case, operation), (told, expired, claims)).await
+                self.look_at(row, (case, operation), (about, expired, claims)).await
             }
         }
     }
@@ -170,8 +198,9 @@ impl Runner {
         &self,
         row: &Webhook,
         (case, operation): (&Case, &Operation),
-        (told, expired, claims): (&Told, bool, OperationState),
+        (about, expired, claims): (&About<'_>, bool, OperationState),
     ) -> Looked {
+        let told = about.told;
         let reference = || operation.reference.as_deref().and_then(|text| text.parse().ok());
         let theirs = operation.external.then(reference).flatten();
         let theirs = theirs.zip(authorization(case, operation.id).or_else(|| told.payment.clone()));
@@ -182,7 +211,7 @@ impl Runner {
             }
             None => Question::Ours(calls::lookup(case, operation, told.payment.as_ref())),
         };
-        let answer = match self.asked(row, question).await {
+        let answer = match self.asked(row, question, about).await {
             Ok(answer) => answer,
             Err(why) => return Looked::Wait(why),
         };
@@ -195,9 +224,15 @@ impl Runner {
     }
 
     /// Asks for something that we did not do.
-    async fn look_for(&self, row: &Webhook, case: &Case, of: External, told: &Told) -> Looked {
+    async fn look_for(
+        &self,
+        row: &Webhook,
+        case: &Case,
+        of: External,
+        about: &About<'_>,
+    ) -> Looked {
         let reference = of.reference.parse().ok();
-        let payment = told.payment.clone().or_else(|| {
+        let payment = about.told.payment.clone().or_else(|| {
             let standing = case.payment(of.payment_id)?.of_kind(OperationKind::Authorize);
             standing
                 .filter(|one| one.stands())
@@ -207,7 +242,7 @@ impl Runner {
             return Looked::Handled(None, "it names nothing that can be looked up");
         };
         let theirs = Theirs { kind: calls::kind(of.kind), payment, reference };
-        match self.asked(row, Question::Theirs(theirs)).await {
+        match self.asked(row, Question::Theirs(theirs), about).await {
             Ok(Answer::Done { reference, amount, .. }) => {
                 let reference = reference.as_str().to_owned();
                 let input = Input::External(External { reference, amount, ..of });
@@ -225,13 +260,23 @@ impl Runner {
     }
 
     /// What a provider knows; or why it could not be asked, or knows nothing.
-    async fn asked(&self, row: &Webhook, question: Question) -> Result<Answer, String> {
+    async fn asked(
+        &self,
+        row: &Webhook,
+        question: Question,
+        about: &About<'_>,
+    ) -> Result<Answer, String> {
         let now = (self.now)();
         let psp = self.psps.get(&row.psp);
         let psp = psp.ok_or_else(|| "this provider is not configured".to_owned())?;
         if self.breaker(&row.psp, |breaker| breaker.holds_back(now)).is_some() {
             return Err("the provider does not answer".to_owned());
         }
+        let called = match &question {
+            Question::Ours(_) => Called::Find,
+            Question::Theirs(_) => Called::Look,
+        };
+        let called = AtProvider::below(called, &row.psp, about.traceparent.as_deref());
         let asking = async {
             match &question {
                 Question::Ours(of) => psp.find(of).await,
@@ -240,6 +285,7 @@ impl Runner {
         };
         let found = tokio::time::timeout(ANSWER_WITHIN, asking).await;
         let found = found.unwrap_or_else(|_| Found::Unknown { why: "timeout".to_owned() });
+        called.answered(counted::found(&found));
         let known = !matches!(found, Found::Unknown { .. });
         self.breaker(&row.psp, |breaker| breaker.record(known, (self.now)()));
         match found {
@@ -273,7 +319,8 @@ impl Runner {
         if let (Some(case), Some(input)) = (&mut open, input) {
             let context = self.context(&case.case);
             let causationid = Some(format!("{}/{}", row.psp, row.event_id));
-            match case.hear(input, &context, &Origins { causationid, traceparent: None }) {
+            let traceparent = of.traceparent.clone();
+            match case.hear(input, &context, &Origins { causationid, traceparent }) {
                 Ok(()) => {}
                 Err(error @ Rejection::UnderWay) => {
                     drop(tx);
@@ -297,10 +344,11 @@ impl Runner {
         if !store::settle(&mut tx, row, &next).await? {
             return Ok(());
         }
-        if let Some(open) = open {
-            self.told(&mut tx, open, acts.flatten()).await?;
-        }
-        self.commit(tx).await
+        let became = match open {
+            Some(open) => self.told(&mut tx, open, acts.flatten()).await?,
+            None => Became::default(),
+        };
+        self.commit(tx, became).await
     }
 
     /// Writes what was heard, and where the customer acts while the operation is open.
@@ -309,16 +357,16 @@ impl Runner {
         tx: &mut Tx,
         open: OpenCase,
         acts: Option<Acts>,
-    ) -> Result<(), RunnerError> {
+    ) -> Result<Became, RunnerError> {
         let of = acts.and_then(|(id, url)| {
             let (payment, one) = open.case.operation(id)?;
             one.is_open().then_some(((id, open.case.order_id, payment.id), url))
         });
-        self.write(tx, open).await?;
+        let became = self.write(tx, open).await?;
         if let Some((of, url)) = of {
             store::keep_action(tx, of, &url, (self.now)()).await?;
         }
-        Ok(())
+        Ok(became)
     }
 
     /// It is looked at again later; after a day a person must.
@@ -348,52 +396,5 @@ impl Runner {
         store::settle(&mut tx, row, &next).await?;
         tx.commit().await.map_err(DatabaseError::from)?;
         Ok(())
-    }
-}
-
-/// The provider's name of the authorisation that an operation belongs to.
-fn authorization(case: &Case, operation: OperationId) -> Option<psp::PspReference> {
-    let (payment, mut one) = case.operation(operation)?;
-    while let Some(of) = one.of {
-        one = payment.operation(of)?;
-    }
-    one.reference.as_deref()?.parse().ok()
-}
-
-/// Whether a provider says less than its webhook did: it finds late what it did, or takes it back.
-const fn is_below(answer: &Answer, claims: OperationState) -> bool {
-    match answer {
-        Answer::Pending { .. } | Answer::ActionRequired { .. } => !matches!(
-            claims,
-            OperationState::Open | OperationState::Stuck | OperationState::Pending
-        ),
-        Answer::Declined { .. } => {
-            matches!(claims, OperationState::Succeeded | OperationState::Reversed)
-        }
-        _ => false,
-    }
-}
-
-/// What an operation hears of the provider's answer; or why that is no end of it.
-fn observation(
-    operation: &Operation,
-    answer: Answer,
-    expired: bool,
-) -> Result<Observation, &'static str> {
-    let stands = operation.state == OperationState::Succeeded;
-    match answer {
-        Answer::Done { .. } if stands => Err("the provider says that it stands"),
-        Answer::Done { reference, amount, valid_until } => {
-            let reference = reference.as_str().to_owned();
-            Ok(Observation::Done { reference, amount, valid_until })
-        }
-        Answer::Declined { .. } if stands && expired => Ok(Observation::Expired),
-        Answer::Declined { code } if stands => Ok(Observation::Reversed { code }),
-        Answer::Declined { code } => Ok(Observation::Declined { code }),
-        Answer::Pending { reference } | Answer::ActionRequired { reference, .. } if !stands => {
-            Ok(Observation::Pending { reference: reference.as_str().to_owned() })
-        }
-        Answer::Pending { .. } | Answer::ActionRequired { .. } => Err("the provider works on it"),
-        Answer::Refused { .. } | Answer::Unknown { .. } => Err("the provider cannot say"),
     }
 }

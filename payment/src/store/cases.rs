@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use super::chain::{self, StoredEvent, shard_of};
 use super::todo::LOOK_AGAIN;
 use super::{json, number, todo, tokens};
+use crate::counted::Became;
 use crate::domain::{Case, Context, Event, Input, Rejection, decide, facts};
 
 /// The cause of what is written, for those who follow it.
@@ -49,6 +50,23 @@ impl OpenCase {
         }
         self.case = before;
         Ok(())
+    }
+
+    /// Whether anything happened to it.
+    pub(crate) fn has_happened(&self) -> bool {
+        !self.happened.is_empty()
+    }
+
+    /// All that happened to it was caused by this span.
+    pub(crate) fn happened_in(&mut self, traceparent: &str) {
+        for (_, _, origins) in &mut self.happened {
+            origins.traceparent = Some(traceparent.to_owned());
+        }
+    }
+
+    /// What became of its operations in this transaction.
+    pub(crate) fn became(&self) -> Became {
+        Became::of(&self.case, self.happened.iter().map(|(event, _, _)| event))
     }
 
     /// Whether anything is to be written.
@@ -158,7 +176,7 @@ pub(crate) async fn write(
     for open in &changed {
         for (event, facts, origins) in &open.happened {
             let stored = places.next().ok_or(DatabaseError::Corrupt("place of an event"))?;
-            todo::todo(tx, &open.case, event, now).await?;
+            todo::todo(tx, &open.case, event, origins, now).await?;
             told.extend(published(open, stored, facts, origins, now));
         }
     }

@@ -24,10 +24,10 @@ pub use chain::{EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of,
 pub use counts::{COUNTED, Count, count};
 pub use disputes::{OpenDispute, disputed_since, open_disputes};
 pub use list::{PaymentFilter, PaymentSummary, cases_of, payment, payments};
-pub(crate) use operations::claim;
 pub use operations::{
     OperationRow, operation, operations_after, operations_due, stuck, stuck_longest,
 };
+pub(crate) use operations::{claim, trace_of};
 pub(crate) use resolutions::{Of, keep_resolution, was_said};
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};
 pub(crate) use webhooks::{

@@ -23,13 +23,17 @@ pub struct OperationRow {
     pub schedule: Schedule,
     /// How often somebody took it up to call or ask.
     pub claim: i64,
+    /// The trace that opened it, as a `traceparent`, and when; none where it belongs to none.
+    pub trace: Option<(String, Timestamp)>,
 }
 
 const ROW: &str = "SELECT operation_id, order_id, payment_id, psp, kind, stage, due_at, generation,
-                          calls, questions, first_call, last_call, note, claim FROM operations";
+                          calls, questions, first_call, last_call, note, claim, traceparent,
+                          traced_at FROM operations";
 
 fn row_of(row: &AnyRow) -> Result<OperationRow, DatabaseError> {
     let (kind, stage): (String, String) = (row.try_get(4)?, row.try_get(5)?);
+    let traceparent: Option<String> = row.try_get(14)?;
     Ok(OperationRow {
         id: word(row, 0, "id of an operation")?,
         order_id: word(row, 1, "order of an operation")?,
@@ -48,6 +52,7 @@ fn row_of(row: &AnyRow) -> Result<OperationRow, DatabaseError> {
             note: row.try_get(12)?,
         },
         claim: row.try_get(13)?,
+        trace: traceparent.zip(optional_instant(row, 15)?),
     })
 }
 
@@ -62,6 +67,18 @@ pub async fn operation(
     let sql = format!("{ROW} WHERE operation_id = $1");
     let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database.reader()).await?;
     row.as_ref().map(row_of).transpose()
+}
+
+/// The trace that opened an operation, and when, if it is known.
+pub(crate) async fn trace_of(
+    tx: &mut Tx,
+    id: OperationId,
+) -> Result<Option<(String, Timestamp)>, DatabaseError> {
+    let sql = "SELECT traceparent, traced_at FROM operations WHERE operation_id = $1";
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(&mut **tx).await?;
+    let Some(row) = row else { return Ok(None) };
+    let traceparent: Option<String> = row.try_get(0)?;
+    Ok(traceparent.zip(optional_instant(&row, 1)?))
 }
 
 /// Operations for which something is to be done by now, the longest due first.
@@ -124,12 +141,16 @@ pub async fn operations_after(
 
 /// Adds an operation that was opened.
 pub(super) async fn add(tx: &mut Tx, row: &OperationRow) -> Result<(), DatabaseError> {
-    let sql = "INSERT INTO operations VALUES
-               ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, '', 0)";
+    let sql = "INSERT INTO operations
+               (operation_id, order_id, payment_id, psp, kind, stage, due_at, generation, calls,
+                questions, first_call, last_call, note, claim, traceparent, traced_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, '', 0, $8, $9)";
     let query = sqlx::query(sql).bind(row.id.to_string()).bind(row.order_id.to_string());
     let query = query.bind(row.payment_id.to_string()).bind(row.psp.as_str().to_owned());
     let query = query.bind(row.kind.code()).bind(row.schedule.stage.code());
-    query.bind(row.schedule.due_at.micros()).execute(&mut **tx).await?;
+    let (traceparent, traced_at) = row.trace.clone().unzip();
+    let query = query.bind(row.schedule.due_at.micros()).bind(traceparent);
+    query.bind(traced_at.map(Timestamp::micros)).execute(&mut **tx).await?;
     Ok(())
 }
 

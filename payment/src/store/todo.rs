@@ -3,6 +3,7 @@ use std::time::Duration;
 use shared_events::contract::{OperationId, PspName, Timestamp};
 use shared_events::stream::{DatabaseError, Tx};
 
+use super::cases::Origins;
 use super::operations::{self, OperationRow};
 use super::{actions, disputes, webhooks};
 use crate::domain::{Case, Event, OperationKind, OperationState, Schedule, Stage};
@@ -15,6 +16,7 @@ pub(super) async fn todo(
     tx: &mut Tx,
     case: &Case,
     event: &Event,
+    origins: &Origins,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     let no_plan = DatabaseError::Corrupt("case without a plan");
@@ -29,6 +31,7 @@ pub(super) async fn todo(
                 kind: operation.kind,
                 schedule: Schedule::due(now),
                 claim: 0,
+                trace: origins.traceparent.clone().map(|traceparent| (traceparent, now)),
             };
             operations::add(tx, &row).await
         }

@@ -20,4 +20,5 @@ mod runner;
 mod scripted; // a provider that does what a script says
 mod support;
 mod told; // webhooks that fail, are overtaken, or wait for a person
+mod traces;
 mod webhooks;

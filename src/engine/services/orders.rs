@@ -180,7 +180,7 @@ fn numbers(
                     table::ORDERS.is(&mut page, [status.code()], orders);
                 }
             }
-            if let Ok((returns, oldest)) = summaries.returns_waiting(COUNTED_MAX).await {
+            if let Ok((returns, oldest)) = summaries.returns_unjudged(COUNTED_MAX).await {
                 table::RETURNS_WAITING.is(&mut page, [], returns);
                 let wait = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
                 table::RETURN_WAIT.is(&mut page, [], wait);

@@ -6,9 +6,9 @@ use futures::future::BoxFuture;
 use http::HeaderMap;
 use payment::grpc::FILE_DESCRIPTOR_SET;
 use payment::store::{self, Count};
-use payment::{NotReceived, Payments, Psps, WebhookDoor};
+use payment::{NotReceived, Payments, Psps, Runner, WebhookDoor};
 use service_edge::feed;
-use shared_events::contract::{Origin, PspName};
+use shared_events::contract::{Origin, PspName, Timestamp};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
@@ -61,7 +61,10 @@ pub const PAYMENTS: Follower = Follower {
     contacts: false,
 };
 
-/// How often webhooks and disputes are counted.
+/// How often it is looked which providers are not called. An alert needs a few answers.
+const BREAKERS_EVERY: Duration = Duration::from_secs(5);
+
+/// How often webhooks, disputes and stuck operations are counted.
 const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
@@ -80,12 +83,14 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.alarms.push(stuck(database.clone()));
     building.alarms.push(parked(database.clone()));
     building.alarms.push(disputed(database.clone()));
+    let runner = payments.runner(building.settings.chance.of_part("payments"));
     building.samples.push(numbers(database.clone()));
+    building.samples.push(stuck_for(database.clone(), Arc::clone(&building.now)));
+    building.samples.push(held_back(runner.clone()));
     Ok(Box::new(move |building| {
         building.follow_facts(&PAYMENTS, payments.follower())?;
         // Every process calls providers: an operation is taken up by one at a time. Webhooks are
         // left to the processes that can ask their provider.
-        let runner = payments.runner(building.settings.chance.of_part("payments"));
         let webhooks = runner.clone();
         building.followers.run(|stop| webhooks.run_webhooks(stop));
         building.followers.run(|stop| runner.run(stop));
@@ -207,4 +212,36 @@ fn numbers(database: Database) -> Sample {
         })
     };
     Sample { every: NUMBERS_EVERY, look: Box::new(look) }
+}
+
+/// How many operations are stuck, and for how long.
+fn stuck_for(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Sample {
+    let look = move || -> BoxFuture<'static, Page> {
+        let (database, now) = (database.clone(), Arc::clone(&now));
+        Box::pin(async move {
+            let mut page = Page::default();
+            if let Ok(count) = store::count(&database, Count::OperationsStuck).await {
+                table::PSP_STUCK.is(&mut page, [], count);
+            }
+            if let Ok(first) = store::stuck_longest(&database).await {
+                let since = first.map(|one| one.schedule.last_call.unwrap_or(one.schedule.due_at));
+                let age = since.map_or(Duration::ZERO, |since| now().since(since));
+                table::PSP_STUCK_AGE.is(&mut page, [], age);
+            }
+            page
+        })
+    };
+    Sample { every: NUMBERS_EVERY, look: Box::new(look) }
+}
+
+/// Which providers are not called at the moment, since they do not answer.
+fn held_back(runner: Runner) -> Sample {
+    let look = move || -> BoxFuture<'static, Page> {
+        let mut page = Page::default();
+        for (psp, is_held) in runner.held_back() {
+            table::PSP_BREAKER_OPEN.is(&mut page, [psp.as_str()], is_held);
+        }
+        Box::pin(std::future::ready(page))
+    };
+    Sample { every: BREAKERS_EVERY, look: Box::new(look) }
 }

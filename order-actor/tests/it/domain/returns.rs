@@ -49,6 +49,7 @@ mod from_the_first_parcel_on {
             .is(Status::Confirmed)
             .counts(&[(0, 1, 1, 0), (0, 0, 0, 0)]);
         assert_eq!(then.order.details().unwrap().waiting.len(), 1);
+        assert_eq!(then.order.details().unwrap().unjudged_since(), Some(after(400 * DAY)));
         given(first_parcel()).when(&request_return(1, &[(2, 1)]), &by_owner(), 20).then_rejected(
             &Rejection::InvalidReturnLines {
                 line: 2,

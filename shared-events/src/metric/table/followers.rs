@@ -104,7 +104,7 @@ pub static RETURNS_WAITING: Observed<0> = Observed::number(
 pub static RETURN_WAIT: Observed<0> = Observed::time(
     "ordinal_return_oldest_wait_seconds",
     &[],
-    "How long the return waits that has waited longest, by its last change; 0 without one.",
+    "How long ago the oldest return was requested that nobody has judged; 0 without one.",
 );
 /// Stock.
 pub static RESERVATIONS: Counter<1> = Counter::new(

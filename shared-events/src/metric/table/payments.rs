@@ -1,7 +1,43 @@
 //! Providers of payments.
 
-use crate::metric::{Counter, Observed};
+use super::bounds::OF_CALLS;
+use crate::metric::{Counter, Histogram, Observed};
 
+/// Operations.
+pub static PSP_OPERATIONS: Counter<3> = Counter::new(
+    "ordinal_psp_operations_total",
+    &["psp", "kind", "outcome"],
+    "What became of operations at payment providers: succeeded, declined, reversed, expired, \
+     pending (the provider, or the customer, works on it), stuck (a person must look).",
+)
+.at_most(512);
+/// Calls of providers.
+pub static PSP_CALLS: Histogram<3> = Histogram::of_times(
+    "ordinal_psp_call_duration_seconds",
+    &["psp", "call", "outcome"],
+    OF_CALLS,
+    "Time of a call of a payment provider, or of a question (find, look), by its answer: done, \
+     pending, declined, refused, nothing (it knows nothing of it), unknown (none came in time).",
+)
+.at_most(512);
+/// Stuck operations.
+pub static PSP_STUCK: Observed<0> = Observed::number(
+    "ordinal_psp_operations_stuck",
+    &[],
+    "Operations at payment providers that wait for a person; counted up to 1,000.",
+);
+/// Stuck operations.
+pub static PSP_STUCK_AGE: Observed<0> = Observed::time(
+    "ordinal_psp_stuck_oldest_seconds",
+    &[],
+    "How long ago that operation was last called that waits longest for a person; 0 without one.",
+);
+/// Breakers of providers.
+pub static PSP_BREAKER_OPEN: Observed<1> = Observed::number(
+    "ordinal_psp_breaker_state",
+    &["psp"],
+    "1 while this process does not call a payment provider since it does not answer, else 0.",
+);
 /// Webhooks.
 pub static PSP_WEBHOOKS: Counter<2> = Counter::new(
     "ordinal_psp_webhooks_total",

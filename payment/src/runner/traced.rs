@@ -1,0 +1,111 @@
+//! The spans of what is done at providers, and how long they take to answer.
+
+use std::borrow::Cow;
+
+use shared_events::contract::{PspName, Timestamp};
+use shared_events::metric;
+use shared_events::metric::table::PSP_CALLS;
+use shared_events::traces::{Kind, Span, TraceContext};
+use tokio::time::Instant;
+
+use crate::counted::UNKNOWN;
+use crate::domain::OperationKind;
+use crate::store::{OperationRow, Origins};
+
+/// What is called, or asked, at a provider.
+#[derive(Clone, Copy)]
+pub(super) enum Called {
+    /// An operation.
+    Operation(OperationKind),
+    /// What became of one of ours.
+    Find,
+    /// What became of what somebody else did.
+    Look,
+}
+
+impl Called {
+    /// As it is counted, and the name of its span.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Operation(OperationKind::Authorize) => ("authorize", "psp authorize"),
+            Self::Operation(OperationKind::Capture) => ("capture", "psp capture"),
+            Self::Operation(OperationKind::Void) => ("void", "psp void"),
+            Self::Operation(OperationKind::Refund) => ("refund", "psp refund"),
+            Self::Find => ("find", "psp find"),
+            Self::Look => ("look", "psp look"),
+        }
+    }
+}
+
+/// A provider that was called, or asked, and has not answered yet.
+pub(super) struct AtProvider<'a> {
+    psp: &'a PspName,
+    call: &'static str,
+    began: Option<Instant>,
+    span: Span,
+}
+
+impl<'a> AtProvider<'a> {
+    /// For an operation: in the trace that opened it, unless that is long ago.
+    pub(super) fn of(called: Called, row: &'a OperationRow) -> Self {
+        let (call, name) = called.names();
+        let mut span = following(name, Kind::Client, row.trace.as_ref());
+        if span.is_some() {
+            span.set("ordinal.psp", row.psp.to_string());
+            span.set("ordinal.order_id", row.order_id.to_string());
+            span.set("ordinal.payment_id", row.payment_id.to_string());
+            span.set("ordinal.operation_id", row.id.to_string());
+            span.set("ordinal.attempt", u64::from(row.schedule.calls));
+        }
+        Self { psp: &row.psp, call, began: metric::start(), span }
+    }
+
+    /// Below a span.
+    pub(super) fn below(called: Called, psp: &'a PspName, traceparent: Option<&str>) -> Self {
+        let (call, name) = called.names();
+        let mut span = Span::child(name, Kind::Client, traceparent);
+        span.set_with("ordinal.psp", || psp.to_string());
+        Self { psp, call, began: metric::start(), span }
+    }
+
+    /// It has answered. Returns the span, for what follows from the answer.
+    pub(super) fn answered(mut self, outcome: &'static str) -> Option<String> {
+        PSP_CALLS.since([self.psp.as_str(), self.call, outcome], self.began);
+        self.span.set("ordinal.outcome", outcome);
+        if outcome == UNKNOWN {
+            self.span.fail("OUTCOME_UNKNOWN");
+        }
+        self.span.traceparent()
+    }
+}
+
+fn following(name: &'static str, kind: Kind, trace: Option<&(String, Timestamp)>) -> Span {
+    let Some((traceparent, since)) = trace else { return Span::none() };
+    Span::following(|| Cow::Borrowed(name), kind, traceparent, Some(*since))
+}
+
+/// What follows from an operation belongs to the span of its call; without one, to what opened it.
+pub(super) fn origins(row: &OperationRow, span: Option<String>) -> Origins {
+    let opened_in = || row.trace.as_ref().map(|(traceparent, _)| traceparent.clone());
+    Origins { causationid: Some(row.id.to_string()), traceparent: span.or_else(opened_in) }
+}
+
+/// The span of a webhook that is handled: in the trace of the operation that it is about, unless
+/// that was opened long ago.
+pub(super) fn hearing(row: &OperationRow) -> Span {
+    let mut span = following("hear webhook", Kind::Consumer, row.trace.as_ref());
+    if span.is_some() {
+        span.set("ordinal.psp", row.psp.to_string());
+        span.set("ordinal.order_id", row.order_id.to_string());
+        span.set("ordinal.payment_id", row.payment_id.to_string());
+        span.set("ordinal.operation_id", row.id.to_string());
+    }
+    span
+}
+
+/// The span of what time does to the payments of an order. It has a trace of its own, as what other
+/// timers do, with a link to the operation that it follows.
+pub(super) fn lapsing(trace: Option<&(String, Timestamp)>) -> Span {
+    let after = trace.and_then(|(traceparent, _)| traceparent.parse::<TraceContext>().ok());
+    Span::linked(|| Cow::Borrowed("payments lapse"), Kind::Internal, after)
+}
