@@ -1,6 +1,7 @@
 mod agree; // whether reader and log have the same history
 mod pace; // how long a follower that keeps up rests; pure
 mod status; // what operators see of a follower
+mod trouble; // when failures have begun, and are over
 
 pub use pace::{Busy, Pace, Pacing};
 pub use status::FollowStatus;
@@ -17,6 +18,7 @@ use crate::contract::Reason;
 use crate::metric::{self, table};
 use crate::traces::BatchSpans;
 use agree::{Agreed, agree, agree_again};
+use trouble::Trouble;
 
 /// Items per read: one batch is one transaction, and many share one commit.
 const BATCH_MAX: usize = 1_024;
@@ -113,7 +115,7 @@ pub async fn follow_paced<T: Item>(
     status: &FollowStatus,
     stop: &CancellationToken,
 ) -> Result<(), FollowError> {
-    let mut attempt = 0;
+    let mut trouble = Trouble::default();
     let mut cursors: Option<Cursors> = None;
     let mut agreed = tokio::time::Instant::now();
     let outcome = loop {
@@ -135,10 +137,9 @@ pub async fn follow_paced<T: Item>(
         };
         match stepped {
             Ok(()) => {
-                if attempt > 0 {
-                    tracing::info!(follower = status.name(), tries = attempt, "follower resumes");
+                if let Some(tries) = trouble.succeeded() {
+                    tracing::info!(follower = status.name(), tries, "follower has resumed");
                 }
-                attempt = 0;
             }
             Err(StepError::Broken(error)) => {
                 tracing::error!(follower = status.name(), %error, "follower stopped");
@@ -154,15 +155,15 @@ pub async fn follow_paced<T: Item>(
                 rest(FORKED_CHECK_EVERY, stop).await;
             }
             Err(StepError::Unavailable(error)) => {
+                let (attempt, is_new) = trouble.failed();
                 let wait = Backoff::FOLLOWER.wait(attempt, Chance::system().number());
-                // Logged once per wait; the current reason is in its status.
-                if attempt == 0 {
+                // Logged once; the current reason is in its status.
+                if is_new {
                     tracing::warn!(follower = status.name(), error, "follower waits");
                 } else {
                     tracing::debug!(follower = status.name(), error, ?wait, "follower still waits");
                 }
                 status.waits(error);
-                attempt = attempt.saturating_add(1);
                 // The cursors in memory may be ahead of the committed ones.
                 cursors = None;
                 rest(wait, stop).await;
