@@ -34,6 +34,7 @@ mod dead_letters;
 mod delivery;
 mod edge;
 mod edits;
+mod emptied;
 mod fake;
 mod feed;
 mod files;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::proto::fact_service_server::{FactService, FactServiceServer};
-use super::{cursors, history, places, positions, proto, scope};
+use super::{cursors, history, places, positions, proto, read_reader, scope};
 use crate::{Refused, STREAM_READ_WITHIN, archived, violation};
 
 /// Facts per read of the log.
@@ -111,6 +111,14 @@ impl FactService for FactEdge {
         }
         let known = "each has a shard below 1024, a position from 1 and a mark";
         let known = places(&request.places).ok_or_else(|| violation("places", known))?;
+        let unknown_reader = match &request.reader {
+            Some(reader) => {
+                let text = "name and identity have 1 to 64 bytes";
+                let reader = read_reader(reader).ok_or_else(|| violation("reader", text))?;
+                !log.meet(&reader).await.map_err(|error| status(&error))?
+            }
+            None => false,
+        };
         let compared =
             log.compare(&known, request.incarnation).await.map_err(|error| status(&error))?;
         let finding = |finding: &Finding| match finding {
@@ -121,6 +129,7 @@ impl FactService for FactEdge {
         Ok(Response::new(proto::CompareResponse {
             history: compared.history.map(history),
             findings: compared.findings.iter().map(finding).collect(),
+            unknown_reader,
         }))
     }
 }

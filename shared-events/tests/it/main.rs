@@ -18,6 +18,7 @@ mod limit;
 mod names;
 mod outbox;
 mod payments;
+mod readers;
 mod redis_streams;
 mod set_back;
 mod subjects; // dead letters from before there were subjects

@@ -158,9 +158,9 @@ pub struct ServeArgs {
     /// Let timers trust the clock of this machine however far it is from the newest event.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_TRUST_CLOCK")]
     trust_clock: bool,
-    /// Start although this file of the SQLite directory is missing, and create a new one; the error
-    /// of a start without this flag names the consequence.
-    #[arg(help_heading = "Storage", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
+    /// Go on although the database of this service was lost and is a new one: on SQLite its file,
+    /// on Postgres its schema; messages are sent again, lists are rebuilt.
+    #[arg(help_heading = "Storage", long, value_name = "SERVICE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
     make_anew: Vec<String>,
     /// The most sessions for each kind of work with a Postgres database; docs/postgres.md says how
     /// many a process takes in total.

@@ -12,12 +12,14 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
+use super::{
+    Backoff, Batch, Blame, Cursors, History, Item, Place, Reader, Scope, Source, SourceError,
+};
 use crate::chance::Chance;
 use crate::contract::Reason;
 use crate::metric::{self, table};
 use crate::traces::BatchSpans;
-use agree::{Agreed, agree, agree_again};
+use agree::{Agreed, agree, agree_again, introduce};
 use trouble::Trouble;
 
 /// Items per read: one batch is one transaction, and many share one commit.
@@ -36,6 +38,10 @@ const IDLE_MAX: Duration = Duration::from_millis(500);
 pub trait Sink<T: Item>: Send + 'static {
     /// The committed cursors.
     async fn cursors(&mut self) -> Result<Cursors, Blame>;
+    /// Who reads, as its log remembers it; none where it need not.
+    async fn reader(&mut self) -> Result<Option<Reader>, Blame> {
+        Ok(None)
+    }
     /// Commits the effect of a batch and its cursors, or neither.
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame>;
     /// Whether an operator paused it.
@@ -149,8 +155,8 @@ pub async fn follow_paced<T: Item>(
                 });
                 break Err(error.into());
             }
-            Err(StepError::Forked(error)) => {
-                report_forked(status, &error.to_string());
+            Err(StepError::Refused(error, why)) => {
+                report_refused(status, &error, why);
                 cursors = None;
                 rest(FORKED_CHECK_EVERY, stop).await;
             }
@@ -174,15 +180,15 @@ pub async fn follow_paced<T: Item>(
     outcome
 }
 
-/// Says once that the log has another history.
-fn report_forked(status: &FollowStatus, error: &str) {
+const FORKED: &str = "the log has another history than was followed; nothing is read until it is \
+                      accepted (ordinal journal restored)";
+const EMPTIED: &str = "the database of a follower is not the one that it had; nothing is read until \
+                       that one is restored (or ordinal serve --make-anew)";
+
+/// Says once why nothing is read before an operator has acted.
+fn report_refused(status: &FollowStatus, error: &str, why: &'static str) {
     if status.failure().is_none_or(|known| known != error) {
-        tracing::error!(
-            follower = status.name(),
-            error,
-            "the log has another history than was followed; nothing is read until it is accepted \
-             (ordinal journal restored)"
-        );
+        tracing::error!(follower = status.name(), error, "{why}");
     }
     status.write(|inner| {
         inner.error = Some(error.to_owned());
@@ -199,7 +205,8 @@ async fn rest(time: Duration, stop: &CancellationToken) {
 
 enum StepError {
     Unavailable(String),
-    Forked(SourceError),
+    /// The error, and why nothing is read before an operator has acted.
+    Refused(String, &'static str),
     Broken(SourceError),
 }
 
@@ -214,7 +221,7 @@ impl From<SourceError> for StepError {
         match error {
             SourceError::Unavailable(error) => Self::Unavailable(error),
             SourceError::Archived { .. } => Self::Unavailable(error.to_string()),
-            SourceError::Forked { .. } => Self::Forked(error),
+            SourceError::Forked { .. } => Self::Refused(error.to_string(), FORKED),
             SourceError::Broken { .. } => Self::Broken(error),
         }
     }
@@ -275,7 +282,11 @@ async fn step<T: Item>(
     table::BATCH_DURATION.since([status.name()], applying);
     let items = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
     table::FACTS.add([status.name(), "read"], items);
+    let is_first = cursors.iter().all(|(_, position)| position == 0);
     cursors.merge(&batch.through);
+    if is_first {
+        introduce(source, sink, status).await?;
+    }
     status.moved(cursors);
     if !batch.more {
         let pause = pacing.rest(began.elapsed());
