@@ -82,6 +82,11 @@ pub(super) fn address(request: &Request<Body>, connection: Option<&Connection>) 
     said.or_else(peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
+/// Whether a proxy of ours brings the call: calls of many callers come over its connections.
+pub(super) fn is_by_proxy(request: &Request<Body>) -> bool {
+    request.extensions().get::<SaidAddress>().is_some()
+}
+
 impl Arrival {
     /// The answer to a probe: it asks for no token, is not limited, and says nothing else.
     fn probe(&self, request: &Request<Body>) -> Option<Response<Body>> {

@@ -10,7 +10,9 @@ use futures::FutureExt as _;
 use order_actor::record::RecordedEvent;
 use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
-use shared_events::stream::{Candidacy, Database, Handler, Item, Scope, Source, WithoutContact};
+use shared_events::stream::{
+    Candidacy, Database, Handler, Item, Scope, Source, WithoutContact, made_anew,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
@@ -166,6 +168,9 @@ impl Building {
     pub(crate) async fn database(&mut self, service: &'static Service) -> anyhow::Result<Database> {
         let Settings { backend, database_connections, .. } = &self.settings;
         let database = stores::database(backend, service, *database_connections).await?;
+        if self.settings.makes_anew(service) {
+            made_anew(&database).await?;
+        }
         self.databases.push((service.name, database.clone()));
         Ok(database)
     }

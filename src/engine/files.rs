@@ -75,8 +75,7 @@ pub(crate) struct Files {
 
 impl Files {
     /// Locks and checks the files of a role in this directory, which is created if missing. Those
-    /// named
-    /// `anew` may be missing.
+    /// named in `anew`, or whose services are, may be missing.
     ///
     /// # Errors
     /// If another process holds a file or the files do not belong together; says what to do.
@@ -249,7 +248,8 @@ fn none_is_missing(
             Contents::Empty => "is empty",
             Contents::Unmarked { .. } | Contents::Marked { .. } => continue,
         };
-        if !role.runs(kind.service) || anew.contains(&kind.name) {
+        let named = |name: &String| *name == kind.name || name == kind.service.name;
+        if !role.runs(kind.service) || (kind.anew.is_some() && anew.iter().any(named)) {
             continue;
         }
         let misses = |(other, contents): &&(Kind, Contents)| {

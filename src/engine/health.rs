@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures::future::{BoxFuture, join_all};
 use order_actor::journal::Journal;
 use shared_events::stream::{
-    Database, DeadLetters, Dialect, LETTERS_COUNTED, LettersWaiting, Pause,
+    Database, DatabaseError, DeadLetters, Dialect, LETTERS_COUNTED, LettersWaiting, Pause, Reader,
 };
 use tokio::time::{Instant, timeout};
 
 use super::clock::TrustedClock;
 use super::files::Watch;
 use super::gateway::Reached;
+use super::service::Service;
 use crate::edge::admin::FollowerEntry;
 use crate::edge::health::{Health, Reason};
 
@@ -57,11 +58,42 @@ pub(crate) struct Stored {
     pub(crate) name: &'static str,
     pub(crate) database: Database,
     good: Option<Instant>,
+    /// Its service, and the database of orders, where that remembers which one it has.
+    beside: Option<(&'static Service, Database)>,
 }
 
 impl Stored {
     pub(crate) const fn new(name: &'static str, database: Database) -> Self {
-        Self { name, database, good: None }
+        Self { name, database, good: None, beside: None }
+    }
+
+    /// On Postgres, whether it was emptied is known from the database of orders, where that is in
+    /// this process. The files of SQLite know each other.
+    pub(crate) fn beside(mut self, service: &'static Service, orders: Option<&Database>) -> Self {
+        let on_postgres = |orders: &&Database| orders.dialect() == Dialect::Postgres;
+        let others = orders.filter(|_| !service.has_journal).filter(on_postgres);
+        self.beside = others.map(|orders| (service, orders.clone()));
+        self
+    }
+
+    /// Why it is not the database that the service had; a database that does not answer has its own
+    /// reason.
+    async fn strange(&mut self) -> Option<String> {
+        let (service, orders) = self.beside.clone()?;
+        let kept_in = service.store.kept_in;
+        let met = async {
+            let reader = Reader::of_service(&self.database, service.name, kept_in).await?;
+            Ok::<_, DatabaseError>((reader.has_its_database(&orders).await?, reader.has_read))
+        };
+        let Ok(Ok((knows, is_used))) = timeout(ANSWERS_WITHIN, met).await else { return None };
+        if knows && is_used {
+            self.beside = None;
+        }
+        let advice = service.store.anew.map(|then| {
+            format!(", or start once with --make-anew {} to go on without: {then}", service.name)
+        });
+        let advice = advice.unwrap_or_default();
+        (!knows).then(|| format!("it is not the one that was used before: restore it{advice}"))
     }
 
     async fn failure(&mut self) -> Option<String> {
@@ -112,7 +144,11 @@ impl Checks {
         };
         let databases = join_all(self.databases.iter_mut().map(|stored| async {
             let part = format!("database {}", stored.name);
-            health.set(&part, stored.failure().await);
+            let failure = match stored.failure().await {
+                None => stored.strange().await,
+                failure => failure,
+            };
+            health.set(&part, failure);
         }));
         let followers = join_all(self.followers.iter().map(|entry| async {
             let part = format!("follower {}", entry.status.name());

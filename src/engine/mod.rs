@@ -263,11 +263,17 @@ async fn watch(
         Role::Edge => Some(gateway::Reached::new(&building.settings, &building.channels)?),
         Role::All | Role::Only(_) => None,
     };
-    let databases = building.databases.iter().cloned();
+    let stored = building.databases.iter().map(|(name, database)| {
+        let stored = Stored::new(*name, database.clone());
+        match services::named(building.settings.services, name) {
+            Some(service) => stored.beside(service, orders.map(|orders| &orders.database)),
+            None => stored,
+        }
+    });
     let mut checks = Checks {
         health: health.clone(),
         followers: building.followers.entries(),
-        databases: databases.map(|(name, database)| Stored::new(name, database)).collect(),
+        databases: stored.collect(),
         journal: orders.map(|orders| orders.journal.clone()),
         files: files.map(Files::watch),
         clock: orders.map(|orders| Arc::clone(&orders.clock)),

@@ -18,7 +18,7 @@ use web_edge::Hosts;
 
 use super::building::publisher;
 use super::peers::Peers;
-use super::service::{Log, Role};
+use super::service::{Log, Role, Service};
 use super::services::{self, Services};
 use super::streams::Streams;
 use crate::edge::access::Access;
@@ -167,7 +167,7 @@ pub struct Settings {
     pub reconcile_every: Duration,
     /// Whether stock reacts to orders; off only to demonstrate missing answers.
     pub stock_follower: bool,
-    /// Files of an SQLite directory that may be missing although they existed before.
+    /// Services, or their files, whose database may be a new one although it existed before.
     pub make_anew: Vec<String>,
     /// The most sessions for each kind of work with a Postgres database; see docs/postgres.md.
     pub database_connections: u32,
@@ -240,6 +240,11 @@ impl Settings {
             database_connections: POSTGRES_CONNECTIONS,
             drain: Duration::from_secs(10),
         }
+    }
+
+    /// Whether a database of this service that was lost may be a new one.
+    pub(super) fn makes_anew(&self, service: &Service) -> bool {
+        self.make_anew.iter().any(|name| *name == service.name || *name == service.file())
     }
 
     /// Checks that the settings fit together.

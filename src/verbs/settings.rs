@@ -197,9 +197,8 @@ impl Settings {
         let shared = role.map(|role| self.check_role(role)).transpose()?.unwrap_or_default();
         let webhooks = ["webhook_url", "webhooks", "sms_url"].iter().any(|id| self.is_set(id));
         let names_shards = self.is_set("journal_database");
-        let rules: [(&[&str], bool, &str); 10] = [
+        let rules: [(&[&str], bool, &str); 9] = [
             (&POSTGRES, postgres, "on SQLite; it is for Postgres (--database-url)"),
-            (&["make_anew"], !postgres, "on Postgres; it is for files (--data)"),
             (&REDIS, self.is_set("redis_url"), "without --redis-url"),
             (&WEBHOOK, self.is_set("webhook_url"), "without --webhook-url"),
             (&ISSUER, self.is_set("issuer"), "without --issuer"),

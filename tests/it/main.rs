@@ -35,6 +35,7 @@ mod dead_letters;
 mod delivery;
 mod edge;
 mod edits;
+mod emptied;
 mod fake;
 mod feed;
 mod files;

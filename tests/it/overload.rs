@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -213,6 +213,46 @@ async fn idle_connections_make_room_and_are_closed() {
     assert!(engine.process.try_wait().unwrap().is_none(), "the engine has ended");
     assert_eq!(calls(&wire).await, "OK");
     assert_eq!(calls(&Wire::open(&address).await).await, "OK");
+}
+
+/// Not even from several addresses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_with_many_connections_takes_no_place_of_others() {
+    let flags = ["--connections-max", "16", "--connections-per-customer", "4", "--without-stock"];
+    let shop = Shielded::start(&flags);
+    let (flood, other, service) = (customer(FLOOD), customer(OTHER), token("SERVICE", "shop"));
+    let from = |last| Wire::open_from(&shop.engine.address, IpAddr::from([127, 0, 0, last]));
+    let places = async |wire: &Wire, token: &str, whose: &str| {
+        within(wire.call(PLACE, Some(token), &order(whose)).await.ended()).await
+    };
+    let mut held = Vec::new();
+    for last in [1, 2, 1, 2] {
+        let wire = from(last).await;
+        assert_eq!(places(&wire, &flood, FLOOD).await, "OK");
+        held.push(wire);
+    }
+    for last in [1, 2] {
+        let wire = from(last).await;
+        assert_eq!(places(&wire, &flood, FLOOD).await, "OVERLOADED");
+        wire.closed().await;
+    }
+    for wire in &held {
+        assert_eq!(places(wire, &flood, FLOOD).await, "OK");
+    }
+    // A process that is full takes back what the customer with most has not used for longest.
+    let mut others = Vec::new();
+    for n in 0..15 {
+        let wire = from(1 + n % 4).await;
+        let token = if n == 0 { &other } else { &service };
+        assert_eq!(places(&wire, token, OTHER).await, "OK", "{n}");
+        others.push(wire);
+    }
+    for wire in &held[..3] {
+        wire.closed().await;
+    }
+    assert!(others.iter().all(Wire::is_open));
+    assert_eq!(places(&held[3], &flood, FLOOD).await, "OK");
+    assert_eq!(places(&others[0], &other, OTHER).await, "OK");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,13 @@
 //! Plain HTTP/2, for what no client library does.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -52,6 +55,16 @@ impl Wire {
         let socket = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
         socket.set_nodelay(true).unwrap();
         let (send, connection) = h2::client::handshake(socket).await.unwrap();
+        Self { send, driver: tokio::spawn(connection) }
+    }
+
+    /// As a client with this address.
+    pub async fn open_from(address: &str, from: IpAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from, 0)).unwrap();
+        let to = address.trim_start_matches("http://").parse().unwrap();
+        let (send, connection) =
+            h2::client::handshake(socket.connect(to).await.unwrap()).await.unwrap();
         Self { send, driver: tokio::spawn(connection) }
     }
 
@@ -107,6 +120,15 @@ impl Wire {
     /// Whether the server has left it open.
     pub fn is_open(&self) -> bool {
         !self.driver.is_finished()
+    }
+
+    /// Waits until the server closes it.
+    pub async fn closed(&self) {
+        let patience = Instant::now() + PATIENCE;
+        while self.is_open() {
+            assert!(Instant::now() < patience, "the connection stays open");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

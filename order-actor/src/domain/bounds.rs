@@ -92,8 +92,9 @@ pub const NO_END_MICROS: i64 = 253_370_764_800_000_000;
 pub const EVENTS_MAX: u64 = 10_000;
 
 /// Events reserved for ending an order. Commands that only lengthen it (cancelling or delivering
-/// some of the open units) are refused once only these are free. That leaves room for the answer of
-/// stock, the end, and some thirty returns with request, escalation and judgement.
+/// some of the open units) are refused once only these are free, and those that answers of payments
+/// may still take. That leaves room for the answer of stock, the end, and some thirty returns with
+/// request, escalation and judgement.
 pub const ENDING_ROOM: u64 = 100;
 
 /// How often a customer may cancel units of one order, request a return of it, or correct it. Each
@@ -105,8 +106,10 @@ const _: () = assert!(3 * CUSTOMER_ASKS_MAX * 3 < EVENTS_MAX - ENDING_ROOM);
 /// The most returns of an order that wait at the same time.
 pub const RETURNS_WAITING_MAX: usize = 20;
 
-// Each of them may still lead to three events after the order's last parcel, and each hold to one.
-const _: () = assert!(RETURNS_WAITING_MAX * 3 + HOLDS_MAX + 1 < 100 && ENDING_ROOM >= 100);
+// Each of them may still lead to three events after the order's last parcel, and each hold to one;
+// the end itself and what it gives back to five: its event, a refund, stock, money, and the refund
+// of the last event before it.
+const _: () = assert!(RETURNS_WAITING_MAX * 3 + HOLDS_MAX + 5 < 100 && ENDING_ROOM >= 100);
 
 /// The longest window: a hundred years, so that its end stays a valid date.
 pub const WINDOW_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

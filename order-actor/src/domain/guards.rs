@@ -57,8 +57,23 @@ pub(super) fn invalid_transition(order: &Order, call: &'static str) -> Rejection
 }
 
 /// Refuses an event that does not bring the order closer to its end, if it has too many already.
-pub(super) const fn leaves_room_to_end(details: &Details) -> Result<(), Rejection> {
-    if details.events + 1 > bounds::EVENTS_MAX - bounds::ENDING_ROOM {
+/// What payments may still answer has its room.
+pub(super) fn leaves_room_to_end(details: &Details) -> Result<(), Rejection> {
+    let most = bounds::EVENTS_MAX - bounds::ENDING_ROOM;
+    if details.events + 1 + details.answers_due() > most {
+        return Err(Rejection::TooManyEvents);
+    }
+    Ok(())
+}
+
+/// The same; of an order with nothing open any more, whether that many events fit beside those that
+/// its returns and its money may still lead to.
+pub(super) fn leaves_room(order: &Order, details: &Details, events: u64) -> Result<(), Rejection> {
+    if matches!(order, Order::Pending(_) | Order::Confirmed(_)) {
+        return leaves_room_to_end(details);
+    }
+    let waiting: u64 = details.waiting.iter().map(|one| one.events_left()).sum();
+    if details.events + events + waiting + details.answers_due() > bounds::EVENTS_MAX {
         return Err(Rejection::TooManyEvents);
     }
     Ok(())

@@ -45,6 +45,7 @@ mod policy; // the time windows that a shop configures
 mod rejection; // why a command is refused: stable codes, in order of precedence
 mod return_events; // what the events of returns do to an order
 mod returns; // waiting and judged returns
+mod room; // events that answers of payments may still lead to
 mod tax_rate; // in millionths, read and shown in percent
 
 pub use address::{Address, AddressError, AddressPart};

@@ -254,7 +254,7 @@ impl Payment {
 
     /// Whether all that is wanted is known to be taken.
     fn is_taken(&self) -> bool {
-        self.parts.iter().all(|part| part.taken >= part.wanted())
+        self.parts.iter().all(PlanPart::is_taken)
     }
 
     /// Whether nothing of its money is under way: archived orders hear no answer.
@@ -269,6 +269,18 @@ impl PlanPart {
     #[must_use]
     pub const fn wanted(&self) -> i64 {
         self.total.saturating_sub(self.cancelled)
+    }
+
+    /// Whether all that is wanted is known to be taken.
+    pub(super) const fn is_taken(&self) -> bool {
+        self.taken >= self.wanted()
+    }
+}
+
+impl PlanRefund {
+    /// Whether nothing is known yet of what became of it.
+    pub(super) const fn is_due(&self) -> bool {
+        matches!(self.state, RefundState::Possible | RefundState::Pending)
     }
 }
 

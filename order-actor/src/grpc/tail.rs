@@ -209,7 +209,7 @@ async fn run<T: MessageSource>(
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
+    use tonic_types::StatusExt as _;
 
     use super::*;
 
@@ -217,10 +217,12 @@ mod tests {
     async fn a_client_that_takes_no_message_for_minutes_loses_its_stream() {
         let (sender, mut receiver) = mpsc::channel(1);
         assert!(matches!(send(&sender, 1).await, Ok(())));
+        let waited = Instant::now();
         let Err(End::Failed(status)) = send(&sender, 2).await else {
             panic!("send did not time out")
         };
-        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.get_details_error_info().unwrap().reason, "READER_TOO_SLOW");
+        assert_eq!(waited.elapsed().as_secs(), 120);
         // A slow client that keeps reading does not.
         let reading = tasks::spawn(async move {
             while receiver.recv().await.is_some() {

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use shared_events::contract::{Fact, FactBody, FactId, Origin, Timestamp};
-use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
+use shared_events::stream::{
+    Batch, Comparison, Cursors, Database, Place, Reader, Source, SourceError,
+};
 use tokio::sync::Mutex;
 
 use super::translate;
@@ -14,6 +16,8 @@ use crate::replay::{OrderReplay, Step};
 pub struct OrderFacts {
     journal: Journal,
     replay: Mutex<OrderReplay>,
+    /// Where its readers are remembered, if they are.
+    readers: Option<Database>,
 }
 
 impl OrderFacts {
@@ -22,7 +26,14 @@ impl OrderFacts {
     #[must_use]
     pub fn new(journal: Journal) -> Self {
         let replay = Mutex::new(OrderReplay::new(journal.clone()));
-        Self { journal, replay }
+        Self { journal, replay, readers: None }
+    }
+
+    /// Remembers its readers in this database.
+    #[must_use]
+    pub fn remembering_in(mut self, readers: Database) -> Self {
+        self.readers = Some(readers);
+        self
     }
 }
 
@@ -122,6 +133,12 @@ impl Source<Fact> for OrderFacts {
     async fn compare(&self, places: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
         let compared = self.journal.compare(places, incarnation, "a reader of facts").await;
         compared.map_err(crate::replay::source_error)
+    }
+
+    async fn meet(&self, reader: &Reader) -> Result<bool, SourceError> {
+        let Some(readers) = &self.readers else { return Ok(true) };
+        let known = reader.is_known(readers).await;
+        known.map_err(|error| SourceError::Unavailable(error.to_string()))
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {

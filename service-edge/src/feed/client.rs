@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use shared_events::contract::{Fact, Origin, Reason, Timestamp};
 use shared_events::stream::{
-    Batch, Comparison, Cursors, Finding, Place, Scope, Source, SourceError,
+    Batch, Comparison, Cursors, Finding, Place, Reader, Scope, Source, SourceError,
 };
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -12,7 +12,7 @@ use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::proto::fact_service_client::FactServiceClient;
-use super::{Identity, cursors, place, positions, proto, read_history};
+use super::{Identity, cursors, introduced, place, positions, proto, read_history};
 use crate::Wire;
 
 /// A message holds at most 1 MiB of facts, or one fact that is larger.
@@ -202,6 +202,7 @@ impl Source<Fact> for RemoteFacts {
             source: self.origin.uri().to_owned(),
             places: known.iter().map(place).collect(),
             incarnation,
+            reader: None,
         });
         let mut client = self.client.clone();
         let answer = answered(client.compare(request)).await?.into_inner();
@@ -217,6 +218,16 @@ impl Source<Fact> for RemoteFacts {
             .ok_or_else(|| SourceError::Unavailable("an answer without a comparison".to_owned()))?;
         let history = answer.history.as_ref().and_then(read_history);
         Ok(Comparison { history, findings })
+    }
+
+    async fn meet(&self, reader: &Reader) -> Result<bool, SourceError> {
+        let request = self.identity.request(proto::CompareRequest {
+            source: self.origin.uri().to_owned(),
+            reader: Some(introduced(reader)),
+            ..proto::CompareRequest::default()
+        });
+        let mut client = self.client.clone();
+        Ok(!answered(client.compare(request)).await?.into_inner().unknown_reader)
     }
 
     async fn pause(&self) {

@@ -11,7 +11,7 @@ pub use identity::{Identity, NoToken};
 pub use server::{FactEdge, Log};
 
 use shared_events::contract::Mark;
-use shared_events::stream::{Cursors, History, Place, Scope};
+use shared_events::stream::{Cursors, History, Place, Reader, Scope};
 
 use crate::time;
 
@@ -69,6 +69,21 @@ fn history(history: History) -> proto::History {
 fn read_history(history: &proto::History) -> Option<History> {
     Some(History { log: history.log.parse().ok()?, incarnation: history.incarnation })
 }
+
+fn introduced(reader: &Reader) -> proto::Reader {
+    let Reader { follower, identity, has_read, anew } = reader.clone();
+    proto::Reader { name: follower, identity, has_read, anew }
+}
+
+/// None where a text is missing or too long.
+fn read_reader(reader: &proto::Reader) -> Option<Reader> {
+    let proto::Reader { name: follower, identity, has_read, anew } = reader.clone();
+    let fits = |text: &str| (1..=TEXT_MAX).contains(&text.len());
+    (fits(&follower) && fits(&identity)).then_some(Reader { follower, identity, has_read, anew })
+}
+
+/// The most bytes of a reader's name, and of the identity of its database.
+const TEXT_MAX: usize = 64;
 
 /// None where a shard's number is invalid.
 fn scope(shards: &[u32]) -> Option<Scope> {

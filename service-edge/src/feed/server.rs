@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::proto::fact_service_server::{FactService, FactServiceServer};
-use super::{cursors, history, places, positions, proto, scope};
+use super::{cursors, history, places, positions, proto, read_reader, scope};
 use crate::{Refused, STREAM_READ_WITHIN, archived, violation};
 
 /// Facts per read of the log.
@@ -111,6 +111,14 @@ impl FactService for FactEdge {
         }
         let known = "each has a shard below 1024, a position from 1 and a mark";
         let known = places(&request.places).ok_or_else(|| violation("places", known))?;
+        let unknown_reader = match &request.reader {
+            Some(reader) => {
+                let text = "name and identity have 1 to 64 bytes";
+                let reader = read_reader(reader).ok_or_else(|| violation("reader", text))?;
+                !log.meet(&reader).await.map_err(|error| status(&error))?
+            }
+            None => false,
+        };
         let compared =
             log.compare(&known, request.incarnation).await.map_err(|error| status(&error))?;
         let finding = |finding: &Finding| match finding {
@@ -121,6 +129,7 @@ impl FactService for FactEdge {
         Ok(Response::new(proto::CompareResponse {
             history: compared.history.map(history),
             findings: compared.findings.iter().map(finding).collect(),
+            unknown_reader,
         }))
     }
 }
@@ -227,5 +236,59 @@ fn status(error: &SourceError) -> Status {
         }
         SourceError::Forked { .. } => forked(),
         SourceError::Broken { .. } => broken(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use shared_events::stream::Batch;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    /// A log with more than any reader takes.
+    struct Endless;
+
+    #[tonic::async_trait]
+    impl Source<Fact> for Endless {
+        async fn read_after(
+            &self,
+            cursors: &Cursors,
+            _limit: usize,
+        ) -> Result<Batch<Fact>, SourceError> {
+            let through = [(0, cursors.get(0) + 1)].into_iter().collect();
+            Ok(Batch { through, more: true, ..Batch::default() })
+        }
+
+        async fn changed(&self, _cursors: &Cursors) {}
+
+        async fn heads(&self) -> Result<Cursors, SourceError> {
+            Ok(Cursors::default())
+        }
+    }
+
+    async fn feed() -> Messages {
+        let log: Log = Arc::new(|| Arc::new(Endless));
+        let edge = FactEdge::new([(Origin::Orders, log)], CancellationToken::new());
+        let source = Origin::Orders.uri().to_owned();
+        let request = proto::ReadFactsRequest { source, live: true, ..Default::default() };
+        edge.read_facts(Request::new(request)).await.unwrap().into_inner()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_for_minutes_loses_its_feed() {
+        let (mut stuck, mut slow) = (feed().await, feed().await);
+        // A slow one that reads on does not.
+        for _ in 0..4 {
+            tokio::time::sleep(STREAM_READ_WITHIN - std::time::Duration::from_secs(1)).await;
+            assert!(slow.next().await.unwrap().is_ok());
+        }
+        for _ in 0..WAITING_MAX {
+            assert!(stuck.next().await.unwrap().is_ok());
+        }
+        let status = stuck.next().await.unwrap().unwrap_err();
+        assert_eq!(status.get_details_error_info().unwrap().reason, "READER_TOO_SLOW");
+        assert!(stuck.next().await.is_none());
     }
 }

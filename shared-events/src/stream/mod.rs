@@ -24,6 +24,7 @@ mod migrations; // migrations, from a folder that was compiled in
 mod outbox; // a service's published facts, written with their effect, read as a source
 mod pause; // followers that an operator paused
 mod places; // earlier positions of a follower
+mod readers; // which readers a log knows, and by which database
 pub mod redis; // a window of the latest facts, for many readers
 pub mod row; // columns as values, rows as JSON
 mod session; // settings of Postgres sessions, and requirements on the server
@@ -54,6 +55,7 @@ pub use lease_thread::spawn_for_lease;
 pub use migrations::{migrations, of_streams};
 pub use outbox::{NewFact, Outbox};
 pub use pause::Pause;
+pub use readers::{Reader, made_anew};
 pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};
 pub use tasks::{Unfinished, spawn};

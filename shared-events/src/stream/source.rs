@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Comparison, Cursors, Place};
+use super::{Comparison, Cursors, Place, Reader};
 use crate::contract::{Fact, Subject, Timestamp};
 
 /// An item at a position of a log: an event of the journal, or a fact. Its JSON is stored in dead
@@ -171,6 +171,12 @@ pub trait Source<T>: Send + Sync + 'static {
         _incarnation: u64,
     ) -> Result<Comparison, SourceError> {
         Ok(Comparison::same(None, places.len()))
+    }
+
+    /// A reader introduces itself. False where one of this name has read into another database, and
+    /// this one knows nothing of it. A source that remembers no readers lets all in.
+    async fn meet(&self, _reader: &Reader) -> Result<bool, SourceError> {
+        Ok(true)
     }
 
     /// The number of shards of the log, where it is fixed and known.

@@ -8,7 +8,8 @@ use super::dead_letter::{DeadLetter, DeadLetterState, blocked_subjects, park, re
 use super::follow::Sink;
 use super::places::Places;
 use super::{
-    Batch, Blame, Cursors, Database, DeadLetters, Handler, History, Item, Place, Scope, Tx, cursor,
+    Batch, Blame, Cursors, Database, DeadLetters, Handler, History, Item, Place, Reader, Scope, Tx,
+    cursor,
 };
 use crate::contract::{Subject, Timestamp, json_place, trace_id};
 use crate::metric::table::FACTS;
@@ -171,6 +172,11 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         self.at = Cursors::load(&self.database, &self.follower).await?;
         self.places = Places::load(&self.database, &self.follower).await?;
         Ok(self.at.clone())
+    }
+
+    async fn reader(&mut self) -> Result<Option<Reader>, Blame> {
+        let has_read = self.at.iter().any(|(_, position)| position > 0);
+        Ok(Some(Reader::of(&self.database, &self.follower, has_read).await?))
     }
 
     async fn read_in(&mut self, shards: &[u16], history: Option<History>) -> Result<(), Blame> {

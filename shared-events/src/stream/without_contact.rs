@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Batch, Comparison, Cursors, Place, Source, SourceError};
+use super::{Batch, Comparison, Cursors, Place, Reader, Source, SourceError};
 use crate::contract::{Fact, Timestamp};
 
 /// The facts of another source without what says how customers are reached. So it is in no dead
@@ -43,6 +43,10 @@ impl Source<Fact> for WithoutContact {
 
     async fn compare(&self, places: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
         self.0.compare(places, incarnation).await
+    }
+
+    async fn meet(&self, reader: &Reader) -> Result<bool, SourceError> {
+        self.0.meet(reader).await
     }
 
     fn shards(&self) -> Option<u16> {

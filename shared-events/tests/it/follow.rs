@@ -17,6 +17,7 @@ use sqlx::Row as _;
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 use uuid::Uuid;
 
 /// An operator's action.
@@ -626,6 +627,80 @@ async fn a_follower_of_waiting_orders_is_paced_only_where_cores_are_busy() {
     assert_eq!(came_at(&pacing).await, [0, 20, 40, 40, 60, 1_000]);
     busy.store(500, Ordering::Relaxed);
     assert_eq!(came_at(&pacing).await, [0, 0, 0, 0, 0, 1_000]);
+}
+
+/// Fails every other time, while it is to.
+struct Flaky(Arc<AtomicBool>, u64);
+
+#[async_trait]
+impl Sink<Thing> for Flaky {
+    async fn set_back(&mut self, _: &Cursors, _: &Cursors, _: u64) -> Result<(), Blame> {
+        Err(Blame::World("this log is never set back".to_owned()))
+    }
+
+    async fn cursors(&mut self) -> Result<Cursors, Blame> {
+        Ok(Cursors::default())
+    }
+
+    async fn apply(&mut self, _: &Batch<Thing>) -> Result<(), Blame> {
+        self.1 += 1;
+        let fails = self.0.load(Ordering::SeqCst) && self.1 % 2 == 1;
+        if fails { Err(Blame::World("away".to_owned())) } else { Ok(()) }
+    }
+}
+
+/// The levels of the lines that followers write.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<Level>>>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, line: &tracing::Metadata<'_>) -> bool {
+        *line.level() <= Level::INFO && line.target().starts_with("shared_events::stream::follow")
+    }
+
+    fn event(&self, line: &tracing::Event<'_>) {
+        self.0.lock().unwrap().push(*line.metadata().level());
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_fails_every_other_time_says_so_once() {
+    let lines = Lines::default();
+    let _log = tracing::subscriber::set_default(lines.clone());
+    let began = tokio::time::Instant::now();
+    let portions = (0..600).map(|second| (Duration::from_secs(second), false)).collect();
+    let source = Portions(Mutex::new(portions), began);
+    let fails = Arc::new(AtomicBool::new(true));
+    let mut sink = Flaky(Arc::clone(&fails), 0);
+    let (status, stop) = (FollowStatus::new("flaky"), CancellationToken::new());
+    let following = follow(&source, &mut sink, everything(), &status, &stop);
+    let looking = async {
+        let levels_at = async |second| {
+            tokio::time::sleep_until(began + Duration::from_secs(second)).await;
+            lines.0.lock().unwrap().clone()
+        };
+        assert_eq!(levels_at(200).await, [Level::WARN]);
+        fails.store(false, Ordering::SeqCst);
+        assert_eq!(levels_at(250).await, [Level::WARN]);
+        assert_eq!(levels_at(300).await, [Level::WARN, Level::INFO]);
+        fails.store(true, Ordering::SeqCst);
+        assert_eq!(levels_at(400).await, [Level::WARN, Level::INFO, Level::WARN]);
+        stop.cancel();
+    };
+    let (followed, ()) = tokio::join!(following, looking);
+    followed.unwrap();
 }
 
 /// sqlx counts a transaction once its BEGIN was answered; a caller cancelled before that must leave

@@ -20,6 +20,7 @@ mod outbox;
 mod payments;
 #[path = "../../../tests/shared/ports.rs"]
 mod ports;
+mod readers;
 mod redis_streams;
 mod set_back;
 mod subjects; // dead letters from before there were subjects

@@ -8,9 +8,12 @@ use tonic::Status;
 use tonic::body::Body;
 use web_edge::{HEAD_BYTES_MAX, head_bytes};
 
+use crate::edge::arrival;
+use crate::edge::body::full;
 use crate::edge::connections::{CommandStream, Connection};
 use crate::edge::forward::FROM_ROLE_HEADER;
 use crate::edge::refusal::{overloaded, refused};
+use crate::edge::shares::Caller;
 
 /// Checks the size of a call's headers. A process that forwards adds some of its own: of its calls no
 /// more is refused than what is not read.
@@ -30,6 +33,18 @@ pub(super) fn untraced(request: &mut Request<Body>) {
     for header in [UNRECORDED, LOG_TRACE] {
         request.headers_mut().remove(header);
     }
+}
+
+/// Counts the connection of an authenticated call for its customer. Those of a process of this
+/// installation, which has counted the call, and of a proxy of ours carry the calls of many.
+pub(super) fn count_connection(
+    request: &Request<Body>,
+    caller: &Caller,
+    counted: bool,
+) -> Result<(), Status> {
+    let Some(connection) = request.extensions().get::<Arc<Connection>>() else { return Ok(()) };
+    let shared = counted || arrival::is_by_proxy(request);
+    connection.authenticated((!shared).then_some(caller)).map_err(full)
 }
 
 /// A place among the command streams of a connection, if the call is one.

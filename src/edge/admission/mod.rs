@@ -41,7 +41,7 @@ use crate::edge::shares::{Amount, Caller, Held, Shares};
 use crate::edge::slots::Slots;
 use crate::edge::upstream::PEER;
 use crate::edge::{arrival, explained, is_not_found, principal};
-use begun::{check_head, command_stream, untraced};
+use begun::{check_head, command_stream, count_connection, untraced};
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -263,20 +263,18 @@ impl Admission {
         }
         let token_left = principal.as_ref().and_then(|principal| principal.left(now));
         let by = principal.map(|principal| principal.by);
-        if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {
-            connection.mark_authenticated();
-        }
         let caller = Caller::of(by.as_ref(), address);
         let of_customer = matches!(by, Some(By::Customer(_)));
-        let counts = !self.is_counted(request, by.as_ref()) && takes_slot;
+        let counted = self.is_counted(request, by.as_ref());
         if let Some(by) = by {
             request.extensions_mut().insert(by);
+            count_connection(request, &caller, counted)?;
         }
         // Looked up once: whoever handles the call later takes it from here.
         if let Some(method) = known {
             request.extensions_mut().insert(method);
         }
-        let counting = match counts {
+        let counting = match !counted && takes_slot {
             true => self.limits.begin(&caller, request.uri().path())?,
             false => None,
         };

@@ -4,6 +4,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const DESCRIPTORS_KEPT: usize = 256;
 /// Connections by default, if there are descriptors for them.
 const CONNECTIONS_MAX: usize = 8_192;
+/// Connections of one customer in any case, where an eighth of all is fewer.
+const OF_ONE_CUSTOMER_MIN: usize = 16;
 
 /// The limits of connections.
 #[derive(Clone, Copy, Debug)]
@@ -12,18 +14,26 @@ pub struct Bounds {
     pub connections: usize,
     /// From one address.
     pub of_one_address: usize,
+    /// Of one customer.
+    pub of_one_customer: usize,
+    /// Of all customers together: the rest is kept for services and operators.
+    pub of_customers: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self::within_descriptors(None, None)
+        Self::within_descriptors(None, None, None)
     }
 }
 
 impl Bounds {
     /// As many as asked for, if there are descriptors for them beside those kept for stores.
     #[must_use]
-    pub fn within_descriptors(asked: Option<usize>, of_one_address: Option<usize>) -> Self {
+    pub fn within_descriptors(
+        asked: Option<usize>,
+        of_one_address: Option<usize>,
+        of_one_customer: Option<usize>,
+    ) -> Self {
         let files = getrlimit(Resource::Nofile).current;
         let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
         // With very few descriptors, half of them.
@@ -31,7 +41,10 @@ impl Bounds {
         let connections = asked.unwrap_or(CONNECTIONS_MAX).min(most);
         // A proxy brings many clients from one address.
         let of_one_address = of_one_address.unwrap_or(connections / 2).clamp(1, connections);
-        Self { connections, of_one_address }
+        let of_customers = connections - connections / 4;
+        let of_one_customer = of_one_customer.unwrap_or((connections / 8).max(OF_ONE_CUSTOMER_MIN));
+        let of_one_customer = of_one_customer.clamp(1, of_customers);
+        Self { connections, of_one_address, of_one_customer, of_customers }
     }
 }
 

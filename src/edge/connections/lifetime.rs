@@ -11,6 +11,9 @@ const FIRST_CALL_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(300);
 /// How long calls under way may take on a connection that is being drained.
 const GRACE: Duration = Duration::from_secs(35);
+/// How long a connection stays that is drained for another one: it has no calls but refused ones,
+/// unless one has begun just then.
+const LEAVES_WITHIN: Duration = Duration::from_secs(2);
 /// How often a connection is checked.
 pub(super) const CHECKED_EVERY: Duration = Duration::from_secs(15);
 
@@ -24,6 +27,8 @@ pub(super) struct Lifetime {
     idle_since: Option<Instant>,
     /// When it is closed, once it is being drained.
     closes_at: Option<Instant>,
+    /// When it is closed if it has no calls then, once it is drained for another one.
+    leaves_at: Option<Instant>,
 }
 
 pub(super) enum Next {
@@ -37,7 +42,14 @@ pub(super) enum Next {
 impl Lifetime {
     /// Of a connection that begins now.
     pub(super) fn new(age: Duration) -> Self {
-        Self { began: Instant::now(), age, begun_before: 0, idle_since: None, closes_at: None }
+        Self {
+            began: Instant::now(),
+            age,
+            begun_before: 0,
+            idle_since: None,
+            closes_at: None,
+            leaves_at: None,
+        }
     }
 
     pub(super) fn check(&mut self, connection: &Connection) -> Next {
@@ -49,6 +61,9 @@ impl Lifetime {
             return Next::Close;
         }
         let calls = locked(&connection.calls);
+        if calls.is_empty() && self.leaves_at.is_some_and(|at| now >= at) {
+            return Next::Close;
+        }
         let begun = connection.numbers.load(Ordering::Relaxed);
         let idle = calls.is_empty() && begun == self.begun_before;
         self.begun_before = begun;
@@ -67,9 +82,19 @@ impl Lifetime {
         Next::Keep
     }
 
+    /// It is drained for another one: closed soon, or after a call that has begun just now.
+    pub(super) fn leave(&mut self) {
+        let now = Instant::now();
+        self.leaves_at = Some(now + LEAVES_WITHIN);
+        self.closes_at = self.closes_at.or(Some(now + GRACE));
+    }
+
     pub(super) fn next_check(&self) -> Instant {
+        let now = Instant::now();
         let first = self.began + FIRST_CALL_WITHIN;
-        let next = Instant::now() + CHECKED_EVERY;
-        if Instant::now() < first { first } else { self.closes_at.map_or(next, |at| at.min(next)) }
+        let next = if now < first { first } else { now + CHECKED_EVERY };
+        // What is due and not done waits for the next check.
+        let due = [self.leaves_at, self.closes_at].into_iter().flatten();
+        due.filter(|at| *at > now).fold(next, Instant::min)
     }
 }

@@ -3,6 +3,7 @@
 //! Never here: what calls mean.
 
 mod bounds; // how many connections there may be
+mod customers; // whose connections they are
 mod lifetime; // when a connection is drained or closed
 mod metrics; // the door of metrics
 mod plain; // calls that are not gRPC, and those over HTTP/1.1
@@ -13,7 +14,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -24,7 +25,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use shared_events::chance::Chance;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -40,6 +41,7 @@ use crate::edge::{
 };
 
 pub use bounds::{Bounds, take_descriptors};
+use customers::Owner;
 use lifetime::{Lifetime, Next};
 pub(crate) use metrics::{MakePage, serve_metrics};
 use pool::Pool;
@@ -62,8 +64,13 @@ pub(super) struct Connection {
     called: AtomicBool,
     /// Whether a call was authenticated.
     authenticated: AtomicBool,
+    /// The pool that it counts in, and for whom.
+    pool: Weak<Pool>,
+    owner: Mutex<Owner>,
     /// Calls under way, by number.
     calls: Mutex<HashMap<u64, Arc<ReadProgress>>>,
+    /// When the last call ended.
+    idle_since: Mutex<Instant>,
     numbers: AtomicU64,
     /// The call that has just begun and is not spawned yet.
     begun: Mutex<Option<Arc<ReadProgress>>>,
@@ -76,6 +83,10 @@ pub(super) struct Connection {
     pub(super) refusals: Refusals,
     /// Cancelled when it is closed to make room for another.
     evicted: CancellationToken,
+    /// Cancelled when it is drained to make room for another.
+    leaving: CancellationToken,
+    /// Whether it is a WebSocket.
+    is_socket: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,12 +94,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Connection {
-    fn new(address: IpAddr) -> Arc<Self> {
+    fn new(address: IpAddr, pool: Weak<Pool>) -> Arc<Self> {
         Arc::new(Self {
             address,
             called: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
+            pool,
+            owner: Mutex::default(),
             calls: Mutex::default(),
+            idle_since: Mutex::new(Instant::now()),
             numbers: AtomicU64::new(0),
             begun: Mutex::default(),
             command_streams: AtomicUsize::new(0),
@@ -96,6 +110,8 @@ impl Connection {
             certificate: OnceLock::new(),
             refusals: Refusals::default(),
             evicted: CancellationToken::new(),
+            leaving: CancellationToken::new(),
+            is_socket: AtomicBool::new(false),
         })
     }
 
@@ -104,11 +120,6 @@ impl Connection {
         let stream = CommandStream(Arc::clone(self));
         (self.command_streams.fetch_add(1, Ordering::Relaxed) < COMMAND_STREAMS_MAX)
             .then_some(stream)
-    }
-
-    /// A call over it was authenticated.
-    pub(super) fn mark_authenticated(&self) {
-        self.authenticated.store(true, Ordering::Relaxed);
     }
 
     fn begin(&self) -> Arc<ReadProgress> {
@@ -172,6 +183,7 @@ struct CallGuard {
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
+        *locked(&self.connection.idle_since) = Instant::now();
         locked(&self.connection.calls).remove(&self.number);
     }
 }
@@ -186,10 +198,6 @@ impl Connection {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         locked(&self.calls).insert(number, Arc::clone(progress));
         CallGuard { connection: Arc::clone(self), number }
-    }
-
-    fn is_unauthenticated(&self) -> bool {
-        !self.authenticated.load(Ordering::Relaxed)
     }
 }
 
@@ -342,7 +350,7 @@ async fn run<S>(
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(incoming), calls);
     let mut serving = std::pin::pin!(serving);
     let mut lifetime = Lifetime::new(AGE + jitter);
-    let mut stopped = false;
+    let (mut stopped, mut leaving) = (false, false);
     loop {
         tokio::select! {
             ended = serving.as_mut() => {
@@ -352,6 +360,11 @@ async fn run<S>(
                 break;
             }
             () = connection.evicted.cancelled() => return,
+            () = connection.leaving.cancelled(), if !leaving => {
+                leaving = true;
+                lifetime.leave();
+                serving.as_mut().graceful_shutdown();
+            }
             () = stop.cancelled(), if !stopped => {
                 stopped = true;
                 // A connection without a call has nothing under way.
@@ -368,6 +381,7 @@ async fn run<S>(
         }
     }
     if let Some(session) = upgraded.session() {
+        connection.is_socket.store(true, Ordering::Relaxed);
         connection.evicted.run_until_cancelled(session).await;
     }
 }

@@ -1,15 +1,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
 use shared_events::metric::Up;
 use shared_events::metric::table::LIVE_CONNECTIONS;
 
+use super::customers::{Customers, EVICTED_MAX};
 use super::{Bounds, Connection, locked};
-use crate::edge::shares::network;
-
-/// Evicted connections that have not closed yet.
-const EVICTED_MAX: usize = 32;
+use crate::edge::shares::{Caller, Full, network};
 
 /// The open connections and their limits.
 pub(super) struct Pool {
@@ -21,6 +20,7 @@ pub(super) struct Pool {
 pub(super) struct Open {
     pub(super) all: usize,
     pub(super) by_address: HashMap<IpAddr, usize>,
+    pub(super) customers: Customers,
     /// Connections without a call so far, as of the last look; the oldest first.
     unused: VecDeque<Weak<Connection>>,
     /// Connections with calls, none of them authenticated.
@@ -34,7 +34,8 @@ impl Pool {
     }
 
     /// Admits a connection. If the pool is full it evicts one without a call, or else one without
-    /// an authenticated call; none if there is no such connection.
+    /// an authenticated call, or else an idle one of the customer with most; none if there is no
+    /// such connection.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<(Permit, Arc<Connection>)> {
         let address = network(address);
         let mut open = locked(&self.open);
@@ -48,13 +49,17 @@ impl Pool {
         }
         open.all += 1;
         open.by_address.insert(address, of_address + 1);
-        let connection = Connection::new(address);
+        let connection = Connection::new(address, Arc::downgrade(self));
         if open.unused.len() >= self.bounds.connections {
             open.clean_up();
         }
         open.unused.push_back(Arc::downgrade(&connection));
-        let open = LIVE_CONNECTIONS.up(["tcp"]);
-        Some((Permit { pool: Arc::clone(self), address, _open: open }, connection))
+        let permit = Permit {
+            pool: Arc::clone(self),
+            connection: Arc::clone(&connection),
+            _open: LIVE_CONNECTIONS.up(["tcp"]),
+        };
+        Some((permit, connection))
     }
 }
 
@@ -78,7 +83,7 @@ impl Open {
                 return true;
             }
         }
-        false
+        self.customers.make_room(0)
     }
 
     /// Drops closed connections from the lists and moves the others to the list they belong to.
@@ -96,10 +101,33 @@ impl Open {
     }
 }
 
+impl Connection {
+    /// A call over it was authenticated. From its first call on it counts for that customer; with
+    /// `caller` absent, where many callers share it, for nobody.
+    ///
+    /// # Errors
+    /// The limit that was reached; then the connection is drained.
+    pub(in crate::edge) fn authenticated(
+        self: &Arc<Self>,
+        caller: Option<&Caller>,
+    ) -> Result<(), Full> {
+        if !self.is_unauthenticated() {
+            return Ok(());
+        }
+        let customer = caller.filter(|caller| !caller.has_reserve());
+        if let (Some(customer), Some(pool)) = (customer, self.pool.upgrade()) {
+            let taken = locked(&pool.open).customers.take(customer, self, &pool.bounds);
+            taken.inspect_err(|_| self.leaving.cancel())?;
+        }
+        self.authenticated.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 /// Counts a connection until it is dropped.
 pub(super) struct Permit {
     pool: Arc<Pool>,
-    address: IpAddr,
+    connection: Arc<Connection>,
     _open: Up,
 }
 
@@ -107,10 +135,12 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = locked(&self.pool.open);
         open.all = open.all.saturating_sub(1);
-        if let Some(count) = open.by_address.get_mut(&self.address) {
+        open.customers.closed(&self.connection);
+        let address = self.connection.address;
+        if let Some(count) = open.by_address.get_mut(&address) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                open.by_address.remove(&self.address);
+                open.by_address.remove(&address);
             }
         }
     }

@@ -1,12 +1,103 @@
+use order_actor::domain::Role;
 use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
 use super::lifetime::{CHECKED_EVERY, IDLE_MAX};
 use super::*;
+use crate::edge::shares::{Caller, Full};
 
 fn pool(connections: usize, of_one_address: usize) -> Arc<Pool> {
-    let bounds = Bounds { connections, of_one_address };
+    let (of_one_customer, of_customers) = (connections, connections);
+    let bounds = Bounds { connections, of_one_address, of_one_customer, of_customers };
     Arc::new(Pool::new(bounds))
+}
+
+fn called(role: Role, name: &str) -> Caller {
+    Caller::Known(role, Arc::from(name))
+}
+
+/// A connection over which this caller has called, and the answer.
+async fn opened(
+    pool: &Arc<Pool>,
+    caller: &Caller,
+) -> ((pool::Permit, Arc<Connection>), Result<(), Full>) {
+    // One is idle longer than the other.
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let one = pool.admit(IpAddr::from([10, 0, 0, 1])).unwrap();
+    one.1.begin();
+    let taken = one.1.authenticated(Some(caller));
+    (one, taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn customers_have_shares_and_make_room_for_others() {
+    let bounds = Bounds { connections: 8, of_one_address: 99, of_one_customer: 3, of_customers: 6 };
+    let pool = Arc::new(Pool::new(bounds));
+    let [one, two, three] = ["1", "2", "3"].map(|name| called(Role::Customer, name));
+    let (mut of_one, mut of_two) = (Vec::new(), Vec::new());
+    for _ in 0..bounds.of_one_customer {
+        for (caller, own) in [(&one, &mut of_one), (&two, &mut of_two)] {
+            let (link, taken) = opened(&pool, caller).await;
+            assert_eq!(taken, Ok(()));
+            own.push(link);
+        }
+    }
+    let (link, taken) = opened(&pool, &one).await;
+    assert_eq!(taken, Err(Full::Caller("connections")));
+    assert!(link.1.leaving.is_cancelled());
+    drop(link);
+    // The first connection has a call, so the next one has been idle longest of those with most.
+    let progress = of_one[0].1.begin();
+    let call = of_one[0].1.count(&progress);
+    let (of_three, taken) = opened(&pool, &three).await;
+    assert_eq!(taken, Ok(()));
+    let leaving = |links: &[(pool::Permit, Arc<Connection>)]| -> Vec<bool> {
+        links.iter().map(|(_, link)| link.leaving.is_cancelled()).collect()
+    };
+    assert_eq!((leaving(&of_one), leaving(&of_two)), (vec![false; 3], vec![true, false, false]));
+    // Services take what customers may not have, and then what these do not use.
+    let shop = called(Role::Service, "shop");
+    let mut services = Vec::new();
+    for _ in 0..2 {
+        let (link, taken) = opened(&pool, &shop).await;
+        assert_eq!(taken, Ok(()));
+        services.push(link);
+    }
+    assert_eq!(leaving(&of_one), [false, true, false]);
+    assert_eq!(leaving(&of_two), [true, false, false]);
+    assert_eq!(locked(&pool.open).customers.count(), (7, 3));
+    // It is idle since its call has ended.
+    drop(call);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    services.push(opened(&pool, &shop).await.0);
+    assert_eq!(leaving(&of_two), [true, true, false]);
+    drop((of_one, of_two, of_three, services));
+    let open = locked(&pool.open);
+    assert_eq!((open.all, open.customers.count()), (0, (0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_counts_for_its_first_caller_while_it_is_open() {
+    let pool = pool(8, 8);
+    let [one, two] = ["1", "2"].map(|name| called(Role::Customer, name));
+    let count = || locked(&pool.open).customers.count();
+    let (link, taken) = opened(&pool, &one).await;
+    assert_eq!((taken, link.1.authenticated(Some(&two))), (Ok(()), Ok(())));
+    assert_eq!(count(), (1, 1));
+    // Calls of many come over it.
+    let shared = pool.admit(IpAddr::from([10, 0, 0, 1])).unwrap();
+    assert_eq!(
+        (shared.1.authenticated(None), shared.1.authenticated(Some(&two))),
+        (Ok(()), Ok(()))
+    );
+    assert_eq!(count(), (1, 1));
+    // Closed before it was known who calls.
+    let (permit, closed) = pool.admit(IpAddr::from([10, 0, 0, 1])).unwrap();
+    drop(permit);
+    assert_eq!(closed.authenticated(Some(&two)), Ok(()));
+    assert_eq!(count(), (1, 1));
+    drop((link, shared));
+    assert_eq!(count(), (0, 0));
 }
 
 #[test]
@@ -25,7 +116,7 @@ fn an_address_has_its_limit_and_unused_connections_are_evicted() {
     drop(two);
     for known in [&one, &three, &four] {
         known.1.begin();
-        known.1.mark_authenticated();
+        known.1.authenticated(None).unwrap();
     }
     assert!(pool.admit(address(4)).is_none());
     drop((one, three, four));
@@ -41,25 +132,25 @@ fn unauthenticated_connections_are_evicted_after_unused_ones() {
     for known in [&one, &two] {
         known.1.begin();
     }
-    one.1.mark_authenticated();
+    one.1.authenticated(None).unwrap();
     // First the one without a call, then the one without an authenticated call.
     let four = arrives().unwrap();
     assert!(three.1.evicted.is_cancelled() && !two.1.evicted.is_cancelled());
     drop(three);
     four.1.begin();
-    four.1.mark_authenticated();
+    four.1.authenticated(None).unwrap();
     let five = arrives().unwrap();
     assert!(two.1.evicted.is_cancelled());
     drop(two);
     five.1.begin();
-    five.1.mark_authenticated();
+    five.1.authenticated(None).unwrap();
     assert!(arrives().is_none());
     assert!([&one, &four, &five].iter().all(|known| !known.1.evicted.is_cancelled()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_with_short_calls_now_and_then_is_not_idle() {
-    let connection = Connection::new(IpAddr::from([10, 0, 0, 1]));
+    let connection = Connection::new(IpAddr::from([10, 0, 0, 1]), Weak::new());
     let began = Instant::now();
     let age = IDLE_MAX * 10;
     let mut lifetime = Lifetime::new(age);
@@ -84,10 +175,23 @@ async fn a_connection_with_short_calls_now_and_then_is_not_idle() {
     assert!((IDLE_MAX..IDLE_MAX + 2 * CHECKED_EVERY).contains(&last.elapsed()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_makes_room_waits_for_a_call_that_has_just_begun() {
+    let connection = Connection::new(IpAddr::from([10, 0, 0, 1]), Weak::new());
+    let mut lifetime = Lifetime::new(IDLE_MAX);
+    let call = connection.count(&connection.begin());
+    lifetime.leave();
+    tokio::time::sleep_until(lifetime.next_check()).await;
+    assert!(matches!(lifetime.check(&connection), Next::Keep));
+    drop(call);
+    tokio::time::sleep_until(lifetime.next_check()).await;
+    assert!(matches!(lifetime.check(&connection), Next::Close));
+}
+
 #[test]
 fn descriptors_are_kept_for_stores() {
     let files = getrlimit(Resource::Nofile).current.unwrap();
-    let bounds = Bounds::within_descriptors(Some(usize::MAX), Some(usize::MAX));
+    let bounds = Bounds::within_descriptors(Some(usize::MAX), Some(usize::MAX), None);
     assert!(u64::try_from(bounds.connections).unwrap() < files);
     assert_eq!(bounds.of_one_address, bounds.connections);
 }

@@ -55,10 +55,11 @@ pub(crate) fn followers_first(services: Services) -> Vec<&'static Service> {
     sorted
 }
 
-/// The files of an SQLite directory that may be replaced by new ones.
+/// The services whose database may be replaced by a new one, also by the name of its file.
 pub(crate) fn made_anew(services: Services) -> PossibleValuesParser {
-    let files = services.iter().filter(|service| service.store.anew.is_some());
-    PossibleValuesParser::new(files.map(|service| service.file()))
+    let lost = services.iter().filter(|service| service.store.anew.is_some());
+    let named = lost.map(|service| PossibleValue::new(service.name).alias(service.file()));
+    PossibleValuesParser::new(named)
 }
 
 /// The values of `--role` of a process that stores something.

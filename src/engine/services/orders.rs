@@ -117,8 +117,9 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let clock = Arc::clone(&building.settings.clock);
     let (policy, limits) = (building.settings.policy, building.settings.limits);
     let registry = Registry::start(journal.clone(), clock, policy, limits).await?;
-    let fact_journal = journal.clone();
-    let log: feed::Log = Arc::new(move || Arc::new(OrderFacts::new(fact_journal.clone())));
+    let (told, readers) = (journal.clone(), database.clone());
+    let log: feed::Log =
+        Arc::new(move || Arc::new(OrderFacts::new(told.clone()).remembering_in(readers.clone())));
     building.publish(PUBLISHED, log, journal.scope());
     // All databases of the journal share one list: it has the keys of one of them.
     let keys = journal.fingerprints(0).await?.clone();

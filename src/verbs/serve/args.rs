@@ -161,9 +161,9 @@ pub struct ServeArgs {
     /// Let timers trust the clock of this machine however far it is from the newest event.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_TRUST_CLOCK")]
     trust_clock: bool,
-    /// Start although this file of the SQLite directory is missing, and create a new one; the error
-    /// of a start without this flag names the consequence.
-    #[arg(help_heading = "Storage", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
+    /// Go on although the database of this service was lost and is a new one: on SQLite its file,
+    /// on Postgres its schema; messages are sent again, lists are rebuilt.
+    #[arg(help_heading = "Storage", long, value_name = "SERVICE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
     make_anew: Vec<String>,
     /// The most sessions for each kind of work with a Postgres database; docs/postgres.md says how
     /// many a process takes in total.
@@ -201,6 +201,9 @@ struct BoundArgs {
     /// Connections from one address [default: half of those].
     #[arg(long, value_name = "N", env = "ORDINAL_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one)]
     connections_per_address: Option<usize>,
+    /// Connections of one customer [default: an eighth of all, at least 16].
+    #[arg(long, value_name = "N", env = "ORDINAL_CONNECTIONS_PER_CUSTOMER", value_parser = at_least_one)]
+    connections_per_customer: Option<usize>,
     /// Concurrent calls; a quarter is reserved for services and operators.
     #[arg(long, value_name = "N", env = "ORDINAL_CALLS_MAX", default_value_t = Numbers::default().whole.calls, value_parser = at_least_one)]
     calls_max: usize,
@@ -346,8 +349,9 @@ impl ServeArgs {
             self_stop: self.lease_self_stop,
         };
         settings.limits.awake_max = self.orders_awake;
-        let BoundArgs { connections_max, connections_per_address, .. } = self.bounds;
-        settings.connections = Bounds::within_descriptors(connections_max, connections_per_address);
+        let own = &self.bounds;
+        let (address, customer) = (own.connections_per_address, own.connections_per_customer);
+        settings.connections = Bounds::within_descriptors(own.connections_max, address, customer);
         settings.shares = self.bounds.numbers();
         settings.rate_limits.clone_from(&self.bounds.rate_limit);
         settings.access_log = self.bounds.access_log;

@@ -5,8 +5,8 @@ use shared_events::contract::{OrderId, ReturnId};
 
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{
-    Decision, Differs, NOTHING_HAPPENS, invalid_transition, kept_units, leaves_room_to_end,
-    reason_given, reference_fits, same_or_exists, same_units, within_customer_limit,
+    Decision, Differs, NOTHING_HAPPENS, invalid_transition, kept_units, leaves_room, reason_given,
+    reference_fits, same_or_exists, same_units, within_customer_limit,
 };
 use crate::domain::{
     By, CommandKind, Details, Event, Existing, LineQuantity, Order, Rejection, Return,
@@ -128,13 +128,6 @@ fn leaves_room_for_returns(order: &Order, details: &Details) -> Result<(), Rejec
     if details.waiting.len() >= max {
         return Err(Rejection::TooManyReturns { max });
     }
-    if matches!(order, Order::Confirmed(_)) {
-        return leaves_room_to_end(details);
-    }
-    // The request, a reminder, an approval and its end; and what the waiting ones still need.
-    let waiting: u64 = details.waiting.iter().map(|one| one.events_left()).sum();
-    if details.events + 4 + waiting > bounds::EVENTS_MAX {
-        return Err(Rejection::TooManyEvents);
-    }
-    Ok(())
+    // The request, a reminder, an approval, its end, and the answer about its refund.
+    leaves_room(order, details, 4 + u64::from(details.payment.is_some()))
 }

@@ -2,7 +2,7 @@ use serde::Serialize;
 use shared_events::contract::{Money, RefundId};
 
 use super::{Decide, DecisionContext};
-use crate::domain::guards::{Decision, NOTHING_HAPPENS, text_fits};
+use crate::domain::guards::{Decision, NOTHING_HAPPENS, leaves_room, text_fits};
 use crate::domain::{
     By, CommandKind, Details, Event, Order, RefundFailed, RefundSettled, RefundState, Rejection,
     Role,
@@ -41,7 +41,12 @@ impl Decide for SettleRefund {
         by.role() == Role::Engine
     }
 
-    fn on_existing(&self, _: &Order, details: &Details, context: &DecisionContext<'_>) -> Decision {
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
         let refunds = details.payment.iter().flat_map(|payment| &payment.refunds);
         let mut refunds = refunds.filter(|refund| refund.refund_id == self.refund_id);
         let (amount, at) = (self.amount, context.now);
@@ -66,6 +71,10 @@ impl Decide for SettleRefund {
                 Event::RefundFailed(RefundFailed { refund_id, amount, code, at })
             }
         };
+        // The first answer has its room since there is the refund; another one may have none.
+        if !known.is_due() {
+            leaves_room(order, details, 1)?;
+        }
         Ok(vec![event])
     }
 }

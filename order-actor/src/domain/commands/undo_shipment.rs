@@ -6,7 +6,7 @@ use shared_events::contract::{Disposition, Money};
 use super::{Decide, DecisionContext, ReturnLineDisposition};
 use crate::domain::counts;
 use crate::domain::guards::{
-    Decision, kept_units, leaves_room_to_end, not_over, reason_given, same_or_exists,
+    Decision, kept_units, leaves_room, leaves_room_to_end, not_over, reason_given, same_or_exists,
 };
 use crate::domain::returns::{pays_otherwise, serialize_by_number};
 use crate::domain::{
@@ -90,9 +90,8 @@ impl Decide for UndoShipment {
         if refund.minor > default.minor {
             return Err(Rejection::ParcelRefundTooLarge { most: default });
         }
-        if details.events + 1 > bounds::EVENTS_MAX {
-            return Err(Rejection::TooManyEvents);
-        }
+        // With the answer about its refund.
+        leaves_room(order, details, 1 + u64::from(details.payment.is_some()))?;
         Ok(vec![Event::ShipmentUndone(ShipmentUndone {
             shipment_id: parcel.shipment_id,
             cause: self.cause,

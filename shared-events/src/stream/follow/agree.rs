@@ -1,4 +1,4 @@
-use super::{FollowStatus, Sink, StepError};
+use super::{EMPTIED, FollowStatus, Sink, StepError};
 use crate::contract::Mark;
 use crate::stream::{Comparison, Cursors, Finding, History, Item, Place, Source, SourceError};
 
@@ -37,6 +37,29 @@ pub(super) async fn agree_again<T: Item>(
     Ok(())
 }
 
+/// The reader introduces itself: its log may know that it has read more than its database says. One
+/// that has read something is not held up by a log that does not answer.
+pub(super) async fn introduce<T: Item>(
+    source: &dyn Source<T>,
+    sink: &mut dyn Sink<T>,
+    status: &FollowStatus,
+) -> Result<(), StepError> {
+    let Some(reader) = sink.reader().await? else { return Ok(()) };
+    match source.meet(&reader).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let error = "its database knows nothing of what it has read: it was emptied, or is \
+                         another one";
+            Err(StepError::Refused(error.to_owned(), EMPTIED))
+        }
+        Err(SourceError::Unavailable(error)) if reader.has_read => {
+            tracing::debug!(follower = status.name(), error, "its log does not know it yet");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Before anything is read: does the log still hold what the reader saw at its position? Where it
 /// does not and that has been accepted, the reader goes back to their last common position.
 pub(super) async fn agree<T: Item>(
@@ -45,6 +68,9 @@ pub(super) async fn agree<T: Item>(
     at: &Cursors,
     status: &FollowStatus,
 ) -> Result<Agreed, StepError> {
+    if !at.scope().is_nothing() {
+        introduce(source, sink, status).await?;
+    }
     let mut places: Vec<Place> = at.places().collect();
     places.extend(unmarked(source, sink, at).await?);
     // A comparison only: the incarnation matters for positions that differ.

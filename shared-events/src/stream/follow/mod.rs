@@ -1,6 +1,7 @@
 mod agree; // whether reader and log have the same history
 mod pace; // how long a follower rests
 mod status; // what operators see of a follower
+mod trouble; // when failures have begun, and are over
 
 pub use pace::{Busy, Pace, Pacing};
 pub use status::FollowStatus;
@@ -11,11 +12,14 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
+use super::{
+    Backoff, Batch, Blame, Cursors, History, Item, Place, Reader, Scope, Source, SourceError,
+};
 use crate::contract::Reason;
 use crate::metric::{self, table};
 use crate::traces::BatchSpans;
-use agree::{Agreed, agree, agree_again};
+use agree::{Agreed, agree, agree_again, introduce};
+use trouble::Trouble;
 
 /// Items per read: one batch is one transaction, and many share one commit.
 const BATCH_MAX: usize = 1_024;
@@ -33,6 +37,10 @@ const IDLE_MAX: Duration = Duration::from_millis(500);
 pub trait Sink<T: Item>: Send + 'static {
     /// The committed cursors.
     async fn cursors(&mut self) -> Result<Cursors, Blame>;
+    /// Who reads, as its log remembers it; none where it need not.
+    async fn reader(&mut self) -> Result<Option<Reader>, Blame> {
+        Ok(None)
+    }
     /// Commits the effect of a batch and its cursors, or neither.
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame>;
     /// Whether an operator paused it.
@@ -112,7 +120,7 @@ pub async fn follow_paced<T: Item>(
     status: &FollowStatus,
     stop: &CancellationToken,
 ) -> Result<(), FollowError> {
-    let mut attempt = 0;
+    let mut trouble = Trouble::default();
     let mut cursors: Option<Cursors> = None;
     let mut agreed = tokio::time::Instant::now();
     let outcome = loop {
@@ -134,10 +142,9 @@ pub async fn follow_paced<T: Item>(
         };
         match stepped {
             Ok(()) => {
-                if attempt > 0 {
-                    tracing::info!(follower = status.name(), tries = attempt, "follower resumes");
+                if let Some(tries) = trouble.succeeded() {
+                    tracing::info!(follower = status.name(), tries, "follower has resumed");
                 }
-                attempt = 0;
             }
             Err(StepError::Broken(error)) => {
                 tracing::error!(follower = status.name(), %error, "follower stopped");
@@ -147,21 +154,21 @@ pub async fn follow_paced<T: Item>(
                 });
                 break Err(error.into());
             }
-            Err(StepError::Forked(error)) => {
-                report_forked(status, &error.to_string());
+            Err(StepError::Refused(error, why)) => {
+                report_refused(status, &error, why);
                 cursors = None;
                 rest(FORKED_CHECK_EVERY, stop).await;
             }
             Err(StepError::Unavailable(error)) => {
+                let (attempt, is_new) = trouble.failed();
                 let wait = Backoff::FOLLOWER.wait(attempt, pacing.number());
-                // Logged once per wait; the current reason is in its status.
-                if attempt == 0 {
+                // Logged once; the current reason is in its status.
+                if is_new {
                     tracing::warn!(follower = status.name(), error, "follower waits");
                 } else {
                     tracing::debug!(follower = status.name(), error, ?wait, "follower still waits");
                 }
                 status.waits(error);
-                attempt = attempt.saturating_add(1);
                 // The cursors in memory may be ahead of the committed ones.
                 cursors = None;
                 rest(wait, stop).await;
@@ -172,15 +179,15 @@ pub async fn follow_paced<T: Item>(
     outcome
 }
 
-/// Says once that the log has another history.
-fn report_forked(status: &FollowStatus, error: &str) {
+const FORKED: &str = "the log has another history than was followed; nothing is read until it is \
+                      accepted (ordinal journal restored)";
+const EMPTIED: &str = "the database of a follower is not the one that it had; nothing is read until \
+                       that one is restored (or ordinal serve --make-anew)";
+
+/// Says once why nothing is read before an operator has acted.
+fn report_refused(status: &FollowStatus, error: &str, why: &'static str) {
     if status.failure().is_none_or(|known| known != error) {
-        tracing::error!(
-            follower = status.name(),
-            error,
-            "the log has another history than was followed; nothing is read until it is accepted \
-             (ordinal journal restored)"
-        );
+        tracing::error!(follower = status.name(), error, "{why}");
     }
     status.write(|inner| {
         inner.error = Some(error.to_owned());
@@ -197,7 +204,8 @@ async fn rest(time: Duration, stop: &CancellationToken) {
 
 enum StepError {
     Unavailable(String),
-    Forked(SourceError),
+    /// The error, and why nothing is read before an operator has acted.
+    Refused(String, &'static str),
     Broken(SourceError),
 }
 
@@ -212,7 +220,7 @@ impl From<SourceError> for StepError {
         match error {
             SourceError::Unavailable(error) => Self::Unavailable(error),
             SourceError::Archived { .. } => Self::Unavailable(error.to_string()),
-            SourceError::Forked { .. } => Self::Forked(error),
+            SourceError::Forked { .. } => Self::Refused(error.to_string(), FORKED),
             SourceError::Broken { .. } => Self::Broken(error),
         }
     }
@@ -273,7 +281,11 @@ async fn step<T: Item>(
     table::BATCH_DURATION.since([status.name()], applying);
     let items = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
     table::FACTS.add([status.name(), "read"], items);
+    let is_first = cursors.iter().all(|(_, position)| position == 0);
     cursors.merge(&batch.through);
+    if is_first {
+        introduce(source, sink, status).await?;
+    }
     status.moved(cursors);
     if !batch.more {
         let pause = pacing.rest(began.elapsed());

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::Outbox;
 use crate::contract::{Fact, Mark, Timestamp};
-use crate::stream::{Batch, Comparison, Cursors, Finding, Place, Source, SourceError};
+use crate::stream::{Batch, Comparison, Cursors, Finding, Place, Reader, Source, SourceError};
 
 /// Readers poll at least this often, in addition to every wake-up: another process may have
 /// published something. One poll is one indexed read.
@@ -189,6 +189,11 @@ impl Source<Fact> for Outbox {
         _incarnation: u64,
     ) -> Result<Comparison, SourceError> {
         Ok(Comparison { history: None, findings: self.findings(places).await? })
+    }
+
+    async fn meet(&self, reader: &Reader) -> Result<bool, SourceError> {
+        let known = reader.is_known(&self.database).await;
+        known.map_err(|error| SourceError::Unavailable(error.to_string()))
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {

@@ -12,7 +12,7 @@ use super::entries::{StreamError, chained, facts, no_reply};
 use super::entry::{self, Entry};
 use super::state::State;
 use crate::contract::{Fact, Origin, Timestamp};
-use crate::stream::{Batch, Comparison, Cursors, Place, Scope, Source, SourceError};
+use crate::stream::{Batch, Comparison, Cursors, Place, Reader, Scope, Source, SourceError};
 
 /// How long one blocking read for entries lasts; less than a follower's own poll.
 const WAIT: Duration = Duration::from_millis(400);
@@ -303,12 +303,8 @@ impl Source<Fact> for RedisSource {
                 // Either the log was set back and this reader knows more, or the stream holds
                 // another history than its log: the source shows which.
                 Err(StreamError::Forked { shard, position }) => {
-                    tracing::warn!(
-                        reader = self.reader,
-                        shard,
-                        position,
-                        "a stream has another history"
-                    );
+                    let reader = &self.reader;
+                    tracing::warn!(reader, shard, position, "a stream has another history");
                     state.behind = true;
                     let places: Vec<Place> =
                         after.places().filter(|place| place.shard == shard).collect();
@@ -365,6 +361,10 @@ impl Source<Fact> for RedisSource {
             (state.incarnation, state.streams_current) = (now, false);
         }
         Ok(compared)
+    }
+
+    async fn meet(&self, reader: &Reader) -> Result<bool, SourceError> {
+        self.source.meet(reader).await
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
