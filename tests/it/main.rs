@@ -12,6 +12,7 @@
 
 mod access;
 mod accounts;
+mod aged;
 mod alerts;
 mod amounts;
 mod archive;

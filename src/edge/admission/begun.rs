@@ -1,13 +1,18 @@
 use std::sync::Arc;
 
 use http::Request;
+use order_actor::domain::By;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use shared_events::contract::Reason;
 use shared_events::traces::{LOG_TRACE, UNRECORDED};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use web_edge::{HEAD_BYTES_MAX, head_bytes};
 
+use crate::edge::access::Access;
+use crate::edge::calls::Kind;
+use crate::edge::certificates::FromPeer;
 use crate::edge::connections::{CommandStream, Connection};
 use crate::edge::forward::FROM_ROLE_HEADER;
 use crate::edge::refusal::{overloaded, refused};
@@ -30,6 +35,25 @@ pub(super) fn untraced(request: &mut Request<Body>) {
     for header in [UNRECORDED, LOG_TRACE] {
         request.headers_mut().remove(header);
     }
+}
+
+/// Whether another process of this installation has forwarded a call, and counted it. Of others
+/// nobody has decided yet whether it is traced.
+pub(super) fn is_counted(access: &Access, request: &mut Request<Body>, by: Option<&By>) -> bool {
+    let headers = request.headers();
+    let says = headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
+    let by_certificate = || request.extensions().get::<FromPeer>().is_some();
+    let counted = says && (by_certificate() || access.knows_peer(headers, by));
+    if !counted {
+        untraced(request);
+    }
+    counted
+}
+
+/// Ends a stream of answers when its connection has reached its age: its caller resumes it after its
+/// last position. A stream of commands has until its connection is closed.
+pub(super) fn aged(connection: Option<&Connection>, kind: Kind) -> Option<CancellationToken> {
+    connection.filter(|_| kind == Kind::ServerStream).map(|connection| connection.aged.clone())
 }
 
 /// A place among the command streams of a connection, if the call is one.

@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors kept free for stores, logs and other processes.
 const DESCRIPTORS_KEPT: usize = 256;
 /// Connections by default, if there are descriptors for them.
 const CONNECTIONS_MAX: usize = 8_192;
+const AGE: Duration = Duration::from_secs(300);
+const GRACE: Duration = Duration::from_secs(35);
 
 /// The limits of connections.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +16,11 @@ pub struct Bounds {
     pub connections: usize,
     /// From one address.
     pub of_one_address: usize,
+    /// After this plus up to as much again a connection takes no new calls, so that clients spread
+    /// over nodes.
+    pub age: Duration,
+    /// How long calls under way may take after that. Streams are ended a little before.
+    pub grace: Duration,
 }
 
 impl Default for Bounds {
@@ -31,7 +40,7 @@ impl Bounds {
         let connections = asked.unwrap_or(CONNECTIONS_MAX).min(most);
         // A proxy brings many clients from one address.
         let of_one_address = of_one_address.unwrap_or(connections / 2).clamp(1, connections);
-        Self { connections, of_one_address }
+        Self { connections, of_one_address, age: AGE, grace: GRACE }
     }
 }
 

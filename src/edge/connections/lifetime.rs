@@ -3,14 +3,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Connection, locked};
+use super::{Bounds, Connection, locked};
 
 /// The first call of a connection begins within this.
 const FIRST_CALL_WITHIN: Duration = Duration::from_secs(10);
 /// A connection without calls is closed after this.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(300);
-/// How long calls under way may take on a connection that is being drained.
-const GRACE: Duration = Duration::from_secs(35);
+/// Streams are told to end this long before their connection is closed: time for a message under way
+/// and for the last word.
+const STREAMS_END_BEFORE: Duration = Duration::from_secs(5);
 /// How often a connection is checked.
 pub(super) const CHECKED_EVERY: Duration = Duration::from_secs(15);
 
@@ -18,26 +19,40 @@ pub(super) const CHECKED_EVERY: Duration = Duration::from_secs(15);
 pub(super) struct Lifetime {
     began: Instant,
     age: Duration,
+    /// How long calls under way may take once it is being drained.
+    grace: Duration,
     /// Calls begun until the last check.
     begun_before: u64,
     /// Since when no call has been under way.
     idle_since: Option<Instant>,
     /// When it is closed, once it is being drained.
     closes_at: Option<Instant>,
+    /// When its streams are told to end, until they are.
+    streams_end_at: Option<Instant>,
 }
 
 pub(super) enum Next {
     Keep,
     /// Take no new calls, and close when those under way have finished.
     Drain,
+    /// End streams, each with a last word.
+    EndStreams,
     /// Close immediately.
     Close,
 }
 
 impl Lifetime {
-    /// Of a connection that begins now.
-    pub(super) fn new(age: Duration) -> Self {
-        Self { began: Instant::now(), age, begun_before: 0, idle_since: None, closes_at: None }
+    /// Of a connection that begins now and is drained after `age`.
+    pub(super) fn new(age: Duration, bounds: &Bounds) -> Self {
+        Self {
+            began: Instant::now(),
+            age,
+            grace: bounds.grace,
+            begun_before: 0,
+            idle_since: None,
+            closes_at: None,
+            streams_end_at: None,
+        }
     }
 
     pub(super) fn check(&mut self, connection: &Connection) -> Next {
@@ -47,6 +62,10 @@ impl Lifetime {
         }
         if self.closes_at.is_some_and(|at| now >= at) {
             return Next::Close;
+        }
+        if self.streams_end_at.is_some_and(|at| now >= at) {
+            self.streams_end_at = None;
+            return Next::EndStreams;
         }
         let calls = locked(&connection.calls);
         let begun = connection.numbers.load(Ordering::Relaxed);
@@ -61,15 +80,20 @@ impl Lifetime {
         stuck.for_each(|call| call.ending.cancel());
         let idle_too_long = self.idle_since.is_some_and(|since| now >= since + IDLE_MAX);
         if self.closes_at.is_none() && (idle_too_long || now >= self.began + self.age) {
-            self.closes_at = Some(now + GRACE);
+            self.closes_at = Some(now + self.grace);
+            self.streams_end_at = Some(now + self.grace.saturating_sub(STREAMS_END_BEFORE));
             return Next::Drain;
         }
         Next::Keep
     }
 
     pub(super) fn next_check(&self) -> Instant {
-        let first = self.began + FIRST_CALL_WITHIN;
-        let next = Instant::now() + CHECKED_EVERY;
-        if Instant::now() < first { first } else { self.closes_at.map_or(next, |at| at.min(next)) }
+        let now = Instant::now();
+        let (first, next) = (self.began + FIRST_CALL_WITHIN, now + CHECKED_EVERY);
+        let next = if now < first { first } else { next };
+        let drains_at = Some(self.began + self.age).filter(|_| self.closes_at.is_none());
+        let due = [drains_at, self.streams_end_at, self.closes_at].into_iter().flatten();
+        // What is due and not done waits for the next check: a connection without a call.
+        due.filter(|at| *at > now).fold(next, Instant::min)
     }
 }

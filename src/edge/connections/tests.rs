@@ -5,7 +5,7 @@ use super::lifetime::{CHECKED_EVERY, IDLE_MAX};
 use super::*;
 
 fn pool(connections: usize, of_one_address: usize) -> Arc<Pool> {
-    let bounds = Bounds { connections, of_one_address };
+    let bounds = Bounds { connections, of_one_address, ..Bounds::default() };
     Arc::new(Pool::new(bounds))
 }
 
@@ -62,7 +62,7 @@ async fn a_connection_with_short_calls_now_and_then_is_not_idle() {
     let connection = Connection::new(IpAddr::from([10, 0, 0, 1]));
     let began = Instant::now();
     let age = IDLE_MAX * 10;
-    let mut lifetime = Lifetime::new(age);
+    let mut lifetime = Lifetime::new(age, &Bounds::default());
     // What hyper makes of a call that finishes immediately.
     let calls = CallExecutor(Arc::clone(&connection));
     let call = async || {

@@ -336,7 +336,7 @@ reasons! {
         "The database of stock does not answer.",
         "Try again after RetryInfo.";
     "STOPPING" => Stopping [Unavailable]
-        "The process is stopping; the stream ends.",
+        "The process stops, or the connection is old (`connection`: `aged`); the stream ends.",
         "Open it again elsewhere or later, from the last position that was read.";
     "SUPERSEDED" => Superseded [Aborted]
         "A read model was not rebuilt: another rebuild began after this one.",
