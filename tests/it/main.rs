@@ -39,6 +39,7 @@ mod fake;
 mod feed;
 mod files;
 mod gateway;
+mod gateway_callers;
 mod golden_journals;
 mod health;
 mod hidden;
