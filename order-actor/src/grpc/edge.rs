@@ -160,7 +160,7 @@ impl OrdersEdge {
             | Err(Refusal::NotOwner { .. } | Refusal::Archived { .. } | Refusal::Quarantined(_)) => {
                 Ok(())
             }
-            Err(refusal) => Err(status::refused(&refusal)),
+            Err(refusal) => Err(status::refused_to(&call.by, &refusal)),
         }
     }
 

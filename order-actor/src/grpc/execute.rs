@@ -286,7 +286,7 @@ impl StreamContext {
             drop(slot);
             sleep_until(began + NOT_FOUND_DELAY).await;
         }
-        refused(tag, &status::refused(&refusal))
+        refused(tag, &status::refused_to(&self.call.by, &refusal))
     }
 
     /// Forwards the command to the order's owner, at most one hop.

@@ -326,7 +326,7 @@ reasons! {
         "Compare it with the list of routes ([rest.md](rest.md)); a path has one spelling, with \
          %2F, %3A and so on inside of names.";
     "SHARD_FROZEN" => ShardFrozen [Unavailable]
-        "An operator has closed this shard of the journal. `shard` and `reason` say which and why.",
+        "An operator has closed this shard (`shard`). `reason` says why, to operators only.",
         "Try again later. Operators: `ordinal shards unfreeze`.";
     "SHARD_NOT_HERE" => ShardNotHere [Unavailable]
         "Another node has this shard of the journal, or none has it yet. `owner` is its address, \
