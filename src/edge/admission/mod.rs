@@ -29,9 +29,8 @@ use web_edge::UnreadBody;
 
 use crate::edge::access::{Access, NotAdmitted};
 use crate::edge::account::{self, Accounts};
-use crate::edge::admin::GET_ME;
 use crate::edge::body::{Answer, End, Messages, ReadProgress, full, message, passed};
-use crate::edge::calls::{self, Calls, Kind};
+use crate::edge::calls::{self, Calls, Kind, Method};
 use crate::edge::connections::{CommandStream, Connection};
 use crate::edge::forward::shorten_deadline;
 use crate::edge::limit::{Counting, RateLimits};
@@ -246,7 +245,7 @@ impl Admission {
         let admitted = self.access.admit(&self.calls, (path, method), request.headers(), now);
         let principal = admitted.map_err(|refused| self.counted(refused, address, request))?;
         // Only who asks for it is told what is known of it.
-        if path == GET_ME
+        if method.is_some_and(Method::answers_caller)
             && let Some(principal) = &principal
         {
             request.extensions_mut().insert(principal.clone());
