@@ -12,6 +12,7 @@ use crate::support::{Engine, ordinal};
 on_both!(
     money_moves_by_grpc,
     money_moves_by_http,
+    a_key_names_an_entry_of_money_by_http,
     every_malformed_field_is_named_and_nothing_is_booked,
     a_hold_expires_by_the_clock,
 );
@@ -160,6 +161,55 @@ async fn money_moves_by_http(shop: Shop) {
         [("ordinal-role", "customer"), ("ordinal-subject", "5f5c1b1e-0000-4000-8000-000000000001")];
     let hidden = http.call("GET /v1/ledger/accounts/wallet%3Aanna", &customer).await;
     assert_eq!((hidden.status, hidden.code().as_str()), (403, "FORBIDDEN"));
+    shop.close().await;
+}
+
+/// Where the proto says so, a key stands for the id that a caller would have made.
+async fn a_key_names_an_entry_of_money_by_http(shop: Shop) {
+    shop.wallet().await;
+    let mut http = Http::connect(&shop.address).await;
+    let by = |name: &'static str, key: &'static str| {
+        [("ordinal-role", "service"), ("ordinal-subject", name), ("idempotency-key", key)]
+    };
+    let (post, checkout) = ("POST /v1/ledger/entries", by("checkout", "basket-7"));
+    let five = json!({ "legs": [transfer("bank", "wallet:anna", 5, 0)] });
+    let booked = http.json(post, &checkout, &five).await;
+    assert_eq!(booked.status, 201, "{booked:?}");
+    let id = booked.json()["entry"]["entry_id"].as_str().unwrap().to_owned();
+    let again = http.json(post, &checkout, &five).await;
+    assert_eq!((again.status, again.headers["ordinal-replayed"].as_str()), (200, "true"));
+    assert_eq!(again.json()["entry"], booked.json()["entry"]);
+    let six = json!({ "legs": [transfer("bank", "wallet:anna", 6, 0)] });
+    let reused = http.json(post, &checkout, &six).await;
+    assert!([409, 422].contains(&reused.status), "{reused:?}");
+    // Of another caller it is another entry; a UUID is the id itself, and no second one.
+    let other = http.json(post, &by("till", "basket-7"), &six).await;
+    assert_eq!(other.status, 201, "{other:?}");
+    assert_ne!(other.json()["entry"]["entry_id"], json!(id));
+    let uuid = "0a8a5a33-6f0b-4b3a-8c7e-0d9f6c1c2b11";
+    let named = http.json(post, &by("checkout", uuid), &five).await;
+    assert_eq!(named.json()["entry"]["entry_id"], uuid, "{named:?}");
+    let mut two = five.clone();
+    two["entry_id"] = json!(id);
+    let refused = http.json(post, &by("checkout", uuid), &two).await;
+    assert_eq!((refused.status, refused.code().as_str()), (400, "INVALID_FIELD"));
+    assert_eq!(refused.json()["errors"][0]["field"], "Idempotency-Key");
+    // Holds, and what ends them.
+    let hold = json!({ "debit": "wallet:anna", "credit": "seller:acme", "amount": gbp(20, 0) });
+    let held = http.json("POST /v1/ledger/holds", &by("checkout", "hold-7"), &hold).await;
+    assert_eq!(held.status, 201, "{held:?}");
+    let hold_id = held.json()["hold"]["hold_id"].as_str().unwrap().to_owned();
+    let end = format!("POST /v1/ledger/holds/{hold_id}:post");
+    for replayed in [false, true] {
+        let posted = http.json(&end, &by("checkout", "post-7"), &json!({})).await;
+        assert_eq!(posted.json()["hold"]["state"], "HOLD_STATE_POSTED", "{posted:?}");
+        assert_eq!(posted.headers.contains_key("ordinal-replayed"), replayed, "{posted:?}");
+    }
+    assert_eq!(shop.balance("wallet:anna", 0).await["posted"], gbp(100 + 5 + 6 + 5 - 20, 0));
+    // Elsewhere there is no id for a key to stand for.
+    let open = json!({ "name": "bank:two", "kind": "ASSET", "currency_code": "GBP" });
+    let refused = http.json("POST /v1/ledger/accounts", &checkout, &open).await;
+    assert_eq!((refused.status, refused.code().as_str()), (400, "INVALID_FIELD"));
     shop.close().await;
 }
 
