@@ -13,6 +13,7 @@ on_both!(
     money_moves_by_grpc,
     money_moves_by_http,
     a_key_names_an_entry_of_money_by_http,
+    what_would_be_booked_is_said_and_nothing_is_booked,
     every_malformed_field_is_named_and_nothing_is_booked,
     a_hold_expires_by_the_clock,
 );
@@ -210,6 +211,67 @@ async fn a_key_names_an_entry_of_money_by_http(shop: Shop) {
     let open = json!({ "name": "bank:two", "kind": "ASSET", "currency_code": "GBP" });
     let refused = http.json("POST /v1/ledger/accounts", &checkout, &open).await;
     assert_eq!((refused.status, refused.code().as_str()), (400, "INVALID_FIELD"));
+    shop.close().await;
+}
+
+async fn what_would_be_booked_is_said_and_nothing_is_booked(shop: Shop) {
+    shop.wallet().await;
+    let only = |mut request: Value| {
+        request["validate_only"] = json!(true);
+        request
+    };
+    let entries = async || shop.money("ListEntries", json!({})).await["entries"].take();
+    let before = entries().await;
+    // An entry: the answer as it would be, and the id is as new as before.
+    let entry_id = Uuid::now_v7();
+    let legs = json!([transfer("wallet:anna", "seller:acme", 30, 0)]);
+    let entry = json!({ "entry_id": entry_id, "legs": legs });
+    for _ in 0..2 {
+        let would = shop.money("PostEntry", only(entry.clone())).await;
+        assert_eq!(would["replayed"], false, "{would}");
+        assert_eq!(would["entry"]["transfers"].as_array().unwrap().len(), 1, "{would}");
+    }
+    assert_eq!(entries().await, before);
+    assert_eq!(shop.balance("wallet:anna", 0).await["posted"], gbp(100, 0));
+    let booked = shop.money("PostEntry", entry.clone()).await;
+    assert_eq!(booked["replayed"], false, "{booked}");
+    assert_eq!(shop.money("PostEntry", only(entry)).await["replayed"], true);
+    // A refusal is said, and not kept: the id may be booked once there is money.
+    let entry_id = Uuid::now_v7();
+    let legs = json!([transfer("wallet:anna", "seller:acme", 90, 0)]);
+    let large = json!({ "entry_id": entry_id, "legs": legs });
+    let refused = shop.no_money("PostEntry", only(large.clone())).await;
+    let legs = json!([transfer("bank", "wallet:anna", 50, 0)]);
+    shop.money("PostEntry", json!({ "entry_id": Uuid::now_v7(), "legs": legs })).await;
+    assert_eq!(shop.money("PostEntry", large).await["replayed"], false, "{refused}");
+    // A hold, what ends one, and an account.
+    let hold_id = Uuid::now_v7();
+    let hold = json!({
+        "hold_id": hold_id, "debit": "wallet:anna", "credit": "seller:acme", "amount": gbp(20, 0),
+    });
+    let held = shop.money("ReserveFunds", only(hold.clone())).await;
+    assert_eq!(held["hold"]["state"], "HOLD_STATE_HELD", "{held}");
+    assert!(shop.no_money("GetHold", json!({ "hold_id": hold_id })).await.contains("no hold"));
+    shop.money("ReserveFunds", hold).await;
+    for (method, state) in [("PostHold", "POSTED"), ("VoidHold", "VOIDED")] {
+        let end = json!({ "hold_id": hold_id, "entry_id": Uuid::now_v7() });
+        let would = shop.money(method, only(end)).await;
+        assert_eq!(would["hold"]["state"], format!("HOLD_STATE_{state}"), "{would}");
+        let hold = shop.money("GetHold", json!({ "hold_id": hold_id })).await;
+        assert_eq!(hold["hold"]["state"], "HOLD_STATE_HELD", "{hold}");
+    }
+    let account = json!({
+        "name": "bank:two", "kind": "ACCOUNT_KIND_ASSET", "currency_code": "GBP",
+    });
+    let mut http = Http::connect(&shop.address).await;
+    for (query, status) in [("?validate_only=true", 200), ("", 201)] {
+        let opened = http.json(&format!("POST /v1/ledger/accounts{query}"), &[], &account).await;
+        assert_eq!((opened.status, &opened.json()["replayed"]), (status, &json!(false)));
+    }
+    let actions = shop.ops.call("admin.v1.AdminService/ListOperatorActions", json!({})).await;
+    let actions = actions.unwrap()["actions"].take();
+    let two = actions.as_array().unwrap().iter().filter(|one| one["target"] == "bank:two");
+    assert_eq!(two.count(), 1, "{actions}");
     shop.close().await;
 }
 
