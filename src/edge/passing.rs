@@ -29,8 +29,6 @@ const AGED: &str = "aged";
 enum Of {
     /// Answers: they end with `STOPPING`.
     Answers,
-    /// Answers over a connection that reaches its age: the same, and why.
-    AnswersOfConnection,
     /// Messages of the caller: no more are sent on. Those that were are answered.
     Messages,
     /// The answers to such messages: their good end is `STOPPING`, because the caller has more.
@@ -38,16 +36,6 @@ enum Of {
 }
 
 impl Of {
-    /// Whether they are answers of another process, which may be gone.
-    fn is_of_another(self) -> bool {
-        matches!(self, Self::Answers | Self::AnswersToThem)
-    }
-
-    /// How answers end that are told to.
-    fn stopped(self) -> HeaderMap {
-        if self == Self::AnswersOfConnection { trailers(&aged()) } else { stopping() }
-    }
-
     /// How answers end whose process is gone, where a message has just ended. A watch goes on
     /// elsewhere; what became of commands that are not answered is not known.
     fn broken(self) -> HeaderMap {
@@ -64,6 +52,8 @@ impl Of {
 pub(super) struct Passing {
     inner: Body,
     of: Of,
+    /// Whether it ends with its connection, not with the process.
+    aged: bool,
     place: Place,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
@@ -77,7 +67,17 @@ impl Passing {
 
     /// Answers over a connection whose streams end with this token.
     pub(super) fn answers_until_aged(inner: Body, aged: &CancellationToken) -> Body {
-        Self::wrapped(inner, Of::AnswersOfConnection, aged)
+        Self::ending(inner, (Of::Answers, true), aged)
+    }
+
+    /// The messages of a caller over such a connection.
+    pub(super) fn messages_until_aged(inner: Body, aged: &CancellationToken) -> Body {
+        Self::ending(inner, (Of::Messages, true), aged)
+    }
+
+    /// The answers to [`Self::messages_until_aged`].
+    pub(super) fn answers_to_them_until_aged(inner: Body, aged: &CancellationToken) -> Body {
+        Self::ending(inner, (Of::AnswersToThem, true), aged)
     }
 
     /// The messages of a caller.
@@ -91,8 +91,22 @@ impl Passing {
     }
 
     fn wrapped(inner: Body, of: Of, stop: &CancellationToken) -> Body {
+        Self::ending(inner, (of, false), stop)
+    }
+
+    fn ending(inner: Body, (of, aged): (Of, bool), stop: &CancellationToken) -> Body {
         let stop = Box::pin(stop.clone().cancelled_owned());
-        Body::new(Self { inner, of, place: Place::default(), stop, ended: false })
+        Body::new(Self { inner, of, aged, place: Place::default(), stop, ended: false })
+    }
+
+    /// Whether it has answers of another process, which may be gone.
+    fn is_of_another(&self) -> bool {
+        self.of != Of::Messages && !self.aged
+    }
+
+    /// How answers end that are told to.
+    fn last_word(&self) -> HeaderMap {
+        if self.aged { trailers(&aged()) } else { stopping() }
     }
 
     fn is_stopping(&mut self, context: &mut Context<'_>) -> bool {
@@ -114,14 +128,13 @@ impl HttpBody for Passing {
         }
         if this.of != Of::AnswersToThem && this.place.is_between() && this.is_stopping(context) {
             this.ended = true;
-            let of = this.of;
-            let last = (of != Of::Messages).then(|| Ok(Frame::trailers(of.stopped())));
+            let last = (this.of == Of::Answers).then(|| Ok(Frame::trailers(this.last_word())));
             return Poll::Ready(last);
         }
         let frame = match std::task::ready!(Pin::new(&mut this.inner).poll_frame(context)) {
             Some(Ok(frame)) => frame,
             // The connection has ended, as each does in time, or the process has: nothing is missing.
-            Some(Err(error)) if this.of.is_of_another() && this.place.is_between() => {
+            Some(Err(error)) if this.is_of_another() && this.place.is_between() => {
                 tracing::debug!(%error, "a stream of another process broke");
                 this.ended = true;
                 return Poll::Ready(Some(Ok(Frame::trailers(this.of.broken()))));
@@ -133,7 +146,7 @@ impl HttpBody for Passing {
         }
         let ends_well = frame.trailers_ref().is_some_and(is_good);
         if this.of == Of::AnswersToThem && ends_well && this.is_stopping(context) {
-            return Poll::Ready(Some(Ok(Frame::trailers(stopping()))));
+            return Poll::Ready(Some(Ok(Frame::trailers(this.last_word()))));
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -149,7 +162,7 @@ fn is_good(trailers: &HeaderMap) -> bool {
 }
 
 /// The end of a stream whose connection has reached its age: its caller goes on over another.
-fn aged() -> Status {
+pub(super) fn aged() -> Status {
     let message = "the connection has reached its age; open the stream again, over another, after \
                    its last position";
     Refused::new(Reason::Stopping).with(CONNECTION, AGED).say(message)
@@ -274,6 +287,21 @@ mod tests {
         assert_eq!((status.code(), is_by_age(trailers)), (Code::Unavailable, true));
         assert_eq!(status.get_error_details().error_info().unwrap().reason, "STOPPING");
         assert_eq!(whole.to_bytes().as_ref(), [0, 1, 7]);
+        // Commands that were read are answered, and the good end is that of the connection.
+        let (messages, body) = stream();
+        let sent = Passing::messages_until_aged(body, &aged);
+        messages.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
+        let (bytes, status) = all(sent).await;
+        assert!(bytes.is_empty() && status.is_none());
+        let (answers, body) = stream();
+        let answered = Passing::answers_to_them_until_aged(body, &aged);
+        answers.send(data(&[0, 0, 0, 0, 0])).unwrap();
+        let mut good = HeaderMap::new();
+        Status::ok("").add_header(&mut good).unwrap();
+        answers.send(Ok(Frame::trailers(good))).unwrap();
+        drop(answers);
+        let whole = answered.collect().await.unwrap();
+        assert!(is_by_age(whole.trailers().unwrap()) && whole.to_bytes().len() == 5);
         // A stop is another end, and so is a body that fails.
         assert!(!is_by_age(&stopping()));
         let (frames, body) = stream();

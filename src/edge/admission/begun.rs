@@ -50,10 +50,11 @@ pub(super) fn is_counted(access: &Access, request: &mut Request<Body>, by: Optio
     counted
 }
 
-/// Ends a stream of answers when its connection has reached its age: its caller resumes it after its
-/// last position. A stream of commands has until its connection is closed.
+/// Ends a stream when its connection has reached its age: its caller goes on over another. What
+/// another process forwards here ends before that.
 pub(super) fn aged(connection: Option<&Connection>, kind: Kind) -> Option<CancellationToken> {
-    connection.filter(|_| kind == Kind::ServerStream).map(|connection| connection.aged.clone())
+    let streams = matches!(kind, Kind::ServerStream | Kind::BidiStream);
+    connection.filter(|_| streams).map(|connection| connection.aged.clone())
 }
 
 /// A place among the command streams of a connection, if the call is one.

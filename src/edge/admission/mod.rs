@@ -18,7 +18,7 @@ use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
-use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
+use order_actor::grpc::{EndsBy, NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -34,7 +34,7 @@ use crate::edge::calls::{self, Calls, Kind, Method};
 use crate::edge::connections::{CommandStream, Connection};
 use crate::edge::forward::shorten_deadline;
 use crate::edge::limit::{Counting, RateLimits};
-use crate::edge::passing::Passing;
+use crate::edge::passing::{self, Passing};
 use crate::edge::refusal::overloaded;
 use crate::edge::refusals::refuse;
 use crate::edge::shares::{Amount, Caller, Held, Shares};
@@ -332,15 +332,15 @@ impl AdmittedCall {
         }
         // The message is released; from now on the answer counts.
         self.held.set_bytes(0);
-        let Self { held, progress, command_stream, end, aged, .. } = *self;
+        let Self { kind, held, progress, command_stream, end, aged, .. } = *self;
         let mut answer = explained(answer);
         if let Some(standing) = standing {
             standing.write(answer.headers_mut());
         }
         Ok(answer.map(|body| {
             let body = match &aged {
-                Some(aged) => Passing::answers_until_aged(body, aged),
-                None => body,
+                Some(aged) if kind == Kind::ServerStream => Passing::answers_until_aged(body, aged),
+                _ => body,
             };
             Body::new(Answer::new(body, held, progress, end, command_stream))
         }))
@@ -361,6 +361,9 @@ impl AdmittedCall {
         if matches!(self.kind, Kind::BidiStream | Kind::ForwardedStream) {
             let unanswered = Unanswered::default();
             head.extensions.insert(unanswered.clone());
+            if let Some(when) = self.aged.clone() {
+                head.extensions.insert(EndsBy { when, why: passing::aged });
+            }
             let mut messages = Messages::new(body, self.message_max, self.held.empty(), unanswered);
             if self.kind == Kind::ForwardedStream {
                 messages.only_one();
