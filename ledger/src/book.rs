@@ -52,6 +52,18 @@ pub trait Book: Send + Sync {
     /// [`BookError`]
     async fn post(&self, entry: Entry, by: AskedBy) -> Result<Posted, BookError>;
 
+    /// What [`Self::open`] would answer now. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`BookError`]
+    async fn would_open(&self, terms: NewAccount) -> Result<Opened, BookError>;
+
+    /// What [`Self::post`] would answer now. Nothing is changed, and no answer is kept.
+    ///
+    /// # Errors
+    /// [`BookError`]
+    async fn would_post(&self, entry: Entry) -> Result<Posted, BookError>;
+
     /// An account with its sums now, if it is open.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod follower; // facts of payments → entries
 pub mod grpc;
 mod meter; // counts requests
 pub mod posting; // what a fact of payments is in the book
+mod request; // what is asked of the book
 mod service; // the parts put together
 pub mod store;
 mod writer; // the book in a database: a queue and one transaction per batch

@@ -9,17 +9,16 @@ use async_trait::async_trait;
 use shared_events::contract::Timestamp;
 use shared_events::metric::start;
 use shared_events::metric::table::LEDGER_BATCH;
-use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Tx, Verb};
+use shared_events::stream::{AskedBy, Database, DatabaseError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch;
 use crate::book::{Book, BookError, Posted};
-use crate::domain::{
-    Account, AccountName, BookPart, Entry, Hold, HoldId, NewAccount, Opened, Outcome,
-};
+use crate::domain::{Account, AccountName, Entry, Hold, HoldId, NewAccount, Opened};
 use crate::meter;
+use crate::request::{Answer, Reply, Request};
 use crate::store::{self, Fence, Notes};
 
 /// Requests that wait at most; further ones are refused.
@@ -32,20 +31,6 @@ const LEGS_MAX: usize = 5_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often holds are looked for whose time is over, where nothing is booked.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
-
-/// A request, and where its answer goes.
-enum Request {
-    Open { terms: NewAccount, by: AskedBy, reason: String, reply: Reply<Opened> },
-    Post { entry: Entry, by: AskedBy, reply: Reply<Posted> },
-}
-
-type Reply<T> = oneshot::Sender<Result<T, BookError>>;
-
-/// An answer that counts once the batch is committed.
-enum Answer {
-    Opened(Opened),
-    Posted(Posted),
-}
 
 /// The book in a database.
 #[derive(Clone)]
@@ -104,19 +89,21 @@ impl SqlBook {
     }
 }
 
-/// Cuts requests into batches, in their order, none with too many legs.
+/// Cuts requests into batches, in their order, none with too many legs, and each that changes nothing
+/// alone.
 fn cut(requests: Vec<Request>) -> Vec<Vec<Request>> {
     let mut batches: Vec<Vec<Request>> = Vec::new();
-    let mut legs = 0;
+    let (mut legs, mut takes_more) = (0, false);
     for request in requests {
         let more = request.entry().map_or(1, |entry| entry.legs().len());
+        let changes = request.changes();
         match batches.last_mut() {
-            Some(batch) if legs + more <= LEGS_MAX => {
+            Some(batch) if takes_more && changes && legs + more <= LEGS_MAX => {
                 legs += more;
                 batch.push(request);
             }
             _ => {
-                legs = more;
+                (legs, takes_more) = (more, changes);
                 batches.push(vec![request]);
             }
         }
@@ -143,6 +130,14 @@ impl Book for SqlBook {
 
     async fn post(&self, entry: Entry, by: AskedBy) -> Result<Posted, BookError> {
         self.ask(|reply| Request::Post { entry, by, reply }).await
+    }
+
+    async fn would_open(&self, terms: NewAccount) -> Result<Opened, BookError> {
+        self.ask(|reply| Request::WouldOpen { terms, reply }).await
+    }
+
+    async fn would_post(&self, entry: Entry) -> Result<Posted, BookError> {
+        self.ask(|reply| Request::WouldPost { entry, reply }).await
     }
 
     async fn account(&self, name: &AccountName) -> Result<Option<Account>, BookError> {
@@ -245,7 +240,7 @@ impl Writer {
             batch::begin(&self.database, &mut tx, self.fence, entries, opened, &self.now).await?;
         let expired = part.answered().count();
         let answers: Vec<Answer> = batch.iter().map(|one| one.decide(&mut part, now)).collect();
-        if part.is_unchanged() {
+        if part.is_unchanged() || !batch.iter().all(Request::changes) {
             return Ok(Done { answers, expired });
         }
         let by: Vec<_> = batch.iter().filter_map(Request::note).collect();
@@ -263,77 +258,6 @@ impl Writer {
     }
 }
 
-impl Request {
-    const fn entry(&self) -> Option<&Entry> {
-        match self {
-            Self::Open { .. } => None,
-            Self::Post { entry, .. } => Some(entry),
-        }
-    }
-
-    const fn opens(&self) -> Option<&AccountName> {
-        match self {
-            Self::Open { terms, .. } => Some(&terms.name),
-            Self::Post { .. } => None,
-        }
-    }
-
-    /// The reason and the caller of an entry.
-    fn note(&self) -> Option<(crate::domain::EntryId, &str, String)> {
-        match self {
-            Self::Open { .. } => None,
-            Self::Post { entry, by, .. } => Some((entry.id(), entry.reason(), by.to_string())),
-        }
-    }
-
-    fn decide(&self, part: &mut BookPart, now: Timestamp) -> Answer {
-        match self {
-            Self::Open { terms, .. } => Answer::Opened(part.open(terms, now)),
-            Self::Post { entry, .. } => {
-                let before = part.transfers().len();
-                let outcome = part.book(entry, now);
-                let transfers = part.transfers().get(before..).unwrap_or_default().to_vec();
-                let holds = transfers.iter().filter_map(|one| part.hold(one.hold?)).cloned();
-                let holds = holds.collect();
-                Answer::Posted(Posted { outcome, transfers, holds })
-            }
-        }
-    }
-
-    /// Records what an operator did, in the transaction of its effect.
-    async fn record(
-        &self,
-        answer: &Answer,
-        tx: &mut Tx,
-        now: Timestamp,
-    ) -> Result<(), DatabaseError> {
-        match (self, answer) {
-            (Self::Open { terms, by, reason, .. }, Answer::Opened(opened))
-                if by.is_operator() && matches!(opened, Opened::Open { exists: false, .. }) =>
-            {
-                let NewAccount { name, kind, currency, limit } = terms;
-                let after = format!("{} {currency} {}", kind.code(), limit.code());
-                let action = OperatorAction::new(by, Verb::OpenAccount, name.as_str(), reason, now);
-                action.changing("", &after).write(tx).await
-            }
-            (Self::Post { entry, by, .. }, Answer::Posted(Posted { outcome, .. }))
-                if by.is_operator() =>
-            {
-                let after = match outcome {
-                    Outcome::Booked { receipt, exists: false } => {
-                        format!("position {}, {} transfers", receipt.first, receipt.legs)
-                    }
-                    _ => return Ok(()),
-                };
-                let target = entry.id().to_string();
-                let action = OperatorAction::new(by, Verb::PostEntry, &target, entry.reason(), now);
-                action.changing("", &after).write(tx).await
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// A caller that has gone needs no answer.
 fn answer(batch: Vec<Request>, answers: Vec<Answer>) {
     for pair in batch.into_iter().zip(answers) {
@@ -344,6 +268,12 @@ fn answer(batch: Vec<Request>, answers: Vec<Answer>) {
             }
             (Request::Post { reply, .. }, Answer::Posted(posted)) => {
                 meter::posted(&posted.outcome);
+                drop(reply.send(Ok(posted)));
+            }
+            (Request::WouldOpen { reply, .. }, Answer::Opened(opened)) => {
+                drop(reply.send(Ok(opened)));
+            }
+            (Request::WouldPost { reply, .. }, Answer::Posted(posted)) => {
                 drop(reply.send(Ok(posted)));
             }
             // An answer is of its request's kind.
@@ -357,8 +287,12 @@ fn refuse(batch: Vec<Request>, error: &CommitError) {
     for request in batch {
         let failed = BookError::Unavailable;
         match request {
-            Request::Open { reply, .. } => drop(reply.send(Err(failed))),
-            Request::Post { reply, .. } => drop(reply.send(Err(failed))),
+            Request::Open { reply, .. } | Request::WouldOpen { reply, .. } => {
+                drop(reply.send(Err(failed)));
+            }
+            Request::Post { reply, .. } | Request::WouldPost { reply, .. } => {
+                drop(reply.send(Err(failed)));
+            }
         }
     }
 }

@@ -75,6 +75,11 @@ impl Method {
         self.policy.as_ref().is_some_and(|policy| policy.whose == Whose::OrderId)
     }
 
+    /// Whether it is told all that is known of its caller.
+    pub(super) fn answers_caller(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.answers_caller)
+    }
+
     /// The field `order_id` of a request; none if the bytes are not one.
     pub(super) fn order_id(&self, message: &[u8]) -> Option<String> {
         let request = DynamicMessage::decode(self.request.clone(), message).ok()?;

@@ -12,8 +12,8 @@ use anyhow::Chain;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
-use order_actor::grpc::Nodes;
 use order_actor::grpc::status::{FORWARDED_HEADER, OWNER_HEADER};
+use order_actor::grpc::{EndsBy, Nodes};
 use service_edge::Wire;
 use shared_events::contract::Reason;
 use tokio::time::Instant;
@@ -137,9 +137,13 @@ impl Forwarding {
         let stop = &self.stop;
         let method = request.extensions().get::<Arc<Method>>().map(Arc::as_ref);
         let kind = calls::kind(method, request.uri().path(), false);
+        let aged = request.extensions().get::<EndsBy>().map(|ends| ends.when.clone());
         let request = match kind {
             Kind::BidiStream => {
-                let mut request = request.map(|body| Passing::messages(body, stop));
+                let mut request = request.map(|body| {
+                    let body = Passing::messages(body, stop);
+                    aged.iter().fold(body, Passing::messages_until_aged)
+                });
                 request.extensions_mut().insert(OfCommands);
                 request
             }
@@ -149,7 +153,10 @@ impl Forwarding {
         match kind {
             Kind::Unary | Kind::ForwardedStream => answer,
             Kind::ServerStream => answer.map(|body| Passing::answers(body, stop)),
-            Kind::BidiStream => answer.map(|body| Passing::answers_to_them(body, stop)),
+            Kind::BidiStream => answer.map(|body| {
+                let body = Passing::answers_to_them(body, stop);
+                aged.iter().fold(body, Passing::answers_to_them_until_aged)
+            }),
         }
     }
 

@@ -46,7 +46,7 @@ pub use limit::{RateLimits, RateRule};
 pub use proxies::{Network, Proxies};
 pub use shares::{Numbers, Shares};
 pub use slots::{CallSlot, Slots};
-pub(crate) use told::{Receipt, Receive};
+pub(crate) use told::{Receipt, Receive, sent_on};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,6 +187,7 @@ pub async fn serve(
     let told = ToldDoor {
         receive: services.told,
         web: services.web.clone(),
+        access: access.clone(),
         // Floods at the door take nothing from health checks.
         shares: Shares::new(services.numbers),
         limits: services.limits.clone(),

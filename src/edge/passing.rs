@@ -1,5 +1,5 @@
-//! Streams that pass through this process, ended between two messages when it stops: their callers
-//! go on elsewhere from where they are.
+//! Streams that pass through this process, ended between two messages when it stops, and those of a
+//! connection that has reached its age: their callers go on elsewhere from where they are.
 //! Never here: what a message means.
 
 use std::pin::Pin;
@@ -13,11 +13,16 @@ use shared_events::contract::Reason;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::body::Body;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use super::refusal::unavailable;
 
 /// Before each message: a flag and its length.
 const PREFIX: usize = 5;
+
+/// In the metadata of `STOPPING`, why the stream ends where the process does not stop.
+const CONNECTION: &str = "connection";
+const AGED: &str = "aged";
 
 /// What is done with a stream when the process stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,8 @@ impl Of {
 pub(super) struct Passing {
     inner: Body,
     of: Of,
+    /// Whether it ends with its connection, not with the process.
+    aged: bool,
     place: Place,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
@@ -56,6 +63,21 @@ impl Passing {
     /// Answers to one message.
     pub(super) fn answers(inner: Body, stop: &CancellationToken) -> Body {
         Self::wrapped(inner, Of::Answers, stop)
+    }
+
+    /// Answers over a connection whose streams end with this token.
+    pub(super) fn answers_until_aged(inner: Body, aged: &CancellationToken) -> Body {
+        Self::ending(inner, (Of::Answers, true), aged)
+    }
+
+    /// The messages of a caller over such a connection.
+    pub(super) fn messages_until_aged(inner: Body, aged: &CancellationToken) -> Body {
+        Self::ending(inner, (Of::Messages, true), aged)
+    }
+
+    /// The answers to [`Self::messages_until_aged`].
+    pub(super) fn answers_to_them_until_aged(inner: Body, aged: &CancellationToken) -> Body {
+        Self::ending(inner, (Of::AnswersToThem, true), aged)
     }
 
     /// The messages of a caller.
@@ -69,8 +91,22 @@ impl Passing {
     }
 
     fn wrapped(inner: Body, of: Of, stop: &CancellationToken) -> Body {
+        Self::ending(inner, (of, false), stop)
+    }
+
+    fn ending(inner: Body, (of, aged): (Of, bool), stop: &CancellationToken) -> Body {
         let stop = Box::pin(stop.clone().cancelled_owned());
-        Body::new(Self { inner, of, place: Place::default(), stop, ended: false })
+        Body::new(Self { inner, of, aged, place: Place::default(), stop, ended: false })
+    }
+
+    /// Whether it has answers of another process, which may be gone.
+    fn is_of_another(&self) -> bool {
+        self.of != Of::Messages && !self.aged
+    }
+
+    /// How answers end that are told to.
+    fn last_word(&self) -> HeaderMap {
+        if self.aged { trailers(&aged()) } else { stopping() }
     }
 
     fn is_stopping(&mut self, context: &mut Context<'_>) -> bool {
@@ -92,13 +128,13 @@ impl HttpBody for Passing {
         }
         if this.of != Of::AnswersToThem && this.place.is_between() && this.is_stopping(context) {
             this.ended = true;
-            let last = (this.of == Of::Answers).then(|| Ok(Frame::trailers(stopping())));
+            let last = (this.of == Of::Answers).then(|| Ok(Frame::trailers(this.last_word())));
             return Poll::Ready(last);
         }
         let frame = match std::task::ready!(Pin::new(&mut this.inner).poll_frame(context)) {
             Some(Ok(frame)) => frame,
             // The connection has ended, as each does in time, or the process has: nothing is missing.
-            Some(Err(error)) if this.of != Of::Messages && this.place.is_between() => {
+            Some(Err(error)) if this.is_of_another() && this.place.is_between() => {
                 tracing::debug!(%error, "a stream of another process broke");
                 this.ended = true;
                 return Poll::Ready(Some(Ok(Frame::trailers(this.of.broken()))));
@@ -110,7 +146,7 @@ impl HttpBody for Passing {
         }
         let ends_well = frame.trailers_ref().is_some_and(is_good);
         if this.of == Of::AnswersToThem && ends_well && this.is_stopping(context) {
-            return Poll::Ready(Some(Ok(Frame::trailers(stopping()))));
+            return Poll::Ready(Some(Ok(Frame::trailers(this.last_word()))));
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -123,6 +159,23 @@ impl HttpBody for Passing {
 fn is_good(trailers: &HeaderMap) -> bool {
     let code = trailers.get(Status::GRPC_STATUS);
     code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::Ok)
+}
+
+/// The end of a stream whose connection has reached its age: its caller goes on over another.
+pub(super) fn aged() -> Status {
+    let message = "the connection has reached its age; open the stream again, over another, after \
+                   its last position";
+    Refused::new(Reason::Stopping).with(CONNECTION, AGED).say(message)
+}
+
+/// Whether a stream has ended because its connection has reached its age, as each does in time.
+pub(super) fn is_by_age(trailers: &HeaderMap) -> bool {
+    let Some(status) = Status::from_header_map(trailers) else { return false };
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| {
+        info.reason == Reason::Stopping.code()
+            && info.metadata.get(CONNECTION).is_some_and(|why| why == AGED)
+    })
 }
 
 fn stopping() -> HeaderMap {
@@ -217,6 +270,44 @@ mod tests {
         assert_eq!(bytes, [0, 2, 7, 8]);
         assert_eq!(status.unwrap().code(), Code::Unavailable);
         assert!(frames.is_closed());
+    }
+
+    #[tokio::test]
+    async fn streams_of_an_old_connection_end_between_two_messages() {
+        let (frames, body) = stream();
+        let aged = CancellationToken::new();
+        let mut answers = Passing::answers_until_aged(body, &aged);
+        frames.send(data(&[0, 0, 0])).unwrap();
+        answers.frame().await.unwrap().unwrap();
+        aged.cancel();
+        frames.send(data(&[0, 1, 7])).unwrap();
+        let whole = answers.collect().await.unwrap();
+        let trailers = whole.trailers().unwrap();
+        let status = Status::from_header_map(trailers).unwrap();
+        assert_eq!((status.code(), is_by_age(trailers)), (Code::Unavailable, true));
+        assert_eq!(status.get_error_details().error_info().unwrap().reason, "STOPPING");
+        assert_eq!(whole.to_bytes().as_ref(), [0, 1, 7]);
+        // Commands that were read are answered, and the good end is that of the connection.
+        let (messages, body) = stream();
+        let sent = Passing::messages_until_aged(body, &aged);
+        messages.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
+        let (bytes, status) = all(sent).await;
+        assert!(bytes.is_empty() && status.is_none());
+        let (answers, body) = stream();
+        let answered = Passing::answers_to_them_until_aged(body, &aged);
+        answers.send(data(&[0, 0, 0, 0, 0])).unwrap();
+        let mut good = HeaderMap::new();
+        Status::ok("").add_header(&mut good).unwrap();
+        answers.send(Ok(Frame::trailers(good))).unwrap();
+        drop(answers);
+        let whole = answered.collect().await.unwrap();
+        assert!(is_by_age(whole.trailers().unwrap()) && whole.to_bytes().len() == 5);
+        // A stop is another end, and so is a body that fails.
+        assert!(!is_by_age(&stopping()));
+        let (frames, body) = stream();
+        let answers = Passing::answers_until_aged(body, &CancellationToken::new());
+        frames.send(Err(Status::internal("x"))).unwrap();
+        assert!(answers.collect().await.is_err());
     }
 
     #[tokio::test]

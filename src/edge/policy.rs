@@ -87,6 +87,8 @@ pub struct Policy {
     pub scope: String,
     /// How customers are kept to their own orders.
     pub whose: Whose,
+    /// Whether the method is told all that is known of its caller.
+    pub answers_caller: bool,
 }
 
 impl Policy {
@@ -128,6 +130,7 @@ impl Policy {
                 Some(2) => Whose::OrderId,
                 _ => Whose::Nobody,
             },
+            answers_caller: field("answers_caller").and_then(|value| value.as_bool()) == Some(true),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::edge::breaker::Breakers;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
 use crate::edge::upstream::{Upstream, Ways};
-use crate::edge::{Accounts, RateLimits, Receive, Slots};
+use crate::edge::{Accounts, RateLimits, Receive, Slots, sent_on};
 use service_edge::feed::{self, RemoteFacts};
 
 /// The clock.
@@ -234,6 +234,15 @@ impl Building {
             }
             None => remote,
         })
+    }
+
+    /// Who receives webhooks of payment providers: a service here, or its processes elsewhere.
+    pub(super) fn receives_webhooks(&self) -> Option<Receive> {
+        let elsewhere = || {
+            let mut told = elsewhere(&self.settings).filter(|service| service.told);
+            told.find_map(|service| self.channels.to(service)).map(sent_on)
+        };
+        self.told.clone().or_else(elsewhere)
     }
 
     /// Whether the facts of this origin come from a process that is known here.

@@ -122,6 +122,7 @@ impl Engine {
         watch(&mut building, &health, files.as_ref(), draining.clone()).await?;
         let admin = AdminEdge::new(admin_parts(&building, &health));
         let metrics = door.serve(&mut building, &admin);
+        let told = building.receives_webhooks();
         let Building { settings, followers, databases, orders, .. } = building;
         let who = (&settings.access, Arc::clone(&settings.clock));
         let web =
@@ -144,7 +145,7 @@ impl Engine {
             proxies: settings.proxies,
             bounds: settings.connections,
             tls: settings.tls,
-            told: building.told,
+            told,
         };
         let edge = edge::serve(listener, services, health.serving(), stop_edge.clone());
         Ok(Self {

@@ -37,6 +37,8 @@ pub struct Service {
     pub rpcs: &'static [Rpc],
     /// The facts that it publishes, if any.
     pub published: Option<Published>,
+    /// Whether payment providers tell it of payments by webhooks. A process without it sends them on.
+    pub told: bool,
     /// All its followers. The archive waits for those in this list and `verify` compares them; a
     /// follower that is not in it cannot be started.
     pub followers: &'static [Follower],

@@ -1,7 +1,7 @@
 //! Commands by the stream: the same answers as by calls, in order per order.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::stream;
 use order_actor::grpc::proto::execute_commands_request::Command;
@@ -107,7 +107,10 @@ fn refused(outcome: &Outcome) -> &Refused {
     }
 }
 
-on_both!(a_stream_of_commands_answers_as_calls_do);
+on_both!(
+    a_stream_of_commands_answers_as_calls_do,
+    a_stream_of_commands_of_an_old_connection_answers_what_it_took,
+);
 
 async fn a_stream_of_commands_answers_as_calls_do(mut shop: Shop) {
     shop.restart(|settings| settings.stock_follower = false).await;
@@ -206,7 +209,7 @@ async fn commands_of_a_client_that_reads_no_answers_are_not_read() {
     // Sending begins without a reader and stops before the end.
     let mut sent = *taken.wait_for(|tag| *tag > 0).await.unwrap();
     loop {
-        let more = tokio::time::timeout(std::time::Duration::from_secs(1), taken.changed()).await;
+        let more = tokio::time::timeout(Duration::from_secs(1), taken.changed()).await;
         match more {
             Ok(Ok(())) => sent = *taken.borrow_and_update(),
             Ok(Err(_)) => panic!("all was sent"),
@@ -272,6 +275,60 @@ async fn a_stopping_engine_answers_accepted_commands_and_says_that_it_stops() {
         let client = &shop.ops;
         let mut orders = OrderServiceClient::new(client.channel());
         let there = orders.get_order(client.request(get)).await.is_ok();
+        assert_eq!(there, answered.contains(&tag), "{tag}");
+    }
+    shop.close().await;
+}
+
+/// Commands come without end, until their connection has reached its age.
+async fn a_stream_of_commands_of_an_old_connection_answers_what_it_took(mut shop: Shop) {
+    shop.restart(|settings| {
+        settings.connections.age = Duration::from_secs(1);
+        // Streams end five seconds before.
+        settings.connections.grace = Duration::from_secs(6);
+    })
+    .await;
+    let client = shop.as_caller("ops", "anna").await;
+    let (sender, commands) = tokio::sync::mpsc::channel(1);
+    let commands = tokio_stream::wrappers::ReceiverStream::new(commands);
+    let mut stream = begin(&client, commands).await;
+    let sending = tokio::spawn(async move {
+        let mut orders = Vec::new();
+        loop {
+            let order = Uuid::now_v7();
+            let mut request = tagged(vec![place(order, 1)], true).remove(0);
+            request.tag = orders.len().try_into().unwrap();
+            orders.push(order);
+            if sender.send(request).await.is_err() {
+                return orders;
+            }
+            // Some hundred orders, and no more than have to be looked at.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut answered = HashSet::new();
+    let status = loop {
+        match stream.message().await {
+            Ok(Some(answer)) => {
+                done(answer.outcome.as_ref().unwrap());
+                answered.insert(answer.tag);
+            }
+            other => break other.unwrap_err(),
+        }
+    };
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.metadata["connection"].as_str()), ("STOPPING", "aged"));
+    drop(stream);
+    let orders = sending.await.unwrap();
+    assert!(!answered.is_empty());
+    // Every executed command was answered, and every answered one was executed.
+    shop.restart(|_| {}).await;
+    for (tag, order) in (0..).zip(&orders) {
+        let get = proto::GetOrderRequest { order_id: order.to_string(), ..Default::default() };
+        let mut orders = OrderServiceClient::new(shop.ops.channel());
+        let there = orders.get_order(shop.ops.request(get)).await.is_ok();
         assert_eq!(there, answered.contains(&tag), "{tag}");
     }
     shop.close().await;

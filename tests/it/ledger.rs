@@ -12,6 +12,8 @@ use crate::support::{Engine, PATIENCE, ordinal};
 on_both!(
     money_moves_by_grpc,
     money_moves_by_http,
+    a_key_names_an_entry_of_money_by_http,
+    what_would_be_booked_is_said_and_nothing_is_booked,
     every_malformed_field_is_named_and_nothing_is_booked,
     a_hold_expires_by_the_clock,
 );
@@ -160,6 +162,116 @@ async fn money_moves_by_http(shop: Shop) {
         [("ordinal-role", "customer"), ("ordinal-subject", "5f5c1b1e-0000-4000-8000-000000000001")];
     let hidden = http.call("GET /v1/ledger/accounts/wallet%3Aanna", &customer).await;
     assert_eq!((hidden.status, hidden.code().as_str()), (403, "FORBIDDEN"));
+    shop.close().await;
+}
+
+/// Where the proto says so, a key stands for the id that a caller would have made.
+async fn a_key_names_an_entry_of_money_by_http(shop: Shop) {
+    shop.wallet().await;
+    let mut http = Http::connect(&shop.address).await;
+    let by = |name: &'static str, key: &'static str| {
+        [("ordinal-role", "service"), ("ordinal-subject", name), ("idempotency-key", key)]
+    };
+    let (post, checkout) = ("POST /v1/ledger/entries", by("checkout", "basket-7"));
+    let five = json!({ "legs": [transfer("bank", "wallet:anna", 5, 0)] });
+    let booked = http.json(post, &checkout, &five).await;
+    assert_eq!(booked.status, 201, "{booked:?}");
+    let id = booked.json()["entry"]["entry_id"].as_str().unwrap().to_owned();
+    let again = http.json(post, &checkout, &five).await;
+    assert_eq!((again.status, again.headers["ordinal-replayed"].as_str()), (200, "true"));
+    assert_eq!(again.json()["entry"], booked.json()["entry"]);
+    let six = json!({ "legs": [transfer("bank", "wallet:anna", 6, 0)] });
+    let reused = http.json(post, &checkout, &six).await;
+    assert!([409, 422].contains(&reused.status), "{reused:?}");
+    // Of another caller it is another entry; a UUID is the id itself, and no second one.
+    let other = http.json(post, &by("till", "basket-7"), &six).await;
+    assert_eq!(other.status, 201, "{other:?}");
+    assert_ne!(other.json()["entry"]["entry_id"], json!(id));
+    let uuid = "0a8a5a33-6f0b-4b3a-8c7e-0d9f6c1c2b11";
+    let named = http.json(post, &by("checkout", uuid), &five).await;
+    assert_eq!(named.json()["entry"]["entry_id"], uuid, "{named:?}");
+    let mut two = five.clone();
+    two["entry_id"] = json!(id);
+    let refused = http.json(post, &by("checkout", uuid), &two).await;
+    assert_eq!((refused.status, refused.code().as_str()), (400, "INVALID_FIELD"));
+    assert_eq!(refused.json()["errors"][0]["field"], "Idempotency-Key");
+    // Holds, and what ends them.
+    let hold = json!({ "debit": "wallet:anna", "credit": "seller:acme", "amount": gbp(20, 0) });
+    let held = http.json("POST /v1/ledger/holds", &by("checkout", "hold-7"), &hold).await;
+    assert_eq!(held.status, 201, "{held:?}");
+    let hold_id = held.json()["hold"]["hold_id"].as_str().unwrap().to_owned();
+    let end = format!("POST /v1/ledger/holds/{hold_id}:post");
+    for replayed in [false, true] {
+        let posted = http.json(&end, &by("checkout", "post-7"), &json!({})).await;
+        assert_eq!(posted.json()["hold"]["state"], "HOLD_STATE_POSTED", "{posted:?}");
+        assert_eq!(posted.headers.contains_key("ordinal-replayed"), replayed, "{posted:?}");
+    }
+    assert_eq!(shop.balance("wallet:anna", 0).await["posted"], gbp(100 + 5 + 6 + 5 - 20, 0));
+    // Elsewhere there is no id for a key to stand for.
+    let open = json!({ "name": "bank:two", "kind": "ASSET", "currency_code": "GBP" });
+    let refused = http.json("POST /v1/ledger/accounts", &checkout, &open).await;
+    assert_eq!((refused.status, refused.code().as_str()), (400, "INVALID_FIELD"));
+    shop.close().await;
+}
+
+async fn what_would_be_booked_is_said_and_nothing_is_booked(shop: Shop) {
+    shop.wallet().await;
+    let only = |mut request: Value| {
+        request["validate_only"] = json!(true);
+        request
+    };
+    let entries = async || shop.money("ListEntries", json!({})).await["entries"].take();
+    let before = entries().await;
+    // An entry: the answer as it would be, and the id is as new as before.
+    let entry_id = Uuid::now_v7();
+    let legs = json!([transfer("wallet:anna", "seller:acme", 30, 0)]);
+    let entry = json!({ "entry_id": entry_id, "legs": legs });
+    for _ in 0..2 {
+        let would = shop.money("PostEntry", only(entry.clone())).await;
+        assert_eq!(would["replayed"], false, "{would}");
+        assert_eq!(would["entry"]["transfers"].as_array().unwrap().len(), 1, "{would}");
+    }
+    assert_eq!(entries().await, before);
+    assert_eq!(shop.balance("wallet:anna", 0).await["posted"], gbp(100, 0));
+    let booked = shop.money("PostEntry", entry.clone()).await;
+    assert_eq!(booked["replayed"], false, "{booked}");
+    assert_eq!(shop.money("PostEntry", only(entry)).await["replayed"], true);
+    // A refusal is said, and not kept: the id may be booked once there is money.
+    let entry_id = Uuid::now_v7();
+    let legs = json!([transfer("wallet:anna", "seller:acme", 90, 0)]);
+    let large = json!({ "entry_id": entry_id, "legs": legs });
+    let refused = shop.no_money("PostEntry", only(large.clone())).await;
+    let legs = json!([transfer("bank", "wallet:anna", 50, 0)]);
+    shop.money("PostEntry", json!({ "entry_id": Uuid::now_v7(), "legs": legs })).await;
+    assert_eq!(shop.money("PostEntry", large).await["replayed"], false, "{refused}");
+    // A hold, what ends one, and an account.
+    let hold_id = Uuid::now_v7();
+    let hold = json!({
+        "hold_id": hold_id, "debit": "wallet:anna", "credit": "seller:acme", "amount": gbp(20, 0),
+    });
+    let held = shop.money("ReserveFunds", only(hold.clone())).await;
+    assert_eq!(held["hold"]["state"], "HOLD_STATE_HELD", "{held}");
+    assert!(shop.no_money("GetHold", json!({ "hold_id": hold_id })).await.contains("no hold"));
+    shop.money("ReserveFunds", hold).await;
+    for (method, state) in [("PostHold", "POSTED"), ("VoidHold", "VOIDED")] {
+        let end = json!({ "hold_id": hold_id, "entry_id": Uuid::now_v7() });
+        let would = shop.money(method, only(end)).await;
+        assert_eq!(would["hold"]["state"], format!("HOLD_STATE_{state}"), "{would}");
+        let hold = shop.money("GetHold", json!({ "hold_id": hold_id })).await;
+        assert_eq!(hold["hold"]["state"], "HOLD_STATE_HELD", "{hold}");
+    }
+    let account = json!({
+        "name": "bank:two", "kind": "ACCOUNT_KIND_ASSET", "currency_code": "GBP",
+    });
+    let mut http = Http::connect(&shop.address).await;
+    for (query, status) in [("?validate_only=true", 200), ("", 201)] {
+        let opened = http.json(&format!("POST /v1/ledger/accounts{query}"), &[], &account).await;
+        assert_eq!((opened.status, &opened.json()["replayed"]), (status, &json!(false)));
+    }
+    let actions = shop.ops.call("admin.v1.AdminService/ListOperatorActions", json!({})).await;
+    let actions = actions.unwrap()["actions"].take();
+    let two = actions.as_array().unwrap().iter().filter(|one| one["target"] == "bank:two");
+    assert_eq!(two.count(), 1, "{actions}");
     shop.close().await;
 }
 

@@ -12,6 +12,7 @@
 
 mod access;
 mod accounts;
+mod aged;
 mod alerts;
 mod amounts;
 mod archive;
@@ -40,6 +41,7 @@ mod fake;
 mod feed;
 mod files;
 mod gateway;
+mod gateway_callers;
 mod golden_journals;
 mod health;
 mod hidden;

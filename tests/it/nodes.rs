@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::shop::TestDatabase;
-use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal, placing};
+use crate::support::{CUSTOMER, Engine, PATIENCE, RedisServer, free_port, ordinal, placing};
 use crate::wire::{Wire, within};
 
 /// Short for a test, and not so short that a busy machine does not renew it in time; leases decide
@@ -195,6 +195,14 @@ fn operators_move_and_freeze_shards() {
         assert!(Instant::now() < patience, "{refused}");
     };
     assert_eq!(refused["metadata"]["reason"], "looked into", "{refused}");
+    // Others learn that it is frozen, and nothing of what the operator wrote.
+    let customer = format!("customer:{CUSTOMER}");
+    for (caller, verb) in [("service:shop", "fulfill"), (customer.as_str(), "cancel")] {
+        let refused = b.refused(3, &["--as", caller, "order", verb, &id]);
+        assert_eq!(refused["reason"], "SHARD_FROZEN", "{caller}: {refused}");
+        assert_eq!(refused["metadata"]["shard"], home, "{refused}");
+        assert!(!refused.to_string().contains("looked into"), "{caller}: {refused}");
+    }
     // Other shards continue: without an id the order goes to a shard that the node has.
     b.place(&["MUG=1@4.50GBP"]);
     a.ask(&["shards", "unfreeze", &home]);

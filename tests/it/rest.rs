@@ -13,7 +13,8 @@ on_both!(
     an_order_lives_by_http,
     a_key_makes_a_repeat_recognisable,
     a_watch_is_resumed_without_a_gap,
-    operators_have_routes
+    operators_have_routes,
+    events_of_a_part_of_time_are_read
 );
 
 /// The caller, as callers without a token name themselves.
@@ -300,6 +301,45 @@ async fn operators_have_routes(shop: Shop) {
     assert!(!rest.text.contains("OrderPlaced"), "{}", rest.text);
     let facts = http.call("GET /v1/facts?source=/ordinal/orders", &[]).await;
     assert!(facts.text.contains("order.created.v1"), "{}", facts.text);
+    shop.close().await;
+}
+
+async fn events_of_a_part_of_time_are_read(shop: Shop) {
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let id = shop.place(&[("MUG", 1)]).await;
+        shop.until(&id, "CANCELLED").await;
+        ids.push(id);
+        shop.advance(Duration::from_secs(60 * 60));
+    }
+    let mut http = Http::connect(&shop.address).await;
+    let (from, until) =
+        ("recorded_from=2026-03-02T09:30:00Z", "recorded_until=2026-03-02T10:30:00Z");
+    let both = format!("{from}&{until}");
+    for (query, expected) in [
+        ("", [true, true, true]),
+        (from, [false, true, true]),
+        (until, [true, true, false]),
+        (both.as_str(), [false, true, false]),
+    ] {
+        let read = http.call(&format!("GET /v1/events?{query}"), &[]).await;
+        let seen: Vec<bool> = ids.iter().map(|id| read.text.contains(id)).collect();
+        assert_eq!((read.status, seen.as_slice()), (200, &expected[..]), "{query}");
+        let last: Value = serde_json::from_str(read.text.lines().last().unwrap()).unwrap();
+        assert_eq!(last["end"], json!({}), "{query}");
+    }
+    // A read goes on after what it has passed over.
+    let one = http.call(&format!("GET /v1/events?{from}&limit=1"), &[]).await;
+    let events = one.text.lines().filter(|line| line.starts_with("{\"event\":"));
+    assert_eq!(events.count(), 1, "{}", one.text);
+    assert!(one.text.contains(&ids[1]) || one.text.contains(&ids[2]), "{}", one.text);
+    for query in
+        [format!("{until}&live=true"), format!("{from}&recorded_until=2026-03-02T09:30:00Z")]
+    {
+        let refused = http.call(&format!("GET /v1/events?{query}"), &[]).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "INVALID_FIELD"), "{query}");
+        assert_eq!(refused.json()["errors"][0]["field"], "recorded_until", "{query}");
+    }
     shop.close().await;
 }
 

@@ -13,7 +13,7 @@ use crate::http::{Answer, Http};
 use crate::metrics::page_of;
 use crate::nodes::databases;
 use crate::paid_orders::{NEW, OLD, Shop, gbp, on_sqlite, pays};
-use crate::support::{ordinal, placing};
+use crate::support::{Engine, free_port, ordinal, placing};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 const DOOR: &str = "POST /v1/webhooks/cards";
@@ -28,13 +28,19 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Sends a webhook as the provider does, signed by a secret.
 fn send(shop: &Shop, door: &str, secret: &str, body: &str) -> Answer {
+    send_to(&shop.engine.address, door, secret, body, &[])
+}
+
+/// The same to a process at this address, with more headers.
+fn send_to(address: &str, door: &str, secret: &str, body: &str, more: &[(&str, &str)]) -> Answer {
     let secret = Secret::new(Dialect::Stripe, secret).unwrap();
     let signed = sign(Dialect::Stripe, &secret, "evt", now(), body.as_bytes());
     let mut headers: Vec<(&str, &str)> =
         signed.iter().map(|(name, value)| (*name, value.as_str())).collect();
     headers.push(("content-type", "application/json; charset=utf-8"));
+    headers.extend_from_slice(more);
     block_on(async {
-        let mut http = Http::connect(&shop.engine.address).await;
+        let mut http = Http::connect(address).await;
         http.text(door, &headers, body).await
     })
 }
@@ -266,6 +272,61 @@ fn the_door_takes_only_what_a_provider_signed() {
     // What has not happened yet is counted from zero.
     let none = "ordinal_psp_webhooks_total{psp=\"cards\",outcome=\"not_stored\"} 0\n";
     assert!(page.contains(none), "{page}");
+    shop.close();
+}
+
+/// A gateway has neither secrets nor the settings of providers.
+#[test]
+fn webhooks_that_arrive_at_a_gateway_are_sent_on_to_payments() {
+    let shop = Shop::told(on_sqlite, Some("dropped=1000"));
+    let at = shop.engine.address.clone();
+    let gateway = |payments: &str| {
+        let others = ["--orders-at", &at, "--inventory-at", &at, "--notifications-at", &at];
+        let edge = ["--role", "edge", "--payments-at", payments];
+        Engine::start_with(&[&edge[..], &others].concat())
+    };
+    let edge = gateway(&at);
+    let by_edge =
+        |line: &str, secret: &str, body: &str| send_to(&edge.address, line, secret, body, &[]);
+    let body = of_refund("evt_1", "refund.updated", "succeeded", ("re_1", "pi_1"));
+    for (line, secret, body) in [
+        (DOOR, "whsec_of_a_stranger", body.as_str()),
+        ("POST /v1/webhooks/paypal", NEW, &body),
+        ("PUT /v1/webhooks/cards", NEW, &body),
+        (DOOR, NEW, &"x".repeat(256 * 1024 + 1)),
+    ] {
+        let (direct, sent) = (send(&shop, line, secret, body), by_edge(line, secret, body));
+        assert_eq!((sent.status, sent.code()), (direct.status, direct.code()), "{line}");
+        assert_eq!(sent.json()["detail"], direct.json()["detail"], "{line}");
+    }
+    // Calls of others under the same path are not the door's.
+    let replay = by_edge("POST /v1/webhooks/shop:replay", NEW, "{}");
+    assert!(replay.status != 404 && replay.status != 401, "{replay:?}");
+    assert_eq!(webhooks(&shop, "all"), [] as [Value; 0]);
+    for secret in [NEW, OLD] {
+        assert_eq!(by_edge(DOOR, secret, &body).status, 200);
+        let all = webhooks(&shop, "all");
+        assert_eq!((all.len(), all[0]["event_id"].as_str()), (1, Some("evt_1")));
+    }
+    // Where payments are away it is to be sent again; what was sent on once goes no further.
+    let nowhere = gateway(&format!("http://127.0.0.1:{}", free_port()));
+    let other = of_refund("evt_2", "refund.updated", "succeeded", ("re_1", "pi_1"));
+    let away = send_to(&nowhere.address, DOOR, NEW, &other, &[]);
+    assert_eq!((away.status, away.code().as_str()), (503, "PAYMENTS_UNAVAILABLE"));
+    let second = gateway(&edge.address);
+    let twice = send_to(&second.address, DOOR, NEW, &other, &[]);
+    assert_eq!((twice.status, twice.code().as_str()), (404, "ROUTE_NOT_FOUND"));
+    // A process of the installation calls payments by a name of its own.
+    let inside = ("host", "payments.internal");
+    let foreign = send_to(&at, DOOR, NEW, &other, &[inside]);
+    assert_eq!(foreign.status, 421, "{foreign:?}");
+    assert_eq!(webhooks(&shop, "all").len(), 1);
+    let carried = send_to(&at, DOOR, NEW, &other, &[inside, ("ordinal-carried", "1")]);
+    assert_eq!(carried.status, 200, "{carried:?}");
+    assert_eq!(webhooks(&shop, "all").len(), 2);
+    for engine in [second, nowhere, edge] {
+        assert!(engine.stop().success());
+    }
     shop.close();
 }
 

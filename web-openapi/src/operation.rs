@@ -11,8 +11,7 @@ use crate::parameters::parameters;
 use crate::schema::Schemas;
 use crate::{policy, well_known};
 
-/// Where commands have the id of the request, and the wish that nothing is changed.
-const KEYS: [&str; 2] = ["request_id", "options.request_id"];
+/// Where commands have the wish that nothing is changed.
 const DRY_RUNS: [&str; 2] = ["validate_only", "options.validate_only"];
 
 /// The operation of a route, under this name.
@@ -72,7 +71,7 @@ fn has(route: &Route) -> Has {
     Has {
         body,
         version: command && route.requires_version(),
-        key: command && any(&KEYS),
+        key: command && route.takes_key(),
         dry_run: command && any(&DRY_RUNS),
         etag: etag.is_some(),
         whole: etag == Some(true),

@@ -47,6 +47,12 @@ pub struct LedgerEdge {
     book: Arc<dyn Book>,
 }
 
+/// Who asks for an entry, and whether only what it would do is asked.
+struct Asked {
+    by: AskedBy,
+    validate_only: bool,
+}
+
 impl LedgerEdge {
     pub(crate) const fn new(database: Database, book: Arc<dyn Book>) -> Self {
         Self { database, book }
@@ -62,9 +68,13 @@ impl LedgerEdge {
         found.ok_or_else(|| not_found(NO_HOLD))
     }
 
-    /// Books an entry; true where it was booked before.
-    async fn post(&self, entry: Entry, by: AskedBy) -> Result<(Posted, bool), Status> {
-        let posted = self.book.post(entry, by).await.map_err(unanswered)?;
+    /// Books an entry, or says what that would do; true where it was booked before.
+    async fn post(&self, entry: Entry, asked: Asked) -> Result<(Posted, bool), Status> {
+        let posted = match asked.validate_only {
+            true => self.book.would_post(entry).await,
+            false => self.book.post(entry, asked.by).await,
+        };
+        let posted = posted.map_err(unanswered)?;
         match &posted.outcome {
             Outcome::Booked { exists, .. } => {
                 let exists = *exists;
@@ -81,10 +91,10 @@ impl LedgerEdge {
         form: Form<'_>,
         leg: proto::leg::Step,
         hold_id: &str,
-        by: AskedBy,
+        asked: Asked,
     ) -> Result<(proto::Hold, bool), Status> {
         let entry = form.one(leg)?;
-        let (posted, exists) = self.post(entry, by).await?;
+        let (posted, exists) = self.post(entry, asked).await?;
         let hold = match posted.holds.into_iter().next() {
             Some(hold) => hold,
             None => self.hold(parsed("hold_id", hold_id)?).await?,
@@ -100,8 +110,13 @@ impl LedgerService for LedgerEdge {
         request: Request<proto::OpenAccountRequest>,
     ) -> Result<Response<proto::OpenAccountResponse>, Status> {
         let by = caller(&request);
-        let (terms, reason) = opened(&request.into_inner())?;
-        match self.book.open(terms, by, reason).await.map_err(unanswered)? {
+        let request = request.into_inner();
+        let (terms, reason) = opened(&request)?;
+        let opened = match request.validate_only {
+            true => self.book.would_open(terms).await,
+            false => self.book.open(terms, by, reason).await,
+        };
+        match opened.map_err(unanswered)? {
             Opened::Open { account, exists: replayed } => {
                 let account = Some(rendered_account(&account));
                 Ok(Response::new(proto::OpenAccountResponse { account, replayed }))
@@ -154,11 +169,13 @@ impl LedgerService for LedgerEdge {
         request: Request<proto::PostEntryRequest>,
     ) -> Result<Response<proto::PostEntryResponse>, Status> {
         let by = caller(&request);
-        let proto::PostEntryRequest { entry_id, legs, reason } = request.into_inner();
+        let proto::PostEntryRequest { entry_id, legs, reason, validate_only } =
+            request.into_inner();
         let entry = Form { id_field: "entry_id", id: &entry_id, reason: &reason }.entry(legs)?;
         let (id, fingerprint, reason) =
             (entry.id(), entry.fingerprint(), entry.reason().to_owned());
-        let (posted, replayed) = self.post(entry, by.clone()).await?;
+        let asked = Asked { by: by.clone(), validate_only };
+        let (posted, replayed) = self.post(entry, asked).await?;
         let entry = match posted.outcome {
             Outcome::Booked { receipt, exists: false } => BookedEntry {
                 id,
@@ -215,12 +232,15 @@ impl LedgerService for LedgerEdge {
         request: Request<proto::ReserveFundsRequest>,
     ) -> Result<Response<proto::ReserveFundsResponse>, Status> {
         let by = caller(&request);
-        let proto::ReserveFundsRequest { hold_id, debit, credit, amount, expires_in, reason } =
-            request.into_inner();
+        let request = request.into_inner();
+        let asked = Asked { by, validate_only: request.validate_only };
+        let proto::ReserveFundsRequest {
+            hold_id, debit, credit, amount, expires_in, reason, ..
+        } = request;
         let form = Form { id_field: "hold_id", id: &hold_id, reason: &reason };
         let leg = proto::HoldLeg { debit, credit, amount, expires_in };
         let leg = proto::leg::Step::Hold(leg);
-        let (hold, replayed) = self.post_one(form, leg, &hold_id, by).await?;
+        let (hold, replayed) = self.post_one(form, leg, &hold_id, asked).await?;
         Ok(Response::new(proto::ReserveFundsResponse { hold: Some(hold), replayed }))
     }
 
@@ -229,10 +249,12 @@ impl LedgerService for LedgerEdge {
         request: Request<proto::PostHoldRequest>,
     ) -> Result<Response<proto::PostHoldResponse>, Status> {
         let by = caller(&request);
-        let proto::PostHoldRequest { hold_id, entry_id, amount, reason } = request.into_inner();
+        let proto::PostHoldRequest { hold_id, entry_id, amount, reason, validate_only } =
+            request.into_inner();
+        let asked = Asked { by, validate_only };
         let form = Form { id_field: "entry_id", id: &entry_id, reason: &reason };
         let leg = proto::leg::Step::Post(proto::PostLeg { hold_id: hold_id.clone(), amount });
-        let (hold, replayed) = self.post_one(form, leg, &hold_id, by).await?;
+        let (hold, replayed) = self.post_one(form, leg, &hold_id, asked).await?;
         Ok(Response::new(proto::PostHoldResponse { hold: Some(hold), replayed }))
     }
 
@@ -241,10 +263,12 @@ impl LedgerService for LedgerEdge {
         request: Request<proto::VoidHoldRequest>,
     ) -> Result<Response<proto::VoidHoldResponse>, Status> {
         let by = caller(&request);
-        let proto::VoidHoldRequest { hold_id, entry_id, reason } = request.into_inner();
+        let proto::VoidHoldRequest { hold_id, entry_id, reason, validate_only } =
+            request.into_inner();
+        let asked = Asked { by, validate_only };
         let form = Form { id_field: "entry_id", id: &entry_id, reason: &reason };
         let leg = proto::leg::Step::Void(proto::VoidLeg { hold_id: hold_id.clone() });
-        let (hold, replayed) = self.post_one(form, leg, &hold_id, by).await?;
+        let (hold, replayed) = self.post_one(form, leg, &hold_id, asked).await?;
         Ok(Response::new(proto::VoidHoldResponse { hold: Some(hold), replayed }))
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use service_edge::Wire;
+use service_edge::{Refused, Wire};
 use shared_events::chance::Chance;
 use shared_events::contract::{Currency, OrderId, PspName, Reason};
 use tokio::time::Instant;
@@ -57,6 +57,30 @@ impl Unanswered {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Ends a stream of commands before the engine stops: no more are read, those that were are answered,
+/// and then it ends with a status. The layer that knows of the connection attaches it to the request.
+#[derive(Clone, Debug)]
+pub struct EndsBy {
+    /// When.
+    pub when: CancellationToken,
+    /// With which status.
+    pub why: fn() -> Status,
+}
+
+impl EndsBy {
+    /// Completes when no more commands are to be read, with what their caller is told then.
+    pub(super) async fn stopped(stop: &CancellationToken, ends: Option<&Self>) -> Status {
+        let Some(Self { when, why }) = ends else {
+            stop.cancelled().await;
+            return Refused::stopping();
+        };
+        tokio::select! {
+            () = stop.cancelled() => Refused::stopping(),
+            () = when.cancelled() => why(),
+        }
     }
 }
 
@@ -160,7 +184,7 @@ impl OrdersEdge {
             | Err(Refusal::NotOwner { .. } | Refusal::Archived { .. } | Refusal::Quarantined(_)) => {
                 Ok(())
             }
-            Err(refusal) => Err(status::refused(&refusal)),
+            Err(refusal) => Err(status::refused_to(&call.by, &refusal)),
         }
     }
 

@@ -25,8 +25,8 @@ use super::proto::execute_commands_response::Outcome;
 use super::proto::order_service_client::OrderServiceClient;
 use super::tail::Messages;
 use super::{
-    DEADLINE_DEFAULT, NOT_FOUND_DELAY, OrdersEdge, Refused, Unanswered, commands, proto, render,
-    status,
+    DEADLINE_DEFAULT, EndsBy, NOT_FOUND_DELAY, OrdersEdge, Refused, Unanswered, commands, proto,
+    render, status,
 };
 use crate::actor::{Executed, Refusal};
 use crate::domain::{By, Rejection};
@@ -63,6 +63,7 @@ pub(super) fn answers(
         }
     }
     let unanswered = request.extensions().get::<Unanswered>().cloned().unwrap_or_default();
+    let ends = request.extensions().get::<EndsBy>().cloned();
     let mut commands = request.into_inner();
     let context = Arc::new(StreamContext { edge, call, headers });
     let stream = CommandStream {
@@ -74,7 +75,7 @@ pub(super) fn answers(
         unanswered,
     };
     tasks::spawn(async move {
-        if let Err(status) = stream.run(&mut commands, &sender).await {
+        if let Err(status) = stream.run(&mut commands, (&sender, ends)).await {
             // Fails if the client has disconnected; then there is nobody to notify.
             let _ = sender.send(Err(status)).await;
             drop(sender);
@@ -131,10 +132,10 @@ impl CommandStream {
     async fn run(
         mut self,
         commands: &mut Streaming<proto::ExecuteCommandsRequest>,
-        answers: &Answers,
+        (answers, ends): (&Answers, Option<EndsBy>),
     ) -> Result<(), Status> {
         let stop = self.context.edge.stop.clone();
-        let mut stopping = pin!(stop.cancelled());
+        let mut stopping = pin!(EndsBy::stopped(&stop, ends.as_ref()));
         let mut gone = pin!(answers.closed());
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
         // The final status, sent once every command that was read is answered.
@@ -167,7 +168,7 @@ impl CommandStream {
                     Some(Err(status)) => end = Some(Err(status::explained(status))),
                     None => end = Some(Ok(())),
                 },
-                () = &mut stopping, if end.is_none() => end = Some(Err(service_edge::Refused::stopping())),
+                status = &mut stopping, if end.is_none() => end = Some(Err(status)),
             }
         }
         end.unwrap_or(Ok(()))
@@ -286,7 +287,7 @@ impl StreamContext {
             drop(slot);
             sleep_until(began + NOT_FOUND_DELAY).await;
         }
-        refused(tag, &status::refused(&refusal))
+        refused(tag, &status::refused_to(&self.call.by, &refusal))
     }
 
     /// Forwards the command to the order's owner, at most one hop.

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::{about, caller_in, well_formed};
 use super::deadline::{deadline, within};
-use super::parse::Reading;
+use super::parse::{Reading, Recorded};
 use super::proto::journal_service_server::JournalService;
 use super::proto::read_events_response;
 use super::tail::{BATCH_MAX, Batch, MessageSource, Messages, StreamRange, tail};
@@ -126,26 +126,34 @@ impl JournalService for OrdersEdge {
         let deadline = deadline(&request)?;
         let shards = self.journal.shards();
         let reading = well_formed(parse::read_events(request.get_ref(), shards))?;
+        let recorded = reading.recorded;
         let range = self.range(reading, deadline).await?;
         let (journal, stop) = (self.journal.clone(), self.stop.clone());
-        Ok(Response::new(tail(Events(journal.clone()), range, journal, stop)))
+        let events = Events { journal: journal.clone(), recorded };
+        Ok(Response::new(tail(events, range, journal, stop)))
     }
 }
 
-/// All events, as `ReadEvents` sends them.
-struct Events(Journal);
+/// Events, as `ReadEvents` sends them: those of a part of time. The others are passed over.
+struct Events {
+    journal: Journal,
+    recorded: Recorded,
+}
 
 #[async_trait]
 impl MessageSource for Events {
     type Message = proto::ReadEventsResponse;
 
     async fn read(&mut self, after: &Cursors) -> Result<Batch<Self::Message>, Status> {
-        let (stored, _) =
-            self.0.page_after(after, BATCH_MAX).await.map_err(|error| status::journal(&error))?;
+        let read = self.journal.page_after(after, BATCH_MAX).await;
+        let (stored, _) = read.map_err(|error| status::journal(&error))?;
         let (mut messages, mut through) = (Vec::with_capacity(stored.len()), Cursors::default());
         for event in stored {
             let (shard, position) = (event.event().shard, event.event().position);
             through.advance_to(shard, position, Some(Mark::of(event.hash())));
+            if !self.recorded.has(event.event().recorded_at) {
+                continue;
+            }
             let item = Some(read_events_response::Item::Event(history::recorded_event(
                 event.into_chained(),
             )));

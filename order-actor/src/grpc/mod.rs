@@ -23,7 +23,7 @@ mod tail; // server streams over the journal
 mod watch; // WatchOrders: changes that match a filter
 
 pub use deadline::{DEADLINE_DEFAULT, DEADLINE_MAX, NOT_FOUND_DELAY, timeout};
-pub use edge::{Nodes, OrdersEdge, Payers, Slots, Unanswered};
+pub use edge::{EndsBy, Nodes, OrdersEdge, Payers, Slots, Unanswered};
 pub use history::recorded_event;
 
 /// Messages, clients and servers of `ordinal.orders.v1`, and `google.type.Money`.

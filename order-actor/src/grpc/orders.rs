@@ -91,7 +91,7 @@ impl OrdersEdge {
         self.can_pay(&call, &parsed, deadline).await?;
         let (by, validate_only) = (call.by.clone(), parsed.options.validate_only);
         let executed = self.execute_command(call, parsed, deadline).await;
-        let executed = executed.map_err(|refusal| status::refused(&refusal))?;
+        let executed = executed.map_err(|refusal| status::refused_to(&by, &refusal))?;
         let mut response = render::command(&executed, validate_only);
         seen_by(&by, response.order.as_mut(), &mut response.events);
         let position = self.position_for(&by, response.position).await;

@@ -34,7 +34,7 @@ impl OrdersEdge {
                 }
                 view => view,
             };
-            let view = view.map_err(|refusal| status::refused(&refusal))?;
+            let view = view.map_err(|refusal| status::refused_to(&by, &refusal))?;
             let mut shown = render::view(&view);
             seen_by(&by, shown.order.as_mut(), &mut []);
             let position = self.position_for(&by, shown.position).await;

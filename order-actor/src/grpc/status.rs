@@ -9,8 +9,8 @@ use shared_events::stream::DatabaseError;
 use tonic::{Code, Status};
 
 use crate::actor::Refusal;
-use crate::domain::Rejection;
 use crate::domain::bounds::EVENTS_MAX;
+use crate::domain::{By, Rejection, Role};
 use crate::journal::{EVENT_BYTES_MAX, JournalError};
 
 /// Status metadata: the address of the node that owns the order's shard.
@@ -21,7 +21,24 @@ pub const FORWARDED_HEADER: &str = "ordinal-forwarded";
 /// Retry delay for a list that does not include the requested position yet.
 const BEHIND_DELAY: Duration = Duration::from_millis(500);
 
-/// The status of a refused command.
+/// The status of a refused call of this caller. What an operator wrote about a shard is for operators.
+#[must_use]
+pub fn refused_to(by: &By, refusal: &Refusal) -> Status {
+    match refusal {
+        Refusal::Frozen { shard, reason } if by.role() == Role::Ops => {
+            frozen(*shard).with("reason", reason).say(FROZEN)
+        }
+        refusal => refused(refusal),
+    }
+}
+
+const FROZEN: &str = "an operator has frozen this shard; nothing was appended";
+
+fn frozen(shard: u16) -> Refused {
+    Refused::unavailable(Reason::ShardFrozen).with("shard", shard)
+}
+
+/// The status of a refused call, whoever calls.
 #[must_use]
 pub fn refused(refusal: &Refusal) -> Status {
     let why = refusal.reason();
@@ -41,10 +58,7 @@ pub fn refused(refusal: &Refusal) -> Status {
             Refused::new(why).say("the deadline passed before there was an answer")
         }
         Refusal::NotOwner { shard, owner } => not_owner(*shard, owner.as_deref()),
-        Refusal::Frozen { shard, reason } => Refused::unavailable(why)
-            .with("shard", shard)
-            .with("reason", reason)
-            .say("an operator has frozen this shard; nothing was appended"),
+        Refusal::Frozen { shard, .. } => frozen(*shard).say(FROZEN),
         Refusal::Unavailable(_) => {
             Refused::unavailable(why).say("the journal is not available; nothing was appended")
         }

@@ -289,7 +289,8 @@ async fn streams_end_at_the_head_or_the_limit_or_continue_live() {
         shop.cancel(&order.order_id).await;
     }
     let read = |limit, live, after, only_named| {
-        let request = proto::ReadEventsRequest { after, only_named, live, limit };
+        let request =
+            proto::ReadEventsRequest { after, only_named, live, limit, ..Default::default() };
         shop.edge.read_events(by(&ops(), request))
     };
     let events = |item| match item {

@@ -474,8 +474,10 @@ fn reads_refuse_each_field_by_name() {
     let events = || proto::ReadEventsRequest {
         after: vec![proto::ShardPosition { shard: 3, position: 9, mark: None }],
         only_named: true,
-        live: true,
+        live: false,
         limit: 5,
+        recorded_from: Some(prost_types::Timestamp { seconds: 1_764_320_000, nanos: 0 }),
+        recorded_until: Some(prost_types::Timestamp { seconds: 1_764_320_001, nanos: 0 }),
     };
     each(
         events,
@@ -484,6 +486,11 @@ fn reads_refuse_each_field_by_name() {
             ("after[0].shard", "INVALID_FIELD", |r| r.after[0].shard = 4),
             ("after", "INVALID_FIELD", |r| r.after.clear()),
             ("after", "INVALID_FIELD", |r| r.after = vec![r.after[0]; 5]),
+            ("recorded_from", "INVALID_FIELD", |r| {
+                r.recorded_from = Some(prost_types::Timestamp { seconds: 0, nanos: -1 });
+            }),
+            ("recorded_until", "INVALID_FIELD", |r| r.recorded_until = r.recorded_from),
+            ("recorded_until", "INVALID_FIELD", |r| r.live = true),
         ],
     );
     let history = || proto::ListOrderEventsRequest { order_id: ID.into(), ..Default::default() };

@@ -18,6 +18,14 @@ use crate::{Dialect, Event, OurReference, PspReference};
 
 /// Larger bodies are refused.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// The headers that sign a body, in any dialect. A process that passes a webhook on passes these.
+pub const SIGNING_HEADERS: [&str; 5] = [
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "stripe-signature",
+    "x-razorpay-signature",
+];
 /// How far the time in a signature may be from the time of receipt, either way, in seconds.
 pub const TOLERANCE_SECONDS: i64 = 300;
 /// Secrets that count at once: the new one, and the one before it.

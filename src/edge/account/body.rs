@@ -8,6 +8,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::{Call, reason_of};
+use crate::edge::passing::is_by_age;
 
 /// The body of an answer, accounted for when it has ended.
 pub(super) struct Tracked {
@@ -36,6 +37,8 @@ impl http_body::Body for Tracked {
         let polled = ready!(Pin::new(&mut this.body).poll_frame(context));
         match &polled {
             Some(Ok(frame)) => match frame.trailers_ref() {
+                // It is no failure of anybody.
+                Some(trailers) if is_by_age(trailers) => this.call.end(None),
                 Some(trailers) => {
                     this.call.meter.saw(trailers);
                     this.call.end(reason_of(trailers));

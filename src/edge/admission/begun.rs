@@ -1,15 +1,20 @@
 use std::sync::Arc;
 
 use http::Request;
+use order_actor::domain::By;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use shared_events::contract::Reason;
 use shared_events::traces::{LOG_TRACE, UNRECORDED};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use web_edge::{HEAD_BYTES_MAX, head_bytes};
 
+use crate::edge::access::Access;
 use crate::edge::arrival;
 use crate::edge::body::full;
+use crate::edge::calls::Kind;
+use crate::edge::certificates::FromPeer;
 use crate::edge::connections::{CommandStream, Connection};
 use crate::edge::forward::FROM_ROLE_HEADER;
 use crate::edge::refusal::{overloaded, refused};
@@ -45,6 +50,26 @@ pub(super) fn count_connection(
     let Some(connection) = request.extensions().get::<Arc<Connection>>() else { return Ok(()) };
     let shared = counted || arrival::is_by_proxy(request);
     connection.authenticated((!shared).then_some(caller)).map_err(full)
+}
+
+/// Whether another process of this installation has forwarded a call, and counted it. Of others
+/// nobody has decided yet whether it is traced.
+pub(super) fn is_counted(access: &Access, request: &mut Request<Body>, by: Option<&By>) -> bool {
+    let headers = request.headers();
+    let says = headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
+    let by_certificate = || request.extensions().get::<FromPeer>().is_some();
+    let counted = says && (by_certificate() || access.knows_peer(headers, by));
+    if !counted {
+        untraced(request);
+    }
+    counted
+}
+
+/// Ends a stream when its connection has reached its age: its caller goes on over another. What
+/// another process forwards here ends before that.
+pub(super) fn aged(connection: Option<&Connection>, kind: Kind) -> Option<CancellationToken> {
+    let streams = matches!(kind, Kind::ServerStream | Kind::BidiStream);
+    connection.filter(|_| streams).map(|connection| connection.aged.clone())
 }
 
 /// A place among the command streams of a connection, if the call is one.

@@ -18,8 +18,9 @@ use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
-use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
+use order_actor::grpc::{EndsBy, NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -28,20 +29,19 @@ use web_edge::UnreadBody;
 
 use crate::edge::access::{Access, NotAdmitted};
 use crate::edge::account::{self, Accounts};
-use crate::edge::admin::GET_ME;
 use crate::edge::body::{Answer, End, Messages, ReadProgress, full, message, passed};
-use crate::edge::calls::{self, Calls, Kind};
-use crate::edge::certificates::FromPeer;
+use crate::edge::calls::{self, Calls, Kind, Method};
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::{FROM_ROLE_HEADER, shorten_deadline};
+use crate::edge::forward::shorten_deadline;
 use crate::edge::limit::{Counting, RateLimits};
+use crate::edge::passing::{self, Passing};
 use crate::edge::refusal::overloaded;
 use crate::edge::refusals::refuse;
 use crate::edge::shares::{Amount, Caller, Held, Shares};
 use crate::edge::slots::Slots;
 use crate::edge::upstream::PEER;
 use crate::edge::{arrival, explained, is_not_found, principal};
-use begun::{check_head, command_stream, count_connection, untraced};
+use begun::{aged, check_head, command_stream, count_connection, is_counted, untraced};
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -137,6 +137,8 @@ struct AdmittedCall {
     answer_by: Option<Instant>,
     /// When its answer must end, and why.
     end: Option<End>,
+    /// Ends it when its connection has reached its age.
+    aged: Option<CancellationToken>,
 }
 
 impl<S> Service<Request<Body>> for Admitted<S>
@@ -220,19 +222,6 @@ impl Admission {
         NotAdmitted::Refused(limited.err().unwrap_or(status))
     }
 
-    /// Whether another process of this installation has forwarded a call, and counted it. Of others
-    /// nobody has decided yet whether it is traced.
-    fn is_counted(&self, request: &mut Request<Body>, by: Option<&By>) -> bool {
-        let headers = request.headers();
-        let says = headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
-        let by_certificate = || request.extensions().get::<FromPeer>().is_some();
-        let counted = says && (by_certificate() || self.access.knows_peer(headers, by));
-        if !counted {
-            untraced(request);
-        }
-        counted
-    }
-
     /// Authenticates a call and counts it against its caller's share.
     fn admit(
         &self,
@@ -256,7 +245,7 @@ impl Admission {
         let admitted = self.access.admit(&self.calls, (path, method), request.headers(), now);
         let principal = admitted.map_err(|refused| self.counted(refused, address, request))?;
         // Only who asks for it is told what is known of it.
-        if path == GET_ME
+        if method.is_some_and(Method::answers_caller)
             && let Some(principal) = &principal
         {
             request.extensions_mut().insert(principal.clone());
@@ -265,7 +254,7 @@ impl Admission {
         let by = principal.map(|principal| principal.by);
         let caller = Caller::of(by.as_ref(), address);
         let of_customer = matches!(by, Some(By::Customer(_)));
-        let counted = self.is_counted(request, by.as_ref());
+        let counted = is_counted(&self.access, request, by.as_ref());
         if let Some(by) = by {
             request.extensions_mut().insert(by);
             count_connection(request, &caller, counted)?;
@@ -279,24 +268,24 @@ impl Admission {
             false => None,
         };
         let held = self.shares.take(&caller, Amount::of(kind)).map_err(full)?;
+        let aged = aged(connection.as_deref(), kind);
         let command_stream = command_stream(connection.filter(|_| kind == Kind::BidiStream))?;
-        let progress = request.extensions().get().map_or_else(ReadProgress::new, Arc::clone);
         let left = order_actor::grpc::timeout(request.headers());
         let answer_by = left.and_then(|left| since.checked_add(left));
-        let end = End::of_call(kind, since, token_left);
         Ok(Box::new(AdmittedCall {
             name,
             kind,
             message_max,
             held,
             counting,
-            progress,
+            progress: request.extensions().get().map_or_else(ReadProgress::new, Arc::clone),
             command_stream,
             takes_slot,
             of_customer,
             since,
             answer_by,
-            end,
+            end: End::of_call(kind, since, token_left),
+            aged,
         }))
     }
 }
@@ -341,12 +330,18 @@ impl AdmittedCall {
         }
         // The message is released; from now on the answer counts.
         self.held.set_bytes(0);
-        let Self { held, progress, command_stream, end, .. } = *self;
+        let Self { kind, held, progress, command_stream, end, aged, .. } = *self;
         let mut answer = explained(answer);
         if let Some(standing) = standing {
             standing.write(answer.headers_mut());
         }
-        Ok(answer.map(|body| Body::new(Answer::new(body, held, progress, end, command_stream))))
+        Ok(answer.map(|body| {
+            let body = match &aged {
+                Some(aged) if kind == Kind::ServerStream => Passing::answers_until_aged(body, aged),
+                _ => body,
+            };
+            Body::new(Answer::new(body, held, progress, end, command_stream))
+        }))
     }
 
     async fn execute<S>(
@@ -364,6 +359,9 @@ impl AdmittedCall {
         if matches!(self.kind, Kind::BidiStream | Kind::ForwardedStream) {
             let unanswered = Unanswered::default();
             head.extensions.insert(unanswered.clone());
+            if let Some(when) = self.aged.clone() {
+                head.extensions.insert(EndsBy { when, why: passing::aged });
+            }
             let mut messages = Messages::new(body, self.message_max, self.held.empty(), unanswered);
             if self.kind == Kind::ForwardedStream {
                 messages.only_one();

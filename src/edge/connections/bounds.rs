@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors kept free for stores, logs and other processes.
@@ -6,6 +8,8 @@ const DESCRIPTORS_KEPT: usize = 256;
 const CONNECTIONS_MAX: usize = 8_192;
 /// Connections of one customer in any case, where an eighth of all is fewer.
 const OF_ONE_CUSTOMER_MIN: usize = 16;
+const AGE: Duration = Duration::from_secs(300);
+const GRACE: Duration = Duration::from_secs(35);
 
 /// The limits of connections.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +22,11 @@ pub struct Bounds {
     pub of_one_customer: usize,
     /// Of all customers together: the rest is kept for services and operators.
     pub of_customers: usize,
+    /// After this plus up to as much again a connection takes no new calls, so that clients spread
+    /// over nodes.
+    pub age: Duration,
+    /// How long calls under way may take after that. Streams are ended a little before.
+    pub grace: Duration,
 }
 
 impl Default for Bounds {
@@ -44,7 +53,8 @@ impl Bounds {
         let of_customers = connections - connections / 4;
         let of_one_customer = of_one_customer.unwrap_or((connections / 8).max(OF_ONE_CUSTOMER_MIN));
         let of_one_customer = of_one_customer.clamp(1, of_customers);
-        Self { connections, of_one_address, of_one_customer, of_customers }
+        let (age, grace) = (AGE, GRACE);
+        Self { connections, of_one_address, of_one_customer, of_customers, age, grace }
     }
 }
 

@@ -3,17 +3,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Connection, locked};
+use super::{Bounds, Connection, locked};
 
 /// The first call of a connection begins within this.
 const FIRST_CALL_WITHIN: Duration = Duration::from_secs(10);
 /// A connection without calls is closed after this.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(300);
-/// How long calls under way may take on a connection that is being drained.
-const GRACE: Duration = Duration::from_secs(35);
 /// How long a connection stays that is drained for another one: it has no calls but refused ones,
 /// unless one has begun just then.
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
+/// Streams are told to end this long before their connection is closed: time for a message under way
+/// and for the last word.
+const STREAMS_END_BEFORE: Duration = Duration::from_secs(5);
 /// How often a connection is checked.
 pub(super) const CHECKED_EVERY: Duration = Duration::from_secs(15);
 
@@ -21,6 +22,8 @@ pub(super) const CHECKED_EVERY: Duration = Duration::from_secs(15);
 pub(super) struct Lifetime {
     began: Instant,
     age: Duration,
+    /// How long calls under way may take once it is being drained.
+    grace: Duration,
     /// Calls begun until the last check.
     begun_before: u64,
     /// Since when no call has been under way.
@@ -29,26 +32,32 @@ pub(super) struct Lifetime {
     closes_at: Option<Instant>,
     /// When it is closed if it has no calls then, once it is drained for another one.
     leaves_at: Option<Instant>,
+    /// When its streams are told to end, until they are.
+    streams_end_at: Option<Instant>,
 }
 
 pub(super) enum Next {
     Keep,
     /// Take no new calls, and close when those under way have finished.
     Drain,
+    /// End streams, each with a last word.
+    EndStreams,
     /// Close immediately.
     Close,
 }
 
 impl Lifetime {
-    /// Of a connection that begins now.
-    pub(super) fn new(age: Duration) -> Self {
+    /// Of a connection that begins now and is drained after `age`.
+    pub(super) fn new(age: Duration, bounds: &Bounds) -> Self {
         Self {
             began: Instant::now(),
             age,
+            grace: bounds.grace,
             begun_before: 0,
             idle_since: None,
             closes_at: None,
             leaves_at: None,
+            streams_end_at: None,
         }
     }
 
@@ -59,6 +68,10 @@ impl Lifetime {
         }
         if self.closes_at.is_some_and(|at| now >= at) {
             return Next::Close;
+        }
+        if self.streams_end_at.is_some_and(|at| now >= at) {
+            self.streams_end_at = None;
+            return Next::EndStreams;
         }
         let calls = locked(&connection.calls);
         if calls.is_empty() && self.leaves_at.is_some_and(|at| now >= at) {
@@ -76,7 +89,7 @@ impl Lifetime {
         stuck.for_each(|call| call.ending.cancel());
         let idle_too_long = self.idle_since.is_some_and(|since| now >= since + IDLE_MAX);
         if self.closes_at.is_none() && (idle_too_long || now >= self.began + self.age) {
-            self.closes_at = Some(now + GRACE);
+            self.drain(now);
             return Next::Drain;
         }
         Next::Keep
@@ -86,15 +99,24 @@ impl Lifetime {
     pub(super) fn leave(&mut self) {
         let now = Instant::now();
         self.leaves_at = Some(now + LEAVES_WITHIN);
-        self.closes_at = self.closes_at.or(Some(now + GRACE));
+        if self.closes_at.is_none() {
+            self.drain(now);
+        }
+    }
+
+    fn drain(&mut self, now: Instant) {
+        self.closes_at = Some(now + self.grace);
+        self.streams_end_at = Some(now + self.grace.saturating_sub(STREAMS_END_BEFORE));
     }
 
     pub(super) fn next_check(&self) -> Instant {
         let now = Instant::now();
-        let first = self.began + FIRST_CALL_WITHIN;
-        let next = if now < first { first } else { now + CHECKED_EVERY };
-        // What is due and not done waits for the next check.
-        let due = [self.leaves_at, self.closes_at].into_iter().flatten();
+        let (first, next) = (self.began + FIRST_CALL_WITHIN, now + CHECKED_EVERY);
+        let next = if now < first { first } else { next };
+        let drains_at = Some(self.began + self.age).filter(|_| self.closes_at.is_none());
+        let due = [drains_at, self.streams_end_at, self.leaves_at, self.closes_at];
+        let due = due.into_iter().flatten();
+        // What is due and not done waits for the next check: a connection without a call.
         due.filter(|at| *at > now).fold(next, Instant::min)
     }
 }

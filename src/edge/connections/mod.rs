@@ -46,8 +46,6 @@ use lifetime::{Lifetime, Next};
 pub(crate) use metrics::{MakePage, serve_metrics};
 use pool::Pool;
 
-/// Connections are closed after this plus up to as much again, so that clients spread over nodes.
-const AGE: Duration = Duration::from_secs(300);
 /// WebSockets live so many times as long: they have one long call, and say when to come again.
 const SOCKET_AGE: u32 = 6;
 /// The pause after an error of exhausted resources.
@@ -87,6 +85,8 @@ pub(super) struct Connection {
     leaving: CancellationToken,
     /// Whether it is a WebSocket.
     is_socket: AtomicBool,
+    /// Cancelled when its streams are to end, because it has reached its age.
+    pub(super) aged: CancellationToken,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -112,6 +112,7 @@ impl Connection {
             evicted: CancellationToken::new(),
             leaving: CancellationToken::new(),
             is_socket: AtomicBool::new(false),
+            aged: CancellationToken::new(),
         })
     }
 
@@ -242,7 +243,7 @@ pub(super) async fn serve<S>(
                     let (service, tls, stop) = (service.clone(), tls.clone(), stop.clone());
                     tasks.spawn(async move {
                         if let Some(socket) = opened(socket, tls, &connection, &stop).await {
-                            run(socket, connection, service, stop).await;
+                            run((socket, bounds), connection, service, stop).await;
                         }
                         drop(permit);
                     });
@@ -269,6 +270,12 @@ pub(super) async fn serve<S>(
 fn is_of_that_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
+}
+
+/// Less than this, at random.
+fn jitter(most: Duration) -> Duration {
+    let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(u64::from(Chance::system().number()) % most.max(1))
 }
 
 /// HTTP/2 and HTTP/1.1, told apart by their first bytes, with our limits.
@@ -312,7 +319,7 @@ async fn opened(
 }
 
 async fn run<S>(
-    incoming: Incoming,
+    (incoming, bounds): (Incoming, Bounds),
     connection: Arc<Connection>,
     service: S,
     stop: CancellationToken,
@@ -325,8 +332,8 @@ async fn run<S>(
     // Watches on a WebSocket are calls of this connection.
     let mut of_calls = http::Extensions::new();
     of_calls.insert(Arc::clone(&connection));
-    let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
-    let socket = Socket::new(of_calls, (AGE + jitter) * SOCKET_AGE, stop.clone());
+    let age = bounds.age + jitter(bounds.age);
+    let socket = Socket::new(of_calls, age * SOCKET_AGE, stop.clone());
     let upgraded = socket.clone();
     let calls = hyper::service::service_fn(move |request: Request<Receiving>| {
         let mut request = request.map(Body::new);
@@ -349,7 +356,7 @@ async fn run<S>(
     let builder = bounded(&connection);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(incoming), calls);
     let mut serving = std::pin::pin!(serving);
-    let mut lifetime = Lifetime::new(AGE + jitter);
+    let mut lifetime = Lifetime::new(age, &bounds);
     let (mut stopped, mut leaving) = (false, false);
     loop {
         tokio::select! {
@@ -376,6 +383,7 @@ async fn run<S>(
             () = sleep_until(lifetime.next_check()) => match lifetime.check(&connection) {
                 Next::Keep => {}
                 Next::Drain => serving.as_mut().graceful_shutdown(),
+                Next::EndStreams => connection.aged.cancel(),
                 Next::Close => return,
             },
         }

@@ -8,7 +8,8 @@ use crate::edge::shares::{Caller, Full};
 
 fn pool(connections: usize, of_one_address: usize) -> Arc<Pool> {
     let (of_one_customer, of_customers) = (connections, connections);
-    let bounds = Bounds { connections, of_one_address, of_one_customer, of_customers };
+    let bounds =
+        Bounds { connections, of_one_address, of_one_customer, of_customers, ..Bounds::default() };
     Arc::new(Pool::new(bounds))
 }
 
@@ -31,7 +32,13 @@ async fn opened(
 
 #[tokio::test(start_paused = true)]
 async fn customers_have_shares_and_make_room_for_others() {
-    let bounds = Bounds { connections: 8, of_one_address: 99, of_one_customer: 3, of_customers: 6 };
+    let bounds = Bounds {
+        connections: 8,
+        of_one_address: 99,
+        of_one_customer: 3,
+        of_customers: 6,
+        ..Bounds::default()
+    };
     let pool = Arc::new(Pool::new(bounds));
     let [one, two, three] = ["1", "2", "3"].map(|name| called(Role::Customer, name));
     let (mut of_one, mut of_two) = (Vec::new(), Vec::new());
@@ -153,7 +160,7 @@ async fn a_connection_with_short_calls_now_and_then_is_not_idle() {
     let connection = Connection::new(IpAddr::from([10, 0, 0, 1]), Weak::new());
     let began = Instant::now();
     let age = IDLE_MAX * 10;
-    let mut lifetime = Lifetime::new(age);
+    let mut lifetime = Lifetime::new(age, &Bounds::default());
     // What hyper makes of a call that finishes immediately.
     let calls = CallExecutor(Arc::clone(&connection));
     let call = async || {
@@ -178,7 +185,7 @@ async fn a_connection_with_short_calls_now_and_then_is_not_idle() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_makes_room_waits_for_a_call_that_has_just_begun() {
     let connection = Connection::new(IpAddr::from([10, 0, 0, 1]), Weak::new());
-    let mut lifetime = Lifetime::new(IDLE_MAX);
+    let mut lifetime = Lifetime::new(IDLE_MAX, &Bounds::default());
     let call = connection.count(&connection.begin());
     lifetime.leave();
     tokio::time::sleep_until(lifetime.next_check()).await;

@@ -37,6 +37,7 @@ pub static SERVICE: Service = Service {
     path: "/ordinal.inventory.",
     rpcs: &[Rpc { name: "ordinal.inventory.v1.InventoryService", message_bytes_max: 1024 * 1024 }],
     published: Some(PUBLISHED),
+    told: false,
     followers: &[STOCK],
     processes: &[Process { name: "inventory", port: 10, flags: &[] }],
     open: |building| Box::pin(open(building)),

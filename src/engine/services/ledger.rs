@@ -31,6 +31,7 @@ pub static SERVICE: Service = Service {
     path: "/ordinal.ledger.",
     rpcs: &[Rpc { name: "ordinal.ledger.v1.LedgerService", message_bytes_max: 64 * 1024 }],
     published: None,
+    told: false,
     followers: &[ENTRIES],
     processes: &[Process { name: "ledger", port: 30, flags: &[] }],
     open: |building| Box::pin(open(building)),

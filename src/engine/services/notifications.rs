@@ -37,6 +37,7 @@ pub static SERVICE: Service = Service {
         message_bytes_max: 64 * 1024,
     }],
     published: Some(PUBLISHED),
+    told: false,
     followers: &[NOTIFICATIONS],
     processes: &[Process { name: "notifications", port: 20, flags: &["--mail-dir", "{dir}/mail"] }],
     open: |building| Box::pin(open(building)),

@@ -50,6 +50,7 @@ pub static SERVICE: Service = Service {
         Rpc { name: "ordinal.orders.v1.JournalService", message_bytes_max: 1024 * 1024 },
     ],
     published: Some(PUBLISHED),
+    told: false,
     followers: &[SUMMARIES, DEADLINES, STOCK_ANSWERS, MONEY_ANSWERS],
     processes: &[
         Process { name: "orders-a", port: 0, flags: &["--node-name", "a"] },

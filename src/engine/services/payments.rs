@@ -40,6 +40,7 @@ pub static SERVICE: Service = Service {
     path: "/ordinal.payments.",
     rpcs: &[Rpc { name: "ordinal.payments.v1.PaymentService", message_bytes_max: 64 * 1024 }],
     published: Some(PUBLISHED),
+    told: true,
     followers: &[PAYMENTS],
     processes: &[Process { name: "payments", port: 40, flags: &[] }],
     open: |building| Box::pin(open(building)),

@@ -24,6 +24,12 @@ pub enum EventsVerb {
         /// At most this many; 0 for all.
         #[arg(long, value_name = "N", default_value_t = 0)]
         limit: u64,
+        /// Only events that the journal stored at this instant or later.
+        #[arg(long, value_name = "TIME", value_parser = crate::client::parse::instant, conflicts_with = "archive")]
+        recorded_from: Option<String>,
+        /// Only events that the journal stored before this instant.
+        #[arg(long, value_name = "TIME", value_parser = crate::client::parse::instant, conflicts_with = "archive")]
+        recorded_until: Option<String>,
         /// Read archived events from this directory, if the engine has no archive; see `ordinal
         /// journal archive`.
         #[arg(long, value_name = "DIR")]

@@ -19,10 +19,23 @@ pub async fn events(client: &Client, out: &Output, verb: EventsVerb) -> Result<(
             json!({ "after": after, "live": true })
         }
         EventsVerb::Tail { after } => json!({ "after": places(&after), "live": true }),
-        EventsVerb::Replay { after, only_named, limit, archive: None } => {
-            json!({ "after": places(&after), "only_named": only_named, "limit": limit })
+        EventsVerb::Replay {
+            after,
+            only_named,
+            limit,
+            recorded_from,
+            recorded_until,
+            archive: None,
+        } => {
+            json!({
+                "after": places(&after),
+                "only_named": only_named,
+                "limit": limit,
+                "recorded_from": recorded_from,
+                "recorded_until": recorded_until,
+            })
         }
-        EventsVerb::Replay { after, only_named, limit, archive: Some(directory) } => {
+        EventsVerb::Replay { after, only_named, limit, archive: Some(directory), .. } => {
             let archive = Archive::new(&directory);
             match archived(client, out, &archive, &after, only_named, limit).await? {
                 Some(rest) => rest,

@@ -72,7 +72,7 @@ async fn message(frames: &mut Frames) -> Result<Bytes, Status> {
 
 fn success(call: &Call, message: &DynamicMessage, json: Vec<u8>, kept: Body) -> Response<Body> {
     let rpc = &call.route.rpc;
-    let version = rpc.answered_etag.as_ref().and_then(|place| Version::of(message, place));
+    let version = rpc.answered_etag.as_ref().and_then(|answered| Version::of(message, answered));
     let is_whole = version.as_ref().is_some_and(|version| version.is_whole);
     let etag = version.map(|version| version.etag);
     let is_read = !call.route.has_body;

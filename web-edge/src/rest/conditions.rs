@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderName, header};
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 use shared_events::contract::Reason;
 use uuid::Uuid;
 
@@ -32,8 +32,9 @@ pub(super) fn apply(
             "" => set_at(message, place, Value::String(id)),
             given if given.eq_ignore_ascii_case(&id) => {}
             _ => {
-                let what = "the body has another request_id: send one of the two";
-                return Err(Problem::field("Idempotency-Key", what));
+                let name = place.last().map_or("id", FieldDescriptor::name);
+                let what = format!("the body has another {name}: send one of the two");
+                return Err(Problem::field("Idempotency-Key", &what));
             }
         }
     }

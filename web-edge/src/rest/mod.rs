@@ -15,6 +15,7 @@ mod query; // parameters of an address → JSON
 mod request; // path, parameters and body → one message
 mod routes; // which method a path means
 mod rpc; // what is known about a method
+mod said; // which fields are headers
 mod stream; // answers of many messages
 mod template; // path templates of google.api.http
 mod version; // the version that an answer has and a command requires

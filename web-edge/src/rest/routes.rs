@@ -9,7 +9,6 @@ use prost_reflect::{
 
 use super::rpc::{Place, Rpc, place};
 use super::template::{Segment, Template};
-use super::version;
 use crate::problem::Problem;
 
 /// Why the routes of some protos cannot be used. A mistake in the protos.
@@ -99,6 +98,12 @@ impl Route {
         self.has_body
     }
 
+    /// Whether a request has an id by which repeats are recognised, as `Idempotency-Key` is.
+    #[must_use]
+    pub fn takes_key(&self) -> bool {
+        self.rpc.request_id.is_some()
+    }
+
     /// Whether a request says which version it requires, as `If-Match` does.
     #[must_use]
     pub fn requires_version(&self) -> bool {
@@ -109,8 +114,8 @@ impl Route {
     /// its version is.
     #[must_use]
     pub fn answers_version(&self) -> Option<bool> {
-        let place = self.rpc.answered_etag.as_ref().filter(|_| !self.rpc.gives_stream)?;
-        Some(version::is_whole(place))
+        let version = self.rpc.answered_etag.as_ref().filter(|_| !self.rpc.gives_stream)?;
+        Some(version.whole)
     }
 
     /// Whether it creates something: a `POST` to a list, without a verb.

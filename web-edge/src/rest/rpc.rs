@@ -3,6 +3,8 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
 };
 
+use super::said::{self, Header};
+use super::version::Answered;
 use super::{RoutesError, version};
 
 /// Fields from a message down to one of its values.
@@ -26,7 +28,7 @@ pub(crate) struct Rpc {
     /// Where it is said that nothing shall be changed.
     pub(crate) validate_only: Option<Place>,
     /// Where the version of what is answered stands.
-    pub(crate) answered_etag: Option<Place>,
+    pub(crate) answered_etag: Option<Answered>,
     /// Of a stream that can be resumed: the positions after which it begins.
     pub(crate) after: Option<FieldDescriptor>,
     /// Where an item of it has positions.
@@ -49,17 +51,17 @@ impl Rpc {
         if after.is_some() {
             find_positions(&output, &mut Vec::new(), &mut positions);
         }
-        let either =
-            |top: &str, nested: [&str; 2]| place(&input, &[top]).or_else(|| place(&input, &nested));
+        let validate_only = place(&input, &["validate_only"])
+            .or_else(|| place(&input, &["options", "validate_only"]));
         Ok(Self {
             path,
             descriptor: method.clone(),
             takes_stream: method.is_client_streaming(),
             gives_stream: method.is_server_streaming(),
-            request_id: either("request_id", ["options", "request_id"]),
+            request_id: said::field_of(&input, Header::IdempotencyKey),
             etag: version::required(&input),
-            validate_only: either("validate_only", ["options", "validate_only"]),
-            answered_etag: version::answered(&output),
+            validate_only,
+            answered_etag: Answered::of(&output),
             after,
             positions,
             input,

@@ -1,27 +1,46 @@
-//! The version of what is answered (`ETag`), and the one that a command requires (`If-Match`):
-//! a text that changes with every change, or of stock the units on hand.
+//! The version of what is answered (`ETag`), and the one that a command requires (`If-Match`): a
+//! text that changes with every change, or a number that changes with some.
+//! Never here: names of fields; the protos say which they are.
 
 use http::HeaderValue;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 
-use super::rpc::{Place, place, set_at, value_at};
+use super::rpc::{Place, set_at, value_at};
+use super::said::{self, Header};
 use crate::problem::Problem;
 
 /// Where a request says which version it requires.
 pub(super) fn required(input: &MessageDescriptor) -> Option<Place> {
-    place(input, &["options", "etag"]).or_else(|| place(input, &["expected_on_hand"]))
+    said::field_of(input, Header::IfMatch)
 }
 
 /// Where an answer about one thing has its version.
-pub(super) fn answered(output: &MessageDescriptor) -> Option<Place> {
-    let is_list = output.get_field_by_name("next_page_token").is_some();
-    let stock = || place(output, &["stock", "on_hand"]).filter(|_| !is_list);
-    place(output, &["order", "etag"]).or_else(stock)
+pub(crate) struct Answered {
+    place: Place,
+    /// Whether the version changes with every change.
+    pub(crate) whole: bool,
+    /// A list beside it; where it has entries, there is no version.
+    unless: Option<FieldDescriptor>,
 }
 
-/// Whether the version there changes with every change: units on hand say nothing of what is reserved.
-pub(super) fn is_whole(place: &[FieldDescriptor]) -> bool {
-    place.last().is_some_and(|field| matches!(field.kind(), Kind::String))
+impl Answered {
+    /// In answers of this kind; none in those about many things.
+    pub(super) fn of(output: &MessageDescriptor) -> Option<Self> {
+        if output.get_field_by_name("next_page_token").is_some() {
+            return None;
+        }
+        let place = said::field_of(output, Header::Etag)?;
+        let (whole, unless) = said::version(place.last()?);
+        Some(Self { place, whole, unless })
+    }
+
+    /// Whether this answer has none.
+    fn is_none_in(&self, message: &DynamicMessage) -> bool {
+        let (Some(unless), Some(above)) = (&self.unless, self.place.first()) else { return false };
+        let above = message.get_field(above);
+        let Some(thing) = above.as_message() else { return false };
+        thing.get_field(unless).as_list().is_some_and(|list| !list.is_empty())
+    }
 }
 
 /// The version of an answer.
@@ -32,24 +51,17 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// The version there, if there is one. The sum over locations is that of no location.
-    pub(super) fn of(message: &DynamicMessage, place: &[FieldDescriptor]) -> Option<Self> {
-        let text = match value_at(message, place)? {
+    /// The version there, if there is one.
+    pub(super) fn of(message: &DynamicMessage, answered: &Answered) -> Option<Self> {
+        let text = match value_at(message, &answered.place)? {
+            _ if answered.is_none_in(message) => return None,
             Value::String(text) => text,
-            Value::I64(units) if is_in_one_place(message, place) => units.to_string(),
+            Value::I64(number) => number.to_string(),
             _ => return None,
         };
         let etag = HeaderValue::from_str(&format!("\"{text}\"")).ok()?;
-        (!text.is_empty()).then_some(Self { etag, is_whole: is_whole(place) })
+        (!text.is_empty()).then_some(Self { etag, is_whole: answered.whole })
     }
-}
-
-/// Whether units are not spread over locations.
-fn is_in_one_place(message: &DynamicMessage, place: &[FieldDescriptor]) -> bool {
-    let stock = place.first().map(|field| message.get_field(field));
-    let stock = stock.as_deref().and_then(Value::as_message);
-    let locations = stock.and_then(|stock| stock.get_field_by_name("locations"));
-    locations.is_some_and(|locations| locations.as_list().is_some_and(<[Value]>::is_empty))
 }
 
 /// Requires the version that `If-Match` names.
@@ -65,8 +77,8 @@ pub(super) fn require(
     };
     let wanted = match place.last().map(FieldDescriptor::kind) {
         Some(Kind::Int64) => match inside.parse() {
-            Ok(units) => Value::I64(units),
-            Err(_) => return refused("the units on hand in quotes, as ETag has them"),
+            Ok(number) => Value::I64(number),
+            Err(_) => return refused("a whole number in quotes, as ETag has it"),
         },
         _ => Value::String(inside.to_owned()),
     };

@@ -48,6 +48,25 @@ pub struct Reading {
     pub live: bool,
     /// The most entries.
     pub limit: Option<u64>,
+    /// When they were stored.
+    pub recorded: Recorded,
+}
+
+/// A part of time, as the journal stored events; open where it has no end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Not before this.
+    pub from: Option<Timestamp>,
+    /// Before this.
+    pub until: Option<Timestamp>,
+}
+
+impl Recorded {
+    /// Whether it has this instant.
+    #[must_use]
+    pub fn has(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at < until)
+    }
 }
 
 /// Which changes a watch sends.
@@ -173,24 +192,23 @@ pub fn diff_order(
 /// # Errors
 /// Every invalid field.
 pub fn read_events(request: &proto::ReadEventsRequest, shards: u16) -> Result<Reading, Violations> {
-    let (after, only_named) = (&request.after, request.only_named);
-    reading(after, only_named, request.live, request.limit, shards)
-}
-
-fn reading(
-    after: &[proto::ShardPosition],
-    only_named: bool,
-    live: bool,
-    limit: u64,
-    shards: u16,
-) -> Result<Reading, Violations> {
     let mut form = Form::default();
-    if only_named && after.is_empty() {
+    let proto::ReadEventsRequest { only_named, live, limit, .. } = *request;
+    if only_named && request.after.is_empty() {
         form.invalid("after", "names at least one shard where only_named is set");
     }
-    let (after, named) = form.places("after", after, shards);
+    let (after, named) = form.places("after", &request.after, shards);
+    let from = form.time("recorded_from", request.recorded_from);
+    let until = form.time("recorded_until", request.recorded_until);
+    if from.zip(until).is_some_and(|(from, until)| from >= until) {
+        form.invalid("recorded_until", "later than recorded_from");
+    }
+    if live && request.recorded_until.is_some() {
+        form.invalid("recorded_until", "absent with live: nobody knows when it would end");
+    }
     let limit = (limit != 0).then_some(limit);
-    form.all(|| Some(Reading { after, named, only_named, live, limit }))
+    let recorded = Recorded { from, until };
+    form.all(|| Some(Reading { after, named, only_named, live, limit, recorded }))
 }
 
 /// # Errors

@@ -327,7 +327,7 @@ reasons! {
         "Compare it with the list of routes ([rest.md](rest.md)); a path has one spelling, with \
          %2F, %3A and so on inside of names.";
     "SHARD_FROZEN" => ShardFrozen [Unavailable]
-        "An operator has closed this shard of the journal. `shard` and `reason` say which and why.",
+        "An operator has closed this shard (`shard`). `reason` says why, to operators only.",
         "Try again later. Operators: `ordinal shards unfreeze`.";
     "SHARD_NOT_HERE" => ShardNotHere [Unavailable]
         "Another node has this shard of the journal, or none has it yet. `owner` is its address, \
@@ -337,7 +337,7 @@ reasons! {
         "The database of stock does not answer.",
         "Try again after RetryInfo.";
     "STOPPING" => Stopping [Unavailable]
-        "The process is stopping; the stream ends.",
+        "The process stops, or the connection is old (`connection`: `aged`); the stream ends.",
         "Open it again elsewhere or later, from the last position that was read.";
     "SUPERSEDED" => Superseded [Aborted]
         "A read model was not rebuilt: another rebuild began after this one.",

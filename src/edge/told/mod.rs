@@ -1,7 +1,10 @@
 //! The door for webhooks of payment providers: `POST /v1/webhooks/PROVIDER`. Providers have no
 //! token; what they send is signed over its raw bytes, so nothing here parses it. The door has
-//! shares of its own by address, and what is refused counts against the limit of its address.
+//! shares of its own by address, and what is refused counts against the limit of its address. A
+//! process without payments sends them on to one that has them.
 //! Never here: what is genuine, or what a webhook means.
+
+mod sent_on; // to a process that runs payments
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, Either};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use order_actor::domain::Role;
 use psp::webhook::BODY_BYTES_MAX;
 use shared_events::contract::{PspName, Reason};
 use tokio::time::timeout;
@@ -18,17 +22,25 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use web_edge::{Problem, RouteOf, WebEdge};
 
+use super::access::Access;
 use super::account::Note;
 use super::arrival;
 use super::body::MESSAGE_WITHIN;
+use super::certificates::FromPeer;
 use super::connections::Connection;
+use super::forward::FROM_ROLE_HEADER;
 use super::limit::RateLimits;
 use super::shares::{Amount, Caller, Held, Shares};
+
+pub(crate) use sent_on::sent_on;
 
 /// Where providers send to.
 const PATH: &str = "/v1/webhooks/";
 /// How it is named among routes: providers are the operator's.
 const ROUTE: RouteOf = RouteOf::beside("/v1/webhooks/{provider}");
+
+/// Whose share those take that other processes of ours send on, which have counted them by address.
+const SENT_ON: &str = "webhooks";
 
 /// What became of a webhook.
 pub(crate) enum Receipt {
@@ -51,6 +63,7 @@ pub(crate) type Receive =
 pub(super) struct ToldDoor {
     pub(super) receive: Option<Receive>,
     pub(super) web: WebEdge,
+    pub(super) access: Access,
     pub(super) shares: Shares,
     pub(super) limits: RateLimits,
 }
@@ -106,13 +119,20 @@ impl ToldDoor {
         name: PspName,
         request: Request<Body>,
     ) -> Result<Response<Body>, Problem> {
-        self.web.check_page(&request)?;
+        let from_peer = self.is_from_peer(&request);
+        // It calls this process by a name of the installation, and has checked that of its own.
+        if !from_peer {
+            self.web.check_page(&request)?;
+        }
         if request.method() != Method::POST {
             let detail = "webhooks of providers are sent by POST";
             return Err(Problem::new(Reason::MethodNotAllowed, detail));
         }
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
-        let caller = Caller::of(None, arrival::address(&request, connection.as_deref()));
+        let caller = match from_peer {
+            true => Caller::Known(Role::Service, Arc::from(SENT_ON)),
+            false => Caller::of(None, arrival::address(&request, connection.as_deref())),
+        };
         let (held, path) = (self.room(&caller, &request)?, request.uri().path().to_owned());
         let (head, body) = request.into_parts();
         let body = timeout(MESSAGE_WITHIN, Limited::new(body, BODY_BYTES_MAX).collect()).await;
@@ -136,6 +156,13 @@ impl ToldDoor {
                 Err(Problem::new(Reason::PaymentsUnavailable, detail))
             }
         }
+    }
+
+    /// Whether a process of this installation sends a webhook on.
+    fn is_from_peer(&self, request: &Request<Body>) -> bool {
+        let by_certificate = || request.extensions().get::<FromPeer>().is_some();
+        request.headers().contains_key(FROM_ROLE_HEADER)
+            && (by_certificate() || self.access.knows_peer(request.headers(), None))
     }
 
     /// A place for the body in the share of its address.
