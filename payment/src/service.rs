@@ -112,6 +112,7 @@ impl Payments {
             psps: self.psps.clone(),
             due: Arc::clone(&self.due),
             now: Arc::clone(&self.now),
+            in_doubt: true,
         }
     }
 

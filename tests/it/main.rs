@@ -101,5 +101,6 @@ mod tokens_issued;
 mod told_orders;
 mod traces;
 mod usage;
+mod vanished_orders;
 mod verify;
 mod wire;

@@ -22,6 +22,8 @@ impl Case {
                 self.plan = Some(plan.clone());
                 self.payments = parts.iter().map(requested).collect();
             }
+            Event::Vanished { .. } => self.vanished = true,
+            Event::Reappeared { plan, parts } => self.reappear(plan, parts),
             Event::Attempted { attempt_id } => self.attempts.push(*attempt_id),
             Event::Unwanted { cause, parts, whole } => {
                 self.causes.insert(*cause);
@@ -189,7 +191,7 @@ impl Case {
     }
 }
 
-fn requested(part: &shared_events::contract::RequestedPayment) -> Payment {
+pub(super) fn requested(part: &shared_events::contract::RequestedPayment) -> Payment {
     Payment {
         id: part.payment_id,
         seller: part.seller.clone(),

@@ -74,14 +74,14 @@ struct Row<'a> {
 }
 
 /// Adds events at the ends of their shards. Other writers of these shards wait for this
-/// transaction. Returns them with their positions.
+/// transaction.
 pub(super) async fn append(
     database: &Database,
     tx: &mut Tx,
     mut events: Vec<StoredEvent>,
-) -> Result<Vec<StoredEvent>, DatabaseError> {
+) -> Result<(), DatabaseError> {
     if events.is_empty() {
-        return Ok(events);
+        return Ok(());
     }
     let shards: BTreeSet<u16> = events.iter().map(|event| event.shard).collect();
     let mut heads = take(tx, &shards).await?;
@@ -121,7 +121,7 @@ pub(super) async fn append(
         let position = i64::try_from(position).unwrap_or(i64::MAX);
         query.bind(position).bind(hex::encode(hash)).execute(&mut **tx).await?;
     }
-    Ok(events)
+    Ok(())
 }
 
 /// The ends of shards, locked in order.

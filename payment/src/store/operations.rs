@@ -125,11 +125,12 @@ pub async fn operations_after(
 /// Adds an operation that was opened.
 pub(super) async fn add(tx: &mut Tx, row: &OperationRow) -> Result<(), DatabaseError> {
     let sql = "INSERT INTO operations VALUES
-               ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, '', 0)";
+               ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, $8, 0)";
     let query = sqlx::query(sql).bind(row.id.to_string()).bind(row.order_id.to_string());
     let query = query.bind(row.payment_id.to_string()).bind(row.psp.as_str().to_owned());
     let query = query.bind(row.kind.code()).bind(row.schedule.stage.code());
-    query.bind(row.schedule.due_at.micros()).execute(&mut **tx).await?;
+    let query = query.bind(row.schedule.due_at.micros()).bind(row.schedule.note.clone());
+    query.execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod crashes;
 mod damage;
 mod domain;
 mod follower;
+mod restored; // a journal, or payments, that continue from an earlier state
 mod runner;
 mod scripted; // a provider that does what a script says
 mod support;
