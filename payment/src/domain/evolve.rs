@@ -55,14 +55,7 @@ impl Case {
                 self.failed |= *whole;
                 self.payment_mut(*payment_id)?.failed.clone_from(code);
             }
-            Event::Disputed { payment_id, dispute } => {
-                self.payment_mut(*payment_id)?.disputes.push(dispute.clone());
-            }
-            Event::DisputeClosed { payment_id, dispute_id, won, .. } => {
-                let disputes = &mut self.payment_mut(*payment_id)?.disputes;
-                let dispute = disputes.iter_mut().find(|one| one.id == *dispute_id);
-                dispute.ok_or(Impossible("no such dispute"))?.won = Some(*won);
-            }
+            Event::Disputed { .. } | Event::DisputeClosed { .. } => self.dispute(event)?,
             Event::Secured { .. } => self.secured = true,
             Event::Lost { operation_id, .. } => {
                 self.secured = false;
