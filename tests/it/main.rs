@@ -60,6 +60,7 @@ mod markers;
 mod me;
 mod messages;
 mod metrics;
+mod money_clock;
 mod names;
 mod nodes;
 mod openapi;

@@ -191,6 +191,19 @@ pub async fn events_of(
     rows.iter().map(stored).collect()
 }
 
+/// When the newest event was written, if there is one.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn newest(database: &Database) -> Result<Option<Timestamp>, DatabaseError> {
+    let sql = "SELECT payment_events.at FROM event_heads JOIN payment_events
+               ON payment_events.shard = event_heads.shard
+                  AND payment_events.position = event_heads.position";
+    let rows = sqlx::query(sql).fetch_all(database.reader()).await?;
+    let at = rows.iter().map(|row| instant(row, 0)).collect::<Result<Vec<_>, _>>()?;
+    Ok(at.into_iter().max())
+}
+
 /// Where each shard ends, with the hash there.
 ///
 /// # Errors

@@ -19,7 +19,9 @@ pub(crate) use actions::{forget_old_actions, keep_action};
 pub(crate) use cases::look_again;
 pub use cases::{case, cases_after, cases_due};
 pub(crate) use cases::{lock, write};
-pub use chain::{EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, shard_of};
+pub use chain::{
+    EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, newest, shard_of,
+};
 pub use counts::{COUNTED, Count, count};
 pub use disputes::{OpenDispute, disputed_since, open_disputes};
 pub(crate) use doubts::{doubt, doubted, is_any_doubted};
