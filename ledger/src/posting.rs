@@ -201,8 +201,8 @@ pub fn posting(fact: &PaymentFact) -> Result<Option<Posting>, Unbookable> {
 }
 
 /// The id of the entry: of what was done at the provider, which happens once, and not of the fact.
-/// Payments that are restored from an older copy find the same operations again, and tell them by
-/// facts of other ids.
+/// Payments that are restored from an older copy find the same operations again, and tell them
+/// again; those of earlier versions did so by facts of other ids.
 fn id_of(fact: &PaymentFact, payment: &PaymentHeader) -> EntryId {
     let operation = payment.operation_id.uuid();
     let name = match fact {

@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_events::contract::{Fact, FactBody, OrderFact, PaymentPart, RefundId, Timestamp};
-use shared_events::stream::{Blame, Database, Handler, Outbox, Tx};
+use shared_events::stream::{Blame, Cursors, Database, Handler, Outbox, Tx};
 use tokio::sync::Notify;
 
 use crate::domain::{Context, Input, Plan, Rejection};
 use crate::psps::Psps;
-use crate::store::{self, Origins};
+use crate::store::{self, OpenCase, Origins};
 
 /// Follows order facts: what an order asks for, delivers, cancels and refunds. Orders without a
 /// payment plan say nothing of payments, and nothing is read or written for them.
@@ -18,6 +18,8 @@ pub struct OrderFollower {
     pub(crate) psps: Psps,
     pub(crate) due: Arc<Notify>,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Whether orders may be in doubt; true until it is known that none is.
+    pub(crate) in_doubt: bool,
 }
 
 #[async_trait]
@@ -48,11 +50,7 @@ impl Handler<Fact> for OrderFollower {
                 _ => open.case.plan.as_ref().map(|plan| &plan.psp),
             };
             let context = Context { capabilities: self.psps.capabilities(psp), now };
-            let origins = Origins {
-                causationid: Some(fact.id.to_string()),
-                traceparent: fact.trace().map(str::to_owned),
-            };
-            match open.hear(input, &context, &origins) {
+            match hear(open, fact, input, &context) {
                 Ok(()) => {}
                 Err(error @ (Rejection::Malformed(_) | Rejection::Broken(_))) => {
                     return Err(Blame::item(index, error.to_string()));
@@ -70,8 +68,78 @@ impl Handler<Fact> for OrderFollower {
         self.due.notify_one();
     }
 
-    // Money that moved stays moved: where the log of orders was set back, the facts that it holds
-    // now are heard once more, and those heard before do nothing.
+    /// Money that moved stays moved. The facts that the log holds now are heard once more, and those
+    /// heard before do nothing; orders that asked for money after `to` are in doubt until then.
+    async fn set_back(
+        &mut self,
+        tx: &mut Tx,
+        from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        for (shard, _) in from.iter() {
+            let orders = store::doubt(tx, shard, to.get(shard)).await?;
+            tracing::warn!(shard, orders, "the log was set back: paid orders are in doubt");
+        }
+        self.in_doubt = true;
+        Ok(to.clone())
+    }
+
+    fn resumes(&mut self) {
+        self.in_doubt = true;
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Orders that did not ask for money again are gone.
+    async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+        if !store::is_any_doubted(tx).await? {
+            self.in_doubt = false;
+            return Ok(());
+        }
+        let mut gone = BTreeSet::new();
+        for shard in shards {
+            let left = DECIDED_MAX.saturating_sub(u32::try_from(gone.len()).unwrap_or(u32::MAX));
+            gone.extend(store::doubted(tx, *shard, left).await?);
+        }
+        let mut cases = store::lock(&self.database, tx, &gone, &BTreeSet::new()).await?;
+        let now = (self.now)();
+        for (order_id, open) in &mut cases {
+            let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
+            let context = Context { capabilities: self.psps.capabilities(psp), now };
+            open.is_gone();
+            tracing::warn!(order = %order_id, "the journal no longer holds an order with payments");
+            // One order does not hold up the others; `verify` names it.
+            if let Err(error) = open.hear(Input::Vanished, &context, &Origins::default()) {
+                tracing::error!(order = %order_id, %error, "its payments were left as they are");
+            }
+        }
+        let cases = cases.into_values().collect();
+        store::write((&self.database, &self.outbox), tx, cases, now).await?;
+        Ok(())
+    }
+}
+
+/// Orders that are decided in one transaction.
+const DECIDED_MAX: u32 = 256;
+
+/// An order says something. Where it asks for money by another fact than in a history that is in
+/// doubt, that one is gone: it was placed anew.
+fn hear(
+    open: &mut OpenCase,
+    fact: &Fact,
+    input: Input,
+    context: &Context,
+) -> Result<(), Rejection> {
+    let origins = Origins {
+        causationid: Some(fact.id.to_string()),
+        traceparent: fact.trace().map(str::to_owned),
+    };
+    if matches!(input, Input::Request { .. }) && open.asked_by(fact) {
+        open.hear(Input::Vanished, context, &origins)?;
+    }
+    open.hear(input, context, &origins)
 }
 
 /// Whether an order begins to have payments by it.

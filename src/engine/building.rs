@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 
 use super::Orders;
+use super::clock::TrustedClock;
 use super::followers::Followers;
 use super::health::Alarm;
 use super::metrics::Sample;
@@ -41,6 +42,10 @@ pub struct Building {
     pub(super) settings: Settings,
     pub(super) address: SocketAddr,
     pub(super) now: Now,
+    /// Whether the clock can be trusted.
+    pub(super) clock: Arc<TrustedClock>,
+    /// Whether a service decides by the clock.
+    pub(super) has_timers: bool,
     pub(super) channels: Channels,
     pub(super) redis: Option<Redis>,
     pub(super) followers: Followers,
@@ -142,6 +147,8 @@ impl Building {
         let limits = limits(&settings)?;
         let accounts = Accounts::new(settings.access_log)?;
         Ok(Self {
+            clock: TrustedClock::new(settings.trust_clock),
+            has_timers: false,
             channels: Channels::new(&settings, &ways)?,
             followers: Followers::new(stop_followers, Arc::clone(&now), settings.chance.clone()),
             settings,
@@ -173,6 +180,14 @@ impl Building {
         }
         self.databases.push((service.name, database.clone()));
         Ok(database)
+    }
+
+    /// The clock of a service that ends things by it: it stands where it cannot be trusted. `newest`
+    /// is when the newest was stored of what the service has.
+    pub(crate) fn clock_beside(&mut self, newest: Option<Timestamp>) -> Now {
+        self.has_timers = true;
+        self.clock.has_seen(newest);
+        self.clock.standing(Arc::clone(&self.now))
     }
 
     /// Publishes a service's facts: through the feed, and through the Redis streams, if there are

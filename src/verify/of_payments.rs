@@ -1,7 +1,8 @@
+use payment::domain::{Case, OperationState, Payment};
 use payment::{PaymentLaw, audit};
 
 use super::report::{Law, Report};
-use super::stores::{ROWS, Rest, readable};
+use super::stores::{PAGE, ROWS, Rest, readable};
 use crate::engine::services::payments::SERVICE;
 
 /// Reckons all payments anew.
@@ -24,5 +25,40 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
         };
         report.find(law, one.subject, one.detail);
     }
-    Ok(())
+    of_no_order(report, rest).await
+}
+
+/// Nobody's money is left with payments of an order that the journal does not hold.
+async fn of_no_order(report: &mut Report, rest: &Rest<'_>) -> anyhow::Result<()> {
+    let database = rest.stores.of(&SERVICE)?;
+    let mut after = String::new();
+    loop {
+        let page = payment::store::cases_after(database, &after, PAGE).await;
+        let Some(page) = readable(report, Law::MoneyAsGoods, ROWS, page)? else { return Ok(()) };
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.order_id.to_string();
+        for case in page {
+            if let Some(what) = left_of(&case) {
+                rest.stray(report, Law::MoneyAsGoods, case.order_id, what);
+            }
+        }
+    }
+}
+
+/// What is left of an order's payments if there is no such order. Once it is known that there is
+/// none, a person decides about what was taken.
+fn left_of(case: &Case) -> Option<&'static str> {
+    let stuck = |one: &Payment| {
+        one.operations.iter().any(|operation| operation.state == OperationState::Stuck)
+    };
+    match case.vanished {
+        true if case.payments.iter().any(stuck) => {
+            Some("money that waits for a person (ordinal payment stuck)")
+        }
+        true => None,
+        false if !case.payments.iter().all(Payment::is_released) => {
+            Some("money that is reserved or taken")
+        }
+        false => None,
+    }
 }

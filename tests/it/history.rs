@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, placing};
 
 /// Waits until this holds.
-fn until(what: &str, mut so: impl FnMut() -> bool) {
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let patience = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < patience, "{what}");
@@ -26,7 +26,7 @@ fn followers(engine: &Engine) -> Vec<Value> {
     engine.ask(&["followers"])["followers"].as_array().unwrap().clone()
 }
 
-fn until_caught_up(engine: &Engine) {
+pub fn until_caught_up(engine: &Engine) {
     until("followers are level", || {
         followers(engine).iter().all(|one| {
             one["lag"] == json!(0) && one["error"] == json!("") && one["stopped"] == json!(false)
@@ -44,7 +44,7 @@ pub fn copy(from: &Path, to: &Path, name: &str) {
     }
 }
 
-fn doubt(engine: &Engine) -> String {
+pub fn doubt(engine: &Engine) -> String {
     engine.ask(&["journal", "history"])["history"]["doubt"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -285,7 +285,7 @@ fn orders_and_stock_from_backups_of_different_days_agree_again() {
     verify_clean(&data);
 }
 
-fn psql(url: &str, sql: &str) {
+pub fn psql(url: &str, sql: &str) {
     let output = std::process::Command::new("psql")
         .args([url, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql])
         .output()

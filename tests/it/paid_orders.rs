@@ -118,6 +118,15 @@ impl Shop {
         self
     }
 
+    /// Stopped, and started again once something was done to its data.
+    pub fn stopped(mut self, meanwhile: impl FnOnce(&Self)) -> Self {
+        self.engine.signal("-TERM");
+        assert!(self.engine.process.wait().unwrap().success());
+        meanwhile(&self);
+        self.engine = Self::engine(&self.folder, &self.stored);
+        self
+    }
+
     /// Two mugs of 10 GBP, with this plan.
     pub fn place(&self, plan: &str) -> String {
         let mut order = placing(&["MUG=2@10.00GBP"]);

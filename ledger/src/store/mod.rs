@@ -10,6 +10,7 @@ pub use list::{
     head,
 };
 pub(crate) use list::{entries_after, holds_after, transfers_after};
+pub use read::newest;
 pub(crate) use read::{DUE_MAX, Fence, any_due, limit_waits, lock, part, took_too_long};
 pub(crate) use write::{Notes, write};
 

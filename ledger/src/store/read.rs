@@ -4,7 +4,7 @@ use shared_events::contract::Timestamp;
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 
-use super::{ACCOUNT, HOLD, KNOWN, account_of, head_of, hold_of, json, known_of, word};
+use super::{ACCOUNT, HOLD, KNOWN, account_of, head_of, hold_of, instant, json, known_of, word};
 use crate::domain::{AccountName, BookPart, Entry, EntryId, Head, Hold};
 
 /// Holds that one batch ends at most because their time is over.
@@ -65,6 +65,16 @@ pub(crate) async fn any_due(database: &Database, now: Timestamp) -> Result<bool,
     let sql = "SELECT 1 FROM holds WHERE state = 'HELD' AND expires_at <= $1 LIMIT 1";
     let row = sqlx::query(sql).bind(now.micros()).fetch_optional(database.reader()).await?;
     Ok(row.is_some())
+}
+
+/// When the newest transfer was booked, if there is one.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn newest(database: &Database) -> Result<Option<Timestamp>, DatabaseError> {
+    let sql = "SELECT at FROM book WHERE id = 1 AND position > 0";
+    let row = sqlx::query(sql).fetch_optional(database.reader()).await?;
+    row.as_ref().map(|row| instant(row, 0)).transpose()
 }
 
 /// The part of the book that these entries and accounts touch, and the holds that are due.

@@ -188,4 +188,3 @@ impl Drop for SmtpServer {
         let _ = self.process.wait();
     }
 }
-

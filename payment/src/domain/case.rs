@@ -116,6 +116,17 @@ pub struct Case {
     /// The operations whose loss the order was told.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lost: BTreeSet<OperationId>,
+    /// Whether the journal was restored and no longer holds the order. Nobody is told anything of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vanished: bool,
+    /// How often the order asked for money again after it had vanished.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub reappeared: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_never(times: &u32) -> bool {
+    *times == 0
 }
 
 impl Case {
@@ -135,6 +146,8 @@ impl Case {
             failed: false,
             released: false,
             lost: BTreeSet::new(),
+            vanished: false,
+            reappeared: 0,
         }
     }
 
@@ -154,7 +167,7 @@ impl Case {
     /// Whether money is still wanted at all.
     #[must_use]
     pub const fn is_wanted(&self) -> bool {
-        self.cancelled.is_none() && !self.failed
+        self.cancelled.is_none() && !self.failed && !self.vanished
     }
 
     /// When something happens without anybody asking: the time to pay ends, or an authorisation

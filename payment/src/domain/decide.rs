@@ -8,6 +8,7 @@ use super::observe::{expired, observed};
 use super::payment::ATTEMPTS_MAX;
 use super::react::react;
 use super::theirs::{disputed, external};
+use super::vanished::{asked_again, vanished};
 use super::{
     Case, Event, External, Impossible, OfDispute, Operation, OperationKind, OperationState,
     Payment, Plan,
@@ -74,6 +75,8 @@ pub enum Input {
     External(External),
     /// The customer disputes a payment, or that ended.
     Dispute(OfDispute),
+    /// The journal was restored, and no longer holds the order.
+    Vanished,
     /// Time passed.
     Tick,
 }
@@ -202,6 +205,8 @@ fn same_refund<'a>(
 /// The events of an input itself.
 fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Rejection> {
     Ok(match input {
+        Input::Request { plan, parts } if case.vanished => asked_again(case, plan, parts)?,
+        Input::Vanished => vanished(case, context.now).into_iter().collect(),
         Input::Request { plan, parts } => {
             let known = case.plan.is_some() || case.cancelled.is_some();
             if known { Vec::new() } else { request(plan, parts)? }
@@ -239,9 +244,15 @@ fn is_on_fulfil(plan: &Plan) -> bool {
 }
 
 fn request(plan: Plan, parts: Vec<RequestedPayment>) -> Result<Vec<Event>, Rejection> {
+    well_formed(&parts)?;
+    Ok(vec![Event::Requested { plan, parts }])
+}
+
+/// What an order asks for can be: each payment once, no amount below zero, one currency.
+pub(super) fn well_formed(parts: &[RequestedPayment]) -> Result<(), Rejection> {
     let mut seen = std::collections::BTreeSet::new();
     let currency = parts.first().map(|part| part.amount.currency);
-    for part in &parts {
+    for part in parts {
         if !seen.insert(part.payment_id) {
             return Err(Rejection::Malformed("a payment is asked for twice"));
         }
@@ -252,7 +263,7 @@ fn request(plan: Plan, parts: Vec<RequestedPayment>) -> Result<Vec<Event>, Rejec
             return Err(Rejection::Malformed("a fee of more than all of it"));
         }
     }
-    Ok(vec![Event::Requested { plan, parts }])
+    Ok(())
 }
 
 /// Parts that are of payments of this case, without those of nothing.

@@ -18,6 +18,18 @@ pub enum Event {
         /// How much of whom.
         parts: Vec<RequestedPayment>,
     },
+    /// The journal was restored to an earlier state and no longer holds the order.
+    Vanished {
+        /// When that was noticed.
+        at: Timestamp,
+    },
+    /// An order that had vanished asks for money again: it was placed anew, or its journal is back.
+    Reappeared {
+        /// How.
+        plan: Plan,
+        /// How much of whom.
+        parts: Vec<RequestedPayment>,
+    },
     /// The customer began to pay.
     Attempted {
         /// The attempt.

@@ -22,6 +22,8 @@ impl Case {
                 self.plan = Some(plan.clone());
                 self.payments = parts.iter().map(requested).collect();
             }
+            Event::Vanished { .. } => self.vanished = true,
+            Event::Reappeared { plan, parts } => self.reappear(plan, parts),
             Event::Attempted { attempt_id } => self.attempts.push(*attempt_id),
             Event::Unwanted { cause, parts, whole } => {
                 self.causes.insert(*cause);
@@ -53,14 +55,7 @@ impl Case {
                 self.failed |= *whole;
                 self.payment_mut(*payment_id)?.failed.clone_from(code);
             }
-            Event::Disputed { payment_id, dispute } => {
-                self.payment_mut(*payment_id)?.disputes.push(dispute.clone());
-            }
-            Event::DisputeClosed { payment_id, dispute_id, won, .. } => {
-                let disputes = &mut self.payment_mut(*payment_id)?.disputes;
-                let dispute = disputes.iter_mut().find(|one| one.id == *dispute_id);
-                dispute.ok_or(Impossible("no such dispute"))?.won = Some(*won);
-            }
+            Event::Disputed { .. } | Event::DisputeClosed { .. } => self.dispute(event)?,
             Event::Secured { .. } => self.secured = true,
             Event::Lost { operation_id, .. } => {
                 self.secured = false;
@@ -189,7 +184,7 @@ impl Case {
     }
 }
 
-fn requested(part: &shared_events::contract::RequestedPayment) -> Payment {
+pub(super) fn requested(part: &shared_events::contract::RequestedPayment) -> Payment {
     Payment {
         id: part.payment_id,
         seller: part.seller.clone(),

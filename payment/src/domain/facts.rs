@@ -55,6 +55,8 @@ pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
             refund_told(after, event, *refund_id).into_iter().collect()
         }
         Event::Requested { .. }
+        | Event::Vanished { .. }
+        | Event::Reappeared { .. }
         | Event::Attempted { .. }
         | Event::Unwanted { .. }
         | Event::Due { .. }

@@ -107,7 +107,9 @@ impl Case {
             return Ok(0);
         }
         let asked = self.refunds.iter().find(|one| Some(one.id) == operation.refund_id);
-        let of_earned = if asked.is_some_and(|one| one.cancelled) {
+        // Of an order that vanished nothing came back.
+        let unsaid = self.vanished && operation.refund_id.is_none();
+        let of_earned = if unsaid || asked.is_some_and(|one| one.cancelled) {
             minor.saturating_sub(payment.held())
         } else {
             minor.min(payment.goods.net())

@@ -6,6 +6,7 @@ mod case; // the payments of one order
 mod decide; // what they hear
 mod event; // what happened
 mod evolve; // what events make of the case
+mod fact_ids; // ids of facts, by what was done
 mod facts; // which facts events are published as
 mod fee; // fees and shares that add up
 mod goods; // money that is held until its goods leave
@@ -16,12 +17,14 @@ mod payment; // one payment, its sums and its word
 mod react; // what follows
 mod schedule; // when the provider is called and asked
 mod theirs; // what others do at the provider
+mod vanished; // orders that the journal lost
 mod words; // closed lists
 
 pub use case::{Case, Plan, RefundOfOrder, RefundTold};
 pub use decide::{Context, Decision, Input, Observation, Rejection, decide};
 pub use event::Event;
 pub use evolve::Impossible;
+pub use fact_ids::fact_id;
 pub use facts::facts;
 pub use fee::fee;
 pub use goods::Goods;
@@ -30,4 +33,5 @@ pub use operation::Operation;
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};
 pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
 pub use theirs::{Dispute, External, OfDispute};
+pub use vanished::{VANISHED, VANISHED_NOTE};
 pub use words::{OperationKind, OperationState, Stage, Status, WebhookState};

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::decide::{Context, may_pay};
 use super::payment::ATTEMPTS_MAX;
+use super::vanished::to_decide;
 use super::{
     Case, Event, Operation, OperationKind, OperationState, Payment, RefundOfOrder, RefundTold,
 };
@@ -20,6 +21,7 @@ pub(super) fn react(case: &Case, context: &Context) -> Option<Event> {
         .or_else(|| case.payments.iter().find_map(|one| void(case, one)))
         .or_else(|| case.payments.iter().find_map(|one| capture(case, one, context)))
         .or_else(|| case.refunds.iter().find_map(|one| refund(case, one)))
+        .or_else(|| to_decide(case))
         .or_else(|| case.refunds.iter().find_map(|one| refund_told(case, one)))
         .or_else(|| case.earn(context.now))
         .or_else(|| lost(case))
@@ -55,7 +57,7 @@ pub(super) fn operation(
     }
 }
 
-fn opened(payment: &Payment, operation: Operation) -> Option<Event> {
+pub(super) fn opened(payment: &Payment, operation: Operation) -> Option<Event> {
     let known = payment.operation(operation.id).is_some();
     (!known).then_some(Event::Opened { payment_id: payment.id, operation })
 }
@@ -88,7 +90,7 @@ fn void(case: &Case, payment: &Payment) -> Option<Event> {
             || !payment.failed.is_empty()
             || payment.wanted() <= payment.captured();
         // With a parcel on its way after a cancellation what it is worth is still taken.
-        let due = case.failed || undemanded(payment) <= 0;
+        let due = case.failed || case.vanished || undemanded(payment) <= 0;
         if !useless || (!due && standing == Some(one.id)) {
             return None;
         }
@@ -114,7 +116,7 @@ fn undemanded(payment: &Payment) -> i64 {
 /// Takes what parcels, or the confirmation, are worth. At a provider that takes one part only the
 /// first parcel takes all.
 fn capture(case: &Case, payment: &Payment, context: &Context) -> Option<Event> {
-    let authorization = payment.standing().filter(|_| !case.failed)?;
+    let authorization = payment.standing().filter(|_| !case.failed && !case.vanished)?;
     let left = payment.left_of(authorization);
     let taken = payment.captured().saturating_add(payment.capture_pending());
     if left <= 0 {

@@ -5,7 +5,7 @@ use shared_events::contract::{Money, OperationId, PaymentId, Timestamp};
 
 use super::decide::{Context, Rejection};
 use super::react::operation;
-use super::{Case, Event, Operation, OperationKind, Payment};
+use super::{Case, Event, Impossible, Operation, OperationKind, Payment};
 
 /// Disputes of one payment; further ones are refused.
 const DISPUTES_MAX: usize = 20;
@@ -186,4 +186,22 @@ pub(super) fn disputed(
         events.push(Event::DisputeClosed { payment_id, dispute_id, won, at });
     }
     Ok(events)
+}
+
+impl Case {
+    /// A dispute begins or ends.
+    pub(super) fn dispute(&mut self, event: &Event) -> Result<(), Impossible> {
+        match event {
+            Event::Disputed { payment_id, dispute } => {
+                self.payment_mut(*payment_id)?.disputes.push(dispute.clone());
+            }
+            Event::DisputeClosed { payment_id, dispute_id, won, .. } => {
+                let disputes = &mut self.payment_mut(*payment_id)?.disputes;
+                let dispute = disputes.iter_mut().find(|one| one.id == *dispute_id);
+                dispute.ok_or(Impossible("no such dispute"))?.won = Some(*won);
+            }
+            _ => return Err(Impossible("not about a dispute")),
+        }
+        Ok(())
+    }
 }

@@ -1,79 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use shared_events::contract::{FactBody, FactId, OrderId, Origin, PaymentFact, Subject, Timestamp};
+use shared_events::contract::{FactBody, FactId, OrderId, PaymentFact, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, NewFact, Outbox, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::chain::{self, StoredEvent, shard_of};
+use super::open::{Asked, OpenCase, Origins};
 use super::todo::LOOK_AGAIN;
 use super::{json, number, todo, tokens};
-use crate::counted::Became;
-use crate::domain::{Case, Context, Event, Input, Rejection, decide, facts};
-
-/// The cause of what is written, for those who follow it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Origins {
-    /// The fact, or the operation, that caused it.
-    pub(crate) causationid: Option<String>,
-    /// The trace of the command behind it.
-    pub(crate) traceparent: Option<String>,
-}
-
-/// A locked case with what happened to it in this transaction.
-pub(crate) struct OpenCase {
-    pub(crate) case: Case,
-    /// The shard of the order's facts.
-    pub(crate) shard: Option<u16>,
-    is_new: bool,
-    looked: bool,
-    happened: Vec<(Event, Vec<PaymentFact>, Origins)>,
-}
-
-impl OpenCase {
-    /// Hears something.
-    pub(crate) fn hear(
-        &mut self,
-        input: Input,
-        context: &Context,
-        origins: &Origins,
-    ) -> Result<(), Rejection> {
-        self.looked |= input == Input::Tick;
-        let decision = decide(&self.case, input, context)?;
-        let mut before = self.case.clone();
-        for event in decision.events {
-            let after = before.clone().evolve(&event)?;
-            let told = facts(&before, &event, &after);
-            self.happened.push((event, told, origins.clone()));
-            before = after;
-        }
-        self.case = before;
-        Ok(())
-    }
-
-    /// Whether anything happened to it.
-    pub(crate) fn has_happened(&self) -> bool {
-        !self.happened.is_empty()
-    }
-
-    /// All that happened to it was caused by this span.
-    pub(crate) fn happened_in(&mut self, traceparent: &str) {
-        for (_, _, origins) in &mut self.happened {
-            origins.traceparent = Some(traceparent.to_owned());
-        }
-    }
-
-    /// What became of its operations in this transaction.
-    pub(crate) fn became(&self) -> Became {
-        Became::of(&self.case, self.happened.iter().map(|(event, _, _)| event))
-    }
-
-    /// Whether anything is to be written.
-    fn is_changed(&self) -> bool {
-        self.is_new || self.looked || !self.happened.is_empty()
-    }
-}
+use crate::domain::Case;
 
 #[derive(Serialize)]
 struct CaseRow {
@@ -84,6 +21,26 @@ struct CaseRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<i64>,
     body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_position: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_by: Option<String>,
+    doubted: u8,
+}
+
+impl CaseRow {
+    const fn new(order_id: OrderId, body: String) -> Self {
+        Self {
+            order_id,
+            version: 0,
+            shard: None,
+            due_at: None,
+            body,
+            asked_position: None,
+            asked_by: None,
+            doubted: 0,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -113,24 +70,38 @@ pub(crate) async fn lock(
     created: &BTreeSet<OrderId>,
 ) -> Result<BTreeMap<OrderId, OpenCase>, DatabaseError> {
     if !created.is_empty() {
-        let row = |order_id: &OrderId| {
-            let body = json(&Case::new(*order_id))?;
-            Ok(CaseRow { order_id: *order_id, version: 0, shard: None, due_at: None, body })
-        };
+        let row = |order_id: &OrderId| Ok(CaseRow::new(*order_id, json(&Case::new(*order_id))?));
         let rows = created.iter().map(row).collect::<Result<Vec<_>, DatabaseError>>()?;
         let sql = format!("{} DO NOTHING", upsert_sql(database));
         sqlx::query(&sql).bind(json(&rows)?).execute(&mut **tx).await?;
     }
     let locks = if database.dialect() == Dialect::Postgres { "FOR UPDATE" } else { "" };
     let sql = format!(
-        "SELECT body, shard, version FROM cases WHERE order_id {} ORDER BY order_id {locks}",
+        "SELECT body, shard, version, asked_position, asked_by, doubted FROM cases
+         WHERE order_id {} ORDER BY order_id {locks}",
         database.one_of()
     );
     let rows = sqlx::query(&sql).bind(json(orders)?).fetch_all(&mut **tx).await?;
     let open = |row: &AnyRow| {
         let (case, shard) = case_of(row)?;
         let is_new = number::<u64>(row, 2, "version of a case")? == 0 && shard.is_none();
-        let case = OpenCase { case, shard, is_new, looked: false, happened: Vec::new() };
+        let (position, fact): (Option<i64>, Option<String>) = (row.try_get(3)?, row.try_get(4)?);
+        let asked = position.zip(fact).map(|(position, fact)| {
+            let position = u64::try_from(position);
+            let position = position.map_err(|_| DatabaseError::Corrupt("position of a case"))?;
+            Ok::<_, DatabaseError>(Asked { position, fact })
+        });
+        let is_doubted = number::<u8>(row, 5, "doubt of a case")? == 1;
+        let case = OpenCase {
+            case,
+            shard,
+            asked: asked.transpose()?,
+            is_doubted,
+            is_told: false,
+            is_new,
+            looked: false,
+            happened: Vec::new(),
+        };
         Ok((case.case.order_id, case))
     };
     rows.iter().map(open).collect()
@@ -146,14 +117,18 @@ pub(super) fn case_of(row: &AnyRow) -> Result<(Case, Option<u16>), DatabaseError
 
 const fn upsert_sql(database: &Database) -> &'static str {
     database.sql(
-        "INSERT INTO cases (order_id, version, shard, due_at, body)
-         SELECT order_id, version, shard, due_at, body
+        "INSERT INTO cases
+             (order_id, version, shard, due_at, body, asked_position, asked_by, doubted)
+         SELECT order_id, version, shard, due_at, body, asked_position, asked_by, doubted
          FROM json_to_recordset($1::json) AS row(order_id TEXT, version BIGINT, shard BIGINT,
-             due_at BIGINT, body TEXT) ORDER BY order_id
+             due_at BIGINT, body TEXT, asked_position BIGINT, asked_by TEXT, doubted BIGINT)
+         ORDER BY order_id
          ON CONFLICT (order_id)",
-        "INSERT INTO cases (order_id, version, shard, due_at, body)
+        "INSERT INTO cases
+             (order_id, version, shard, due_at, body, asked_position, asked_by, doubted)
          SELECT value ->> 'order_id', value ->> 'version', value ->> 'shard', value ->> 'due_at',
-                value ->> 'body' FROM json_each($1) WHERE true
+                value ->> 'body', value ->> 'asked_position', value ->> 'asked_by',
+                value ->> 'doubted' FROM json_each($1) WHERE true
          ON CONFLICT (order_id)",
     )
 }
@@ -170,14 +145,12 @@ pub(crate) async fn write(
         return Ok(());
     }
     write_rows(database, tx, &changed, now).await?;
-    let stored = chain::append(database, tx, history(&changed, now)?).await?;
+    chain::append(database, tx, history(&changed, now)?).await?;
     let mut told = Vec::new();
-    let mut places = stored.iter();
     for open in &changed {
         for (event, facts, origins) in &open.happened {
-            let stored = places.next().ok_or(DatabaseError::Corrupt("place of an event"))?;
             todo::todo(tx, &open.case, event, origins, now).await?;
-            told.extend(published(open, stored, facts, origins, now));
+            told.extend(published(open, facts, origins));
         }
     }
     for open in &changed {
@@ -192,22 +165,17 @@ pub(crate) async fn write(
 /// The facts of one event.
 fn published(
     open: &OpenCase,
-    stored: &StoredEvent,
-    facts: &[PaymentFact],
+    facts: &[(FactId, PaymentFact)],
     origins: &Origins,
-    now: Timestamp,
-) -> Vec<NewFact> {
-    let subject = Subject::from(open.case.order_id);
-    let (version, place) = ((subject, stored.version), (stored.shard, stored.position));
-    let fact = |(index, fact): (u16, &PaymentFact)| NewFact {
-        id: FactId::of_event(Origin::Payments, version, place, now, index),
+) -> impl Iterator<Item = NewFact> {
+    facts.iter().map(move |(id, fact)| NewFact {
+        id: *id,
         shard: open.shard.unwrap_or_default(),
         sequence: None,
         causationid: origins.causationid.clone(),
         traceparent: origins.traceparent.clone(),
         body: FactBody::Payment(fact.clone()),
-    };
-    (0..).zip(facts).map(fact).collect()
+    })
 }
 
 fn history(changed: &[OpenCase], now: Timestamp) -> Result<Vec<StoredEvent>, DatabaseError> {
@@ -246,12 +214,17 @@ async fn write_rows(
             shard: open.shard,
             due_at: due_at.map(Timestamp::micros),
             body: json(&open.case)?,
+            asked_position: open.asked.as_ref().map(|asked| asked.position),
+            asked_by: open.asked.as_ref().map(|asked| asked.fact.clone()),
+            doubted: u8::from(open.is_doubted),
         })
     };
     let rows = changed.iter().map(row).collect::<Result<Vec<_>, DatabaseError>>()?;
     let sql = format!(
         "{} DO UPDATE SET version = excluded.version, shard = excluded.shard,
-             due_at = excluded.due_at, body = excluded.body",
+             due_at = excluded.due_at, body = excluded.body,
+             asked_position = excluded.asked_position, asked_by = excluded.asked_by,
+             doubted = excluded.doubted",
         upsert_sql(database)
     );
     sqlx::query(&sql).bind(json(&rows)?).execute(&mut **tx).await?;
@@ -261,7 +234,8 @@ async fn write_rows(
     }
     let sql = format!(
         "{} ON CONFLICT (payment_id) DO UPDATE SET status = excluded.status,
-             wanted = excluded.wanted, authorized = excluded.authorized,
+             requested = excluded.requested, wanted = excluded.wanted,
+             authorized = excluded.authorized,
              captured = excluded.captured, refunded = excluded.refunded,
              updated_at = excluded.updated_at",
         database.sql(PAYMENTS.0, PAYMENTS.1)

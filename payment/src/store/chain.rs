@@ -74,14 +74,14 @@ struct Row<'a> {
 }
 
 /// Adds events at the ends of their shards. Other writers of these shards wait for this
-/// transaction. Returns them with their positions.
+/// transaction.
 pub(super) async fn append(
     database: &Database,
     tx: &mut Tx,
     mut events: Vec<StoredEvent>,
-) -> Result<Vec<StoredEvent>, DatabaseError> {
+) -> Result<(), DatabaseError> {
     if events.is_empty() {
-        return Ok(events);
+        return Ok(());
     }
     let shards: BTreeSet<u16> = events.iter().map(|event| event.shard).collect();
     let mut heads = take(tx, &shards).await?;
@@ -121,7 +121,7 @@ pub(super) async fn append(
         let position = i64::try_from(position).unwrap_or(i64::MAX);
         query.bind(position).bind(hex::encode(hash)).execute(&mut **tx).await?;
     }
-    Ok(events)
+    Ok(())
 }
 
 /// The ends of shards, locked in order.
@@ -189,6 +189,19 @@ pub async fn events_of(
     let sql = format!("{EVENT} WHERE order_id = $1 ORDER BY version");
     let rows = sqlx::query(&sql).bind(order.to_string()).fetch_all(database.reader()).await?;
     rows.iter().map(stored).collect()
+}
+
+/// When the newest event was written, if there is one.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn newest(database: &Database) -> Result<Option<Timestamp>, DatabaseError> {
+    let sql = "SELECT payment_events.at FROM event_heads JOIN payment_events
+               ON payment_events.shard = event_heads.shard
+                  AND payment_events.position = event_heads.position";
+    let rows = sqlx::query(sql).fetch_all(database.reader()).await?;
+    let at = rows.iter().map(|row| instant(row, 0)).collect::<Result<Vec<_>, _>>()?;
+    Ok(at.into_iter().max())
 }
 
 /// Where each shard ends, with the hash there.

@@ -7,7 +7,9 @@ mod cases; // the payments of orders, locked and written
 mod chain; // the history, in order and chained
 mod counts; // how many wait
 mod disputes; // disputes, for operators
+mod doubts; // orders that the journal may have lost
 mod list; // payments as lists have them
+mod open; // one case in its transaction
 mod operations; // what is to be done at providers
 mod resolutions; // what people said
 mod todo; // what an event means for the runner
@@ -18,12 +20,16 @@ pub use actions::actions;
 pub(crate) use actions::{forget_old_actions, keep_action};
 pub(crate) use attempts::{PaysWith, keep_attempt, paid_otherwise};
 pub(crate) use cases::look_again;
-pub(crate) use cases::{OpenCase, Origins, lock, write};
 pub use cases::{case, cases_after, cases_due};
-pub use chain::{EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, shard_of};
+pub(crate) use cases::{lock, write};
+pub use chain::{
+    EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, newest, shard_of,
+};
 pub use counts::{COUNTED, Count, count};
 pub use disputes::{OpenDispute, disputed_since, open_disputes};
+pub(crate) use doubts::{doubt, doubted, is_any_doubted};
 pub use list::{PaymentFilter, PaymentSummary, cases_of, payment, payments};
+pub(crate) use open::{OpenCase, Origins};
 pub use operations::{
     OperationRow, operation, operations_after, operations_due, stuck, stuck_longest,
 };

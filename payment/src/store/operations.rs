@@ -144,12 +144,13 @@ pub(super) async fn add(tx: &mut Tx, row: &OperationRow) -> Result<(), DatabaseE
     let sql = "INSERT INTO operations
                (operation_id, order_id, payment_id, psp, kind, stage, due_at, generation, calls,
                 questions, first_call, last_call, note, claim, traceparent, traced_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, '', 0, $8, $9)";
+               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, $8, 0, $9, $10)";
     let query = sqlx::query(sql).bind(row.id.to_string()).bind(row.order_id.to_string());
     let query = query.bind(row.payment_id.to_string()).bind(row.psp.as_str().to_owned());
     let query = query.bind(row.kind.code()).bind(row.schedule.stage.code());
     let (traceparent, traced_at) = row.trace.clone().unzip();
-    let query = query.bind(row.schedule.due_at.micros()).bind(traceparent);
+    let query = query.bind(row.schedule.due_at.micros()).bind(row.schedule.note.clone());
+    let query = query.bind(traceparent);
     query.bind(traced_at.map(Timestamp::micros)).execute(&mut **tx).await?;
     Ok(())
 }

@@ -3,10 +3,10 @@ use std::time::Duration;
 use shared_events::contract::{OperationId, PspName, Timestamp};
 use shared_events::stream::{DatabaseError, Tx};
 
-use super::cases::Origins;
+use super::open::Origins;
 use super::operations::{self, OperationRow};
 use super::{actions, disputes, webhooks};
-use crate::domain::{Case, Event, OperationKind, OperationState, Schedule, Stage};
+use crate::domain::{Case, Event, OperationKind, OperationState, Schedule, Stage, VANISHED_NOTE};
 
 /// How long a case that has nothing to do at its time waits to be looked at again.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -23,13 +23,19 @@ pub(super) async fn todo(
     match event {
         Event::Opened { payment_id, operation } => {
             let psp: PspName = case.plan.as_ref().ok_or(no_plan)?.psp.clone();
+            // Some are for a person from the beginning, and no provider is called for them.
+            let stuck = operation.state == OperationState::Stuck;
+            let (stage, note) = match stuck {
+                true => (Stage::Stuck, VANISHED_NOTE.to_owned()),
+                false => (Stage::Due, String::new()),
+            };
             let row = OperationRow {
                 id: operation.id,
                 order_id: case.order_id,
                 payment_id: *payment_id,
                 psp,
                 kind: operation.kind,
-                schedule: Schedule::due(now),
+                schedule: Schedule { stage, note, ..Schedule::due(now) },
                 claim: 0,
                 trace: origins.traceparent.clone().map(|traceparent| (traceparent, now)),
             };

@@ -16,6 +16,7 @@ mod domain;
 mod follower;
 #[path = "../../../tests/shared/on_both.rs"]
 mod on_both; // a test for each database
+mod restored; // a journal, or payments, that continue from an earlier state
 mod runner;
 mod scripted; // a provider that does what a script says
 mod support;

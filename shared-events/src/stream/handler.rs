@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::Cursors;
@@ -105,5 +107,21 @@ pub trait Handler<T>: Send + Sync + 'static {
         to: &Cursors,
     ) -> Result<Cursors, Blame> {
         Ok(to.clone())
+    }
+
+    /// Another process may have followed until now, or this one has just begun.
+    fn resumes(&mut self) {}
+
+    /// Whether [`set_back`](Self::set_back) may have left something in doubt that only the log can
+    /// tell, once it was read again. Asked before each read.
+    fn is_in_doubt(&self) -> bool {
+        false
+    }
+
+    /// These shards were read again to where their log ended when that was first asked for after it
+    /// was set back, or since this process follows. Decides what was left in doubt of them. Called
+    /// for as long as [`is_in_doubt`](Self::is_in_doubt), also for shards that were decided.
+    async fn read_again(&mut self, _tx: &mut Tx, _shards: &BTreeSet<u16>) -> Result<(), Blame> {
+        Ok(())
     }
 }

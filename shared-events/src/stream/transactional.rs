@@ -27,6 +27,8 @@ pub struct Transactional<H> {
     places: Places,
     /// The incarnation of the log that is read.
     incarnation: u64,
+    /// Where shards ended when that was first asked for since the log was set back.
+    ends: BTreeMap<u16, u64>,
     seen: Pending,
 }
 
@@ -58,6 +60,7 @@ impl<H> Transactional<H> {
             at: Cursors::default(),
             places: Places::default(),
             incarnation: 0,
+            ends: BTreeMap::new(),
             seen: Pending { letters: true, put_back: true },
         }
     }
@@ -169,7 +172,12 @@ impl<H> Transactional<H> {
 #[async_trait]
 impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
-        self.at = Cursors::load(&self.database, &self.follower).await?;
+        let loaded = Cursors::load(&self.database, &self.follower).await?;
+        if loaded != self.at {
+            self.ends.clear();
+            self.handler.resumes();
+        }
+        self.at = loaded;
         self.places = Places::load(&self.database, &self.follower).await?;
         Ok(self.at.clone())
     }
@@ -227,6 +235,30 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
             }
         }
         Places::forget(&mut tx, &self.follower, from, &begins).await?;
+        tx.commit().await?;
+        self.ends.clear();
+        self.handler.committed();
+        Ok(())
+    }
+
+    fn reads_again(&self) -> bool {
+        self.handler.is_in_doubt()
+    }
+
+    async fn read_to(&mut self, at: &Cursors, heads: &Cursors) -> Result<(), Blame> {
+        for (shard, end) in heads.iter() {
+            self.ends.entry(shard).or_insert(end);
+        }
+        let there = self.ends.iter().filter(|(shard, end)| at.get(**shard) >= **end);
+        let there: BTreeSet<u16> = there.map(|(shard, _)| *shard).collect();
+        if there.is_empty() {
+            return Ok(());
+        }
+        // Where nothing was read there is no cursor to hold.
+        let held = there.iter().map(|shard| (*shard, self.at.get(*shard)));
+        let held: Cursors = held.filter(|(_, position)| *position > 0).collect();
+        let mut tx = self.begin(&held).await?;
+        self.handler.read_again(&mut tx, &there).await?;
         tx.commit().await?;
         self.handler.committed();
         Ok(())

@@ -1,7 +1,7 @@
 //! A log with another history than was followed: no reader continues or goes back before that has
 //! been accepted, and a reader that may go back does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -161,6 +161,30 @@ impl Handler<Thing> for Effects {
     ) -> Result<Cursors, Blame> {
         self.0.lock().unwrap().push(from.iter().collect());
         Ok(to.clone())
+    }
+}
+
+/// Is in doubt until it was told that something was read again; counts what it had read then.
+#[derive(Default)]
+struct Doubting {
+    read: usize,
+    told: Arc<Mutex<Vec<(usize, Vec<u16>)>>>,
+}
+
+#[async_trait]
+impl Handler<Thing> for Doubting {
+    async fn handle(&mut self, _: &mut Tx, things: &[Thing]) -> Result<(), Blame> {
+        self.read += things.len();
+        Ok(())
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.told.lock().unwrap().is_empty()
+    }
+
+    async fn read_again(&mut self, _: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+        self.told.lock().unwrap().push((self.read, shards.iter().copied().collect()));
+        Ok(())
     }
 }
 
@@ -349,4 +373,21 @@ async fn accepting_one_log_does_not_accept_another() {
     bench.comes_to(0, 3).await;
     assert_eq!(bench.set_backs(), 1);
     bench.end().await;
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_is_decided_where_the_log_ended() {
+    let bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3]), (1, &[1])]).await;
+    let told = Arc::default();
+    let handler = Doubting { read: 0, told: Arc::clone(&told) };
+    let now = Arc::new(|| Timestamp::from_micros(1));
+    let mut sink = Transactional::new(FOLLOWER, bench.database.clone(), handler, now);
+    let (log, status, stop) = (Arc::clone(&bench.log), bench.status.clone(), bench.stop.clone());
+    let following = tokio::spawn(async move {
+        follow(&*log, &mut sink, everything(), &status, &stop).await.unwrap();
+    });
+    bench.until("it is decided", |_| !told.lock().unwrap().is_empty()).await;
+    bench.stop.cancel();
+    following.await.unwrap();
+    assert_eq!(*told.lock().unwrap(), [(4, vec![0, 1])], "and not before everything was read");
 }

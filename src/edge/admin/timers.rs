@@ -1,5 +1,5 @@
 use futures::future::join_all;
-use shared_events::stream::Verb;
+use shared_events::stream::{Database, Verb};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
@@ -22,7 +22,12 @@ impl Timers {
         self.0.send_if_modified(|held| std::mem::replace(held, false));
     }
 
-    /// Whether they wait.
+    /// Whether they wait now.
+    pub(crate) fn wait(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Whether they wait, as it changes.
     pub(crate) fn held(&self) -> watch::Receiver<bool> {
         self.0.subscribe()
     }
@@ -33,15 +38,19 @@ impl AdminEdge {
         &self,
         request: Request<proto::ResumeTimersRequest>,
     ) -> Result<Response<proto::ResumeTimersResponse>, Status> {
-        let database = self.orders()?.1;
+        let database = self.of_timers()?;
         let reason = operators_reason(&request.get_ref().reason)?;
-        // Clocks are per process: the node that was asked records the action before it takes
+        // Clocks are per process: the one that was asked records the action before it takes
         // effect.
         if !is_forwarded(&request) {
-            let held = self.parts.timers.as_ref().is_some_and(|timers| *timers.held().borrow());
+            let held = self.parts.timers.as_ref().is_some_and(Timers::wait);
             let before = if held { "timers of this node wait" } else { "timers of this node run" };
-            let action = self.action(&request, Verb::ResumeTimers, "all order nodes", &reason);
-            let action = action.changing(before, "timers run on every node that answers");
+            let (of, after) = match self.parts.orders {
+                Some(_) => ("all order nodes", "timers run on every node that answers"),
+                None => ("this process", "timers of this process run"),
+            };
+            let action = self.action(&request, Verb::ResumeTimers, of, &reason);
+            let action = action.changing(before, after);
             let mut tx = database.begin().await.map_err(unavailable)?;
             action.write(&mut tx).await.map_err(unavailable)?;
             tx.commit().await.map_err(unavailable)?;
@@ -49,6 +58,15 @@ impl AdminEdge {
         tracing::warn!("timers resumed by an operator");
         let away = self.trust_clocks(&request).await;
         Ok(Response::new(proto::ResumeTimersResponse { away }))
+    }
+
+    /// The database in which it is written down that timers resume: of orders, or of another service
+    /// that has timers.
+    fn of_timers(&self) -> Result<&Database, Status> {
+        match (&self.parts.timers, self.parts.databases.first()) {
+            (Some(_), Some((_, database))) if self.parts.orders.is_none() => Ok(database),
+            _ => Ok(self.orders()?.1),
+        }
     }
 
     /// Has all reachable order nodes trust their clocks; returns those that did not answer.

@@ -49,7 +49,8 @@ pub const ENTRIES: Follower = Follower {
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
-    let ledger = Ledger::new(database, Arc::clone(&building.now));
+    let now = building.clock_beside(ledger::store::newest(&database).await?);
+    let ledger = Ledger::new(database, now);
     building.routes.add_service(InterceptedService::new(ledger.grpc(), with_caller));
     // Every process of the role books what it is asked for: a batch has the book to itself.
     let books = ledger.clone();

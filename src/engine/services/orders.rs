@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::edge::calls::Rpc;
 use crate::edge::commands::CommandSlots;
 use crate::engine::building::Building;
-use crate::engine::clock::TrustedClock;
 use crate::engine::followers::SOON;
 use crate::engine::metrics::Sample;
 use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
@@ -145,7 +144,9 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let (orders, events) = edge.taking_slots(Arc::new(slots)).into_services();
     building.routes.add_service(orders);
     building.routes.add_service(events);
-    let clock = TrustedClock::by(&journal, building.settings.trust_clock).await;
+    building.clock.compare_with(&journal).await;
+    let clock = Arc::clone(&building.clock);
+    building.has_timers = true;
     let summaries = lists.summaries.clone();
     building.samples.push(numbers(
         summaries.clone(),

@@ -71,7 +71,8 @@ const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
     let psps = Psps::new(building.settings.psps.psps());
-    let payments = Payments::new(database, psps, Arc::clone(&building.now));
+    let now = building.clock_beside(store::newest(&database).await?);
+    let payments = Payments::new(database, psps, now);
     let door = payments.door(building.settings.psps.verifiers());
     if door.is_open() {
         building.told = Some(receive(door));

@@ -12,6 +12,11 @@ use crate::lab::cluster;
 pub(super) static SERVICES: LazyLock<Vec<&str>> =
     LazyLock::new(|| cluster::processes().map(|(_, process)| process.name).collect());
 
+/// The process of this name; the first one where there is none.
+fn service(name: &str) -> usize {
+    SERVICES.iter().position(|one| *one == name).unwrap_or_default()
+}
+
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -181,10 +186,12 @@ impl Schedule {
         let any = self.random.random_range(0..SERVICES.len());
         let (fault, lasts) = match self.random.random_range(0..100_u32) {
             0..35 => (Fault::LoseTail, self.millis(100, 3_000)),
-            35..55 => (Fault::Restore(2), self.millis(500, 4_000)),
-            55..70 => (Fault::Restore(3), self.millis(500, 4_000)),
-            70..80 => (Fault::EmptyRedis, Duration::ZERO),
-            80..90 => (Fault::Kill(vec![any]), self.millis(0, 2_500)),
+            35..49 => (Fault::Restore(service("inventory")), self.millis(500, 4_000)),
+            49..60 => (Fault::Restore(service("notifications")), self.millis(500, 4_000)),
+            60..67 => (Fault::Restore(service("ledger")), self.millis(500, 4_000)),
+            67..74 => (Fault::Restore(service("payments")), self.millis(500, 4_000)),
+            74..82 => (Fault::EmptyRedis, Duration::ZERO),
+            82..91 => (Fault::Kill(vec![any]), self.millis(0, 2_500)),
             _ => (Fault::KillPostgres, self.millis(0, 1_000)),
         };
         let peace = self.millis(500, 3_000);
@@ -296,8 +303,14 @@ mod tests {
         {
             assert!(stepped.iter().any(|step| step.fault.to_string().starts_with(kind)), "{kind}");
         }
-        let set_back: Vec<Step> = Schedule::set_back(7).take(50).collect();
-        for kind in ["lost tail", "restore inventory", "restore notifications"] {
+        let set_back: Vec<Step> = Schedule::set_back(7).take(200).collect();
+        for kind in [
+            "lost tail",
+            "restore inventory",
+            "restore notifications",
+            "restore ledger",
+            "restore payments",
+        ] {
             assert!(set_back.iter().any(|step| step.fault.to_string() == kind), "{kind}");
         }
     }

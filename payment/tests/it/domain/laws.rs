@@ -26,6 +26,8 @@ enum Step {
     External(u8, u16),
     /// A dispute begins, or is judged.
     Dispute(u8, u8),
+    /// The journal lost the order.
+    Vanish,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -41,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u8..20).prop_map(Step::Late),
         1 => (any::<u8>(), 0_u16..700).prop_map(|(n, minor)| Step::External(n, minor)),
         1 => (0_u8..3, 0_u8..3).prop_map(|(n, verdict)| Step::Dispute(n, verdict)),
+        1 => Just(Step::Vanish),
     ]
 }
 
@@ -51,6 +54,8 @@ fn hear(told: &mut Told, step: &Step, capture: CapturePolicy, policy: PaymentPol
         false => vec![told.part(0, i64::from(minor))],
     };
     let input = match step {
+        // Placed again it is another order, which is secured anew.
+        Step::Request if told.case.vanished => return,
         Step::Request => {
             let parts = [(None, 1_000, 0), (Some("s"), 700, 1_250)];
             return told.request(&parts, capture, policy);
@@ -114,6 +119,7 @@ fn hear(told: &mut Told, step: &Step, capture: CapturePolicy, policy: PaymentPol
             let (respond_by, won) = (None, (*verdict > 0).then_some(*verdict == 1));
             Input::Dispute(OfDispute { payment_id, id, capture, amount, respond_by, won })
         }
+        Step::Vanish => Input::Vanished,
         Step::Late(minutes) => {
             told.context.now = told.context.now.max(at(i64::from(*minutes)));
             Input::Tick
@@ -257,7 +263,7 @@ proptest! {
         told.context.capabilities.release_remainder = releases;
         told.request(&[(None, 1_000, 300)], capture, PaymentPolicy::AllOrNone);
         let parcels = |step: &&Step| {
-            let others = matches!(step, Step::External(..) | Step::Dispute(..));
+            let others = matches!(step, Step::External(..) | Step::Dispute(..) | Step::Vanish);
             !(others || matches!(step, Step::Parcel(..) | Step::Refund(..)))
         };
         for step in steps.iter().filter(parcels) {

@@ -7,3 +7,4 @@ mod schedule; // calls and questions
 mod stories; // one order from end to end
 pub mod support;
 mod theirs; // what others do at the provider
+mod vanished; // orders that the journal lost

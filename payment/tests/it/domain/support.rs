@@ -1,13 +1,15 @@
 //! A case that hears inputs one by one.
 
+use std::collections::BTreeSet;
+
 use payment::domain::{
     Case, Context, Event, Input, Observation, Operation, OperationKind, Payment, Plan, Rejection,
-    Status, decide, facts,
+    Status, decide, fact_id, facts,
 };
 use psp::Capabilities;
 use shared_events::contract::{
-    CapturePolicy, CustomerId, Money, OperationId, OrderId, PaymentFact, PaymentId, PaymentPart,
-    PaymentPolicy, RefundId, RequestedPayment, Seller, Timestamp,
+    CapturePolicy, CustomerId, FactId, Money, OperationId, OrderId, PaymentFact, PaymentId,
+    PaymentPart, PaymentPolicy, RefundId, RequestedPayment, Seller, Timestamp,
 };
 use uuid::Uuid;
 
@@ -34,6 +36,8 @@ pub struct Told {
     pub case: Case,
     pub events: Vec<Event>,
     pub facts: Vec<PaymentFact>,
+    /// The ids of all that was told.
+    pub ids: BTreeSet<FactId>,
     pub context: Context,
     pub currency: &'static str,
 }
@@ -44,6 +48,7 @@ impl Told {
             case: Case::new(OrderId::from_uuid(id(1))),
             events: Vec::new(),
             facts: Vec::new(),
+            ids: BTreeSet::new(),
             context: Context { capabilities: CAPABLE, now: at(0) },
             currency: "GBP",
         }
@@ -91,7 +96,12 @@ impl Told {
         let mut case = self.case.clone();
         for event in &decision.events {
             let after = case.clone().evolve(event).unwrap();
-            self.facts.extend(facts(&case, event, &after));
+            let told = facts(&case, event, &after);
+            for fact in &told {
+                let is_new = self.ids.insert(fact_id(&after, event, fact));
+                assert!(is_new, "an id is of one fact only: {fact:?}");
+            }
+            self.facts.extend(told);
             case = after;
         }
         assert_eq!(case, decision.after, "events make the case");

@@ -68,6 +68,15 @@ pub trait Sink<T: Item>: Send + 'static {
         to: &Cursors,
         incarnation: u64,
     ) -> Result<(), Blame>;
+    /// Whether it waits for the end of what it reads again: [`read_to`](Self::read_to) is called
+    /// before each read until it does not.
+    fn reads_again(&self) -> bool {
+        false
+    }
+    /// The reader is at `at`, and the log ends at `heads`, as far as they are known now.
+    async fn read_to(&mut self, _at: &Cursors, _heads: &Cursors) -> Result<(), Blame> {
+        Ok(())
+    }
     /// Retries the dead letters of these shards that an operator put back; true where there were
     /// any.
     async fn retry_parked(&mut self, _scope: &Scope) -> Result<bool, Blame> {
@@ -258,6 +267,12 @@ async fn step<T: Item>(
         return Ok(());
     }
     while sink.retry_parked(cursors.scope()).await? {}
+    // A log that does not say now where it ends is asked before the next read.
+    if sink.reads_again()
+        && let Ok(heads) = source.heads().await
+    {
+        sink.read_to(cursors, &heads).await?;
+    }
     let began = tokio::time::Instant::now();
     let mut batch = source.read_after(cursors, BATCH_MAX).await?;
     if batch.is_empty() {

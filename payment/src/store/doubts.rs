@@ -1,0 +1,34 @@
+//! Orders that the journal may have lost: it was restored to before they asked for money.
+
+use std::collections::BTreeSet;
+
+use shared_events::contract::OrderId;
+use shared_events::stream::{DatabaseError, Tx};
+
+use super::word;
+
+/// Puts orders in doubt that asked for money in a shard after this position.
+pub(crate) async fn doubt(tx: &mut Tx, shard: u16, after: u64) -> Result<u64, DatabaseError> {
+    let sql = "UPDATE cases SET doubted = 1 WHERE shard = $1 AND asked_position > $2";
+    let query = sqlx::query(sql).bind(i64::from(shard));
+    let query = query.bind(i64::try_from(after).unwrap_or(i64::MAX));
+    Ok(query.execute(&mut **tx).await?.rows_affected())
+}
+
+/// Whether any order is in doubt.
+pub(crate) async fn is_any_doubted(tx: &mut Tx) -> Result<bool, DatabaseError> {
+    let sql = "SELECT order_id FROM cases WHERE doubted = 1 LIMIT 1";
+    Ok(sqlx::query(sql).fetch_optional(&mut **tx).await?.is_some())
+}
+
+/// Orders of a shard that are in doubt; at most so many.
+pub(crate) async fn doubted(
+    tx: &mut Tx,
+    shard: u16,
+    limit: u32,
+) -> Result<BTreeSet<OrderId>, DatabaseError> {
+    let sql =
+        "SELECT order_id FROM cases WHERE doubted = 1 AND shard = $1 ORDER BY order_id LIMIT $2";
+    let query = sqlx::query(sql).bind(i64::from(shard)).bind(i64::from(limit));
+    query.fetch_all(&mut **tx).await?.iter().map(|row| word(row, 0, "order of a case")).collect()
+}

@@ -1,0 +1,98 @@
+use shared_events::contract::{Fact, FactId, PaymentFact};
+
+use crate::counted::Became;
+use crate::domain::{Case, Context, Event, Input, Rejection, decide, fact_id, facts};
+
+/// The cause of what is written, for those who follow it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origins {
+    /// The fact, or the operation, that caused it.
+    pub(crate) causationid: Option<String>,
+    /// The trace of the command behind it.
+    pub(crate) traceparent: Option<String>,
+}
+
+/// A locked case with what happened to it in this transaction.
+pub(crate) struct OpenCase {
+    pub(crate) case: Case,
+    /// The shard of the order's facts.
+    pub(crate) shard: Option<u16>,
+    /// The fact by which the order asked for money.
+    pub(super) asked: Option<Asked>,
+    /// Whether the journal was restored to before that fact, and was not read again yet.
+    pub(super) is_doubted: bool,
+    /// Whether either changed.
+    pub(super) is_told: bool,
+    pub(super) is_new: bool,
+    pub(super) looked: bool,
+    pub(super) happened: Vec<(Event, Vec<(FactId, PaymentFact)>, Origins)>,
+}
+
+/// A fact by which an order asked for money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) position: u64,
+    pub(super) fact: String,
+}
+
+impl OpenCase {
+    /// The order asks for money by this fact. Whether it asked by another one in a history that is
+    /// in doubt: that one is gone, since an order asks once.
+    pub(crate) fn asked_by(&mut self, fact: &Fact) -> bool {
+        let asked = Asked { position: fact.position, fact: fact.id.to_string() };
+        let is_other = self.asked.as_ref().is_some_and(|known| known.fact != asked.fact);
+        let was_doubted = std::mem::take(&mut self.is_doubted);
+        self.is_told |= was_doubted || self.asked.as_ref() != Some(&asked);
+        self.asked = Some(asked);
+        is_other && was_doubted
+    }
+
+    /// It is decided that the journal lost the order.
+    pub(crate) fn is_gone(&mut self) {
+        self.is_told |= self.is_doubted;
+        self.is_doubted = false;
+    }
+
+    /// Hears something.
+    pub(crate) fn hear(
+        &mut self,
+        input: Input,
+        context: &Context,
+        origins: &Origins,
+    ) -> Result<(), Rejection> {
+        self.looked |= input == Input::Tick;
+        let decision = decide(&self.case, input, context)?;
+        let mut before = self.case.clone();
+        for event in decision.events {
+            let after = before.clone().evolve(&event)?;
+            let told = facts(&before, &event, &after).into_iter();
+            let told = told.map(|fact| (fact_id(&after, &event, &fact), fact)).collect();
+            self.happened.push((event, told, origins.clone()));
+            before = after;
+        }
+        self.case = before;
+        Ok(())
+    }
+
+    /// Whether anything happened to it.
+    pub(crate) fn has_happened(&self) -> bool {
+        !self.happened.is_empty()
+    }
+
+    /// All that happened to it was caused by this span.
+    pub(crate) fn happened_in(&mut self, traceparent: &str) {
+        for (_, _, origins) in &mut self.happened {
+            origins.traceparent = Some(traceparent.to_owned());
+        }
+    }
+
+    /// What became of its operations in this transaction.
+    pub(crate) fn became(&self) -> Became {
+        Became::of(&self.case, self.happened.iter().map(|(event, _, _)| event))
+    }
+
+    /// Whether anything is to be written.
+    pub(super) fn is_changed(&self) -> bool {
+        self.is_new || self.is_told || self.looked || !self.happened.is_empty()
+    }
+}

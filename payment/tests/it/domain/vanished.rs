@@ -1,0 +1,153 @@
+//! Orders that the journal lost when it was restored, and that may be placed again.
+
+use payment::domain::{Input, Observation, OperationKind, OperationState, Rejection, Status};
+use shared_events::contract::{CapturePolicy, PaymentPolicy};
+
+use super::support::{Told, done, id};
+
+const AUTHORIZE: OperationKind = OperationKind::Authorize;
+const CAPTURE: OperationKind = OperationKind::Capture;
+const REFUND: OperationKind = OperationKind::Refund;
+const VOID: OperationKind = OperationKind::Void;
+
+/// An order whose money is reserved.
+fn reserved(capture: CapturePolicy) -> Told {
+    let mut told = Told::asked(5_000, capture);
+    told.attempt(10).unwrap();
+    told.done(AUTHORIZE);
+    told
+}
+
+/// An order whose money was taken when it was confirmed; it has vanished since.
+fn taken() -> Told {
+    let mut told = reserved(CapturePolicy::OnConfirm);
+    told.hears(Input::Confirmed { cause: id(20) }).unwrap();
+    told.done(CAPTURE);
+    told.hears(Input::Vanished).unwrap();
+    told.kinds();
+    told
+}
+
+fn again(told: &mut Told, minor: i64) {
+    told.request(&[(None, minor, 0)], CapturePolicy::OnConfirm, PaymentPolicy::AllOrNone);
+}
+
+#[test]
+fn what_is_reserved_for_an_order_that_vanished_is_given_back() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.kinds();
+    assert!(told.hears(Input::Vanished).unwrap() > 0);
+    assert!(told.has_open(VOID) && !told.has_open(REFUND));
+    told.done(VOID);
+    assert_eq!(told.status(), Status::Voided);
+    assert_eq!(told.kinds(), ["payment.voided.v1"], "nobody is told but the ledger");
+    assert_eq!(told.attempt(11), Err(Rejection::NotWanted));
+    assert_eq!(told.hears(Input::Vanished), Ok(0));
+}
+
+#[test]
+fn what_was_taken_for_an_order_that_vanished_waits_for_a_person() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(20, 2_000);
+    told.done(CAPTURE);
+    told.hears(Input::Vanished).unwrap();
+    let waits = told.open(REFUND);
+    assert_eq!((waits.state, waits.amount), (OperationState::Stuck, told.money(2_000)));
+    assert_eq!(waits.code, "order_vanished");
+    assert!(told.has_open(VOID), "the rest of the reservation is given back");
+    told.done(VOID);
+    told.kinds();
+    told.observe(waits.id, done(waits.amount));
+    assert_eq!(told.status(), Status::Refunded);
+    assert_eq!(told.kinds(), ["payment.refunded.v1"]);
+    told.tick(600);
+    assert_eq!(told.payment(0).of_kind(REFUND).count(), 1, "never twice");
+}
+
+#[test]
+fn what_a_person_decides_to_keep_is_kept() {
+    let mut told = taken();
+    told.declined(REFUND, "order_kept");
+    told.tick(600);
+    assert_eq!(told.status(), Status::Captured);
+    assert!(!told.has_open(REFUND));
+    assert!(told.kinds().is_empty());
+}
+
+#[test]
+fn what_is_being_taken_when_the_order_vanishes_is_waited_for() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(20, 2_000);
+    told.hears(Input::Vanished).unwrap();
+    assert!(!told.has_open(VOID) && !told.has_open(REFUND));
+    told.done(CAPTURE);
+    assert_eq!(told.open(REFUND).state, OperationState::Stuck);
+    assert!(told.has_open(VOID));
+    // Nothing was taken after all.
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(20, 2_000);
+    told.hears(Input::Vanished).unwrap();
+    told.declined(CAPTURE, "expired_card");
+    assert!(told.has_open(VOID) && !told.has_open(REFUND));
+}
+
+#[test]
+fn a_parcel_that_vanished_with_its_order_takes_nothing() {
+    let mut told = Told::asked(5_000, CapturePolicy::OnFulfil);
+    told.attempt(10).unwrap();
+    told.parcel(20, 5_000);
+    told.hears(Input::Vanished).unwrap();
+    told.done(AUTHORIZE);
+    assert!(told.has_open(VOID) && !told.has_open(CAPTURE));
+}
+
+#[test]
+fn an_order_placed_again_as_it_was_is_paid_by_what_was_taken() {
+    let mut told = taken();
+    let waits = told.open(REFUND);
+    again(&mut told, 5_000);
+    let refund = told.case.operation(waits.id).unwrap().1;
+    assert_eq!((refund.state, refund.code.as_str()), (OperationState::Declined, "placed_again"));
+    assert_eq!(told.kinds(), ["payment.secured.v1"]);
+    // Its confirmation takes nothing more.
+    told.hears(Input::Confirmed { cause: id(30) }).unwrap();
+    assert!(!told.has_open(CAPTURE));
+    assert_eq!(told.status(), Status::Captured);
+}
+
+#[test]
+fn an_order_placed_again_otherwise_is_not_paid_by_what_was_taken() {
+    let mut told = taken();
+    let waits = told.open(REFUND);
+    again(&mut told, 4_000);
+    assert_eq!(told.kinds(), ["payment.failed.v1"]);
+    assert_eq!(told.case.operation(waits.id).unwrap().1.state, OperationState::Stuck);
+    // Nor is one whose money was paid back meanwhile.
+    let mut told = taken();
+    let waits = told.open(REFUND);
+    told.observe(
+        waits.id,
+        Observation::Done { reference: "re_1".to_owned(), amount: waits.amount, valid_until: None },
+    );
+    told.kinds();
+    again(&mut told, 5_000);
+    assert_eq!(told.kinds(), ["payment.failed.v1"]);
+    assert_eq!(told.payment(0).refunded(), 5_000, "never twice");
+}
+
+#[test]
+fn an_order_placed_again_without_money_taken_is_paid_anew() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.hears(Input::Vanished).unwrap();
+    told.done(VOID);
+    told.kinds();
+    told.request(&[(None, 7_000, 0)], CapturePolicy::OnFulfil, PaymentPolicy::AllOrNone);
+    assert!(!told.has_open(AUTHORIZE), "the earlier attempt is not made again");
+    told.attempt(11).unwrap();
+    assert_eq!(told.open(AUTHORIZE).amount, told.money(7_000));
+    told.done(AUTHORIZE);
+    assert_eq!(told.kinds(), ["payment.authorized.v1", "payment.secured.v1"]);
+    told.parcel(40, 7_000);
+    told.done(CAPTURE);
+    assert_eq!(told.status(), Status::Captured);
+}

@@ -1,0 +1,186 @@
+//! A journal, or payments, that continue from an earlier state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use payment::domain::{Observation, OperationKind, Status, VANISHED_NOTE};
+use payment::store;
+use shared_events::contract::{CapturePolicy, Fact, FactId};
+use shared_events::stream::{Cursors, Dialect, Handler as _, Source as _};
+
+use crate::support::{Bench, Story, gbp, on_both};
+
+const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;
+const AUTHORIZE: OperationKind = OperationKind::Authorize;
+const CAPTURE: OperationKind = OperationKind::Capture;
+const VOID: OperationKind = OperationKind::Void;
+/// The shard of all stories.
+const SHARD: u16 = 3;
+
+/// The journal continues after this position.
+async fn set_back(bench: &Bench, position: u64) {
+    let mut tx = bench.database.begin().await.unwrap();
+    let from: Cursors = [(SHARD, 100)].into_iter().collect();
+    let to: Cursors = [(SHARD, position)].into_iter().collect();
+    let mut follower = bench.payments.follower();
+    let begins = follower.set_back(&mut tx, &from, &to).await.unwrap();
+    assert_eq!(begins, to);
+    tx.commit().await.unwrap();
+}
+
+/// The journal was read to its end.
+async fn read_again(bench: &Bench) {
+    let mut follower = bench.payments.follower();
+    assert!(follower.is_in_doubt(), "a process that begins does not know");
+    // Once to decide, and once to find that nothing is left.
+    for _ in 0..2 {
+        let mut tx = bench.database.begin().await.unwrap();
+        follower.read_again(&mut tx, &BTreeSet::from([SHARD])).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert!(!follower.is_in_doubt());
+}
+
+async fn facts(bench: &Bench) -> Vec<Fact> {
+    bench.payments.facts().read_after(&Cursors::default(), 10_000).await.unwrap().items
+}
+
+async fn money_of_orders_that_the_journal_lost_is_set_right(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let (mut kept, mut lost) = (Story::new(), Story::new());
+    let asked = kept.requested(5_000, FULFIL);
+    bench.follow(&[asked.clone(), lost.requested(5_000, FULFIL)]).await.unwrap();
+    bench.pay(kept.order_id, 1).await.unwrap();
+    bench.pay(lost.order_id, 2).await.unwrap();
+    bench.follow(&[lost.confirmed(), lost.shipped(2_000)]).await.unwrap();
+    bench.settle().await;
+    let before = bench.case(kept.order_id).await;
+    set_back(&bench, 0).await;
+    bench.settle().await;
+    let in_doubt = bench.case(lost.order_id).await;
+    assert!(!in_doubt.vanished, "nothing is decided before the journal was read again");
+
+    bench.follow(&[asked]).await.unwrap();
+    read_again(&bench).await;
+    bench.settle().await;
+    assert_eq!(bench.case(kept.order_id).await, before);
+    let effects = bench.psp.effects();
+    assert_eq!(effects.iter().filter(|(kind, _)| *kind == VOID).count(), 1);
+    assert_eq!(effects.len(), 4, "nothing is paid back by itself: {effects:?}");
+    let stuck = store::stuck(&bench.database, "", 10).await.unwrap();
+    assert_eq!(stuck.len(), 1, "{stuck:?}");
+    assert_eq!(
+        (stuck[0].order_id, stuck[0].schedule.note.as_str()),
+        (lost.order_id, VANISHED_NOTE)
+    );
+    bench.laws_hold().await;
+
+    // A person paid it back.
+    let seen =
+        Observation::Done { reference: "re_1".to_owned(), amount: gbp(2_000), valid_until: None };
+    bench.payments.resolve(lost.order_id, stuck[0].id, seen, None).await.unwrap();
+    read_again(&bench).await;
+    bench.settle().await;
+    let case = bench.case(lost.order_id).await;
+    assert_eq!((case.payments[0].status(), case.payments[0].refunded()), (Status::Refunded, 2_000));
+    assert_eq!(bench.psp.effects().len(), 4);
+    let last = bench.published().await.pop();
+    assert_eq!(last, Some("payment.refunded.v1"), "the ledger hears of it");
+    bench.laws_hold().await;
+}
+
+async fn a_journal_that_kept_the_orders_changes_nothing(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    let asked = story.requested(5_000, FULFIL);
+    bench.follow(&[asked.clone()]).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    bench.settle().await;
+    let before = (bench.case(story.order_id).await, bench.published().await);
+    // What was lost came after it asked.
+    set_back(&bench, asked.position).await;
+    read_again(&bench).await;
+    // What was lost is there again.
+    set_back(&bench, 0).await;
+    bench.follow(&[asked]).await.unwrap();
+    read_again(&bench).await;
+    bench.settle().await;
+    assert_eq!((bench.case(story.order_id).await, bench.published().await), before);
+    bench.laws_hold().await;
+}
+
+/// Its shop sends it again as soon as the journal takes orders, perhaps before payments have read
+/// that the first one is gone.
+async fn an_order_that_is_placed_again_at_once_is_another_one(dialect: Dialect) {
+    for decided_before in [false, true] {
+        let bench = Bench::on(dialect).await;
+        let mut story = Story::new();
+        bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
+        bench.pay(story.order_id, 1).await.unwrap();
+        bench.settle().await;
+        set_back(&bench, 0).await;
+        if decided_before {
+            read_again(&bench).await;
+        }
+        bench.follow(&[story.requested(6_000, FULFIL)]).await.unwrap();
+        read_again(&bench).await;
+        bench.settle().await;
+        let case = bench.case(story.order_id).await;
+        assert!(!case.vanished && !case.secured, "it is to be paid anew");
+        bench.pay(story.order_id, 2).await.unwrap();
+        bench.settle().await;
+        assert_eq!(bench.psp.effects(), [(AUTHORIZE, 5_000), (VOID, 0), (AUTHORIZE, 6_000)]);
+        let all = facts(&bench).await;
+        let ids: BTreeSet<FactId> = all.iter().map(|fact| fact.id).collect();
+        assert_eq!(ids.len(), all.len(), "what is told anew has an id of its own");
+        let told = bench.published().await;
+        assert_eq!(told.iter().filter(|kind| **kind == "payment.secured.v1").count(), 2);
+        bench.laws_hold().await;
+    }
+}
+
+/// The ids of what is told of these orders, one after the other, by kind. Until when money is secured
+/// depends on when it is found.
+async fn ids_after(
+    bench: &Bench,
+    orders: [&[Fact]; 2],
+) -> BTreeMap<&'static str, BTreeSet<FactId>> {
+    for of_order in orders {
+        bench.follow(&of_order[..1]).await.unwrap();
+        let order = of_order[0].body.order_id().unwrap();
+        bench.pay(order, order.uuid().as_u128()).await.unwrap();
+        bench.settle().await;
+        for fact in &of_order[1..] {
+            bench.follow(std::slice::from_ref(fact)).await.unwrap();
+            bench.settle().await;
+        }
+    }
+    let mut ids: BTreeMap<&'static str, BTreeSet<FactId>> = BTreeMap::new();
+    let all = facts(bench).await;
+    for fact in all.iter().filter(|fact| fact.body.kind() != "payment.secured.v1") {
+        ids.entry(fact.body.kind()).or_default().insert(fact.id);
+    }
+    ids
+}
+
+/// Payments alone are restored, hear in another order and later, and find at the provider what they
+/// had done: those who heard of it before know it.
+async fn restored_payments_tell_what_was_done_under_the_same_ids(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let (mut story, mut other) = (Story::new(), Story::new());
+    let of_story = [story.requested(5_000, FULFIL), story.shipped(2_000), story.refunded(500)];
+    let of_other = [other.requested(1_000, FULFIL)];
+    let first = ids_after(&bench, [&of_story[..], &of_other[..]]).await;
+    let restored = Bench::on(dialect).await;
+    restored.wait(7);
+    let second = ids_after(&restored, [&of_other[..], &of_story[..]]).await;
+    assert_eq!(first, second);
+    assert!(first.contains_key("payment.captured.v1") && first.contains_key("refund.settled.v1"));
+    assert_eq!(bench.psp.effects().iter().filter(|(kind, _)| *kind == CAPTURE).count(), 1);
+}
+
+on_both! {
+    money_of_orders_that_the_journal_lost_is_set_right,
+    a_journal_that_kept_the_orders_changes_nothing,
+    an_order_that_is_placed_again_at_once_is_another_one,
+    restored_payments_tell_what_was_done_under_the_same_ids,
+}
