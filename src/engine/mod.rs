@@ -121,8 +121,7 @@ impl Engine {
         let draining = CancellationToken::new();
         watch(&mut building, &health, files.as_ref(), draining.clone()).await?;
         let admin = AdminEdge::new(admin_parts(&building, &health));
-        let metrics = door.serve(&mut building, &admin);
-        let told = building.receives_webhooks();
+        let (metrics, told) = (door.serve(&mut building, &admin), building.receives_webhooks());
         let Building { settings, followers, databases, orders, .. } = building;
         let who = (&settings.access, Arc::clone(&settings.clock));
         let web =
@@ -265,7 +264,7 @@ async fn watch(
         Role::All | Role::Only(_) => None,
     };
     let stored = building.databases.iter().map(|(name, database)| {
-        let stored = Stored::new(*name, database.clone());
+        let stored = Stored::new(name, database.clone());
         match services::named(building.settings.services, name) {
             Some(service) => stored.beside(service, orders.map(|orders| &orders.database)),
             None => stored,

@@ -39,6 +39,7 @@ static TOY: Service = Service {
     path: "/ordinal.toys.",
     rpcs: &[Rpc { name: "ordinal.toys.v1.ToyService", message_bytes_max: 1024 }],
     published: None,
+    told: false,
     followers: &[FOLLOWER],
     processes: &[],
     open: |building| Box::pin(open(building)),

@@ -1,6 +1,8 @@
 //! Callers of a gateway who prove who they are: signed tokens of an identity provider, by TLS from
 //! the caller to the gateway and from there to the engine.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -38,7 +40,7 @@ impl There {
         );
         std::fs::write(&issuers, known).unwrap();
         let line = format!("token = \"{PEER}\"\nrole = \"SERVICE\"\nsubject = \"edge\"\n");
-        write_private(&tokens, &format!("[[tokens]]\n{line}peer = true\n"));
+        write_private(Path::new(&tokens), &format!("[[tokens]]\n{line}peer = true\n"));
         let tls = ["--tls-cert", &files.0, "--tls-key", &files.1];
         let common = [&tls[..], &["--issuers", &issuers, "--tokens", &tokens]].concat();
         let engine = Engine::start_with(&[&common[..], &["--data", &data]].concat());

@@ -1,5 +1,7 @@
 //! Calls by HTTP with JSON: the same calls as by gRPC.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;

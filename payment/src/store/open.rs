@@ -12,6 +12,9 @@ pub(crate) struct Origins {
     pub(crate) traceparent: Option<String>,
 }
 
+/// The facts that tell an event, with their ids.
+type Told = Vec<(FactId, PaymentFact)>;
+
 /// A locked case with what happened to it in this transaction.
 pub(crate) struct OpenCase {
     pub(crate) case: Case,
@@ -25,7 +28,7 @@ pub(crate) struct OpenCase {
     pub(super) is_told: bool,
     pub(super) is_new: bool,
     pub(super) looked: bool,
-    pub(super) happened: Vec<(Event, Vec<(FactId, PaymentFact)>, Origins)>,
+    pub(super) happened: Vec<(Event, Told, Origins)>,
 }
 
 /// A fact by which an order asked for money.

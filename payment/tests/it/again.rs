@@ -12,8 +12,9 @@ use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
 use crate::domain::support::CAPABLE;
+use crate::on_both::on_both;
 use crate::scripted::{Act, Scripted};
-use crate::support::{Bench, Story, on_both};
+use crate::support::{Bench, Story};
 use crate::webhooks::{hear, kept, tell_strange};
 
 const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;

@@ -7,7 +7,8 @@ use payment::store;
 use shared_events::contract::{CapturePolicy, Fact, FactId};
 use shared_events::stream::{Cursors, Dialect, Handler as _, Source as _};
 
-use crate::support::{Bench, Story, gbp, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story, gbp};
 
 const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;
 const AUTHORIZE: OperationKind = OperationKind::Authorize;
@@ -92,7 +93,7 @@ async fn a_journal_that_kept_the_orders_changes_nothing(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     let mut story = Story::new();
     let asked = story.requested(5_000, FULFIL);
-    bench.follow(&[asked.clone()]).await.unwrap();
+    bench.follow(std::slice::from_ref(&asked)).await.unwrap();
     bench.pay(story.order_id, 1).await.unwrap();
     bench.settle().await;
     let before = (bench.case(story.order_id).await, bench.published().await);

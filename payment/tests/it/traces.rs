@@ -4,7 +4,8 @@ use payment::domain::OperationKind;
 use shared_events::contract::CapturePolicy;
 use shared_events::stream::{Cursors, Dialect, Source as _};
 
-use crate::support::{Bench, Story, on_both};
+use crate::on_both::on_both;
+use crate::support::{Bench, Story};
 
 const ORDER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const PARCEL: &str = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

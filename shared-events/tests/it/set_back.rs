@@ -164,11 +164,14 @@ impl Handler<Thing> for Effects {
     }
 }
 
+/// How much it had read, and the shards.
+type Told = (usize, Vec<u16>);
+
 /// Is in doubt until it was told that something was read again; counts what it had read then.
 #[derive(Default)]
 struct Doubting {
     read: usize,
-    told: Arc<Mutex<Vec<(usize, Vec<u16>)>>>,
+    told: Arc<Mutex<Vec<Told>>>,
 }
 
 #[async_trait]

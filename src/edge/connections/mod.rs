@@ -328,9 +328,8 @@ async fn run<S>(
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let from = Arc::clone(&connection);
     // Watches on a WebSocket are calls of this connection.
-    let mut of_calls = http::Extensions::new();
+    let (from, mut of_calls) = (Arc::clone(&connection), http::Extensions::new());
     of_calls.insert(Arc::clone(&connection));
     let age = bounds.age + jitter(bounds.age);
     let socket = Socket::new(of_calls, age * SOCKET_AGE, stop.clone());

@@ -285,17 +285,7 @@ async fn step<T: Item>(
         }
         return Ok(());
     }
-    let mut spans = BatchSpans::begin(status.name(), &mut batch.items);
-    let applying = metric::start();
-    let applied = sink.apply(&batch).await;
-    if applied.is_err() {
-        spans.fail(Reason::Unavailable.code());
-    }
-    drop(spans);
-    applied?;
-    table::BATCH_DURATION.since([status.name()], applying);
-    let items = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
-    table::FACTS.add([status.name(), "read"], items);
+    applied(sink, &mut batch, status).await?;
     let is_first = cursors.iter().all(|(_, position)| position == 0);
     cursors.merge(&batch.through);
     if is_first {
@@ -308,5 +298,25 @@ async fn step<T: Item>(
             rest(pause, stop).await;
         }
     }
+    Ok(())
+}
+
+/// Hands a batch to the sink, with its spans and metrics.
+async fn applied<T: Item>(
+    sink: &mut dyn Sink<T>,
+    batch: &mut Batch<T>,
+    status: &FollowStatus,
+) -> Result<(), StepError> {
+    let mut spans = BatchSpans::begin(status.name(), &mut batch.items);
+    let applying = metric::start();
+    let applied = sink.apply(batch).await;
+    if applied.is_err() {
+        spans.fail(Reason::Unavailable.code());
+    }
+    drop(spans);
+    applied?;
+    table::BATCH_DURATION.since([status.name()], applying);
+    let items = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
+    table::FACTS.add([status.name(), "read"], items);
     Ok(())
 }
