@@ -1,6 +1,7 @@
 //! `ordinal serve`: runs an engine until it is stopped.
 
 mod args; // its flags
+mod bounds; // its flags of limits of callers
 mod callers; // who may call
 mod metrics; // its flags of metrics
 mod observe; // its flags of logs and traces
