@@ -57,6 +57,10 @@ impl TextRule {
     /// # Errors
     /// [`TextError`] for the first violation.
     pub fn check(self, text: &str) -> Result<(), TextError> {
+        // Most texts are printable ASCII, one byte a character.
+        if text.len() <= self.max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Ok(());
+        }
         let mut count = 0_usize;
         let mut characters = text.chars().peekable();
         while let Some(character) = characters.next() {
@@ -91,5 +95,34 @@ pub const fn is_hidden(character: char) -> bool {
         // Annotations, and tags, which spell invisible text.
         '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_ascii_only_control_characters_are_refused() {
+        for character in '\0'..='\u{7f}' {
+            let text = format!("a{character}b");
+            let hidden = Err(TextError::Hidden { place: 2, character });
+            let is_control = character.is_ascii_control();
+            assert_eq!(is_hidden(character), is_control);
+            let expected = if is_control { hidden } else { Ok(()) };
+            assert_eq!(TextRule::line(3).check(&text), expected, "{text:?}");
+            let breaks = matches!(character, '\n' | '\t');
+            let expected = if breaks { Ok(()) } else { expected };
+            assert_eq!(TextRule::lines(3).check(&text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn characters_are_counted_and_not_bytes() {
+        for (text, max) in [("abc", 3), ("äöü", 3), ("a", 1), ("", 0)] {
+            assert_eq!(TextRule::line(max).check(text), Ok(()), "{text}");
+            let long = format!("{text}b");
+            assert_eq!(TextRule::line(max).check(&long), Err(TextError::TooLong { max }), "{long}");
+        }
     }
 }
