@@ -25,6 +25,7 @@ pub(super) struct OrderActor {
 /// The state of an awake order.
 pub(super) struct Memory {
     order_id: OrderId,
+    shard: u16,
     /// The tenure of its shard in which it was woken.
     tenure: u64,
     recovered: Option<Recovered>,
@@ -41,7 +42,8 @@ impl Actor for OrderActor {
         _myself: ActorRef<Message>,
         (order_id, tenure): (OrderId, u64),
     ) -> Result<Memory, ActorProcessingErr> {
-        Ok(Memory { order_id, tenure, recovered: None })
+        let shard = self.shared.journal.shard_of(order_id);
+        Ok(Memory { order_id, shard, tenure, recovered: None })
     }
 
     async fn handle(
@@ -131,7 +133,7 @@ impl OrderActor {
     }
 
     async fn view(&self, memory: &mut Memory) -> Result<View, Refusal> {
-        let shard = self.shared.journal.shard_of(memory.order_id);
+        let shard = memory.shard;
         let recovered = self.recover(memory).await?;
         Ok(View {
             order: Arc::clone(&recovered.order),
@@ -149,7 +151,7 @@ impl OrderActor {
         command: &Command,
         context: &mut Context,
     ) -> Result<Executed, Refusal> {
-        let (order_id, shard) = (memory.order_id, self.shared.journal.shard_of(memory.order_id));
+        let (order_id, shard) = (memory.order_id, memory.shard);
         if traced::is_apart(context) {
             // It says what the span links to.
             self.recover(memory).await?;
@@ -213,8 +215,7 @@ impl OrderActor {
         context: &Context,
     ) -> Result<Executed, Failure> {
         let shared = &self.shared;
-        let (order_id, tenure) = (memory.order_id, memory.tenure);
-        let shard = shared.journal.shard_of(order_id);
+        let (order_id, shard, tenure) = (memory.order_id, memory.shard, memory.tenure);
         let recovered = self.recover(memory).await?;
 
         let request = match self.repetition(recovered, command, context, shard).await? {

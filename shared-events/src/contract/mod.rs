@@ -30,7 +30,7 @@ mod timestamp; // instants, in UTC microseconds
 mod trace; // how a trace is named
 
 pub use body::FactBody;
-pub use contact::{Contact, ContactError, Email, Locale};
+pub use contact::{Contact, ContactError, Email, Locale, phone_number};
 pub use country::country_code;
 pub use envelope::{Fact, FactError, SpecVersion};
 pub use fact_id::{FactId, Origin};

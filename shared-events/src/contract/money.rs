@@ -1,21 +1,22 @@
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Quantity;
 
 /// An ISO 4217 currency. Callers may only name those in circulation today; a stored one may have
-/// been withdrawn since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Currency([u8; 3]);
+/// been withdrawn since. Ordered by code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Currency(iso_currency::Currency);
 
 impl Currency {
     /// The three letters, such as `GBP`.
     #[must_use]
-    pub fn code(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("???")
+    pub fn code(&self) -> &'static str {
+        self.0.code()
     }
 
     /// Parses a currency from storage, even if it was withdrawn since. Currencies from callers are
@@ -24,18 +25,32 @@ impl Currency {
     /// # Errors
     /// [`MoneyError::UnknownCurrency`].
     pub fn recorded(text: &str) -> Result<Self, MoneyError> {
-        let bytes: [u8; 3] = text.as_bytes().try_into().map_err(|_| MoneyError::UnknownCurrency)?;
-        iso_currency::Currency::from_code(text).ok_or(MoneyError::UnknownCurrency)?;
-        Ok(Self(bytes))
+        iso_currency::Currency::from_code(text).map(Self).ok_or(MoneyError::UnknownCurrency)
     }
 
     /// How many decimal digits its minor unit has: 2 for GBP, 0 for JPY, 3 for BHD (ISO 4217,
     /// by the `iso_currency` crate). Currencies without a minor unit have 0.
     #[must_use]
     pub fn exponent(&self) -> u32 {
-        iso_currency::Currency::from_code(self.code())
-            .and_then(iso_currency::Currency::exponent)
-            .map_or(0, u32::from)
+        self.0.exponent().map_or(0, u32::from)
+    }
+}
+
+impl Ord for Currency {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.code().cmp(other.code())
+    }
+}
+
+impl PartialOrd for Currency {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
     }
 }
 
@@ -70,8 +85,7 @@ impl FromStr for Currency {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let currency = Self::recorded(text)?;
-        let is_money = iso_currency::Currency::from_code(text).is_some_and(is_money);
-        if is_money { Ok(currency) } else { Err(MoneyError::NoMoney) }
+        if is_money(currency.0) { Ok(currency) } else { Err(MoneyError::NoMoney) }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct ParseOrderNumberError;
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: u32 = 12;
 const GROUP: u32 = 4;
+/// Of its text, with the hyphens.
+const TEXT_BYTES: usize = 14;
 
 const MILLIS: u128 = (1 << 48) - 1;
 /// The part of the milliseconds of an id of version 7 that is in its number: 34 years.
@@ -50,7 +52,7 @@ impl OrderNumber {
         let given = names.map(|names| names.order_number.as_str());
         match given.filter(|number| !number.is_empty()) {
             Some(number) => number.to_owned(),
-            None => Self::of(order_id).to_string(),
+            None => Self::of(order_id).text(),
         }
     }
 
@@ -70,25 +72,30 @@ impl OrderNumber {
         places
     }
 
+    fn text(self) -> String {
+        let mut text = String::with_capacity(TEXT_BYTES);
+        for place in 0..LENGTH {
+            if place > 0 && place % GROUP == 0 {
+                text.push('-');
+            }
+            let digit = usize::try_from((self.0 >> (5 * (LENGTH - 1 - place))) & 31);
+            let digit = digit.ok().and_then(|digit| DIGITS.get(digit)).copied().unwrap_or(b'0');
+            text.push(char::from(digit));
+        }
+        text
+    }
+
     /// Whether a text is written as these numbers are, so that no client may give it to an order.
     #[must_use]
     pub fn is_form(text: &str) -> bool {
         let hyphens: Vec<usize> = text.match_indices('-').map(|(place, _)| place).collect();
-        hyphens == [4, 9] && text.len() == 14 && text.parse::<Self>().is_ok()
+        hyphens == [4, 9] && text.len() == TEXT_BYTES && text.parse::<Self>().is_ok()
     }
 }
 
 impl fmt::Display for OrderNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for place in 0..LENGTH {
-            if place > 0 && place % GROUP == 0 {
-                f.write_str("-")?;
-            }
-            let digit = usize::try_from((self.0 >> (5 * (LENGTH - 1 - place))) & 31);
-            let digit = digit.ok().and_then(|digit| DIGITS.get(digit)).copied().unwrap_or(b'0');
-            write!(f, "{}", char::from(digit))?;
-        }
-        Ok(())
+        f.write_str(&self.text())
     }
 }
 

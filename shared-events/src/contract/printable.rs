@@ -4,7 +4,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
-use super::text::{TextError, TextRule, is_hidden};
+use super::text::{TextError, TextRule, is_hidden, is_plain};
 
 /// Why a text is no name or sku; never shows the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,9 @@ impl TextRule {
 /// [`PrintableError`]
 pub fn printable(text: &str, max: usize) -> Result<Cow<'_, str>, PrintableError> {
     let text = composed(text);
+    if (1..=max).contains(&text.len()) && is_plain(&text) {
+        return Ok(text);
+    }
     let mut count = 0_usize;
     for character in text.chars() {
         count = count.saturating_add(1);
@@ -90,4 +93,23 @@ fn is_unseen(character: char) -> bool {
     is_hidden(character)
         || (!character.is_ascii()
             && CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_ascii_only_control_characters_are_unseen() {
+        for character in '\0'..='\u{7f}' {
+            let text = format!("a{character}b");
+            let hidden = Err(PrintableError::Hidden { place: 2, character });
+            let seen = Ok(Cow::Borrowed(text.as_str()));
+            let expected = if character.is_ascii_control() { hidden } else { seen };
+            assert_eq!(printable(&text, 3), expected, "{text:?}");
+        }
+        for (text, max) in [("", 3), (" ", 3), ("abcd", 3), ("äöüß", 3)] {
+            assert_eq!(printable(text, max), Err(PrintableError::Length { max }), "{text:?}");
+        }
+    }
 }

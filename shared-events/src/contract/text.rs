@@ -57,6 +57,9 @@ impl TextRule {
     /// # Errors
     /// [`TextError`] for the first violation.
     pub fn check(self, text: &str) -> Result<(), TextError> {
+        if text.len() <= self.max && is_plain(text) {
+            return Ok(());
+        }
         let mut count = 0_usize;
         let mut characters = text.chars().peekable();
         while let Some(character) = characters.next() {
@@ -75,6 +78,12 @@ impl TextRule {
     }
 }
 
+/// Whether all characters are printable ASCII, as in most texts. No rule refuses one of them, and
+/// there are as many as bytes.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// Whether a character hides, reverses or overwrites others. U+200C and U+200D do not count: words
 /// of Persian, Hindi and others, and many emoji, contain them.
 #[must_use]
@@ -91,5 +100,34 @@ pub const fn is_hidden(character: char) -> bool {
         // Annotations, and tags, which spell invisible text.
         '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_ascii_only_control_characters_are_refused() {
+        for character in '\0'..='\u{7f}' {
+            let text = format!("a{character}b");
+            let hidden = Err(TextError::Hidden { place: 2, character });
+            let is_control = character.is_ascii_control();
+            assert_eq!(is_hidden(character), is_control);
+            let expected = if is_control { hidden } else { Ok(()) };
+            assert_eq!(TextRule::line(3).check(&text), expected, "{text:?}");
+            let breaks = matches!(character, '\n' | '\t');
+            let expected = if breaks { Ok(()) } else { expected };
+            assert_eq!(TextRule::lines(3).check(&text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn characters_are_counted_and_not_bytes() {
+        for (text, max) in [("abc", 3), ("äöü", 3), ("a", 1), ("", 0)] {
+            assert_eq!(TextRule::line(max).check(text), Ok(()), "{text}");
+            let long = format!("{text}b");
+            assert_eq!(TextRule::line(max).check(&long), Err(TextError::TooLong { max }), "{long}");
+        }
     }
 }

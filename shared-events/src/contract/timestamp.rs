@@ -51,20 +51,45 @@ impl Timestamp {
 }
 
 /// `jiff::Timestamp` reserves room for any zone and so ends at 9999-12-30T22:00:00Z; it cannot
-/// parse what it prints of that second. The last instants are printed and parsed as two days
-/// earlier.
+/// parse that second. The last instants are printed and parsed as two days earlier.
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
+impl Timestamp {
+    /// Date and time in UTC.
+    fn civil(self) -> Result<jiff::civil::DateTime, jiff::Error> {
+        let utc = |micros| {
+            let instant = jiff::Timestamp::from_microsecond(micros)?;
+            Ok::<_, jiff::Error>(jiff::tz::Offset::UTC.to_datetime(instant))
+        };
+        if self.0 <= Self::MAX.0 - 2 * DAY {
+            utc(self.0)
+        } else {
+            utc(self.0 - 2 * DAY)?.checked_add(jiff::Span::new().days(2))
+        }
+    }
+}
+
+/// Always in six decimals. Digit by digit: every event and every fact holds several.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 <= Self::MAX.0 - 2 * DAY {
-            let instant = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
-            return write!(f, "{instant:.6}");
+        let civil = self.civil().map_err(|_| fmt::Error)?;
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let parts = [
+            (0_usize..4, u32::from(civil.year().unsigned_abs())),
+            (5..7, u32::from(civil.month().unsigned_abs())),
+            (8..10, u32::from(civil.day().unsigned_abs())),
+            (11..13, u32::from(civil.hour().unsigned_abs())),
+            (14..16, u32::from(civil.minute().unsigned_abs())),
+            (17..19, u32::from(civil.second().unsigned_abs())),
+            (20..26, civil.subsec_nanosecond().unsigned_abs() / 1_000),
+        ];
+        for (places, mut rest) in parts {
+            for digit in text[places].iter_mut().rev() {
+                *digit += u8::try_from(rest % 10).unwrap_or_default();
+                rest /= 10;
+            }
         }
-        let civil = jiff::Timestamp::from_microsecond(self.0 - 2 * DAY)
-            .map(|earlier| jiff::tz::Offset::UTC.to_datetime(earlier))
-            .and_then(|earlier| earlier.checked_add(jiff::Span::new().days(2)));
-        civil.map_err(|_| fmt::Error).and_then(|civil| write!(f, "{civil:.6}Z"))
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -72,6 +72,17 @@ fn only_currencies_in_circulation_are_accepted() {
 }
 
 #[test]
+fn currencies_are_ordered_by_code_and_written_as_it() {
+    let of = |code| Currency::recorded(code).unwrap();
+    // A code that came later than its neighbours.
+    assert!(of("AOA") < of("XCG") && of("XAF") < of("XCG") && of("XCG") < of("XOF"));
+    for (code, exponent) in [("GBP", 2), ("JPY", 0), ("BHD", 3), ("CLF", 4), ("XXX", 0)] {
+        assert_eq!(serde_json::to_string(&of(code)).unwrap(), format!("\"{code}\""));
+        assert_eq!((of(code).to_string().as_str(), of(code).exponent()), (code, exponent));
+    }
+}
+
+#[test]
 fn the_nil_uuid_is_not_an_id() {
     let id: OrderId = "018f6f3e-0000-7000-8000-00000000000a".parse().unwrap();
     for spelling in [
@@ -397,6 +408,9 @@ proptest! {
 
     #[test]
     fn instants_survive_text(instant in an_instant()) {
+        if let Ok(known) = jiff::Timestamp::from_microsecond(instant.micros()) {
+            prop_assert_eq!(instant.to_string(), format!("{known:.6}"));
+        }
         prop_assert_eq!(instant.to_string().parse::<Timestamp>(), Ok(instant));
         let json = serde_json::to_string(&instant).unwrap();
         prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), instant);

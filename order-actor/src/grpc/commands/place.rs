@@ -17,9 +17,9 @@ impl CommandRequest for PlaceOrderRequest {
             By::Customer(own) if self.customer_id.is_empty() => Some(*own),
             _ => form.id("customer_id", &self.customer_id),
         };
-        // Derived from the customer only: a retry through another gateway pod is the same order.
-        let customer = customer_id.map(|id| id.to_string()).unwrap_or_default();
         let order_id = form.id_or("order_id", &self.order_id, || {
+            // Derived from the customer only: a retry through another gateway pod is the same order.
+            let customer = customer_id.map(|id| id.to_string()).unwrap_or_default();
             let purpose = format!("order of CUSTOMER {customer}");
             let drawn = || context.ids.order_id().uuid();
             OrderId::from_uuid(derived_or(options.request_id, &purpose, drawn))

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use service_edge::one_of;
@@ -18,59 +19,62 @@ impl Form {
         let parsed: Vec<_> = charges
             .iter()
             .enumerate()
-            .map(|(index, charge)| self.charge(&format!("charges[{index}]"), charge))
+            .map(|(index, charge)| self.charge(format_args!("charges[{index}]"), charge))
             .collect();
         parsed.into_iter().collect()
     }
 
-    fn charge(&mut self, path: &str, charge: &proto::NewCharge) -> Option<NewCharge> {
+    fn charge(&mut self, path: impl Display, charge: &proto::NewCharge) -> Option<NewCharge> {
         let kind = match charge.kind() {
             proto::ChargeKind::Shipping => Some(ChargeKind::Shipping),
             proto::ChargeKind::Handling => Some(ChargeKind::Handling),
             proto::ChargeKind::GiftWrap => Some(ChargeKind::GiftWrap),
             proto::ChargeKind::Other => Some(ChargeKind::Other),
             proto::ChargeKind::Unspecified => {
-                self.invalid(format!("{path}.kind"), one_of(proto::ChargeKind::as_str_name));
+                self.invalid(format_args!("{path}.kind"), one_of(proto::ChargeKind::as_str_name));
                 None
             }
         };
         let label =
-            self.label(&format!("{path}.label"), charge.label.clone(), 0..=bounds::LABEL_MAX);
-        let amount = self.amount(&format!("{path}.amount"), charge.amount.as_ref());
-        let taxes = self.taxes(&format!("{path}.taxes"), &charge.taxes);
+            self.label(format_args!("{path}.label"), charge.label.clone(), 0..=bounds::LABEL_MAX);
+        let amount = self.amount(format_args!("{path}.amount"), charge.amount.as_ref());
+        let taxes = self.taxes(format_args!("{path}.taxes"), &charge.taxes);
         Some(NewCharge { kind: kind?, label: label?, amount: amount?, taxes: taxes? })
     }
 
     pub(crate) fn discounts(
         &mut self,
-        path: &str,
+        path: impl Display,
         discounts: &[proto::Discount],
     ) -> Option<Vec<Discount>> {
-        self.at_most(path, discounts.len(), bounds::PRICE_PARTS_MAX)?;
+        self.at_most(&path, discounts.len(), bounds::PRICE_PARTS_MAX)?;
         let mut parsed = Vec::with_capacity(discounts.len());
         for (index, discount) in discounts.iter().enumerate() {
             let label =
-                self.label(&format!("{path}[{index}].label"), discount.label.clone(), LABEL);
-            let amount = self.amount(&format!("{path}[{index}].amount"), discount.amount.as_ref());
+                self.label(format_args!("{path}[{index}].label"), discount.label.clone(), LABEL);
+            let amount =
+                self.amount(format_args!("{path}[{index}].amount"), discount.amount.as_ref());
             parsed.push(label.zip(amount).map(|(label, amount)| Discount { label, amount }));
         }
         parsed.into_iter().collect()
     }
 
-    pub(super) fn taxes(&mut self, path: &str, taxes: &[proto::Tax]) -> Option<Vec<Tax>> {
-        self.at_most(path, taxes.len(), bounds::PRICE_PARTS_MAX)?;
+    pub(super) fn taxes(&mut self, path: impl Display, taxes: &[proto::Tax]) -> Option<Vec<Tax>> {
+        self.at_most(&path, taxes.len(), bounds::PRICE_PARTS_MAX)?;
         let mut parsed = Vec::with_capacity(taxes.len());
         for (index, tax) in taxes.iter().enumerate() {
-            let name = self.label(&format!("{path}[{index}].name"), tax.name.clone(), LABEL);
+            let name = self.label(format_args!("{path}[{index}].name"), tax.name.clone(), LABEL);
             let rate: Option<Option<TaxRate>> = match tax.rate_percent.as_str() {
                 "" => Some(None),
                 text => text
                     .parse()
                     .map(Some)
-                    .map_err(|error| self.invalid(format!("{path}[{index}].rate_percent"), error))
+                    .map_err(|error| {
+                        self.invalid(format_args!("{path}[{index}].rate_percent"), error);
+                    })
                     .ok(),
             };
-            let amount = self.amount(&format!("{path}[{index}].amount"), tax.amount.as_ref());
+            let amount = self.amount(format_args!("{path}[{index}].amount"), tax.amount.as_ref());
             parsed.push((|| Some(Tax { name: name?, rate: rate?, amount: amount? }))());
         }
         parsed.into_iter().collect()
@@ -101,7 +105,8 @@ impl Form {
             } else if !named.insert(refund.charge) {
                 self.invalid(field, bounds::NAMED_TWICE);
             }
-            let amount = self.amount(&format!("charges[{index}].amount"), refund.amount.as_ref());
+            let amount =
+                self.amount(format_args!("charges[{index}].amount"), refund.amount.as_ref());
             parsed.push(amount.map(|amount| ChargeRefund { charge: refund.charge, amount }));
         }
         parsed.into_iter().collect()
@@ -112,7 +117,7 @@ impl Form {
         let mut sum = |field: &str, money: &Option<proto::Money>| match money {
             None => Some(None),
             Some(money) => {
-                self.money(&format!("expected.{field}"), Reason::InvalidAmount, money).map(Some)
+                self.money(format_args!("expected.{field}"), Reason::InvalidAmount, money).map(Some)
             }
         };
         let goods = sum("goods", &totals.goods);
@@ -148,11 +153,11 @@ impl Form {
     /// Keys and values of the client's own. No key is shown in an error: it may be personal data.
     pub(crate) fn keys(
         &mut self,
-        path: &str,
+        path: impl Display,
         reason: Reason,
         keys: impl ExactSizeIterator<Item = (String, String)>,
     ) -> Option<BTreeMap<String, String>> {
-        self.at_most(path, keys.len(), bounds::KEYS_MAX)?;
+        self.at_most(&path, keys.len(), bounds::KEYS_MAX)?;
         let key = TextRule::line(bounds::KEY_MAX);
         let value = TextRule::lines(bounds::TEXT_MAX);
         let mut parsed = BTreeMap::new();
@@ -160,13 +165,14 @@ impl Form {
             let Some(text) = key.stored(text).ok().filter(|text| !text.is_empty()) else {
                 let max = bounds::KEY_MAX;
                 let detail = format!("a key is 1 to {max} characters without hidden ones");
-                self.violations.add(path, reason, detail);
+                self.violations.add(path.to_string(), reason, detail);
                 return None;
             };
             let held = value.stored(held);
-            let held = held.map_err(|error| self.violations.add(path, reason, error)).ok()?;
+            let held =
+                held.map_err(|error| self.violations.add(path.to_string(), reason, error)).ok()?;
             if parsed.insert(text, held).is_some() {
-                self.violations.add(path, reason, bounds::NAMED_TWICE);
+                self.violations.add(path.to_string(), reason, bounds::NAMED_TWICE);
                 return None;
             }
         }
@@ -176,7 +182,7 @@ impl Form {
     /// A short text of one line.
     pub(super) fn label(
         &mut self,
-        field: &str,
+        field: impl Display,
         text: String,
         length: RangeInclusive<usize>,
     ) -> Option<String> {
@@ -189,21 +195,21 @@ impl Form {
     }
 
     /// An amount that is given and not below zero.
-    fn amount(&mut self, field: &str, money: Option<&proto::Money>) -> Option<Money> {
+    fn amount(&mut self, field: impl Display, money: Option<&proto::Money>) -> Option<Money> {
         let reason = Reason::InvalidAmount;
         let Some(money) = money else {
-            self.violations.add(field, reason, "required");
+            self.violations.add(field.to_string(), reason, "required");
             return None;
         };
-        let money = self.money(field, reason, money)?;
+        let money = self.money(&field, reason, money)?;
         if money.minor < 0 {
-            self.violations.add(field, reason, "not below zero");
+            self.violations.add(field.to_string(), reason, "not below zero");
             return None;
         }
         Some(money)
     }
 
-    fn at_most(&mut self, field: &str, count: usize, max: usize) -> Option<()> {
+    fn at_most(&mut self, field: impl Display, count: usize, max: usize) -> Option<()> {
         if count > max {
             self.invalid(field, format!("at most {max}"));
             return None;

@@ -32,15 +32,15 @@ pub struct Parsed {
 }
 
 /// A request being parsed. An invalid field is recorded and yields `None`, so that the remaining
-/// fields are checked as well.
+/// fields are checked as well. Paths of fields are only written where they are recorded.
 #[derive(Default)]
 pub(crate) struct Form {
     pub(super) violations: Violations,
 }
 
 impl Form {
-    pub(crate) fn invalid(&mut self, field: impl Into<String>, description: impl Display) {
-        self.violations.add(field, Violations::INVALID_FIELD, description);
+    pub(crate) fn invalid(&mut self, field: impl Display, description: impl Display) {
+        self.violations.add(field.to_string(), Violations::INVALID_FIELD, description);
     }
 
     /// The value, if every field is valid.

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use service_edge::one_of;
 use shared_events::contract::{
@@ -42,7 +43,7 @@ impl Form {
         }
         let mut parsed = Vec::with_capacity(lines.len());
         for (index, line) in lines.iter().enumerate() {
-            parsed.push(self.new_line(&format!("lines[{index}]"), line));
+            parsed.push(self.new_line(format_args!("lines[{index}]"), line));
         }
         let first = parsed.iter().flatten().map(|line| line.unit_price.currency).next();
         for (index, line) in parsed.iter().enumerate() {
@@ -57,7 +58,7 @@ impl Form {
         parsed.into_iter().collect()
     }
 
-    fn new_line(&mut self, path: &str, line: &proto::NewLine) -> Option<NewLine> {
+    fn new_line(&mut self, path: impl Display, line: &proto::NewLine) -> Option<NewLine> {
         let sku: Option<Sku> = line
             .sku
             .parse()
@@ -66,18 +67,8 @@ impl Form {
             })
             .ok();
         let quantity =
-            self.quantity(&format!("{path}.quantity"), Reason::InvalidLine, line.quantity);
-        let price_path = format!("{path}.unit_price");
-        let unit_price = match &line.unit_price {
-            Some(price) => self.money(&price_path, Reason::InvalidLine, price),
-            None => {
-                self.violations.add(&price_path, Reason::InvalidLine, "required");
-                None
-            }
-        };
-        if unit_price.is_some_and(|price| price.minor < 0) {
-            self.violations.add(&price_path, Reason::InvalidLine, "not below zero");
-        }
+            self.quantity(format_args!("{path}.quantity"), Reason::InvalidLine, line.quantity);
+        let unit_price = self.unit_price(format_args!("{path}.unit_price"), line);
         let seller_id: Option<SellerId> = match line.seller_id.as_str() {
             "" => None,
             text => text
@@ -87,12 +78,14 @@ impl Form {
                 })
                 .ok(),
         };
-        let title = self.label(&format!("{path}.title"), line.title.clone(), 0..=bounds::TITLE_MAX);
-        let image_url = self.image_url(&format!("{path}.image_url"), &line.image_url);
+        let title =
+            self.label(format_args!("{path}.title"), line.title.clone(), 0..=bounds::TITLE_MAX);
+        let image_url = self.image_url(format_args!("{path}.image_url"), &line.image_url);
         let attributes = line.attributes.iter().map(|(key, value)| (key.clone(), value.clone()));
-        let attributes = self.keys(&format!("{path}.attributes"), Reason::InvalidLine, attributes);
-        let discounts = self.discounts(&format!("{path}.discounts"), &line.discounts);
-        let taxes = self.taxes(&format!("{path}.taxes"), &line.taxes);
+        let attributes =
+            self.keys(format_args!("{path}.attributes"), Reason::InvalidLine, attributes);
+        let discounts = self.discounts(format_args!("{path}.discounts"), &line.discounts);
+        let taxes = self.taxes(format_args!("{path}.taxes"), &line.taxes);
         Some(NewLine {
             sku: sku?,
             quantity: quantity?,
@@ -106,13 +99,26 @@ impl Form {
         })
     }
 
-    fn quantity(&mut self, field: &str, reason: Reason, units: u32) -> Option<Quantity> {
-        Quantity::new(units).map_err(|error| self.violations.add(field, reason, error)).ok()
+    fn unit_price(&mut self, path: impl Display, line: &proto::NewLine) -> Option<Money> {
+        let Some(price) = &line.unit_price else {
+            self.violations.add(path.to_string(), Reason::InvalidLine, "required");
+            return None;
+        };
+        let price = self.money(&path, Reason::InvalidLine, price);
+        if price.is_some_and(|price| price.minor < 0) {
+            self.violations.add(path.to_string(), Reason::InvalidLine, "not below zero");
+        }
+        price
+    }
+
+    fn quantity(&mut self, field: impl Display, reason: Reason, units: u32) -> Option<Quantity> {
+        let quantity = Quantity::new(units);
+        quantity.map_err(|error| self.violations.add(field.to_string(), reason, error)).ok()
     }
 
     pub(super) fn money(
         &mut self,
-        path: &str,
+        path: impl Display,
         reason: Reason,
         money: &proto::Money,
     ) -> Option<Money> {
@@ -158,9 +164,9 @@ impl Form {
         let mut named = BTreeSet::new();
         let mut parsed = Vec::with_capacity(lines.len());
         for (index, line) in lines.iter().enumerate() {
-            self.line_number(&format!("lines[{index}].line"), reason, line.line, &mut named);
+            self.line_number(format_args!("lines[{index}].line"), reason, line.line, &mut named);
             let quantity =
-                self.quantity(&format!("lines[{index}].quantity"), reason, line.quantity);
+                self.quantity(format_args!("lines[{index}].quantity"), reason, line.quantity);
             parsed.push(quantity.map(|quantity| LineQuantity { line: line.line, quantity }));
         }
         parsed.into_iter().collect()
@@ -168,15 +174,15 @@ impl Form {
 
     pub(super) fn line_number(
         &mut self,
-        field: &str,
+        field: impl Display,
         reason: Reason,
         line: u32,
         named: &mut BTreeSet<u32>,
     ) {
         if line == 0 {
-            self.violations.add(field, reason, "lines are numbered from 1");
+            self.violations.add(field.to_string(), reason, "lines are numbered from 1");
         } else if !named.insert(line) {
-            self.violations.add(field, reason, bounds::NAMED_TWICE);
+            self.violations.add(field.to_string(), reason, bounds::NAMED_TWICE);
         }
     }
 
@@ -193,7 +199,7 @@ impl Form {
         let mut parsed = Vec::with_capacity(lines.len());
         for (index, line) in lines.iter().enumerate() {
             let path = format!("dispositions[{index}]");
-            self.line_number(&format!("{path}.line"), reason, line.line, &mut named);
+            self.line_number(format_args!("{path}.line"), reason, line.line, &mut named);
             let disposition = match proto::Disposition::try_from(line.disposition) {
                 Ok(proto::Disposition::Restock) => Some(Disposition::Restock),
                 Ok(proto::Disposition::WriteOff) => Some(Disposition::WriteOff),

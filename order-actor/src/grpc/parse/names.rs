@@ -1,3 +1,5 @@
+use std::fmt::Display;
+
 use shared_events::contract::{NameField, OrderId, OrderNames, OrderNumber, Reason, TextRule};
 
 use super::Form;
@@ -65,14 +67,14 @@ impl Form {
                 let field = format!("notes[{index}].public");
                 self.invalid(field, "true: customers see what they write");
             }
-            let text = self.note(&format!("notes[{index}].text"), text);
+            let text = self.note(format_args!("notes[{index}].text"), text);
             parsed.push(text.map(|text| NewNote { public, text }));
         }
         parsed.into_iter().collect()
     }
 
     /// The text of a note.
-    pub(crate) fn note(&mut self, field: &str, text: String) -> Option<String> {
+    pub(crate) fn note(&mut self, field: impl Display, text: String) -> Option<String> {
         if text.trim().is_empty() {
             self.invalid(field, Rejection::NoteRequired);
             return None;
@@ -82,13 +84,13 @@ impl Form {
     }
 
     /// The address of a picture.
-    pub(super) fn image_url(&mut self, field: &str, text: &str) -> Option<String> {
+    pub(super) fn image_url(&mut self, field: impl Display, text: &str) -> Option<String> {
         let max = bounds::IMAGE_URL_MAX;
         if text.is_empty() || (text.len() <= max && is_https(text)) {
             return Some(text.to_owned());
         }
         let detail = format!("an address such as https://example.com/mug.jpg, at most {max} bytes");
-        self.violations.add(field, Reason::InvalidLine, detail);
+        self.violations.add(field.to_string(), Reason::InvalidLine, detail);
         None
     }
 

@@ -1,5 +1,5 @@
 use shared_events::contract::{
-    Contact, ContactError, Reason, TextError, TextRule, country_code, recomposed,
+    Contact, ContactError, Reason, TextError, TextRule, country_code, phone_number, recomposed,
 };
 
 use super::Form;
@@ -36,14 +36,18 @@ impl Form {
     }
 
     pub(crate) fn contact(&mut self, contact: &proto::Contact) -> Option<Contact> {
-        let parts = [
-            Contact::new(&contact.email, "", ""),
-            Contact::new("", &contact.phone, ""),
-            Contact::new("", "", &contact.locale),
-        ];
-        for error in parts.into_iter().filter_map(Result::err) {
-            let field = format!("contact.{}", contact_field(error));
-            self.violations.add(field, Reason::InvalidContact, error);
+        let parsed = Contact::new(&contact.email, &contact.phone, &contact.locale).ok();
+        if parsed.is_none() {
+            // Each part that is invalid, not only the first.
+            let parts = [
+                Contact::new(&contact.email, "", ""),
+                Contact::new("", &contact.phone, ""),
+                Contact::new("", "", &contact.locale),
+            ];
+            for error in parts.into_iter().filter_map(Result::err) {
+                let field = format!("contact.{}", contact_field(error));
+                self.violations.add(field, Reason::InvalidContact, error);
+            }
         }
         // A well-formed e-mail address with hidden characters is refused: it is not what was typed.
         if let Err(error @ TextError::Hidden { .. }) =
@@ -52,13 +56,13 @@ impl Form {
         {
             self.violations.add("contact.email", Reason::InvalidContact, error);
         }
-        Contact::new(&contact.email, &contact.phone, &contact.locale).ok()
+        parsed
     }
 }
 
 /// An address with each part in one spelling. What has none stays as it is, for the check.
 pub(super) fn normalised(address: proto::Address) -> Address {
-    let phone = Contact::new("", &address.phone, "").map(|contact| contact.phone);
+    let phone = phone_number(&address.phone);
     // How long a part may be is checked later.
     let (line, lines) = (TextRule::line(usize::MAX), TextRule::lines(usize::MAX));
     let stored = |rule: TextRule, text: String| match rule.check(&text) {

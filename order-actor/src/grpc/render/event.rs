@@ -197,7 +197,7 @@ fn order_placed(event: &Event) -> Option<Kind> {
 pub(super) fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
     proto::PlacedLine {
         line: line.line,
-        sku: line.sku.to_string(),
+        sku: line.sku.as_str().to_owned(),
         quantity: line.quantity.get(),
         unit_price: Some(money(line.unit_price)),
         seller_id: line.seller_id.map(|id| id.to_string()).unwrap_or_default(),

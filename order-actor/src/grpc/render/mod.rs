@@ -129,7 +129,7 @@ fn line(line: &Line) -> proto::OrderLine {
     let terms = line.terms.as_deref();
     proto::OrderLine {
         line: line.number,
-        sku: line.sku.to_string(),
+        sku: line.sku.as_str().to_owned(),
         unit_price: Some(money(line.unit_price)),
         seller_id: line.seller_id.map(|id| id.to_string()).unwrap_or_default(),
         ordered: line.ordered,
