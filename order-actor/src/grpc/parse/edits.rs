@@ -18,13 +18,13 @@ impl Form {
         for (index, change) in changes.iter().enumerate() {
             let path = format!("changes[{index}]");
             let reason = Reason::InvalidLines;
-            self.line_number(&format!("{path}.line"), reason, change.line, &mut named);
+            self.line_number(format_args!("{path}.line"), reason, change.line, &mut named);
             if change.quantity > Quantity::MAX {
                 let most = format!("0 to {}", Quantity::MAX);
                 self.violations.add(format!("{path}.quantity"), reason, most);
             }
-            let discounts = self.discounts(&format!("{path}.discounts"), &change.discounts);
-            let taxes = self.taxes(&format!("{path}.taxes"), &change.taxes);
+            let discounts = self.discounts(format_args!("{path}.discounts"), &change.discounts);
+            let taxes = self.taxes(format_args!("{path}.taxes"), &change.taxes);
             let proto::LineChange { line, quantity, .. } = *change;
             parsed.push((|| {
                 Some(LineChange { line, quantity, discounts: discounts?, taxes: taxes? })
