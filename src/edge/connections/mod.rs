@@ -8,7 +8,7 @@ mod metrics; // the door of metrics
 mod plain; // calls that are not gRPC, and those over HTTP/1.1
 mod pool; // counts connections and evicts unused ones
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
@@ -63,7 +63,7 @@ pub(super) struct Connection {
     /// Whether a call was authenticated.
     authenticated: AtomicBool,
     /// Calls under way, by number.
-    calls: Mutex<HashMap<u64, Arc<ReadProgress>>>,
+    calls: Mutex<BTreeMap<u64, Arc<ReadProgress>>>,
     numbers: AtomicU64,
     /// The call that has just begun and is not spawned yet.
     begun: Mutex<Option<Arc<ReadProgress>>>,
@@ -159,7 +159,7 @@ where
         }
         let guard = connection.count(&progress);
         crate::tasks::spawn(async move {
-            progress.ending.run_until_cancelled(future).await;
+            progress.run(future).await;
             drop(guard);
         });
     }
