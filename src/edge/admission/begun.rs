@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use http::Request;
-use order_actor::grpc::status::FORWARDED_HEADER;
+use http::{HeaderName, Request};
 use shared_events::contract::Reason;
 use shared_events::traces::{LOG_TRACE, UNRECORDED};
 use tonic::Status;
@@ -9,15 +8,18 @@ use tonic::body::Body;
 use web_edge::{HEAD_BYTES_MAX, head_bytes};
 
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::FROM_ROLE_HEADER;
+use crate::edge::forward::{FORWARDED, FROM_ROLE};
 use crate::edge::refusal::{overloaded, refused};
+
+/// What a process that forwards a call says of its trace.
+const OF_TRACES: [HeaderName; 2] =
+    [HeaderName::from_static(UNRECORDED), HeaderName::from_static(LOG_TRACE)];
 
 /// Checks the size of a call's headers. A process that forwards adds some of its own: of its calls no
 /// more is refused than what is not read.
 pub(super) fn check_head(request: &Request<Body>) -> Result<(), Status> {
     let headers = request.headers();
-    let passed_on =
-        || [FORWARDED_HEADER, FROM_ROLE_HEADER].iter().any(|it| headers.contains_key(*it));
+    let passed_on = || headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE);
     if head_bytes(request) <= HEAD_BYTES_MAX || passed_on() {
         return Ok(());
     }
@@ -27,7 +29,7 @@ pub(super) fn check_head(request: &Request<Body>) -> Result<(), Status> {
 
 /// Forgets what a process that forwards a call says of its trace.
 pub(super) fn untraced(request: &mut Request<Body>) {
-    for header in [UNRECORDED, LOG_TRACE] {
+    for header in OF_TRACES {
         request.headers_mut().remove(header);
     }
 }
