@@ -35,7 +35,10 @@ async fn a_message_arrives_complete_in_any_number_of_frames() {
     }
     let body = Body::new(Full::new(Bytes::from_static(whole)));
     assert_eq!(read(body, 3).await.as_deref(), Ok(whole));
+    // Whoever says only afterwards that nothing follows.
+    assert_eq!(read(of(vec![whole, &[]]), 3).await.as_deref(), Ok(whole));
     let refused = |reason: &str| Err(reason.to_owned());
+    assert_eq!(read(of(vec![whole, &[], &[1]]), 3).await, refused("MALFORMED_MESSAGE"));
     assert_eq!(read(of(vec![whole]), 2).await, refused("MESSAGE_TOO_LARGE"));
     assert_eq!(read(of(vec![whole, &[1]]), 3).await, refused("MALFORMED_MESSAGE"));
     assert_eq!(read(of(vec![&whole[..7]]), 3).await, refused("MALFORMED_MESSAGE"));
