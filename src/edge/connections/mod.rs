@@ -320,6 +320,9 @@ async fn run<S>(
     let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
     let socket = Socket::new(of_calls, (AGE + jitter) * SOCKET_AGE, stop.clone());
     let upgraded = socket.clone();
+    // One for all calls of the connection: a clone for each would count a dozen references, which
+    // all connections share, up and down.
+    let service = Mutex::new(service);
     let calls = hyper::service::service_fn(move |request: Request<Receiving>| {
         let mut request = request.map(Body::new);
         let call = plain::Plain::begin(&from, &mut request);
@@ -330,7 +333,7 @@ async fn run<S>(
         }
         // Called here and now, so that a refusal is known before the call is spawned. Our services
         // are always ready; this is asserted each time.
-        let mut service = service.clone();
+        let mut service = locked(&service);
         let ready = futures::future::poll_fn(|context| service.poll_ready(context)).now_or_never();
         debug_assert!(matches!(ready, Some(Ok(()))), "a service that makes calls wait");
         match call {
