@@ -245,16 +245,18 @@ impl Counts {
 
 /// The current use of all callers. Clones share it.
 #[derive(Clone)]
-pub struct Shares {
+pub struct Shares(Arc<Shared>);
+
+struct Shared {
     numbers: Numbers,
-    counts: Arc<Mutex<Counts>>,
+    counts: Mutex<Counts>,
 }
 
 impl Shares {
     /// Without any use yet.
     #[must_use]
     pub fn new(numbers: Numbers) -> Self {
-        Self { numbers, counts: Arc::default() }
+        Self(Arc::new(Shared { numbers, counts: Mutex::default() }))
     }
 
     /// Bytes that unauthenticated callers use now.
@@ -264,7 +266,7 @@ impl Shares {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes this amount until the result is dropped.
@@ -281,10 +283,10 @@ impl Shares {
     fn add(&self, caller: &Caller, asked: Amount) -> Result<(), Full> {
         let pool = Pool::of(caller);
         let mut counts = self.counts();
-        let over = counts.over(&self.numbers, pool, asked);
+        let over = counts.over(&self.0.numbers, pool, asked);
         let checked = |had: Amount| {
             let has = had.plus(asked);
-            match (has.over(self.numbers.of(caller), asked), over) {
+            match (has.over(self.0.numbers.of(caller), asked), over) {
                 (Some(what), _) => Err(Full::Caller(what)),
                 (None, Some(what)) => Err(Full::Process(what)),
                 (None, None) => Ok(has),

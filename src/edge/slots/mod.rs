@@ -226,7 +226,8 @@ impl Slots {
     /// A slot for a call; none if it takes too long.
     pub(super) async fn of_call(&self, caller: &Caller) -> Option<CallSlot> {
         let slot = self.soon(caller).await?;
-        Some(CallSlot(Arc::new(Mutex::new(Some(slot))), self.clone(), caller.clone()))
+        let (slots, caller) = (self.clone(), caller.clone());
+        Some(CallSlot(Arc::new(OfCall { slot: Mutex::new(Some(slot)), slots, caller })))
     }
 }
 
@@ -234,11 +235,17 @@ impl Slots {
 /// waits for a slot there and holds none here meanwhile, so that two processes cannot deadlock.
 /// Clones share the slot.
 #[derive(Clone)]
-pub struct CallSlot(Arc<Mutex<Option<Slot>>>, Slots, Caller);
+pub struct CallSlot(Arc<OfCall>);
+
+struct OfCall {
+    slot: Mutex<Option<Slot>>,
+    slots: Slots,
+    caller: Caller,
+}
 
 impl CallSlot {
     fn slot(&self) -> MutexGuard<'_, Option<Slot>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Releases the slot.
@@ -250,7 +257,7 @@ impl CallSlot {
 
     /// Waits for another slot; returns whether it came in time.
     pub async fn again(&self) -> bool {
-        let slot = self.1.soon(&self.2).await;
+        let slot = self.0.slots.soon(&self.0.caller).await;
         let came = slot.is_some();
         *self.slot() = slot;
         came
