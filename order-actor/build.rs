@@ -12,6 +12,28 @@ const PROTOS: [&str; 4] = [
     "google/rpc/error_details.proto",
 ];
 const INCLUDE: &str = "../proto";
+/// Large fields of messages that pass through many hands: a message that is moved is copied.
+const BOXED: [&str; 19] = [
+    "PlaceOrderRequest.address",
+    "PlaceOrderRequest.billing_address",
+    "PlaceOrderRequest.expected",
+    "PlaceOrderResponse.order",
+    "CancelOrderResponse.order",
+    "FulfillOrderResponse.order",
+    "RequestReturnResponse.order",
+    "ApproveReturnResponse.order",
+    "RejectReturnResponse.order",
+    "ReceiveReturnResponse.order",
+    "AddNoteResponse.order",
+    "HoldOrderResponse.order",
+    "ReleaseHoldResponse.order",
+    "CorrectOrderResponse.order",
+    "UpdateShipmentResponse.order",
+    "RecordDeliveryResponse.order",
+    "UndoShipmentResponse.order",
+    "EditOrderResponse.order",
+    "CommandOutcome.order",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={INCLUDE}/ordinal/orders");
@@ -26,7 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut descriptors = compiler.file_descriptor_set();
     // Options are read from the descriptors; nothing uses them as code.
     descriptors.file.retain(|file| !["google.api", "ordinal.policy.v1"].contains(&file.package()));
-    tonic_prost_build::configure()
+    BOXED
+        .iter()
+        .fold(tonic_prost_build::configure(), |builder, field| builder.boxed(field))
         .build_client(true)
         .build_server(true)
         // In one order, always: what is shown, compared and written twice is the same twice.

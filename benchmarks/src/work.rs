@@ -24,13 +24,13 @@ pub fn request(order_id: OrderId, skus: [&str; 2]) -> proto::PlaceOrderRequest {
         order_id: order_id.to_string(),
         customer_id: Uuid::from_u128(0x5eed).to_string(),
         lines: vec![line(skus[0], 6, 2, 550_000_000), line(skus[1], 1, 16, 950_000_000)],
-        address: Some(proto::Address {
+        address: Some(Box::new(proto::Address {
             street: "221b Baker Street".to_owned(),
             city: "London".to_owned(),
             postal_code: "NW1 6XE".to_owned(),
             country: "GB".to_owned(),
             ..proto::Address::default()
-        }),
+        })),
         contact: Some(proto::Contact {
             email: "customer@example.com".to_owned(),
             phone: String::new(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Chain;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use order_actor::grpc::status::{FORWARDED_HEADER, OWNER_HEADER};
 use order_actor::grpc::{EndsBy, Nodes};
@@ -37,6 +37,9 @@ const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
 /// Header of a call that a process of another role forwarded here. An order node may still forward
 /// it to the node that owns the order.
 pub(super) const FROM_ROLE_HEADER: &str = "ordinal-carried";
+/// The names of these headers, which are looked up in every call and not parsed each time.
+pub(super) const FORWARDED: HeaderName = HeaderName::from_static(FORWARDED_HEADER);
+pub(super) const FROM_ROLE: HeaderName = HeaderName::from_static(FROM_ROLE_HEADER);
 /// Shorter waits are not taken from a call's deadline.
 const WAITED_MIN: Duration = Duration::from_millis(1);
 /// The path of calls to orders.
@@ -198,7 +201,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        if !request.headers().contains_key(FROM_ROLE_HEADER)
+        if !request.headers().contains_key(FROM_ROLE)
             && let Some(to) = self.forwarding.service(path)
         {
             let forwarding = Arc::clone(&self.forwarding);
@@ -206,7 +209,7 @@ where
         }
         let of_orders =
             self.forwarding.nodes.is_some() && path.starts_with(ORDERS) && path != COMMANDS;
-        if request.headers().contains_key(FORWARDED_HEADER) || !of_orders {
+        if !of_orders || request.headers().contains_key(FORWARDED) {
             return Box::pin(self.inner.call(request));
         }
         // The instance that was polled ready takes this call; its clone takes the next.

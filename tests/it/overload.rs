@@ -96,13 +96,13 @@ pub fn order(customer: &str) -> proto::PlaceOrderRequest {
             unit_price: Some(proto::Money { currency_code: "GBP".into(), units: 4, nanos: 0 }),
             ..proto::NewLine::default()
         }],
-        address: Some(proto::Address {
+        address: Some(Box::new(proto::Address {
             street: "1 Street".into(),
             city: "London".into(),
             postal_code: "W1".into(),
             country: "GB".into(),
             ..proto::Address::default()
-        }),
+        })),
         ..proto::PlaceOrderRequest::default()
     }
 }

@@ -103,7 +103,7 @@ async fn place(State(framework): State<Arc<Framework>>, body: Bytes) -> Answer {
         order_id: order.order_id,
         customer_id: order.customer_id,
         lines,
-        address: Some(address),
+        address: Some(Box::new(address)),
         contact: Some(proto::Contact { email, locale, ..Default::default() }),
         ..proto::PlaceOrderRequest::default()
     };

@@ -145,6 +145,7 @@ impl OrderService for FrameworkEdge {
         request: Request<proto::PlaceOrderRequest>,
     ) -> Result<Response<proto::PlaceOrderResponse>, Status> {
         let order = self.command(request).await?;
+        let order = order.map(Box::new);
         Ok(Response::new(proto::PlaceOrderResponse { order, ..Default::default() }))
     }
 
@@ -153,6 +154,7 @@ impl OrderService for FrameworkEdge {
         request: Request<proto::CancelOrderRequest>,
     ) -> Result<Response<proto::CancelOrderResponse>, Status> {
         let order = self.command(request).await?;
+        let order = order.map(Box::new);
         Ok(Response::new(proto::CancelOrderResponse { order, ..Default::default() }))
     }
 

@@ -66,16 +66,16 @@ impl<A> AwakeOrders<A> {
         self.idle.put(order_id, Instant::now());
     }
 
-    /// Counts one more waiting call and returns the order's ticket. None if the order is not awake
-    /// or has `max` waiting calls already.
-    pub(super) fn wait_for(&mut self, order_id: OrderId, max: usize) -> Option<u64> {
+    /// Counts one more waiting call and returns the order's actor and ticket. None if the order is
+    /// not awake or has `max` waiting calls already.
+    pub(super) fn wait_for(&mut self, order_id: OrderId, max: usize) -> Option<(&A, u64)> {
         let slot = self.slots.get_mut(&order_id).filter(|slot| slot.waiting < max)?;
         if slot.waiting == 0 {
             self.idle.pop(&order_id);
         }
         slot.waiting += 1;
         self.waiting += 1;
-        Some(slot.ticket)
+        Some((&slot.actor, slot.ticket))
     }
 
     /// A call that waited for the order under this ticket is done.
@@ -91,8 +91,11 @@ impl<A> AwakeOrders<A> {
 
     /// Removes an order, even if calls wait for it.
     pub(super) fn remove(&mut self, order_id: OrderId) -> Option<A> {
-        self.idle.pop(&order_id);
-        self.slots.remove(&order_id).map(|slot| slot.actor)
+        let slot = self.slots.remove(&order_id)?;
+        if slot.waiting == 0 {
+            self.idle.pop(&order_id);
+        }
+        Some(slot.actor)
     }
 
     /// Removes the order that has been idle for longest; none if calls wait for every order.
@@ -173,7 +176,8 @@ mod tests {
                         });
                     }
                     Step::Wait(order) => {
-                        let ticket = awake.wait_for(ids[usize::from(order)], PER_ORDER);
+                        let awaited = awake.wait_for(ids[usize::from(order)], PER_ORDER);
+                        let ticket = awaited.map(|(_, ticket)| ticket);
                         let fits = model.get(&order).is_some_and(|(waiting, _)| *waiting < PER_ORDER);
                         prop_assert_eq!(ticket.is_some(), fits);
                         if let Some(ticket) = ticket {

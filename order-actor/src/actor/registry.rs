@@ -324,13 +324,15 @@ impl Registry {
         }
         let known = awake.by_id.get(order_id).map(|awoken| awoken.tenure);
         if known != Some(tenure) {
-            // It sleeps, or it is outdated because another node owned the shard meanwhile.
-            awake.stop(order_id, Stopped::Moved);
+            if known.is_some() {
+                // It is outdated because another node owned the shard meanwhile.
+                awake.stop(order_id, Stopped::Moved);
+            }
             self.wake(&mut awake, order_id, tenure)?;
         }
-        let actor = awake.by_id.get(order_id).map(|awoken| awoken.actor.clone());
-        let ticket = awake.by_id.wait_for(order_id, self.shared.limits.waiting_max);
-        let (Some(actor), Some(ticket)) = (actor, ticket) else { return Err(Refusal::Overloaded) };
+        let awaited = awake.by_id.wait_for(order_id, self.shared.limits.waiting_max);
+        let Some((awoken, ticket)) = awaited else { return Err(Refusal::Overloaded) };
+        let actor = awoken.actor.clone();
         let permit = Permit::new(Arc::clone(&self.shared), order_id, ticket);
         let (message, kept) = message(permit);
         let undelivered = actor.cast(message);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::CustomerId;
@@ -25,10 +26,11 @@ pub enum By {
     Engine(Component),
 }
 
-/// The name of a service or of an operator, as the token file or the journal has it.
+/// The name of a service or of an operator, as the token file or the journal has it. Clones share it:
+/// whoever calls is noted in many places.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 /// A component of the engine that sends commands. Any name is read, because the journal may hold
 /// names of components that no longer exist; only those below send commands.
@@ -60,7 +62,7 @@ impl Name {
 
 impl From<String> for Name {
     fn from(name: String) -> Self {
-        Self(name)
+        Self(name.into())
     }
 }
 
@@ -108,13 +110,13 @@ impl By {
     /// An operator.
     #[must_use]
     pub fn ops(name: &str) -> Self {
-        Self::Ops(Name(name.to_owned()))
+        Self::Ops(Name(name.into()))
     }
 
     /// Another service.
     #[must_use]
     pub fn service(name: &str) -> Self {
-        Self::Service(Name(name.to_owned()))
+        Self::Service(Name(name.into()))
     }
 
     /// Their role.

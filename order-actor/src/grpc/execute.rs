@@ -267,7 +267,7 @@ impl StreamContext {
         let refusal = match self.edge.execute_command(call, parsed, deadline).await {
             Ok(executed) => {
                 let mut outcome = outcome(brief, order_id, &executed, validate_only);
-                seen_by(&self.call.by, outcome.order.as_mut(), &mut outcome.events);
+                seen_by(&self.call.by, outcome.order.as_deref_mut(), &mut outcome.events);
                 outcome.position = self.edge.position_for(&self.call.by, outcome.position).await;
                 let outcome = Some(Outcome::Done(outcome));
                 return proto::ExecuteCommandsResponse { tag, outcome };

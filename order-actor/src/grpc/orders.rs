@@ -93,7 +93,7 @@ impl OrdersEdge {
         let executed = self.execute_command(call, parsed, deadline).await;
         let executed = executed.map_err(|refusal| status::refused_to(&by, &refusal))?;
         let mut response = render::command(&executed, validate_only);
-        seen_by(&by, response.order.as_mut(), &mut response.events);
+        seen_by(&by, response.order.as_deref_mut(), &mut response.events);
         let position = self.position_for(&by, response.position).await;
         Ok(Response::new(CommandResponse { position, ..response }.into()))
     }

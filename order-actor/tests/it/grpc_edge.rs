@@ -100,13 +100,13 @@ impl Shop {
                 }),
                 ..proto::NewLine::default()
             }],
-            address: Some(proto::Address {
+            address: Some(Box::new(proto::Address {
                 street: "1 Street".into(),
                 city: "London".into(),
                 postal_code: "W1".into(),
                 country: "GB".into(),
                 ..proto::Address::default()
-            }),
+            })),
             ..proto::PlaceOrderRequest::default()
         }
     }
@@ -171,13 +171,13 @@ async fn an_order_is_read_at_any_version_and_by_its_owner_only() {
         |as_of| proto::GetOrderRequest { order_id: order_id.clone(), as_of, ..Default::default() };
     use proto::get_order_request::AsOf;
     let now = shop.edge.get_order(by(&ops(), get(None))).await.unwrap().into_inner();
-    assert_eq!(now.order, cancelled.order);
+    assert_eq!(now.order.as_ref(), cancelled.order.as_deref());
     let owner = By::customer(customer);
     let then = prost_types::Timestamp { seconds: 1_300_000_059, nanos: 0 };
     for as_of in [AsOf::Version(1), AsOf::Time(then)] {
         let request = by(&owner, get(Some(as_of)));
         let seen = shop.edge.get_order(request).await.unwrap().into_inner();
-        assert_eq!(seen.order.as_ref(), Some(&placed));
+        assert_eq!(seen.order.as_ref(), Some(&*placed));
     }
     let late = shop.edge.get_order(by(&ops(), get(Some(AsOf::Version(3))))).await.unwrap_err();
     assert_eq!((late.code(), reason(&late)), (Code::NotFound, "VERSION_NOT_FOUND".into()));

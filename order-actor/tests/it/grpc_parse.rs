@@ -50,13 +50,13 @@ pub fn place() -> proto::PlaceOrderRequest {
         order_id: ID.to_owned(),
         customer_id: OTHER_ID.to_owned(),
         lines: vec![line(), line()],
-        address: Some(proto::Address {
+        address: Some(Box::new(proto::Address {
             street: "1 Secret Street".to_owned(),
             city: "London".to_owned(),
             postal_code: "W1".to_owned(),
             country: "GB".to_owned(),
             ..proto::Address::default()
-        }),
+        })),
         contact: Some(proto::Contact {
             email: "ada@example.org".to_owned(),
             phone: "+442071838750".to_owned(),
@@ -580,7 +580,7 @@ fn spelt(line: &str, lines: &str) -> Vec<Command> {
     let mut order = place();
     order.order_id = ID.to_owned();
     for address in [&mut order.address, &mut order.billing_address] {
-        *address = Some(proto::Address {
+        *address = Some(Box::new(proto::Address {
             street: line(),
             city: line(),
             postal_code: line(),
@@ -591,7 +591,7 @@ fn spelt(line: &str, lines: &str) -> Vec<Command> {
             region: line(),
             phone: "+442071838750".to_owned(),
             instructions: lines.to_owned(),
-        });
+        }));
     }
     let discount = proto::Discount { label: line(), amount: Some(money(0, 0, "GBP")) };
     let tax =
@@ -819,8 +819,8 @@ fn amounts_labels_and_keys_that_cannot_be_are_named() {
     request.tax_mode = 7;
     request.tags = vec!["a".to_owned(), "a".to_owned()];
     request.metadata.insert("key".to_owned(), "a\u{1b}b".to_owned());
-    request.expected =
-        Some(proto::Totals { total: Some(money(0, 1, "GBP")), ..proto::Totals::default() });
+    let total = Some(money(0, 1, "GBP"));
+    request.expected = Some(Box::new(proto::Totals { total, ..proto::Totals::default() }));
     let named = violations_of(parsed(request, &ops()));
     for field in [
         "lines[0].discounts[0].label",

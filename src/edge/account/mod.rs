@@ -235,8 +235,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Of this caller.
-    pub(super) fn of(mut self, caller: Option<Caller>) -> Self {
+    /// It is of this caller.
+    pub(super) fn is_of(&mut self, caller: Option<Caller>) {
         if let Some(note) = &self.note {
             let _ = note.method.set(Arc::clone(&self.method));
             if let Some(caller) = caller {
@@ -245,7 +245,6 @@ impl Call {
         } else {
             self.caller = caller;
         }
-        self
     }
 
     /// Accounts for a call that is refused before anything is done.

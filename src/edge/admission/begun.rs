@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use http::Request;
+use http::{HeaderName, Request};
 use order_actor::domain::By;
-use order_actor::grpc::status::FORWARDED_HEADER;
 use shared_events::contract::Reason;
 use shared_events::traces::{LOG_TRACE, UNRECORDED};
 use tokio_util::sync::CancellationToken;
@@ -16,16 +15,19 @@ use crate::edge::body::full;
 use crate::edge::calls::Kind;
 use crate::edge::certificates::FromPeer;
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::FROM_ROLE_HEADER;
+use crate::edge::forward::{FORWARDED, FROM_ROLE};
 use crate::edge::refusal::{overloaded, refused};
 use crate::edge::shares::Caller;
+
+/// What a process that forwards a call says of its trace.
+const OF_TRACES: [HeaderName; 2] =
+    [HeaderName::from_static(UNRECORDED), HeaderName::from_static(LOG_TRACE)];
 
 /// Checks the size of a call's headers. A process that forwards adds some of its own: of its calls no
 /// more is refused than what is not read.
 pub(super) fn check_head(request: &Request<Body>) -> Result<(), Status> {
     let headers = request.headers();
-    let passed_on =
-        || [FORWARDED_HEADER, FROM_ROLE_HEADER].iter().any(|it| headers.contains_key(*it));
+    let passed_on = || headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE);
     if head_bytes(request) <= HEAD_BYTES_MAX || passed_on() {
         return Ok(());
     }
@@ -35,7 +37,7 @@ pub(super) fn check_head(request: &Request<Body>) -> Result<(), Status> {
 
 /// Forgets what a process that forwards a call says of its trace.
 pub(super) fn untraced(request: &mut Request<Body>) {
-    for header in [UNRECORDED, LOG_TRACE] {
+    for header in OF_TRACES {
         request.headers_mut().remove(header);
     }
 }
@@ -56,7 +58,7 @@ pub(super) fn count_connection(
 /// nobody has decided yet whether it is traced.
 pub(super) fn is_counted(access: &Access, request: &mut Request<Body>, by: Option<&By>) -> bool {
     let headers = request.headers();
-    let says = headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
+    let says = headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE);
     let by_certificate = || request.extensions().get::<FromPeer>().is_some();
     let counted = says && (by_certificate() || access.knows_peer(headers, by));
     if !counted {

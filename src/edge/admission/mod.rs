@@ -4,11 +4,12 @@
 //! Never here: what a call means.
 
 mod begun; // what a call begins with
+mod refused; // calls that are refused before anything is done
 #[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -18,11 +19,11 @@ use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
-use order_actor::grpc::{EndsBy, NOT_FOUND_DELAY, Unanswered, status::FORWARDED_HEADER};
+use order_actor::grpc::{EndsBy, NOT_FOUND_DELAY, Unanswered};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 use web_edge::UnreadBody;
@@ -32,7 +33,7 @@ use crate::edge::account::{self, Accounts};
 use crate::edge::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use crate::edge::calls::{self, Calls, Kind, Method};
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::shorten_deadline;
+use crate::edge::forward::{FORWARDED, shorten_deadline};
 use crate::edge::limit::{Counting, RateLimits};
 use crate::edge::passing::{self, Passing};
 use crate::edge::refusal::overloaded;
@@ -41,7 +42,7 @@ use crate::edge::shares::{Amount, Caller, Held, Shares};
 use crate::edge::slots::Slots;
 use crate::edge::upstream::PEER;
 use crate::edge::{arrival, explained, is_not_found, principal};
-use begun::{aged, check_head, command_stream, count_connection, is_counted, untraced};
+use begun::{aged, check_head, command_stream, count_connection, is_counted};
 
 /// Access, limits and slots. Clones share them.
 #[derive(Clone)]
@@ -69,24 +70,8 @@ impl Admission {
         Self { access, calls, shares, slots, limits, accounts, clock }
     }
 
-    fn watch(&self, request: &mut Request<Body>, call: &AdmittedCall) -> account::Call {
-        self.accounts.begin(request, Arc::clone(&call.name), call.since)
-    }
-
-    /// Accounts for a call that is refused before anything is done.
-    fn refused(&self, request: &mut Request<Body>, since: Instant, status: Status) -> Status {
-        // Nobody knows who says so.
-        untraced(request);
-        let by = request.extensions().get::<By>().cloned();
-        let by = by.or_else(|| match status.code() {
-            Code::PermissionDenied | Code::ResourceExhausted => {
-                self.access.claimed(request.headers(), self.clock.now())
-            }
-            _ => None,
-        });
-        let caller = by.map(|by| Caller::of(Some(&by), IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
-        let name = self.calls.name(request.uri().path());
-        self.accounts.begin(request, name, since).of(caller).refused(status)
+    fn watch(&self, request: &mut Request<Body>, call: &AdmittedCall) -> Box<account::Call> {
+        Box::new(self.accounts.begin(request, Arc::clone(&call.name), call.since))
     }
 
     /// With limits of how often callers may call, and accounts of what becomes of calls.
@@ -198,30 +183,6 @@ where
 }
 
 impl Admission {
-    /// A refusal, counted against the limit of the caller whose token it is, or of the address of
-    /// one that nobody knows.
-    fn counted(
-        &self,
-        refused: NotAdmitted,
-        address: IpAddr,
-        request: &Request<Body>,
-    ) -> NotAdmitted {
-        let status = match refused {
-            NotAdmitted::Refused(status) => status,
-            wait @ NotAdmitted::Wait(_) => return wait,
-        };
-        let caller = match status.code() {
-            Code::Unauthenticated => Caller::of(None, address),
-            Code::PermissionDenied => {
-                let by = self.access.claimed(request.headers(), self.clock.now());
-                Caller::of(by.as_ref(), address)
-            }
-            _ => return NotAdmitted::Refused(status),
-        };
-        let limited = self.limits.count_refused(&caller, request.uri().path());
-        NotAdmitted::Refused(limited.err().unwrap_or(status))
-    }
-
     /// Authenticates a call and counts it against its caller's share.
     fn admit(
         &self,
@@ -232,7 +193,7 @@ impl Admission {
         let path = request.uri().path();
         let known = self.calls.method(path).cloned();
         let method = known.as_deref();
-        let forwarded = request.headers().contains_key(FORWARDED_HEADER);
+        let forwarded = request.headers().contains_key(FORWARDED);
         let (name, kind, message_max, takes_slot) = (
             self.calls.name_of(method, path),
             calls::kind(method, path, forwarded),
@@ -296,14 +257,15 @@ impl AdmittedCall {
         self: Box<Self>,
         work: Box<Work<S>>,
         slots: &Slots,
-        call: account::Call,
+        mut call: Box<account::Call>,
     ) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         let many = self.kind != Kind::Unary;
-        let call = call.of(Some(self.held.caller().clone()));
-        let answer = self.answer(work, slots).instrument(call.in_logs()).await;
+        call.is_of(Some(self.held.caller().clone()));
+        // Moved once, as below: each wrapper would copy all that the call holds while it is answered.
+        let answer = Box::pin(self.answer(work, slots)).instrument(call.in_logs()).await;
         call.answered(answer.unwrap_or_else(Status::into_http), many)
     }
 
@@ -320,11 +282,13 @@ impl AdmittedCall {
             None => None,
         };
         let answer_by = self.answer_by;
-        let answer = self.execute(work, slots);
-        let answer = match answer_by {
-            Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
-            None => answer.await,
-        }?;
+        let answer = {
+            let answer = pin!(self.execute(work, slots));
+            match answer_by {
+                Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
+                None => answer.await,
+            }?
+        };
         if self.of_customer && is_not_found(&answer) {
             sleep_until(self.since + NOT_FOUND_DELAY).await;
         }
@@ -346,31 +310,32 @@ impl AdmittedCall {
 
     async fn execute<S>(
         &mut self,
-        work: Box<Work<S>>,
+        mut work: Box<Work<S>>,
         slots: &Slots,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        let Work { mut inner, request } = *work;
-        let (mut head, body) = request.into_parts();
+        let request = &mut work.request;
+        let body = std::mem::take(request.body_mut());
         // It is nobody else's, and goes no further.
-        head.headers.remove(PEER);
+        request.headers_mut().remove(PEER);
         if matches!(self.kind, Kind::BidiStream | Kind::ForwardedStream) {
             let unanswered = Unanswered::default();
-            head.extensions.insert(unanswered.clone());
+            request.extensions_mut().insert(unanswered.clone());
             if let Some(when) = self.aged.clone() {
-                head.extensions.insert(EndsBy { when, why: passing::aged });
+                request.extensions_mut().insert(EndsBy { when, why: passing::aged });
             }
             let mut messages = Messages::new(body, self.message_max, self.held.empty(), unanswered);
             if self.kind == Kind::ForwardedStream {
                 messages.only_one();
             }
-            let body = Body::new(messages);
-            let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
+            *request.body_mut() = Body::new(messages);
+            let Work { mut inner, request } = *work;
+            let Ok(answer) = inner.call(request).await;
             return Ok(answer);
         }
-        if let Some(UnreadBody(length)) = head.extensions.remove() {
+        if let Some(UnreadBody(length)) = request.extensions_mut().remove() {
             // By HTTP a request is kept whole before there is a message to count.
             self.held.more(Amount { bytes: length, ..Amount::default() }).map_err(full)?;
         }
@@ -379,14 +344,18 @@ impl AdmittedCall {
             true => {
                 let slot = slots.of_call(self.held.caller()).await;
                 let slot = slot.ok_or_else(|| overloaded("calls executed at the same time"))?;
-                head.extensions.insert(slot.clone());
+                request.extensions_mut().insert(slot.clone());
                 Some(slot)
             }
             false => None,
         };
-        shorten_deadline(&mut head.headers, self.since.elapsed());
-        let body = Body::new(OneFrame::new(message));
-        let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
+        // Without a deadline no time is measured.
+        if self.answer_by.is_some() {
+            shorten_deadline(request.headers_mut(), self.since.elapsed());
+        }
+        *request.body_mut() = Body::new(OneFrame::new(message));
+        let Work { mut inner, request } = *work;
+        let Ok(answer) = inner.call(request).await;
         if let Some(slot) = slot {
             slot.end();
         }

@@ -54,6 +54,10 @@ fn malformed(message: &str) -> Status {
     refused(Reason::MalformedMessage, message)
 }
 
+fn more_was_sent() -> Status {
+    malformed("the call has one message, and more was sent")
+}
+
 fn too_large(announced: usize, most: usize) -> Status {
     let message = format!("a message to this service has at most {most} bytes, not {announced}");
     refused(Reason::MessageTooLarge, &message)
@@ -80,16 +84,24 @@ fn bytes(bytes: usize) -> Amount {
 /// If the message is too large, too slow, malformed, or does not fit into the share.
 pub(super) async fn message(mut body: Body, most: usize, held: &mut Held) -> Result<Bytes, Status> {
     let collect = async {
+        // Most calls are one frame with the complete message, which need not be copied. Many say only
+        // after it that nothing follows.
+        let mut alone = None;
         let mut whole = BytesMut::new();
         let mut expected = None;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
-            // Most calls are one frame with the complete message, which need not be copied.
-            let alone = whole.is_empty() && body.is_end_stream();
-            if !alone {
+            if data.is_empty() {
+                continue;
+            }
+            if alone.is_some() {
+                return Err(more_was_sent());
+            }
+            let first = whole.is_empty();
+            if !first {
                 whole.extend_from_slice(&data);
             }
-            let there: &[u8] = if alone { &data } else { &whole };
+            let there: &[u8] = if first { &data } else { &whole };
             if expected.is_none()
                 && let Some(length) = announced(there)
             {
@@ -100,18 +112,23 @@ pub(super) async fn message(mut body: Body, most: usize, held: &mut Held) -> Res
                 expected = Some(PREFIX + length);
             }
             match expected {
-                Some(expected) if there.len() > expected => {
-                    return Err(malformed("the call has one message, and more was sent"));
+                Some(expected) if there.len() > expected => return Err(more_was_sent()),
+                Some(expected) if first && there.len() == expected => {
+                    if body.is_end_stream() {
+                        return Ok(data);
+                    }
+                    alone = Some(data);
                 }
-                Some(expected) if alone && there.len() == expected => return Ok(data),
-                None if alone => return Err(malformed("the call has no message")),
+                _ if first => whole.extend_from_slice(&data),
                 _ => {}
             }
         }
-        if expected != Some(whole.len()) {
-            return Err(malformed("the call ended before its message did"));
+        match (alone, expected) {
+            (Some(message), _) => Ok(message),
+            (None, Some(expected)) if expected == whole.len() => Ok(whole.freeze()),
+            (None, Some(_)) => Err(malformed("the call ended before its message did")),
+            (None, None) => Err(malformed("the call has no message")),
         }
-        Ok(whole.freeze())
     };
     let within = if most > SMALL_BYTES_MAX { MESSAGE_WITHIN } else { SMALL_WITHIN };
     tokio::time::timeout(within, collect).await.map_err(|_| too_slow())?

@@ -35,7 +35,10 @@ async fn a_message_arrives_complete_in_any_number_of_frames() {
     }
     let body = Body::new(Full::new(Bytes::from_static(whole)));
     assert_eq!(read(body, 3).await.as_deref(), Ok(whole));
+    // Whoever says only afterwards that nothing follows.
+    assert_eq!(read(of(vec![whole, &[]]), 3).await.as_deref(), Ok(whole));
     let refused = |reason: &str| Err(reason.to_owned());
+    assert_eq!(read(of(vec![whole, &[], &[1]]), 3).await, refused("MALFORMED_MESSAGE"));
     assert_eq!(read(of(vec![whole]), 2).await, refused("MESSAGE_TOO_LARGE"));
     assert_eq!(read(of(vec![whole, &[1]]), 3).await, refused("MALFORMED_MESSAGE"));
     assert_eq!(read(of(vec![&whole[..7]]), 3).await, refused("MALFORMED_MESSAGE"));
@@ -196,4 +199,25 @@ async fn a_second_message_is_refused_where_one_is_allowed() {
         };
         assert_eq!(ended, "MALFORMED_MESSAGE");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cancelled_ends_and_is_dropped() {
+    let progress = ReadProgress::new();
+    let (inside, outside) = tokio::sync::oneshot::channel::<()>();
+    let stream = Box::pin(async move {
+        let _inside = inside;
+        std::future::pending::<()>().await;
+    });
+    // The stream waits already when it is cancelled.
+    let cancel = async {
+        tokio::task::yield_now().await;
+        progress.cancel();
+    };
+    tokio::join!(progress.run(stream), cancel);
+    assert!(outside.await.is_err());
+    // One that was cancelled before is not begun.
+    let mut begun = false;
+    progress.run(Box::pin(async { begun = true })).await;
+    assert!(!begun);
 }

@@ -9,7 +9,7 @@ mod metrics; // the door of metrics
 mod plain; // calls that are not gRPC, and those over HTTP/1.1
 mod pool; // counts connections and evicts unused ones
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
@@ -66,7 +66,7 @@ pub(super) struct Connection {
     pool: Weak<Pool>,
     owner: Mutex<Owner>,
     /// Calls under way, by number.
-    calls: Mutex<HashMap<u64, Arc<ReadProgress>>>,
+    calls: Mutex<BTreeMap<u64, Arc<ReadProgress>>>,
     /// When the last call ended.
     idle_since: Mutex<Instant>,
     numbers: AtomicU64,
@@ -171,7 +171,7 @@ where
         }
         let guard = connection.count(&progress);
         crate::tasks::spawn(async move {
-            progress.ending.run_until_cancelled(future).await;
+            progress.run(future).await;
             drop(guard);
         });
     }
@@ -334,6 +334,8 @@ async fn run<S>(
     let age = bounds.age + jitter(bounds.age);
     let socket = Socket::new(of_calls, age * SOCKET_AGE, stop.clone());
     let upgraded = socket.clone();
+    // One for all its calls: a clone for each would count references that all connections share.
+    let service = Mutex::new(service);
     let calls = hyper::service::service_fn(move |request: Request<Receiving>| {
         let mut request = request.map(Body::new);
         let call = plain::Plain::begin(&from, &mut request);
@@ -344,7 +346,7 @@ async fn run<S>(
         }
         // Called here and now, so that a refusal is known before the call is spawned. Our services
         // are always ready; this is asserted each time.
-        let mut service = service.clone();
+        let mut service = locked(&service);
         let ready = futures::future::poll_fn(|context| service.poll_ready(context)).now_or_never();
         debug_assert!(matches!(ready, Some(Ok(()))), "a service that makes calls wait");
         match call {
@@ -355,8 +357,7 @@ async fn run<S>(
     let builder = bounded(&connection);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(incoming), calls);
     let mut serving = std::pin::pin!(serving);
-    let mut lifetime = Lifetime::new(age, &bounds);
-    let (mut stopped, mut leaving) = (false, false);
+    let (mut lifetime, mut stopped, mut leaving) = (Lifetime::new(age, &bounds), false, false);
     loop {
         tokio::select! {
             ended = serving.as_mut() => {

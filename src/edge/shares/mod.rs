@@ -6,7 +6,6 @@
 //! Never here: what a call means.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -246,16 +245,18 @@ impl Counts {
 
 /// The current use of all callers. Clones share it.
 #[derive(Clone)]
-pub struct Shares {
+pub struct Shares(Arc<Shared>);
+
+struct Shared {
     numbers: Numbers,
-    counts: Arc<Mutex<Counts>>,
+    counts: Mutex<Counts>,
 }
 
 impl Shares {
     /// Without any use yet.
     #[must_use]
     pub fn new(numbers: Numbers) -> Self {
-        Self { numbers, counts: Arc::default() }
+        Self(Arc::new(Shared { numbers, counts: Mutex::default() }))
     }
 
     /// Bytes that unauthenticated callers use now.
@@ -265,7 +266,7 @@ impl Shares {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes this amount until the result is dropped.
@@ -279,38 +280,49 @@ impl Shares {
         Ok(held)
     }
 
-    fn add(&self, caller: &Caller, asked: Amount, unchecked: bool) -> Result<(), Full> {
+    fn add(&self, caller: &Caller, asked: Amount) -> Result<(), Full> {
         let pool = Pool::of(caller);
         let mut counts = self.counts();
-        let had = counts.callers.get(caller).copied().unwrap_or_default();
-        let has = had.plus(asked);
-        if !unchecked {
-            if let Some(what) = has.over(self.numbers.of(caller), asked) {
-                return Err(Full::Caller(what));
+        let over = counts.over(&self.0.numbers, pool, asked);
+        let checked = |had: Amount| {
+            let has = had.plus(asked);
+            match (has.over(self.0.numbers.of(caller), asked), over) {
+                (Some(what), _) => Err(Full::Caller(what)),
+                (None, Some(what)) => Err(Full::Process(what)),
+                (None, None) => Ok(has),
             }
-            if let Some(what) = counts.over(&self.numbers, pool, asked) {
-                return Err(Full::Process(what));
+        };
+        // Looked up once: most callers have other calls under way.
+        match counts.callers.get_mut(caller) {
+            Some(held) => *held = checked(*held)?,
+            None => {
+                let has = checked(Amount::default())?;
+                counts.callers.insert(caller.clone(), has);
             }
         }
         for sum in counts.sums(pool) {
             *sum = sum.plus(asked);
         }
-        counts.callers.insert(caller.clone(), has);
         Ok(())
     }
 
-    fn give_back(&self, caller: &Caller, amount: Amount) {
+    /// Gives back, and takes whatever the limits are. A caller without anything is forgotten.
+    fn change(&self, caller: &Caller, less: Amount, more: Amount) {
         let mut counts = self.counts();
         for sum in counts.sums(Pool::of(caller)) {
-            *sum = sum.less(amount);
+            *sum = sum.less(less).plus(more);
         }
-        if let Entry::Occupied(mut entry) = counts.callers.entry(caller.clone()) {
-            let left = entry.get().less(amount);
-            if left == Amount::default() {
-                entry.remove();
-            } else {
-                entry.insert(left);
+        match counts.callers.get_mut(caller) {
+            Some(held) => {
+                *held = held.less(less).plus(more);
+                if *held == Amount::default() {
+                    counts.callers.remove(caller);
+                }
             }
+            None if more != Amount::default() => {
+                counts.callers.insert(caller.clone(), more);
+            }
+            None => {}
         }
     }
 }
@@ -341,7 +353,7 @@ impl Held {
     /// # Errors
     /// The limit that was reached; then it holds what it held before.
     pub fn more(&mut self, asked: Amount) -> Result<(), Full> {
-        self.shares.add(&self.caller, asked, false)?;
+        self.shares.add(&self.caller, asked)?;
         self.amount = self.amount.plus(asked);
         Ok(())
     }
@@ -352,9 +364,7 @@ impl Held {
         let before = Amount { bytes: self.amount.bytes, ..Amount::default() };
         let now = Amount { bytes, ..Amount::default() };
         if before != now {
-            self.shares.give_back(&self.caller, before);
-            // Never refused: the limit is not checked.
-            let _ = self.shares.add(&self.caller, now, true);
+            self.shares.change(&self.caller, before, now);
             self.amount.bytes = bytes;
         }
     }
@@ -362,7 +372,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.shares.give_back(&self.caller, self.amount);
+        self.shares.change(&self.caller, self.amount, Amount::default());
     }
 }
 

@@ -109,8 +109,8 @@ proptest! {
             prop_assert!(counts.whole.calls <= 20 && counts.open.calls <= 15);
             prop_assert!(counts.unauthenticated.calls <= 5);
             for (known, amount) in &counts.callers {
-                prop_assert!(amount.calls <= shares.numbers.of(known).calls);
-                prop_assert!(amount.streams <= shares.numbers.of(known).streams);
+                prop_assert!(amount.calls <= shares.0.numbers.of(known).calls);
+                prop_assert!(amount.streams <= shares.0.numbers.of(known).streams);
             }
         }
         drop(held);

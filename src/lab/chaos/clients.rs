@@ -337,13 +337,13 @@ fn placing(
         order_id,
         customer_id: "018f6f3e-0000-7000-8000-000000000001".to_owned(),
         lines: vec![line],
-        address: Some(proto::Address {
+        address: Some(Box::new(proto::Address {
             street: "1 High Street".to_owned(),
             city: "London".to_owned(),
             postal_code: "EC1A 1BB".to_owned(),
             country: "GB".to_owned(),
             ..proto::Address::default()
-        }),
+        })),
         contact: Some(proto::Contact {
             email: "customer@example.com".to_owned(),
             ..Default::default()

@@ -190,7 +190,7 @@ impl Shared {
         let order_id = plan::order_id(invoice);
         let answered = self.expect_answer(order_id);
         let order = match self.calls.place(request).await? {
-            Ok(answer) => answer.order.unwrap_or_default(),
+            Ok(answer) => *answer.order.unwrap_or_default(),
             Err(refused) => {
                 self.forget(order_id);
                 self.refuse(invoice, &refused.code, &problems(invoice, &refused));

@@ -62,7 +62,7 @@ impl Shared {
         &self,
         mut request: proto::PlaceOrderRequest,
     ) -> Result<(Result<proto::Order, Refused>, Option<String>), Failure> {
-        let placed = |answer: proto::PlaceOrderResponse| answer.order.unwrap_or_default();
+        let placed = |answer: proto::PlaceOrderResponse| *answer.order.unwrap_or_default();
         let number = std::mem::take(&mut request.order_number);
         if number.is_empty() {
             return Ok((self.calls.place(request).await?.map(placed), None));

@@ -186,13 +186,13 @@ fn request(
         order_id: order_id(invoice).to_string(),
         customer_id: customer_id(invoice).to_string(),
         lines,
-        address: Some(proto::Address {
+        address: Some(Box::new(proto::Address {
             street: UNKNOWN.to_owned(),
             city: UNKNOWN.to_owned(),
             postal_code: UNKNOWN.to_owned(),
             country: files::country(&invoice.country),
             ..proto::Address::default()
-        }),
+        })),
         contact: Some(proto::Contact { email, ..proto::Contact::default() }),
         ordered_at: Some(render::time(ordered_at)),
         ..proto::PlaceOrderRequest::default()

@@ -303,13 +303,13 @@ fn order(order_id: String, index: u64) -> proto::PlaceOrderRequest {
         order_id,
         customer_id: Uuid::from_u128(u128::from(index % 1_000 + 1)).to_string(),
         lines: vec![line(index, 1), line(index / 7 + 1, 3)],
-        address: Some(proto::Address {
+        address: Some(Box::new(proto::Address {
             street: "1 Load Street".to_owned(),
             city: "London".to_owned(),
             postal_code: "N1 1AA".to_owned(),
             country: "GB".to_owned(),
             ..proto::Address::default()
-        }),
+        })),
         contact: Some(proto::Contact {
             email: "load@example.com".to_owned(),
             phone: String::new(),

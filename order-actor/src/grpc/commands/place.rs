@@ -25,10 +25,10 @@ impl CommandRequest for PlaceOrderRequest {
             OrderId::from_uuid(derived_or(options.request_id, &purpose, drawn))
         });
         let lines = form.new_lines(&self.lines);
-        let address = form.address("address", self.address);
+        let address = form.address("address", self.address.map(|address| *address));
         let billing_address = match self.billing_address {
             None => Some(None),
-            Some(address) => form.address("billing_address", Some(address)).map(Some),
+            Some(address) => form.address("billing_address", Some(*address)).map(Some),
         };
         let charges = form.charges(&self.charges);
         let discounts = form.discounts("discounts", &self.discounts);
@@ -39,7 +39,7 @@ impl CommandRequest for PlaceOrderRequest {
         let names = form.names(&self.order_number, &self.external_id, &self.shop, context.by);
         let notes = form.notes(self.notes, context.by);
         let payment = form.payment(self.payment.as_ref());
-        let expected = form.expected(self.expected.as_ref());
+        let expected = form.expected(self.expected.as_deref());
         let contact = form.contact(&self.contact.unwrap_or_default());
         let ordered_at = form.time("ordered_at", self.ordered_at);
         if ordered_at.is_some_and(|at| at.micros() >= bounds::NO_END_MICROS) {

@@ -243,7 +243,7 @@ pub fn view(view: &View) -> proto::GetOrderResponse {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandResponse {
     /// The order after it.
-    pub order: Option<proto::Order>,
+    pub order: Option<Box<proto::Order>>,
     /// The events that were, or would be, appended.
     pub events: Vec<proto::Event>,
     /// Position of the order's last event.
@@ -268,7 +268,7 @@ pub fn command(executed: &Executed, validate_only: bool) -> CommandResponse {
     let happened_at = executed.events.last().map(Event::at);
     let updated_at = happened_at.filter(|_| validate_only).unwrap_or(executed.updated_at);
     CommandResponse {
-        order: order(&executed.order, version, updated_at),
+        order: order(&executed.order, version, updated_at).map(Box::new),
         events: (before.saturating_add(1)..)
             .zip(&executed.events)
             .map(|(version, happened)| event(happened, version))

@@ -174,19 +174,19 @@ fn request(
         order_id: derived(&format!("order/{}/{}", reading.name, raw.number)).to_string(),
         customer_id: order.customer.to_string(),
         lines: lines.collect(),
-        address: Some(address),
-        billing_address,
+        address: Some(Box::new(address)),
+        billing_address: billing_address.map(Box::new),
         contact: Some(contact),
         ordered_at: order.at.map(render::time),
         charges: prices.charges.iter().map(|charge| new_charge(raw, charge, currency)).collect(),
         discounts: discounts.collect(),
         tax_mode: if prices.included { proto::TaxMode::Included } else { proto::TaxMode::OnTop }
             .into(),
-        expected: Some(proto::Totals {
+        expected: Some(Box::new(proto::Totals {
             tax: prices.tax.and_then(money),
             total: prices.total.and_then(money),
             ..proto::Totals::default()
-        }),
+        })),
         ..proto::PlaceOrderRequest::default()
     };
     names::name(&mut request, raw, reading.own_numbers, &mut order.not_kept);
