@@ -166,7 +166,7 @@ fn a_full_disk_is_reported_and_recovers_by_itself_at_each_file() {
             .stderr(Stdio::null())
             .status();
         // Commits fail in whichever file has no free space left.
-        for _ in 0..40 {
+        for _ in 0..12 {
             engine.run(&placing(&["MUG=1@4.50GBP"]));
             engine.run(&["stock", "set", "MUG", "1000"]);
             engine.run(&entry);

@@ -21,7 +21,7 @@ use super::faults::{SERVICES, Schedule};
 use super::money::Provider;
 use super::proxy::{Proxy, Way};
 use super::report::{Report, counts, latencies};
-use super::set_back::LossPeriods;
+use super::set_back::{LossPeriods, accept_if_doubted};
 use super::{ChaosArgs, READY_WITHIN, Scenario, check, witness};
 use crate::client::{Caller, Client, Connection, Output, lag};
 use crate::engine::{Backend, Databases, Stores, services};
@@ -35,6 +35,8 @@ const SHORT_LEASES: [&str; 6] =
 const UNITS_OF_ONE: u32 = 1_000_000;
 /// Time limit for one answer, while nothing is disturbed.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
+/// A process that does not answer for this long at the end may wait for an operator.
+const WAITS_AFTER: Duration = Duration::from_secs(5);
 /// Time limit for draining at the end.
 const DRAINS_WITHIN: Duration = Duration::from_secs(120);
 
@@ -245,11 +247,7 @@ impl Arena {
     }
 
     pub(super) async fn client(&self, patience: Duration) -> anyhow::Result<Client> {
-        let caller = Caller { role: "ops".to_owned(), subject: "chaos".to_owned() };
-        let node = *self.addresses.services.first().context("there is no process")?;
-        let connection =
-            Connection { timeout: patience, ..Connection::new(format!("http://{node}"), caller) };
-        Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
+        client_at(*self.addresses.services.first().context("there is no process")?, patience).await
     }
 
     async fn shard_of(&self, client: &Client, order_id: OrderId) -> anyhow::Result<u16> {
@@ -282,14 +280,17 @@ impl Arena {
             let until = Instant::now() + READY_WITHIN;
             loop {
                 service.revive()?;
-                match service.until(READY_WITHIN, cluster::ready).await {
+                match service.until(WAITS_AFTER, cluster::ready).await {
                     Ok(()) => break,
+                    Err(error) if Instant::now() > until => return Err(error),
+                    Err(_) if service.runs() => {
+                        if self.lost.is_any() && is_accepted(service.address).await {
+                            tracing::info!("the journal was accepted as it is");
+                        }
+                    }
                     // It could not start, as where its port is another's for a moment: any
                     // supervisor starts it again.
-                    Err(_) if !service.runs() && Instant::now() < until => {
-                        sleep(Duration::from_millis(200)).await;
-                    }
-                    Err(error) => return Err(error),
+                    Err(_) => sleep(Duration::from_millis(200)).await,
                 }
             }
         }
@@ -305,6 +306,20 @@ impl Arena {
             }
         }
     }
+}
+
+/// Whether an operator was needed, and accepted the journal at this process.
+async fn is_accepted(address: SocketAddr) -> bool {
+    let client = client_at(address, ANSWERS_WITHIN).await;
+    // A process without the journal has nothing to accept.
+    async { accept_if_doubted(&client?).await }.await.unwrap_or(false)
+}
+
+pub(super) async fn client_at(address: SocketAddr, patience: Duration) -> anyhow::Result<Client> {
+    let caller = Caller { role: "ops".to_owned(), subject: "chaos".to_owned() };
+    let connection =
+        Connection { timeout: patience, ..Connection::new(format!("http://{address}"), caller) };
+    Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
 }
 
 /// Whether no follower is behind.

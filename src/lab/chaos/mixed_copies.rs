@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 use shared_events::contract::OrderId;
 use tokio::time::{Instant, sleep};
 
+use super::arena::client_at;
+use super::set_back::accept_if_doubted;
 use super::{ChaosArgs, READY_WITHIN, Report, free_address};
 use crate::client::{self, lag};
-use crate::client::{Caller, Client, Connection, Output};
+use crate::client::{Client, Output};
 use crate::engine::{Backend, JOURNAL_FILE, Stores, services};
 use crate::lab::cluster::{self, Process};
 use crate::verify;
@@ -203,13 +205,8 @@ impl MixedCopies {
         let until = Instant::now() + REPORTS_WITHIN;
         let (mut accepted, url) = (false, format!("http://{}", self.process.address));
         loop {
-            let history = client.call("admin.v1.AdminService/GetJournal", json!({})).await;
-            let doubted = history.is_ok_and(|answer| {
-                answer["history"]["doubt"].as_str().is_some_and(|doubt| !doubt.is_empty())
-            });
+            let doubted = accept_if_doubted(&client).await?;
             if doubted && !accepted {
-                let why = json!({ "reason": "chaos" });
-                ask(&client, "admin.v1.AdminService/AcceptJournal", why).await?;
                 accepted = true;
                 self.count("accepted as it is");
             }
@@ -258,11 +255,7 @@ async fn ask(client: &Client, method: &str, request: Value) -> anyhow::Result<Va
 }
 
 async fn client(address: SocketAddr) -> anyhow::Result<Client> {
-    let caller = Caller { role: "ops".to_owned(), subject: "chaos".to_owned() };
-    let patience = Duration::from_secs(10);
-    let connection =
-        Connection { timeout: patience, ..Connection::new(format!("http://{address}"), caller) };
-    Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
+    client_at(address, Duration::from_secs(10)).await
 }
 
 /// Replaces all files in `to` by those of `from`.

@@ -3,11 +3,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::json;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use super::clients::{Answer, Call};
 use super::postgres_again;
+use crate::client::Client;
 use crate::lab::cluster::{self, Process};
 
 /// A node that trusts its lease answers from memory until it asks the database again. That may take
@@ -42,6 +44,11 @@ impl LossPeriods {
         Ok(())
     }
 
+    /// Whether a database has lost anything.
+    pub(super) const fn is_any(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
     /// Marks every call in doubt whose effect may be lost.
     pub(super) fn leave_in_doubt(&self, calls: &mut [Call]) {
         for call in calls {
@@ -53,6 +60,20 @@ impl LossPeriods {
             }
         }
     }
+}
+
+/// Accepts the journal where it is doubted, as an operator does; whether it was. A node that saw the
+/// loss accepts it by itself. Where it was killed before, only readers know what was there.
+pub(super) async fn accept_if_doubted(client: &Client) -> anyhow::Result<bool> {
+    let history = client.call("admin.v1.AdminService/GetJournal", json!({})).await;
+    let doubt = history.ok().and_then(|answer| answer["history"]["doubt"].as_str().map(str::len));
+    if doubt.is_none_or(|length| length == 0) {
+        return Ok(false);
+    }
+    let why = json!({ "reason": "chaos" });
+    let accepted = client.call("admin.v1.AdminService/AcceptJournal", why).await;
+    accepted.map_err(|failure| anyhow::anyhow!("AcceptJournal: {failure}"))?;
+    Ok(true)
 }
 
 /// Copies all databases of a running server, as of one moment.
