@@ -553,7 +553,7 @@ async fn a_return_is_unjudged_since_it_was_requested() {
         clock.advance(hour);
         last = Some(engine.registry.execute(order_id, command, ops()).await.unwrap());
     }
-    let (last, soon) = (last.unwrap(), Instant::now() + Duration::from_secs(20));
+    let (last, soon) = (last.unwrap(), Instant::now() + Duration::from_secs(60));
     assert!(engine.summaries.includes(last.shard, last.position, soon).await);
     let since = start().plus(2 * hour);
     assert_eq!(engine.summaries.returns_unjudged(10).await.unwrap(), (1, Some(since)));
