@@ -437,7 +437,7 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
     placed("MUG", "SKU=QUANTITY@PRICE");
     let moving = ["journal", "move", "--shards", "1", "--from", "postgres://h/a", "--to"];
     let moving = [&moving[..], &["postgres://h/b"]].concat();
-    let archiving = ["journal", "archive", "--before", "2020-01-01", "--to", "/nowhere"];
+    let archiving = ["journal", "archive", "--before", "2020-01", "--to", "/nowhere"];
     for (arguments, said) in [
         (&["notification", "get", "anna"][..], "\"anna\" is not a UUID such as"),
         (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is not a UUID"),

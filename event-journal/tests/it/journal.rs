@@ -616,6 +616,19 @@ async fn a_missing_event_stops_readers_loudly() {
 }
 
 #[tokio::test]
+async fn an_empty_shard_ends_at_zero() {
+    for place in Place::all().await {
+        let journal = place.open(options()).await.unwrap();
+        journal.append(stream(), 0, vec![event(1)]).await.unwrap();
+        let heads = journal.available_heads().await.unwrap();
+        let ends = journal.available_ends().await.unwrap();
+        assert_eq!((heads.iter().count(), ends.iter().count()), (1, 4));
+        assert!((0..4).all(|shard| ends.get(shard) == heads.get(shard)));
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
 async fn an_oversized_append_fails_alone() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();

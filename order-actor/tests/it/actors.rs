@@ -193,7 +193,12 @@ async fn a_repeated_request_may_name_its_lines_in_another_order() {
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
     let mut placing = place(order_id, customer_id);
     if let Command::Place(place) = &mut placing {
-        place.lines = [&place.lines[..], &place.lines[..]].concat();
+        let price = Money::new(100, "GBP".parse().unwrap());
+        place.lines.push(NewLine::plain(
+            "71053".parse().unwrap(),
+            Quantity::new(6).unwrap(),
+            price,
+        ));
     }
     registry.execute(order_id, placing, ops()).await.unwrap();
     let cancelling = |lines: [(u32, u32); 2]| {
