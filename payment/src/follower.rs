@@ -92,6 +92,10 @@ impl Handler<Fact> for OrderFollower {
         self.in_doubt
     }
 
+    async fn shards_in_doubt(&mut self) -> Result<BTreeSet<u16>, Blame> {
+        Ok(store::doubted_shards(&self.database).await?)
+    }
+
     /// Orders that did not ask for money again are gone.
     async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
         if !store::is_any_doubted(tx).await? {

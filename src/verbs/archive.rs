@@ -139,9 +139,8 @@ pub async fn run(
         }
         let written = archiving.write(&reach, &args.to).await.map_err(failed)?;
         let month: String = args.before.to_string().chars().take(MONTH).collect();
-        let action =
-            OperatorAction::new(&by, Verb::ArchiveJournal, &month, &reason, SystemClock.now());
-        let action = action.changing("", &moved(&leaving, &args.to));
+        let action = OperatorAction::new(&by, Verb::ArchiveJournal, "", &reason, SystemClock.now());
+        let action = action.changing("", &moved(&leaving, &month, &args.to));
         let left = archiving.remove_archived(&written, &leaving, &action).await.map_err(failed)?;
         report.archived(&written, left);
     }
@@ -150,9 +149,9 @@ pub async fn run(
 }
 
 /// What became of the journal, as it is recorded.
-fn moved(leaving: &Selection, to: &Path) -> String {
+fn moved(leaving: &Selection, month: &str, to: &Path) -> String {
     let Selection { streams, events, .. } = leaving;
-    format!("{streams} orders with {events} events moved to {}", to.display())
+    format!("{streams} orders with {events} events before {month} moved to {}", to.display())
 }
 
 fn refused(reason: &str, message: impl ToString) -> Failure {

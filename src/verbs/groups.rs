@@ -55,6 +55,9 @@ const CALL_NO_ENGINE: [&[&str]; 16] = [
     &["journal", "move"],
 ];
 
+/// Those of them that record who it was: of the flags for calling an engine they take the caller.
+const TAKE_CALLER: [&[&str]; 2] = [&["journal", "archive"], &["journal", "move"]];
+
 /// Those of them that accept flags for calling an engine and ignore them.
 const IGNORE_CONNECTION: [&[&str]; 2] = [&["completions"], &["version"]];
 
@@ -79,15 +82,21 @@ pub fn check(path: &[&str], matches: &ArgMatches) -> Result<(), Failure> {
     while let Some((_, further)) = matches.subcommand() {
         matches = further;
     }
-    let is_given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    match CONNECTION.iter().find(is_given) {
+    let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match without_effect(path).find(is_given) {
         None => Ok(()),
         Some(id) => {
-            let flag = if *id == "caller" { "as".to_owned() } else { id.replace('_', "-") };
+            let flag = if id == "caller" { "as".to_owned() } else { id.replace('_', "-") };
             let verb = path.join(" ");
             Err(Failure::Usage(format!("--{flag} has no effect: `ordinal {verb}` calls no engine")))
         }
     }
+}
+
+/// The flags of a connection that have no effect on a verb that calls no engine, by their ids.
+fn without_effect(path: &[&str]) -> impl Iterator<Item = &'static str> {
+    let takes_caller = TAKE_CALLER.contains(&path);
+    CONNECTION.into_iter().filter(move |id| !(takes_caller && *id == "caller"))
 }
 
 /// Groups the verbs in the help, and hides flags from the help of verbs on which they have no
@@ -115,13 +124,16 @@ pub fn arranged(command: Command) -> Command {
     let template = format!(
         "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{flags}\n{{after-help}}"
     );
-    let hidden: Vec<Arg> = command
+    let connection: Vec<Arg> = command
         .get_arguments()
         .filter(|flag| CONNECTION.contains(&flag.get_id().as_str()))
         .map(|flag| flag.clone().hide(true))
         .collect();
-    let arranged =
-        CALL_NO_ENGINE.iter().fold(command, |command, path| without(command, path, &hidden));
+    let arranged = CALL_NO_ENGINE.iter().fold(command, |command, path| {
+        let is_hidden = |flag: &&Arg| without_effect(path).any(|id| flag.get_id().as_str() == id);
+        let hidden: Vec<Arg> = connection.iter().filter(is_hidden).cloned().collect();
+        without(command, path, &hidden)
+    });
     arranged.help_template(template)
 }
 
@@ -154,5 +166,19 @@ mod tests {
                 path.iter().try_fold(&command, |command, verb| command.find_subcommand(verb));
             assert!(found.is_some(), "{path:?}");
         }
+    }
+
+    #[test]
+    fn a_verb_that_records_who_it_was_takes_the_caller_alone() {
+        for verb in ["archive", "move"] {
+            let mut command = arranged(Cli::command());
+            command.build();
+            let journal = command.find_subcommand("journal").unwrap();
+            let help = journal.find_subcommand(verb).unwrap().clone().render_help().to_string();
+            assert!(help.contains("--as "), "{verb}: {help}");
+            assert!(!help.contains("--address "), "{verb}: {help}");
+            assert!(TAKE_CALLER.contains(&&["journal", verb][..]));
+        }
+        assert!(TAKE_CALLER.iter().all(|path| calls_no_engine(path)));
     }
 }

@@ -435,6 +435,9 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
     placed("MUG=2@1.5-GBP", "is not an amount such as 19.99GBP");
     placed("MUG=two@1GBP", "is not a whole number");
     placed("MUG", "SKU=QUANTITY@PRICE");
+    let moving = ["journal", "move", "--shards", "1", "--from", "postgres://h/a", "--to"];
+    let moving = [&moving[..], &["postgres://h/b"]].concat();
+    let archiving = ["journal", "archive", "--before", "2020-01", "--to", "/nowhere"];
     for (arguments, said) in [
         (&["notification", "get", "anna"][..], "\"anna\" is not a UUID such as"),
         (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is not a UUID"),
@@ -459,6 +462,14 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
         (&["serve", "--return-within", "10000years"], "at most 36500 days"),
         (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` calls no engine"),
         (&["demo", "--as", "ops:anna"], "calls no engine"),
+        (&["journal", "show", "postgres://h/d", "--as", "ops:anna"], "--as has no effect"),
+        (&[&moving[..], &["--timeout", "9s"]].concat()[..], "--timeout has no effect"),
+        (&[&moving[..], &["--as", "service:shop"]].concat()[..], "--as: only operators, ops:NAME"),
+        (&[&archiving[..], &["--address", "h:1"]].concat()[..], "--address has no effect"),
+        (
+            &[&archiving[..], &["--as", "service:shop"]].concat()[..],
+            "--as: only operators, ops:NAME",
+        ),
     ] {
         refused(arguments, said);
     }
@@ -931,11 +942,19 @@ fn help_is_grouped_and_keeps_client_flags_apart() {
     for heading in ["Storage:", "Several processes:", "Messages:", "Limits:"] {
         assert!(told.contains(heading), "{heading} is not in\n{told}");
     }
-    for verb in [&["serve"][..], &["migrate"], &["cluster", "up"], &["chaos"], &["journal", "move"]]
+    for verb in [&["serve"][..], &["migrate"], &["cluster", "up"], &["chaos"], &["journal", "show"]]
     {
         let told = out(&ordinal(&[verb, &["--help"]].concat()));
         for flag in ["--address", "--as <", "--timeout"] {
             assert!(!told.contains(flag), "{verb:?}: {flag} is in\n{told}");
+        }
+    }
+    // These record who it was.
+    for verb in ["archive", "move"] {
+        let told = out(&ordinal(&["journal", verb, "--help"]));
+        assert!(told.contains("--as <"), "{verb}: {told}");
+        for flag in ["--address", "--timeout", "--token <"] {
+            assert!(!told.contains(flag), "{verb}: {flag} is in\n{told}");
         }
     }
     let told = out(&ordinal(&["order", "list", "--help"]));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared_events::stream::OperatorAction;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::error::{ArchivingError, changed_meanwhile};
 use super::run::{Archiving, PAGE};
@@ -43,7 +44,8 @@ pub struct ArchivedCounts {
 
 impl Archiving {
     /// Removes the events of the selected streams that these files hold from the table. The files
-    /// must be on disk and read back before. The operator's action is recorded with that.
+    /// must be on disk and read back before. The operator's action is recorded with that, on the
+    /// journal by its id.
     ///
     /// # Errors
     /// [`ArchivingError`]; then nothing was removed, and nothing recorded.
@@ -276,7 +278,10 @@ impl Archiving {
         for sql in belongs {
             sqlx::raw_sql(&sql).execute(&mut self.db).await?;
         }
-        with_action(sqlx::query(NOTE_ACTION), action).execute(&mut self.db).await?;
+        let journal: Uuid =
+            sqlx::query_scalar("SELECT journal_id FROM journal").fetch_one(&mut self.db).await?;
+        let action = OperatorAction { target: journal.to_string(), ..action.clone() };
+        with_action(sqlx::query(NOTE_ACTION), &action).execute(&mut self.db).await?;
         Ok(since)
     }
 }

@@ -25,6 +25,20 @@ impl Journal {
         self.readable_heads(&Cursors::default()).await
     }
 
+    /// As [`Self::available_heads`], with 0 for the empty shards of the databases that answer.
+    ///
+    /// # Errors
+    /// As [`Self::available_heads`].
+    pub async fn available_ends(&self) -> Result<Cursors, JournalError> {
+        let mut ends = self.available_heads().await?;
+        if let Scope::Only(there) = ends.scope().clone() {
+            for shard in there {
+                ends.advance(shard, 0);
+            }
+        }
+        Ok(ends)
+    }
+
     /// The last positions that this process knows to be committed, without asking a database.
     #[must_use]
     pub fn committed(&self) -> Cursors {

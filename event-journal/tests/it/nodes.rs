@@ -235,11 +235,7 @@ async fn a_node_without_a_lease_loses_its_shards_and_rejoins() {
 #[tokio::test]
 async fn a_killed_node_is_replaced_by_its_namesake_before_its_lease_ends() {
     let place = Place::new();
-    let short = |options: &mut Options| {
-        options.lease = Duration::from_millis(2_000);
-        options.self_stop = Duration::from_millis(1_200);
-    };
-    let b = place.node_with("b", short).await;
+    let b = place.node("b").await;
     let pool = place.pool().await;
     // A process that was killed: it has a lease and no session.
     let dead = |lease: &'static str| {
@@ -269,9 +265,16 @@ async fn a_killed_node_is_replaced_by_its_namesake_before_its_lease_ends() {
     sqlx::query(sign).execute(&pool).await.unwrap();
     dead("1 hour").await;
     count(&b, 4).await;
-    let a = place.node_with("a", short).await;
+    let a = place.node("a").await;
     assert_eq!(shards(&a), (0..4).collect(), "the namesake need not wait");
     a.close().await;
+    count(&b, 8).await;
+    b.close().await;
+    let short = |options: &mut Options| {
+        options.lease = Duration::from_millis(2_000);
+        options.self_stop = Duration::from_millis(1_200);
+    };
+    let b = place.node_with("b", short).await;
     count(&b, 8).await;
     // A process that ran elsewhere may be cut off and alive; its lease is waited for until it
     // cannot trust it any more, also by its namesake.

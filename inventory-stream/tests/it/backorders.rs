@@ -365,7 +365,7 @@ async fn an_increase_that_orders_wait_for_waits_for_a_follower_on_postgres() {
     Cursors::default().store(&bench.database, &mut batch, "stock", &at, 0).await.unwrap();
     let mut other = client.clone();
     let call = shared_events::stream::spawn(async move { other.set_stock(set("A", 1)).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.until_waited_for(&mut batch).await;
     assert!(!call.is_finished());
     // A product that nobody waits for is set meanwhile.
     client.set_stock(set("B", 1)).await.unwrap();

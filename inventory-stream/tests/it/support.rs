@@ -1,6 +1,7 @@
 //! A stock service on a database of its own, and facts about orders.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use inventory_stream::domain::StockLevel;
 use inventory_stream::{Inventory, StockFollower, migrator};
@@ -10,8 +11,11 @@ use shared_events::contract::{
     Money, OrderFact, OrderHeader, OrderId, OrderLineFact, Origin, Quantity, ReturnId,
     ReturnedUnits, ShipmentId, Sku, Timestamp,
 };
-use shared_events::stream::{Blame, Cursors, Database, Dialect, Handler as _, Source as _};
+use shared_events::stream::{Blame, Cursors, Database, Dialect, Handler as _, Source as _, Tx};
 use uuid::Uuid;
+
+/// The deadline for what must happen soon; reaching it fails the test.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Bench {
     pub database: Database,
@@ -78,6 +82,25 @@ impl Bench {
         let source = self.inventory.facts();
         let batch = source.read_after(&Cursors::default(), 10_000).await.unwrap();
         batch.items.iter().map(|fact| fact.body.kind()).collect()
+    }
+
+    /// Waits until another transaction waits for a lock of this one, on Postgres.
+    pub async fn until_waited_for(&self, tx: &mut Tx) {
+        let here = "SELECT pg_backend_pid()::bigint";
+        let here: i64 = sqlx::query_scalar(here).fetch_one(&mut **tx).await.unwrap();
+        let waiting = async {
+            let sql = "SELECT count(*) FROM pg_stat_activity
+                       WHERE wait_event_type = 'Lock' AND $1::int = ANY (pg_blocking_pids(pid))";
+            loop {
+                let waiting = sqlx::query_scalar(sql).bind(here);
+                let waiting: i64 = waiting.fetch_one(self.database.reader()).await.unwrap();
+                if waiting > 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("nobody waits for its locks");
     }
 
     pub async fn sums_hold(&self) {

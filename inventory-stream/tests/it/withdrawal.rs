@@ -1,7 +1,5 @@
 //! A stock-take that finds fewer units than are reserved: orders lose theirs by a stated rule.
 
-use std::time::Duration;
-
 use inventory_stream::grpc::proto;
 use inventory_stream::store;
 use shared_events::chance::Chance;
@@ -204,7 +202,7 @@ async fn a_stock_take_waits_for_a_follower_on_postgres() {
     let at: Cursors = [(0, 1)].into_iter().collect();
     Cursors::default().store(&bench.database, &mut batch, "stock", &at, 0).await.unwrap();
     let call = shared_events::stream::spawn(async move { client.set_stock(short("A", 1)).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.until_waited_for(&mut batch).await;
     assert!(!call.is_finished());
     batch.commit().await.unwrap();
     let answer = call.await.unwrap().unwrap().into_inner();

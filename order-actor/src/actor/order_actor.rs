@@ -289,12 +289,15 @@ impl OrderActor {
         let Some(id) = context.request_id else { return Ok(Request::New(None)) };
         let fingerprints = self.shared.journal.fingerprints(shard).await;
         let fingerprints = fingerprints.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        let content = serde_json::to_vec(command).unwrap_or_default();
+        let written = |command: &Command| serde_json::to_vec(command).unwrap_or_default();
+        let content = written(command.in_one_order().as_ref().unwrap_or(command));
         let Some(before) = recovered.requests.get(&id) else {
             return Ok(Request::New(Some((id, fingerprints.of(&content)))));
         };
         check_visible(&recovered.order, command, context)?;
-        if fingerprints.matches(before, &content) {
+        // An earlier version knew lists by the order in which they were sent.
+        let is_known = |content: &[u8]| fingerprints.matches(before, content);
+        if is_known(&content) || is_known(&written(command)) {
             Ok(Request::Repeated)
         } else {
             Err(Refusal::RequestIdReused)

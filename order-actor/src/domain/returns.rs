@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::{Serialize as _, Serializer};
 use shared_events::contract::{LocationName, Money, OrderId, Quantity, ReturnId, Timestamp};
 
 use super::guards::invalid_transition;
@@ -233,14 +232,6 @@ fn by_number(charges: &[ChargeRefund]) -> Vec<ChargeRefund> {
 /// Whether something else is paid back of charges, whatever the order in which they are named.
 pub(super) fn pays_otherwise(one: &[ChargeRefund], other: &[ChargeRefund]) -> bool {
     by_number(one) != by_number(other)
-}
-
-/// The content of a command, by which a request is known again.
-pub(super) fn serialize_by_number<S: Serializer>(
-    charges: &[ChargeRefund],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    by_number(charges).serialize(serializer)
 }
 
 impl JudgedReturn {

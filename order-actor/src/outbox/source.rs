@@ -145,6 +145,10 @@ impl Source<Fact> for OrderFacts {
         self.journal.available_heads().await.map_err(crate::replay::source_error)
     }
 
+    async fn ends(&self) -> Result<Cursors, SourceError> {
+        self.journal.available_ends().await.map_err(crate::replay::source_error)
+    }
+
     async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
         crate::replay::oldest_after(&self.journal, cursors).await
     }

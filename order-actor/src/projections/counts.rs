@@ -30,9 +30,10 @@ impl OrderSummaries {
         &self,
         most: u32,
     ) -> Result<(u64, Option<Timestamp>), DatabaseError> {
+        // Nodes of an earlier version leave `unjudged_since` as it was, and keep `returns_waiting`.
         let sql = "SELECT COUNT(*), MIN(unjudged_since) FROM
                        (SELECT unjudged_since FROM order_summaries
-                        WHERE unjudged_since IS NOT NULL
+                        WHERE unjudged_since IS NOT NULL AND returns_waiting IS NOT NULL
                         ORDER BY unjudged_since LIMIT $1) AS counted";
         let row = sqlx::query(sql).bind(i64::from(most)).fetch_one(self.database.reader()).await?;
         let (count, oldest): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);

@@ -96,6 +96,10 @@ impl Source<RecordedEvent> for JournalSource {
         self.journal.available_heads().await.map_err(source_error)
     }
 
+    async fn ends(&self) -> Result<Cursors, SourceError> {
+        self.journal.available_ends().await.map_err(source_error)
+    }
+
     async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
         oldest_after(&self.journal, cursors).await
     }

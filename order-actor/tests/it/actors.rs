@@ -187,6 +187,38 @@ async fn a_repeated_request_is_recognised_after_the_order_was_rebuilt() {
     assert_eq!(journal.load(order_id).await.unwrap().len(), 2);
 }
 
+#[tokio::test]
+async fn a_repeated_request_may_name_its_lines_in_another_order() {
+    let (registry, _, _) = in_memory(Limits::default()).await;
+    let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
+    let mut placing = place(order_id, customer_id);
+    if let Command::Place(place) = &mut placing {
+        let price = Money::new(100, "GBP".parse().unwrap());
+        place.lines.push(NewLine::plain(
+            "71053".parse().unwrap(),
+            Quantity::new(6).unwrap(),
+            price,
+        ));
+    }
+    registry.execute(order_id, placing, ops()).await.unwrap();
+    let cancelling = |lines: [(u32, u32); 2]| {
+        let one = |(line, units)| LineQuantity { line, quantity: Quantity::new(units).unwrap() };
+        let lines = lines.map(one).into();
+        let (reason, text, skus) = (CancelReason::Ops, String::new(), Vec::new());
+        Command::Cancel(Cancel { reason, text, lines, skus })
+    };
+    let mut context = ops();
+    context.request_id = Some(RequestId::mint());
+    let mut said = Vec::new();
+    for lines in [[(2, 6), (1, 6)], [(1, 6), (2, 6)]] {
+        let done = registry.execute(order_id, cancelling(lines), context.clone()).await.unwrap();
+        said.push((done.version, done.replayed));
+    }
+    assert_eq!(said, [(2, false), (2, true)]);
+    let other = registry.execute(order_id, cancelling([(1, 6), (2, 5)]), context).await;
+    assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);
+}
+
 /// A hash without a secret key could be used to confirm a guessed address.
 #[tokio::test]
 async fn request_fingerprints_are_keyed_by_their_journal() {
@@ -526,7 +558,7 @@ async fn a_return_is_unjudged_since_it_was_requested() {
         clock.advance(hour);
         last = Some(engine.registry.execute(order_id, command, ops()).await.unwrap());
     }
-    let (last, soon) = (last.unwrap(), Instant::now() + Duration::from_secs(20));
+    let (last, soon) = (last.unwrap(), Instant::now() + Duration::from_secs(60));
     assert!(engine.summaries.includes(last.shard, last.position, soon).await);
     let since = start().plus(2 * hour);
     assert_eq!(engine.summaries.returns_unjudged(10).await.unwrap(), (1, Some(since)));

@@ -118,12 +118,20 @@ async fn returns_wait_since_the_oldest_came(dialect: Dialect) {
     let (database, lists) = lists(dialect, directory.path()).await;
     assert_eq!(lists.returns_unjudged(10).await.unwrap(), (0, None));
     let mut tx = database.begin().await.unwrap();
-    let sql = "UPDATE order_summaries SET unjudged_since = placed_at + 5 WHERE placed_at <= 20";
+    let sql = "UPDATE order_summaries SET unjudged_since = placed_at + 5, returns_waiting = 1
+               WHERE placed_at <= 20";
     sqlx::query(sql).execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
     let oldest = Some(Timestamp::from_micros(6));
     assert_eq!(lists.returns_unjudged(100).await.unwrap(), (20, oldest));
     assert_eq!(lists.returns_unjudged(10).await.unwrap(), (10, oldest));
+    // A node of an earlier version saw the judgement.
+    let mut tx = database.begin().await.unwrap();
+    let sql = "UPDATE order_summaries SET returns_waiting = NULL WHERE placed_at = 1";
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let oldest = Some(Timestamp::from_micros(7));
+    assert_eq!(lists.returns_unjudged(100).await.unwrap(), (19, oldest));
 }
 
 /// Whether a plan reads the whole table, or sorts.

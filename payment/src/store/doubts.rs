@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use shared_events::contract::OrderId;
-use shared_events::stream::{DatabaseError, Tx};
+use shared_events::stream::{Database, DatabaseError, Tx};
 
-use super::word;
+use super::{number, word};
 
 /// Puts orders in doubt that asked for money in a shard after this position.
 pub(crate) async fn doubt(tx: &mut Tx, shard: u16, after: u64) -> Result<u64, DatabaseError> {
@@ -13,6 +13,13 @@ pub(crate) async fn doubt(tx: &mut Tx, shard: u16, after: u64) -> Result<u64, Da
     let query = sqlx::query(sql).bind(i64::from(shard));
     let query = query.bind(i64::try_from(after).unwrap_or(i64::MAX));
     Ok(query.execute(&mut **tx).await?.rows_affected())
+}
+
+/// The shards of orders that are in doubt.
+pub(crate) async fn doubted_shards(database: &Database) -> Result<BTreeSet<u16>, DatabaseError> {
+    let sql = "SELECT DISTINCT shard FROM cases WHERE doubted = 1 AND shard IS NOT NULL";
+    let rows = sqlx::query(sql).fetch_all(database.reader()).await?;
+    rows.iter().map(|row| number(row, 0, "shard of a case")).collect()
 }
 
 /// Whether any order is in doubt.

@@ -27,7 +27,7 @@ pub use chain::{
 };
 pub use counts::{COUNTED, Count, count};
 pub use disputes::{OpenDispute, disputed_since, open_disputes};
-pub(crate) use doubts::{doubt, doubted, is_any_doubted};
+pub(crate) use doubts::{doubt, doubted, doubted_shards, is_any_doubted};
 pub use list::{PaymentFilter, PaymentSummary, cases_of, payment, payments};
 pub(crate) use open::{OpenCase, Origins};
 pub use operations::{

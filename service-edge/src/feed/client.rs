@@ -77,6 +77,18 @@ impl RemoteFacts {
         Ok(Live { at: after.clone(), stream, partial: Vec::new(), next: None })
     }
 
+    /// The heads, and the shards that are empty.
+    async fn ask_heads(&self) -> Result<(Cursors, Vec<u32>), SourceError> {
+        let request =
+            self.identity.request(proto::GetHeadsRequest { source: self.origin.uri().to_owned() });
+        let mut client = self.client.clone();
+        let answer = answered(client.get_heads(request)).await?.into_inner();
+        let heads = cursors(&answer.heads);
+        let heads =
+            heads.ok_or_else(|| SourceError::Unavailable("a head without a shard".to_owned()))?;
+        Ok((heads, answer.empty_shards))
+    }
+
     async fn open(&self, after: &Cursors) -> Result<Live, SourceError> {
         let mut live = self.ask(after, None).await?;
         // The first message of a live stream comes immediately, with or without facts.
@@ -235,11 +247,15 @@ impl Source<Fact> for RemoteFacts {
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        let request =
-            self.identity.request(proto::GetHeadsRequest { source: self.origin.uri().to_owned() });
-        let mut client = self.client.clone();
-        let heads = answered(client.get_heads(request)).await?.into_inner().heads;
-        cursors(&heads).ok_or_else(|| SourceError::Unavailable("a head without a shard".to_owned()))
+        Ok(self.ask_heads().await?.0)
+    }
+
+    async fn ends(&self) -> Result<Cursors, SourceError> {
+        let (mut ends, empty) = self.ask_heads().await?;
+        for shard in empty.into_iter().filter_map(|shard| u16::try_from(shard).ok()) {
+            ends.advance(shard, 0);
+        }
+        Ok(ends)
     }
 
     async fn oldest_after(&self, after: &Cursors) -> Result<Option<Timestamp>, SourceError> {

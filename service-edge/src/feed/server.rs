@@ -96,8 +96,12 @@ impl FactService for FactEdge {
         request: Request<proto::GetHeadsRequest>,
     ) -> Result<Response<proto::GetHeadsResponse>, Status> {
         let log = self.log(&request.into_inner().source)?;
-        let heads = log.heads().await.map_err(|error| status(&error))?;
-        Ok(Response::new(proto::GetHeadsResponse { heads: positions(&heads) }))
+        let ends = log.ends().await.map_err(|error| status(&error))?;
+        let empty = ends.iter().filter(|(_, position)| *position == 0);
+        let empty_shards = empty.map(|(shard, _)| u32::from(shard)).collect();
+        let mut heads = positions(&ends);
+        heads.retain(|head| head.position > 0);
+        Ok(Response::new(proto::GetHeadsResponse { heads, empty_shards }))
     }
 
     async fn compare(
@@ -266,11 +270,28 @@ mod tests {
         async fn heads(&self) -> Result<Cursors, SourceError> {
             Ok(Cursors::default())
         }
+
+        async fn ends(&self) -> Result<Cursors, SourceError> {
+            Ok([(0, 7), (2, 0)].into_iter().collect())
+        }
+    }
+
+    fn edge() -> FactEdge {
+        let log: Log = Arc::new(|| Arc::new(Endless));
+        FactEdge::new([(Origin::Orders, log)], CancellationToken::new())
+    }
+
+    #[tokio::test]
+    async fn an_empty_shard_is_told_apart_from_one_that_is_not_known() {
+        let source = Origin::Orders.uri().to_owned();
+        let asked = edge().get_heads(Request::new(proto::GetHeadsRequest { source })).await;
+        let told = asked.unwrap().into_inner();
+        let heads = vec![proto::FactPosition { shard: 0, position: 7, mark: None }];
+        assert_eq!((told.heads, told.empty_shards), (heads, vec![2]));
     }
 
     async fn feed() -> Messages {
-        let log: Log = Arc::new(|| Arc::new(Endless));
-        let edge = FactEdge::new([(Origin::Orders, log)], CancellationToken::new());
+        let edge = edge();
         let source = Origin::Orders.uri().to_owned();
         let request = proto::ReadFactsRequest { source, live: true, ..Default::default() };
         edge.read_facts(Request::new(request)).await.unwrap().into_inner()

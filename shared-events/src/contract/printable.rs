@@ -41,8 +41,7 @@ pub fn composed(text: &str) -> Cow<'_, str> {
 }
 
 /// A text as it is stored ([`composed`]), where that is another than it was sent.
-#[must_use]
-pub fn recomposed(text: &str) -> Option<String> {
+fn recomposed(text: &str) -> Option<String> {
     match composed(text) {
         Cow::Borrowed(same) if same.len() == text.len() => None,
         other => Some(other.into_owned()),
@@ -63,6 +62,16 @@ impl TextRule {
         match recomposed(&text) {
             None => sent.map(|()| text),
             Some(text) => self.check(&text).map(|()| text),
+        }
+    }
+
+    /// The text as it is stored ([`stored`](Self::stored)); one that is refused stays as it was
+    /// sent, for a check that says what is wrong with it.
+    #[must_use]
+    pub fn stored_or_sent(self, text: String) -> String {
+        match self.check(&text) {
+            Ok(()) => recomposed(&text).unwrap_or(text),
+            Err(_) => text,
         }
     }
 }

@@ -118,9 +118,17 @@ pub trait Handler<T>: Send + Sync + 'static {
         false
     }
 
+    /// The shards in which something is in doubt. Asked once after [`resumes`](Self::resumes),
+    /// [`set_back`](Self::set_back) and [`read_again`](Self::read_again), while
+    /// [`is_in_doubt`](Self::is_in_doubt).
+    async fn shards_in_doubt(&mut self) -> Result<BTreeSet<u16>, Blame> {
+        Ok(BTreeSet::new())
+    }
+
     /// These shards were read again to where their log ended when that was first asked for after it
-    /// was set back, or since this process follows. Decides what was left in doubt of them. Called
-    /// for as long as [`is_in_doubt`](Self::is_in_doubt), also for shards that were decided.
+    /// was set back, or since this process follows. Decides what was left in doubt of them, or a part
+    /// of it: called for as long as something is in doubt in one of them, and once with none after
+    /// nothing is in doubt in any.
     async fn read_again(&mut self, _tx: &mut Tx, _shards: &BTreeSet<u16>) -> Result<(), Blame> {
         Ok(())
     }

@@ -104,6 +104,7 @@ impl Reader {
         sqlx::query(
             "INSERT INTO readers (follower, identity)
              SELECT $1, $2 WHERE (SELECT COUNT(*) FROM readers) < $3
+                              OR EXISTS (SELECT 1 FROM readers WHERE follower = $1)
              ON CONFLICT (follower) DO UPDATE SET identity = excluded.identity",
         )
         .bind(&self.follower)

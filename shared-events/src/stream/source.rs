@@ -187,6 +187,12 @@ pub trait Source<T>: Send + Sync + 'static {
     /// The last position of each shard. A source that knows only some for now returns those.
     async fn heads(&self) -> Result<Cursors, SourceError>;
 
+    /// As [`heads`](Self::heads), with 0 for shards that are known to be empty. Where a shard is
+    /// absent it is not known now where it ends.
+    async fn ends(&self) -> Result<Cursors, SourceError> {
+        self.heads().await
+    }
+
     /// When the oldest item after the cursors happened; none where there is none, or where it is
     /// not known. Whoever reads the log is not disturbed.
     async fn oldest_after(&self, _cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {

@@ -27,7 +27,9 @@ pub struct Transactional<H> {
     places: Places,
     /// The incarnation of the log that is read.
     incarnation: u64,
-    /// Where shards ended when that was first asked for since the log was set back.
+    /// The shards in which the handler is in doubt, where it was asked.
+    doubted: Option<BTreeSet<u16>>,
+    /// Where those ended when that was first asked for since the log was set back.
     ends: BTreeMap<u16, u64>,
     seen: Pending,
 }
@@ -60,6 +62,7 @@ impl<H> Transactional<H> {
             at: Cursors::default(),
             places: Places::default(),
             incarnation: 0,
+            doubted: None,
             ends: BTreeMap::new(),
             seen: Pending { letters: true, put_back: true },
         }
@@ -146,6 +149,12 @@ impl<H> Transactional<H> {
         Ok(tx)
     }
 
+    /// What is in doubt, and where the log ends, is asked anew.
+    fn forget_doubts(&mut self) {
+        self.doubted = None;
+        self.ends.clear();
+    }
+
     /// The cursor of one shard.
     fn cursor_of(&self, shard: u16) -> Cursors {
         [(shard, self.at.get(shard))].into_iter().collect()
@@ -174,7 +183,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
         let loaded = Cursors::load(&self.database, &self.follower).await?;
         if loaded != self.at {
-            self.ends.clear();
+            self.forget_doubts();
             self.handler.resumes();
         }
         self.at = loaded;
@@ -236,7 +245,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         }
         Places::forget(&mut tx, &self.follower, from, &begins).await?;
         tx.commit().await?;
-        self.ends.clear();
+        self.forget_doubts();
         self.handler.committed();
         Ok(())
     }
@@ -245,13 +254,27 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         self.handler.is_in_doubt()
     }
 
-    async fn read_to(&mut self, at: &Cursors, heads: &Cursors) -> Result<(), Blame> {
-        for (shard, end) in heads.iter() {
+    async fn lacks_ends(&mut self, at: &Cursors) -> Result<bool, Blame> {
+        let doubted = match self.doubted.take() {
+            Some(doubted) => doubted,
+            None => self.handler.shards_in_doubt().await?,
+        };
+        let lacks = |shard: &u16| at.reads(*shard) && !self.ends.contains_key(shard);
+        Ok(self.doubted.insert(doubted).iter().any(lacks))
+    }
+
+    async fn read_to(&mut self, at: &Cursors, ends: &Cursors) -> Result<(), Blame> {
+        let Some(doubted) = &self.doubted else { return Ok(()) };
+        // A reader that is ahead of its log is set back before anything is decided.
+        let known = ends.iter().filter(|(shard, end)| at.get(*shard) <= *end);
+        for (shard, end) in known.filter(|(shard, _)| doubted.contains(shard)) {
             self.ends.entry(shard).or_insert(end);
         }
-        let there = self.ends.iter().filter(|(shard, end)| at.get(**shard) >= **end);
-        let there: BTreeSet<u16> = there.map(|(shard, _)| *shard).collect();
-        if there.is_empty() {
+        let is_read = |shard: &u16| {
+            at.reads(*shard) && self.ends.get(shard).is_some_and(|end| at.get(*shard) >= *end)
+        };
+        let there: BTreeSet<u16> = doubted.iter().copied().filter(is_read).collect();
+        if there.is_empty() && !doubted.is_empty() {
             return Ok(());
         }
         // Where nothing was read there is no cursor to hold.
@@ -260,6 +283,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         let mut tx = self.begin(&held).await?;
         self.handler.read_again(&mut tx, &there).await?;
         tx.commit().await?;
+        self.doubted = None;
         self.handler.committed();
         Ok(())
     }

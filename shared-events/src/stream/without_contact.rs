@@ -57,6 +57,10 @@ impl Source<Fact> for WithoutContact {
         self.0.heads().await
     }
 
+    async fn ends(&self) -> Result<Cursors, SourceError> {
+        self.0.ends().await
+    }
+
     async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
         self.0.oldest_after(cursors).await
     }

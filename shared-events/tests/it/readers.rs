@@ -52,6 +52,20 @@ async fn readers_are_known_by_their_databases(log: &Database) {
     assert!(has(anew("a")).await && has(reader("a", true)).await && !has(reader("b", true)).await);
 }
 
+async fn a_reader_that_is_known_is_remembered_where_no_other_is(log: &Database) {
+    let knows = async |reader: Reader| reader.is_known(log).await.unwrap();
+    let mut tx = log.begin().await.unwrap();
+    let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+               INSERT INTO readers (follower, identity) SELECT 'reader ' || i, 'a' FROM n";
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let known = |reader: Reader| Reader { follower: "reader 7".to_owned(), ..reader };
+    assert!(knows(known(reader("b", true))).await);
+    assert!(!knows(known(reader("a", false))).await, "the database that it has now");
+    let late = |reader: Reader| Reader { follower: "late".to_owned(), ..reader };
+    assert!(knows(late(reader("a", true))).await && knows(late(reader("b", false))).await);
+}
+
 async fn each_database_has_an_identity_of_its_own(one: &Database, other: &Database) {
     let of = async |database| Reader::of_service(database, "x", &["cursors"]).await.unwrap();
     let (first, second) = (of(one).await, of(other).await);
@@ -70,6 +84,7 @@ async fn readers_are_known_by_their_databases_on_sqlite() {
     let ((one, _folder), (other, _other)) = (on_sqlite().await, on_sqlite().await);
     readers_are_known_by_their_databases(&one).await;
     each_database_has_an_identity_of_its_own(&one, &other).await;
+    a_reader_that_is_known_is_remembered_where_no_other_is(&other).await;
 }
 
 #[tokio::test]
@@ -77,6 +92,7 @@ async fn readers_are_known_by_their_databases_on_postgres() {
     let (one, other) = (on_postgres().await, on_postgres().await);
     readers_are_known_by_their_databases(&one).await;
     each_database_has_an_identity_of_its_own(&one, &other).await;
+    a_reader_that_is_known_is_remembered_where_no_other_is(&other).await;
 }
 
 /// A log that lets nobody in.

@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use shared_events::contract::{
     Fact, FactBody, FactId, InventoryFact, OrderId, Origin, ReservationId, Timestamp,
 };
-use shared_events::stream::redis::{Keep, Redis, RedisOptions, RedisSource, Relay, retain};
+use shared_events::stream::redis::{
+    Cache, Keep, Redis, RedisError, RedisOptions, RedisSource, Relay, retain,
+};
 use shared_events::stream::{
     Batch, Blame, Cursors, FollowStatus, Scope, Sink, Source, SourceError, everything, follow,
 };
@@ -404,6 +406,25 @@ async fn a_frozen_redis_stops_no_reader() {
     reads.stop().await;
 }
 
+/// A caller that waits for a value could have asked the store in this time.
+#[tokio::test]
+async fn a_cache_that_does_not_answer_is_given_up_within_100_ms() {
+    let server = Server::start(&[]);
+    let cache = Cache::new(server.redis());
+    let patience = Instant::now() + SOON;
+    while cache.ask("a", "1").await.is_err() {
+        assert!(Instant::now() < patience, "it never answers");
+    }
+    server.signal("-STOP");
+    // By the connection that there is, and by a new one.
+    for _ in 0..2 {
+        let asked = tokio::time::timeout(SOON, cache.ask("a", "1")).await.expect("it waits");
+        let Err(RedisError::Timeout(within)) = asked else { panic!("{asked:?}") };
+        assert_eq!(within, Duration::from_millis(100));
+    }
+    server.signal("-CONT");
+}
+
 /// Facts of which the streams keep the last five each.
 async fn publish_and_trim(server: &Server, redis: &Redis, log: &Log) {
     log.publish(300);
@@ -430,7 +451,7 @@ async fn a_reader_behind_the_window_catches_up_from_the_source() {
     // What it began while it was behind may still end.
     loop {
         let before = log.reads.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
         if log.reads.load(Ordering::SeqCst) == before {
             break;
         }

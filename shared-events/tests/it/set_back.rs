@@ -52,6 +52,8 @@ impl Item for Thing {
 struct State {
     history: Option<History>,
     shards: BTreeMap<u16, Vec<u64>>,
+    /// How often it was asked where shards end.
+    ends_asked: u32,
     /// The incarnations that readers had read who remember what is not here.
     doubts: Vec<u64>,
 }
@@ -131,12 +133,22 @@ impl Source<Thing> for Log {
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
         let state = self.0.lock().unwrap();
-        let head = |(shard, marks): (&u16, &Vec<u64>)| Place {
-            shard: *shard,
-            position: marks.len() as u64,
-            mark: Mark::from_bits(marks.last().copied().unwrap_or_default()),
+        // As the journal's: nothing of a shard that is empty.
+        let head = |(shard, marks): (&u16, &Vec<u64>)| {
+            let mark = Mark::from_bits(*marks.last()?);
+            Some(Place { shard: *shard, position: marks.len() as u64, mark })
         };
-        Ok(state.shards.iter().map(head).collect())
+        Ok(state.shards.iter().filter_map(head).collect())
+    }
+
+    async fn ends(&self) -> Result<Cursors, SourceError> {
+        let mut ends = self.heads().await?;
+        let mut state = self.0.lock().unwrap();
+        state.ends_asked += 1;
+        for shard in state.shards.keys() {
+            ends.advance(*shard, 0);
+        }
+        Ok(ends)
     }
 }
 
@@ -167,9 +179,11 @@ impl Handler<Thing> for Effects {
 /// How much it had read, and the shards.
 type Told = (usize, Vec<u16>);
 
-/// Is in doubt until it was told that something was read again; counts what it had read then.
-#[derive(Default)]
+/// Is in doubt about these shards until it was told that each was read again; notes what it had
+/// read then.
 struct Doubting {
+    shards: BTreeSet<u16>,
+    is_in_doubt: bool,
     read: usize,
     told: Arc<Mutex<Vec<Told>>>,
 }
@@ -182,10 +196,16 @@ impl Handler<Thing> for Doubting {
     }
 
     fn is_in_doubt(&self) -> bool {
-        self.told.lock().unwrap().is_empty()
+        self.is_in_doubt
+    }
+
+    async fn shards_in_doubt(&mut self) -> Result<BTreeSet<u16>, Blame> {
+        Ok(self.shards.clone())
     }
 
     async fn read_again(&mut self, _: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+        self.is_in_doubt = !self.shards.is_empty();
+        self.shards.retain(|shard| !shards.contains(shard));
         self.told.lock().unwrap().push((self.read, shards.iter().copied().collect()));
         Ok(())
     }
@@ -378,19 +398,45 @@ async fn accepting_one_log_does_not_accept_another() {
     bench.end().await;
 }
 
-#[tokio::test]
-async fn what_is_in_doubt_is_decided_where_the_log_ended() {
-    let bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3]), (1, &[1])]).await;
+/// What a handler that is in doubt about these shards was told until it is no more, and how often
+/// the log was asked where it ends.
+async fn told_of(bench: &Bench, doubted: &[u16]) -> (Vec<Told>, u32) {
     let told = Arc::default();
-    let handler = Doubting { read: 0, told: Arc::clone(&told) };
+    let shards = doubted.iter().copied().collect();
+    let handler = Doubting { shards, is_in_doubt: true, read: 0, told: Arc::clone(&told) };
     let now = Arc::new(|| Timestamp::from_micros(1));
     let mut sink = Transactional::new(FOLLOWER, bench.database.clone(), handler, now);
     let (log, status, stop) = (Arc::clone(&bench.log), bench.status.clone(), bench.stop.clone());
     let following = tokio::spawn(async move {
         follow(&*log, &mut sink, everything(), &status, &stop).await.unwrap();
     });
-    bench.until("it is decided", |_| !told.lock().unwrap().is_empty()).await;
+    let nothing_left = |(_, shards): &Told| shards.is_empty();
+    bench.until("it is decided", |_| told.lock().unwrap().last().is_some_and(nothing_left)).await;
     bench.stop.cancel();
     following.await.unwrap();
-    assert_eq!(*told.lock().unwrap(), [(4, vec![0, 1])], "and not before everything was read");
+    let told = told.lock().unwrap().clone();
+    let asked = bench.log.0.lock().unwrap().ends_asked;
+    (told, asked)
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_is_decided_where_the_log_ended() {
+    let bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3]), (1, &[1]), (2, &[1])]).await;
+    let (told, asked) = told_of(&bench, &[0, 1]).await;
+    let (first, last) = ((5, vec![0, 1]), (5, vec![]));
+    assert_eq!(told, [first, last], "not before everything was read, nor of other shards");
+    assert_eq!(asked, 1, "where it ends is known after that");
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_of_an_emptied_shard_is_decided() {
+    let bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3]), (1, &[])]).await;
+    let (told, _) = told_of(&bench, &[1]).await;
+    assert_eq!(told, [(0, vec![1]), (3, vec![])]);
+}
+
+#[tokio::test]
+async fn a_handler_without_doubts_is_told_so_and_the_log_is_not_asked() {
+    let bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3])]).await;
+    assert_eq!(told_of(&bench, &[]).await, (vec![(0, vec![])], 0));
 }

@@ -6,7 +6,7 @@ use shared_events::contract::{Disposition, LocationName, Money, ReturnId};
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, same_or_exists, text_fits};
 use crate::domain::outcomes::{NOT_A_LINE, Split};
-use crate::domain::returns::{Named, pays_otherwise, serialize_by_number};
+use crate::domain::returns::{Named, pays_otherwise};
 use crate::domain::{
     Approval, By, ChargeRefund, CommandKind, Details, Event, Existing, JudgedReturn, Judgement,
     LineQuantity, Order, OutcomeUnits, Policy, Rejection, Restitution, Return, Role, UnitOutcome,
@@ -43,7 +43,7 @@ pub struct ApproveReturn {
     pub refund_reason: String,
     /// What of the refund is for charges: it is part of `refund` where that is given, and on top of
     /// the value of the units where not.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_by_number")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<ChargeRefund>,
     /// The location of stock where units are restocked; `main` where none is named. None with
     /// `receive_later`: it is named when they are received.

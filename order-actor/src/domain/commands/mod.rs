@@ -19,6 +19,7 @@ mod lapse; // the order was not confirmed in time
 mod lapse_edit; // stock did not answer an edit in time
 mod lose_payment; // secured money is gone
 mod note_capture; // money was taken
+mod one_order; // lists whose order says nothing
 mod place; // create the order
 mod receive_return; // the goods of an approved return came back
 mod record_delivery; // a parcel was delivered

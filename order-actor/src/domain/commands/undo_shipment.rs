@@ -8,7 +8,7 @@ use crate::domain::counts;
 use crate::domain::guards::{
     Decision, kept_units, leaves_room, leaves_room_to_end, not_over, reason_given, same_or_exists,
 };
-use crate::domain::returns::{pays_otherwise, serialize_by_number};
+use crate::domain::returns::pays_otherwise;
 use crate::domain::{
     By, ChargeRefund, CommandKind, Details, Event, Existing, Order, ParcelName, ParcelState,
     Rejection, Restitution, Role, Shipment, ShipmentUndone, UndoCause, Undone, bounds,
@@ -30,7 +30,7 @@ pub struct UndoShipment {
     pub refund: Option<Money>,
     /// What of the refund is for charges: it is part of `refund` where that is given, and on top of
     /// the value of the units where not.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_by_number")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<ChargeRefund>,
     /// Why, 1 to [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub reason: String,

@@ -1,5 +1,5 @@
 use shared_events::contract::{
-    Contact, ContactError, Reason, TextError, TextRule, country_code, phone_number, recomposed,
+    Contact, ContactError, Reason, TextError, TextRule, country_code, phone_number,
 };
 
 use super::Form;
@@ -65,20 +65,16 @@ pub(super) fn normalised(address: proto::Address) -> Address {
     let phone = phone_number(&address.phone);
     // How long a part may be is checked later.
     let (line, lines) = (TextRule::line(usize::MAX), TextRule::lines(usize::MAX));
-    let stored = |rule: TextRule, text: String| match rule.check(&text) {
-        Ok(()) => recomposed(&text).unwrap_or(text),
-        Err(_) => text,
-    };
     Address {
-        street: stored(line, address.street),
-        city: stored(line, address.city),
-        postal_code: stored(line, address.postal_code),
+        street: line.stored_or_sent(address.street),
+        city: line.stored_or_sent(address.city),
+        postal_code: line.stored_or_sent(address.postal_code),
         country: country_code(&address.country),
-        name: stored(line, address.name),
-        company: stored(line, address.company),
-        street_line2: stored(line, address.street_line2),
-        region: stored(line, address.region),
+        name: line.stored_or_sent(address.name),
+        company: line.stored_or_sent(address.company),
+        street_line2: line.stored_or_sent(address.street_line2),
+        region: line.stored_or_sent(address.region),
         phone: phone.map_or(address.phone, Option::unwrap_or_default),
-        instructions: stored(lines, address.instructions),
+        instructions: lines.stored_or_sent(address.instructions),
     }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use order_actor::domain::{
-    ApproveReturn, ChargeKind, ChargeRefund, Command, Event, Existing, Fulfill, LineQuantity,
-    NewCharge, Order, ParcelName, ParcelState, Place, RecordDelivery, Rejection, Restitution,
-    ReturnLineDisposition, Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Status,
-    UndoCause, UndoShipment, UpdateShipment, bounds,
+    ApproveReturn, ChargeKind, ChargeRefund, Command, EditOrder, Event, Existing, ExpectedTotals,
+    Fulfill, LineChange, LineQuantity, NewCharge, Order, OutcomeUnits, ParcelName, ParcelState,
+    Place, ReceiveReturn, RecordDelivery, Rejection, Restitution, ReturnLineDisposition, Role,
+    ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Status, UndoCause, UndoShipment,
+    UnitOutcome, UpdateShipment, bounds,
 };
 use shared_events::contract::{CancelReason, Disposition};
 
@@ -491,14 +492,77 @@ fn charges_in_another_order_are_the_same() {
         .when(&undoing(&[(1, 100), (2, 500)]), &by_ops(), 30)
         .then_rejected(&exists(Existing::UndoneShipment, &["charges"]));
     // A request is known again by its content.
-    let content = |charges: &[(u32, i64)]| serde_json::to_string(&undoing(charges)).unwrap();
+    let content = |charges: &[(u32, i64)]| undoing(charges).in_one_order().unwrap();
     assert_eq!(content(&as_said), content(&turned));
     let approving = |charges: &[(u32, i64)]| {
         let charges = refunds(charges);
         let approval = Command::ApproveReturn(ApproveReturn { charges, ..an_approval() });
-        serde_json::to_string(&approval).unwrap()
+        approval.in_one_order().unwrap()
     };
     assert_eq!(approving(&as_said), approving(&turned));
+}
+
+fn outcome_of(line: u32, outcome: UnitOutcome) -> OutcomeUnits {
+    OutcomeUnits { line, quantity: units(&[(line, 1)])[0].quantity, outcome }
+}
+
+#[test]
+fn lines_that_are_named_in_another_order_are_the_same() {
+    let of = |numbers: [u32; 2]| {
+        let lines = numbers.map(|line| (line, line));
+        let disposition = Disposition::Restock;
+        let dispositions: Vec<_> =
+            numbers.map(|line| ReturnLineDisposition { line, disposition }).into();
+        // Units of the first line have two outcomes.
+        let of_first = numbers.map(|number| match number {
+            1 => UnitOutcome::Restock,
+            _ => UnitOutcome::WriteOff,
+        });
+        let first = of_first.map(|outcome| outcome_of(1, outcome));
+        let second = outcome_of(2, UnitOutcome::Rejected);
+        let mut outcomes = vec![first[0], first[1], second];
+        if numbers[0] > numbers[1] {
+            outcomes.rotate_right(1);
+        }
+        let approval = ApproveReturn {
+            dispositions: dispositions.clone(),
+            outcomes: outcomes.clone(),
+            ..an_approval()
+        };
+        let undoing = UndoShipment { dispositions, ..an_undoing(1, UndoCause::ReturnedToSender) };
+        let receiving = ReceiveReturn {
+            return_id: None,
+            reference: String::new(),
+            outcomes,
+            rejected_reason: String::new(),
+            location: None,
+        };
+        let change = |line| {
+            let (discounts, taxes) = (Vec::new(), Vec::new());
+            LineChange { line, quantity: line, discounts, taxes }
+        };
+        let editing = EditOrder {
+            edit_id: "018f6f3e-0000-7000-8000-00000000000e".parse().unwrap(),
+            changes: numbers.map(change).into(),
+            added: Vec::new(),
+            reason: "she asked".to_owned(),
+            expected: ExpectedTotals::default(),
+        };
+        [
+            cancel(CancelReason::Ops, &lines),
+            fulfill(1, &lines),
+            request_return(1, &lines),
+            Command::ApproveReturn(approval),
+            Command::UndoShipment(undoing),
+            Command::ReceiveReturn(receiving),
+            Command::EditOrder(Box::new(editing)),
+        ]
+    };
+    for (one, turned) in of([1, 2]).into_iter().zip(of([2, 1])) {
+        assert_ne!(one, turned);
+        assert_eq!(one.in_one_order().unwrap(), turned.in_one_order().unwrap());
+    }
+    assert_eq!(deliver(1, None).in_one_order(), None);
 }
 
 #[test]

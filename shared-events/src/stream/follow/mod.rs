@@ -73,8 +73,13 @@ pub trait Sink<T: Item>: Send + 'static {
     fn reads_again(&self) -> bool {
         false
     }
-    /// The reader is at `at`, and the log ends at `heads`, as far as they are known now.
-    async fn read_to(&mut self, _at: &Cursors, _heads: &Cursors) -> Result<(), Blame> {
+    /// Whether it does not know yet where a shard of `at` ends that it waits for.
+    async fn lacks_ends(&mut self, _at: &Cursors) -> Result<bool, Blame> {
+        Ok(false)
+    }
+    /// The reader is at `at`, and the log ends at `ends` ([`Source::ends`]), as far as that was
+    /// asked and is known now.
+    async fn read_to(&mut self, _at: &Cursors, _ends: &Cursors) -> Result<(), Blame> {
         Ok(())
     }
     /// Retries the dead letters of these shards that an operator put back; true where there were
@@ -267,11 +272,13 @@ async fn step<T: Item>(
         return Ok(());
     }
     while sink.retry_parked(cursors.scope()).await? {}
-    // A log that does not say now where it ends is asked before the next read.
-    if sink.reads_again()
-        && let Ok(heads) = source.heads().await
-    {
-        sink.read_to(cursors, &heads).await?;
+    if sink.reads_again() {
+        // A log that does not say now where it ends is asked before the next read.
+        let ends = match sink.lacks_ends(cursors).await? {
+            true => source.ends().await.unwrap_or_default(),
+            false => Cursors::default(),
+        };
+        sink.read_to(cursors, &ends).await?;
     }
     let began = tokio::time::Instant::now();
     let mut batch = source.read_after(cursors, BATCH_MAX).await?;

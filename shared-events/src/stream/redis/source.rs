@@ -371,6 +371,10 @@ impl Source<Fact> for RedisSource {
         self.source.heads().await
     }
 
+    async fn ends(&self) -> Result<Cursors, SourceError> {
+        self.source.ends().await
+    }
+
     async fn oldest_after(&self, cursors: &Cursors) -> Result<Option<Timestamp>, SourceError> {
         self.source.oldest_after(cursors).await
     }
