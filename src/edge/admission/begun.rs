@@ -13,9 +13,8 @@ use crate::edge::access::Access;
 use crate::edge::arrival;
 use crate::edge::body::full;
 use crate::edge::calls::Kind;
-use crate::edge::certificates::FromPeer;
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::{FORWARDED, FROM_ROLE};
+use crate::edge::forward::says_forwarded;
 use crate::edge::refusal::{overloaded, refused};
 use crate::edge::shares::Caller;
 
@@ -27,8 +26,7 @@ const OF_TRACES: [HeaderName; 2] =
 /// more is refused than what is not read.
 pub(super) fn check_head(request: &Request<Body>) -> Result<(), Status> {
     let headers = request.headers();
-    let passed_on = || headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE);
-    if head_bytes(request) <= HEAD_BYTES_MAX || passed_on() {
+    if head_bytes(request) <= HEAD_BYTES_MAX || says_forwarded(headers) {
         return Ok(());
     }
     let what = format!("the address and the headers have at most {HEAD_BYTES_MAX} bytes");
@@ -57,10 +55,7 @@ pub(super) fn count_connection(
 /// Whether another process of this installation has forwarded a call, and counted it. Of others
 /// nobody has decided yet whether it is traced.
 pub(super) fn is_counted(access: &Access, request: &mut Request<Body>, by: Option<&By>) -> bool {
-    let headers = request.headers();
-    let says = headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE);
-    let by_certificate = || request.extensions().get::<FromPeer>().is_some();
-    let counted = says && (by_certificate() || access.knows_peer(headers, by));
+    let counted = access.is_from_peer(request, by);
     if !counted {
         untraced(request);
     }

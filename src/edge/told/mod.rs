@@ -26,9 +26,7 @@ use super::access::Access;
 use super::account::Note;
 use super::arrival;
 use super::body::MESSAGE_WITHIN;
-use super::certificates::FromPeer;
 use super::connections::Connection;
-use super::forward::FROM_ROLE_HEADER;
 use super::limit::RateLimits;
 use super::shares::{Amount, Caller, Held, Shares};
 
@@ -119,7 +117,7 @@ impl ToldDoor {
         name: PspName,
         request: Request<Body>,
     ) -> Result<Response<Body>, Problem> {
-        let from_peer = self.is_from_peer(&request);
+        let from_peer = self.access.is_from_peer(&request, None);
         // It calls this process by a name of the installation, and has checked that of its own.
         if !from_peer {
             self.web.check_page(&request)?;
@@ -156,13 +154,6 @@ impl ToldDoor {
                 Err(Problem::new(Reason::PaymentsUnavailable, detail))
             }
         }
-    }
-
-    /// Whether a process of this installation sends a webhook on.
-    fn is_from_peer(&self, request: &Request<Body>) -> bool {
-        let by_certificate = || request.extensions().get::<FromPeer>().is_some();
-        request.headers().contains_key(FROM_ROLE_HEADER)
-            && (by_certificate() || self.access.knows_peer(request.headers(), None))
     }
 
     /// A place for the body in the share of its address.

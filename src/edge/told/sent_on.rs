@@ -14,7 +14,7 @@ use tonic::body::Body;
 
 use super::{PATH, Receipt, Receive};
 use crate::edge::body::MESSAGE_WITHIN;
-use crate::edge::forward::FROM_ROLE_HEADER;
+use crate::edge::forward::{FROM_ROLE, says_forwarded};
 use crate::edge::upstream::Upstream;
 
 const CONTENT_TYPE: &str = "content-type";
@@ -27,7 +27,7 @@ pub(crate) fn sent_on(to: Upstream) -> Receive {
     Arc::new(move |name: PspName, headers: HeaderMap, body: Bytes| {
         let to = to.clone();
         Box::pin(async move {
-            if headers.contains_key(FROM_ROLE_HEADER) {
+            if says_forwarded(&headers) {
                 return Receipt::NoProvider;
             }
             let Some(request) = request(&name, &headers, body) else { return Receipt::Away };
@@ -46,7 +46,7 @@ fn request(name: &PspName, headers: &HeaderMap, body: Bytes) -> Option<Request<B
             request.headers_mut().insert(name, value.clone());
         }
     }
-    request.headers_mut().insert(FROM_ROLE_HEADER, HeaderValue::from_static("1"));
+    request.headers_mut().insert(FROM_ROLE, HeaderValue::from_static("1"));
     Some(request)
 }
 
