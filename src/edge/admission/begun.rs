@@ -14,7 +14,6 @@ use crate::edge::arrival;
 use crate::edge::body::full;
 use crate::edge::calls::Kind;
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::says_forwarded;
 use crate::edge::refusal::{overloaded, refused};
 use crate::edge::shares::Caller;
 
@@ -22,11 +21,11 @@ use crate::edge::shares::Caller;
 const OF_TRACES: [HeaderName; 2] =
     [HeaderName::from_static(UNRECORDED), HeaderName::from_static(LOG_TRACE)];
 
-/// Checks the size of a call's headers. A process that forwards adds some of its own: of its calls no
-/// more is refused than what is not read.
-pub(super) fn check_head(request: &Request<Body>) -> Result<(), Status> {
-    let headers = request.headers();
-    if head_bytes(request) <= HEAD_BYTES_MAX || says_forwarded(headers) {
+/// Checks the size of a call's headers. A process of this installation that forwards adds some of
+/// its own: of its calls no more is refused than what is not read. Who only says to be one is
+/// nobody.
+pub(super) fn check_head(access: &Access, request: &Request<Body>) -> Result<(), Status> {
+    if head_bytes(request) <= HEAD_BYTES_MAX || access.is_from_peer(request, None) {
         return Ok(());
     }
     let what = format!("the address and the headers have at most {HEAD_BYTES_MAX} bytes");

@@ -189,7 +189,7 @@ impl Admission {
         request: &mut Request<Body>,
         since: Instant,
     ) -> Result<Box<AdmittedCall>, NotAdmitted> {
-        check_head(request)?;
+        check_head(&self.access, request)?;
         let path = request.uri().path();
         let known = self.calls.method(path).cloned();
         let method = known.as_deref();
