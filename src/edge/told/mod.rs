@@ -132,11 +132,13 @@ impl ToldDoor {
             false => Caller::of(None, arrival::address(&request, connection.as_deref())),
         };
         let (held, path) = (self.room(&caller, &request)?, request.uri().path().to_owned());
+        // Whoever has sent it on counts the refusal against the address that it came from.
+        let counted = (!from_peer).then_some(&caller);
         let (head, body) = request.into_parts();
         let body = timeout(MESSAGE_WITHIN, Limited::new(body, BODY_BYTES_MAX).collect()).await;
         let Ok(Ok(body)) = body else {
             let detail = "a webhook has at most 256 KiB, and comes within 10 s";
-            return Err(self.refused(&caller, &path, Reason::MessageTooLarge, detail));
+            return Err(self.refused(counted, &path, Reason::MessageTooLarge, detail));
         };
         let receipt = receive(name, head.headers, body.to_bytes()).await;
         drop(held);
@@ -144,10 +146,10 @@ impl ToldDoor {
             Receipt::Taken => Ok(taken()),
             Receipt::NoProvider => {
                 let detail = "no provider of this name sends webhooks to this process";
-                Err(self.refused(&caller, &path, Reason::RouteNotFound, detail))
+                Err(self.refused(counted, &path, Reason::RouteNotFound, detail))
             }
             Receipt::NotGenuine(why) => {
-                Err(self.refused(&caller, &path, Reason::Unauthenticated, &why))
+                Err(self.refused(counted, &path, Reason::Unauthenticated, &why))
             }
             Receipt::Away => {
                 let detail = "it could not be stored: send it again";
@@ -168,9 +170,16 @@ impl ToldDoor {
         })
     }
 
-    /// A refusal, or that the limit of its address is reached.
-    fn refused(&self, caller: &Caller, path: &str, reason: Reason, detail: &str) -> Problem {
-        match self.limits.count_refused(caller, path) {
+    /// A refusal, or that the limit of its address is reached, where it counts for one.
+    fn refused(
+        &self,
+        counted: Option<&Caller>,
+        path: &str,
+        reason: Reason,
+        detail: &str,
+    ) -> Problem {
+        let within = counted.map_or(Ok(()), |caller| self.limits.count_refused(caller, path));
+        match within {
             Ok(()) => Problem::new(reason, detail),
             Err(limited) => Problem::from_status(&limited, false),
         }
