@@ -26,7 +26,7 @@ use super::CallSlot;
 use super::body::passed;
 use super::calls::{self, Kind, Method};
 use super::lanes::OfCommands;
-use super::passing::Passing;
+use super::passing::{Of, Passing, Until};
 use super::peers;
 use super::refusal::{refused, unavailable};
 use super::tls::{ClientTls, NotConnected};
@@ -150,8 +150,10 @@ impl Forwarding {
         let request = match kind {
             Kind::BidiStream => {
                 let mut request = request.map(|body| {
-                    let body = Passing::messages(body, stop);
-                    aged.iter().fold(body, Passing::messages_until_aged)
+                    let body = Passing::ending(body, Of::Messages, Until::Stop, stop);
+                    aged.iter().fold(body, |body, aged| {
+                        Passing::ending(body, Of::Messages, Until::Age, aged)
+                    })
                 });
                 request.extensions_mut().insert(OfCommands);
                 request
@@ -161,10 +163,14 @@ impl Forwarding {
         let answer = forward(to, request, FROM_ROLE_HEADER).await;
         match kind {
             Kind::Unary | Kind::ForwardedStream => answer,
-            Kind::ServerStream => answer.map(|body| Passing::answers(body, stop)),
+            Kind::ServerStream => {
+                answer.map(|body| Passing::ending(body, Of::Answers, Until::Stop, stop))
+            }
             Kind::BidiStream => answer.map(|body| {
-                let body = Passing::answers_to_them(body, stop);
-                aged.iter().fold(body, Passing::answers_to_them_until_aged)
+                let body = Passing::ending(body, Of::AnswersToThem, Until::Stop, stop);
+                aged.iter().fold(body, |body, aged| {
+                    Passing::ending(body, Of::AnswersToThem, Until::Age, aged)
+                })
             }),
         }
     }
