@@ -148,6 +148,10 @@ pub(super) fn aged() -> Status {
 
 /// Whether a stream has ended because its connection has reached its age, as each does in time.
 pub(super) fn is_by_age(trailers: &HeaderMap) -> bool {
+    // Nearly all end well: nothing more is read of these.
+    if is_good(trailers) {
+        return false;
+    }
     let Some(status) = Status::from_header_map(trailers) else { return false };
     let info = status.get_details_error_info();
     info.is_some_and(|info| {
@@ -280,8 +284,10 @@ mod tests {
         drop(answers);
         let whole = answered.collect().await.unwrap();
         assert!(is_by_age(whole.trailers().unwrap()) && whole.to_bytes().len() == 5);
-        // A stop is another end, and so is a body that fails.
-        assert!(!is_by_age(&stopping()));
+        // A good end and a stop are others, and so is a body that fails.
+        let mut good = HeaderMap::new();
+        Status::ok("").add_header(&mut good).unwrap();
+        assert!(!is_by_age(&good) && !is_by_age(&stopping()) && !is_by_age(&HeaderMap::new()));
         let (frames, body) = stream();
         let answers = Passing::ending(body, Of::Answers, Until::Age, &CancellationToken::new());
         frames.send(Err(Status::internal("x"))).unwrap();
