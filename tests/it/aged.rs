@@ -16,7 +16,7 @@ on_both!(streams_of_an_old_connection_say_that_they_can_be_resumed);
 async fn streams_of_an_old_connection_say_that_they_can_be_resumed(mut shop: Shop) {
     shop.restart(|settings| {
         settings.connections.age = Duration::from_secs(1);
-        // Streams end five seconds before.
+        // Streams end halfway.
         settings.connections.grace = Duration::from_secs(6);
     })
     .await;

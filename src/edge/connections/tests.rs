@@ -263,6 +263,30 @@ async fn a_connection_that_makes_room_waits_for_a_call_that_has_just_begun() {
     assert!(matches!(lifetime.check(&connection), Next::Close));
 }
 
+#[tokio::test(start_paused = true)]
+async fn streams_have_time_before_their_connection_is_closed_and_after_it_is_drained() {
+    for (grace, end) in [(35, 30), (10, 5), (6, 3), (4, 2)] {
+        let connection = Connection::new(IpAddr::from([10, 0, 0, 1]), Weak::new());
+        let grace = Duration::from_secs(grace);
+        let mut lifetime = Lifetime::new(CHECKED_EVERY, &Bounds { grace, ..Bounds::default() });
+        let _stream = connection.count(&connection.begin());
+        let mut next = async || loop {
+            tokio::time::sleep_until(lifetime.next_check()).await;
+            match lifetime.check(&connection) {
+                Next::Keep => {}
+                next => break (next, Instant::now()),
+            }
+        };
+        let (drained, since) = next().await;
+        let (ended, streams) = next().await;
+        let (closed, all) = next().await;
+        assert!(matches!(drained, Next::Drain), "{grace:?}");
+        assert!(matches!(ended, Next::EndStreams), "{grace:?}");
+        assert!(matches!(closed, Next::Close), "{grace:?}");
+        assert_eq!((streams - since, all - since), (Duration::from_secs(end), grace));
+    }
+}
+
 #[test]
 fn descriptors_are_kept_for_stores() {
     let files = getrlimit(Resource::Nofile).current.unwrap();
