@@ -104,6 +104,12 @@ impl Route {
         self.rpc.request_id.is_some()
     }
 
+    /// Whether a request says that nothing shall be changed, as `?validate_only=true` does.
+    #[must_use]
+    pub fn takes_dry_run(&self) -> bool {
+        self.rpc.validate_only.is_some()
+    }
+
     /// Whether a request says which version it requires, as `If-Match` does.
     #[must_use]
     pub fn requires_version(&self) -> bool {
