@@ -61,8 +61,8 @@ pub(super) fn is_counted(access: &Access, request: &mut Request<Body>, by: Optio
     counted
 }
 
-/// Ends a stream when its connection has reached its age: its caller goes on over another. What
-/// another process forwards here ends before that.
+/// Ends a stream when its connection has reached its age: its caller goes on over another. A command
+/// that another node forwards is none: it takes no longer than such a connection still stays.
 pub(super) fn aged(connection: Option<&Connection>, kind: Kind) -> Option<CancellationToken> {
     let streams = matches!(kind, Kind::ServerStream | Kind::BidiStream);
     connection.filter(|_| streams).map(|connection| connection.aged.clone())

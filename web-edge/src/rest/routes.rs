@@ -101,7 +101,7 @@ impl Route {
     /// Whether a request has an id by which repeats are recognised, as `Idempotency-Key` is.
     #[must_use]
     pub fn takes_key(&self) -> bool {
-        self.rpc.request_id.is_some()
+        self.rpc.key.is_some()
     }
 
     /// Whether a request says that nothing shall be changed, as `?validate_only=true` does.
