@@ -22,8 +22,8 @@ const OF_TRACES: [HeaderName; 2] =
     [HeaderName::from_static(UNRECORDED), HeaderName::from_static(LOG_TRACE)];
 
 /// Checks the size of a call's headers. A process of this installation that forwards adds some of
-/// its own: of its calls no more is refused than what is not read. Who only says to be one is
-/// nobody.
+/// its own: of its calls no more is refused than what is not read. Whoever only says so is not
+/// believed.
 pub(super) fn check_head(access: &Access, request: &Request<Body>) -> Result<(), Status> {
     if head_bytes(request) <= HEAD_BYTES_MAX || access.is_from_peer(request, None) {
         return Ok(());
@@ -61,8 +61,8 @@ pub(super) fn is_counted(access: &Access, request: &mut Request<Body>, by: Optio
     counted
 }
 
-/// Ends a stream when its connection has reached its age: its caller goes on over another. A command
-/// that another node forwards is none: it takes no longer than such a connection still stays.
+/// Ends a stream when its connection has reached its age: its caller goes on over another. A
+/// command that another node forwards is none: it takes no longer than such a connection stays.
 pub(super) fn aged(connection: Option<&Connection>, kind: Kind) -> Option<CancellationToken> {
     let streams = matches!(kind, Kind::ServerStream | Kind::BidiStream);
     connection.filter(|_| streams).map(|connection| connection.aged.clone())

@@ -99,8 +99,8 @@ impl Customers {
 
     /// Drains an idle connection of a customer who keeps more than this many: of those who keep
     /// most, if one of theirs is idle, else of those who keep next to most, and so on. Among these
-    /// it is the one that has been idle longest. What is drained already is not kept. False where no
-    /// such customer has an idle one.
+    /// it is the one that has been idle longest. What is drained already is not kept. False where
+    /// no such customer has an idle one.
     pub(super) fn make_room(&self, more_than: usize) -> bool {
         let of_each = self.of.values().filter(|own| own.len() > more_than).filter_map(|own| {
             let kept = Some(staying(own)).filter(|kept| *kept > more_than)?;
