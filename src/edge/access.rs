@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::calls::{Calls, Method, is_public};
-use super::certificates::Holders;
+use super::certificates::{FromPeer, Holders};
+use super::forward::says_forwarded;
 use super::policy::Kind;
 use super::principal::{self, Principal};
 use super::refusal::refused;
@@ -236,12 +237,20 @@ impl Access {
 
     /// Whether a process of this installation sends a call of this caller: it shows a listed token
     /// with `peer = true` that is not the caller's own. Without tokens everybody is believed.
-    pub(super) fn knows_peer(&self, headers: &http::HeaderMap, by: Option<&By>) -> bool {
+    fn knows_peer(&self, headers: &http::HeaderMap, by: Option<&By>) -> bool {
         let Self::Tokens(tokens) = self else { return true };
         let said = headers.get(PEER).and_then(|value| value.to_str().ok());
         let token = said.and_then(|value| value.strip_prefix("Bearer "));
         let peer = token.and_then(|token| tokens.listed.get(&hash_of(token)));
         peer.is_some_and(|peer| peer.is_peer && Some(&peer.by) != by)
+    }
+
+    /// Whether a process of this installation has forwarded this call: it says so, and is known by
+    /// its certificate or its token ([`Self::knows_peer`]).
+    pub(super) fn is_from_peer<B>(&self, request: &http::Request<B>, by: Option<&By>) -> bool {
+        let by_certificate = || request.extensions().get::<FromPeer>().is_some();
+        says_forwarded(request.headers())
+            && (by_certificate() || self.knows_peer(request.headers(), by))
     }
 
     fn caller(&self, headers: &http::HeaderMap, now: Timestamp) -> Result<Principal, NotAdmitted> {

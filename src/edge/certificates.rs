@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use order_actor::domain::{By, Role};
-use order_actor::grpc::status::FORWARDED_HEADER;
 use service_edge::Refused;
 use shared_events::contract::{Reason, Timestamp};
 use tonic::Status;
@@ -19,7 +18,7 @@ use tower::{Layer, Service};
 
 use super::access::holder;
 use super::connections::Connection;
-use super::forward::FROM_ROLE_HEADER;
+use super::forward::says_forwarded;
 use super::principal::Principal;
 use super::tls::ClientCertificate;
 use super::token_file::Listed;
@@ -74,8 +73,7 @@ impl Holders {
             return Some(holder);
         }
         // A process that forwards says who calls; where it does not, nobody does.
-        let forwarded =
-            headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER);
+        let forwarded = says_forwarded(headers);
         let own = || written(&holder.by, certificate.ends()).filter(|_| !forwarded);
         if let Some(value) = said.filter(|_| holder.is_peer).or_else(own) {
             headers.insert(CALLER, value);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Chain;
 use futures::future::BoxFuture;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use order_actor::grpc::status::{FORWARDED_HEADER, OWNER_HEADER};
 use order_actor::grpc::{EndsBy, Nodes};
@@ -26,7 +26,7 @@ use super::CallSlot;
 use super::body::passed;
 use super::calls::{self, Kind, Method};
 use super::lanes::OfCommands;
-use super::passing::Passing;
+use super::passing::{Of, Passing, Until};
 use super::peers;
 use super::refusal::{refused, unavailable};
 use super::tls::{ClientTls, NotConnected};
@@ -46,6 +46,12 @@ const WAITED_MIN: Duration = Duration::from_millis(1);
 const ORDERS: &str = "/ordinal.orders.v1.OrderService/";
 /// A stream of commands to many orders: each command is forwarded on its own.
 pub(super) const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
+
+/// Whether a call says that another process has forwarded it here. Anybody can say so: who it is
+/// tells [`Access::is_from_peer`](super::access::Access::is_from_peer).
+pub(super) fn says_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE)
+}
 
 /// Where calls are forwarded that are not answered here.
 #[derive(Clone, Default)]
@@ -144,8 +150,10 @@ impl Forwarding {
         let request = match kind {
             Kind::BidiStream => {
                 let mut request = request.map(|body| {
-                    let body = Passing::messages(body, stop);
-                    aged.iter().fold(body, Passing::messages_until_aged)
+                    let body = Passing::ending(body, Of::Messages, Until::Stop, stop);
+                    aged.iter().fold(body, |body, aged| {
+                        Passing::ending(body, Of::Messages, Until::Age, aged)
+                    })
                 });
                 request.extensions_mut().insert(OfCommands);
                 request
@@ -155,10 +163,14 @@ impl Forwarding {
         let answer = forward(to, request, FROM_ROLE_HEADER).await;
         match kind {
             Kind::Unary | Kind::ForwardedStream => answer,
-            Kind::ServerStream => answer.map(|body| Passing::answers(body, stop)),
+            Kind::ServerStream => {
+                answer.map(|body| Passing::ending(body, Of::Answers, Until::Stop, stop))
+            }
             Kind::BidiStream => answer.map(|body| {
-                let body = Passing::answers_to_them(body, stop);
-                aged.iter().fold(body, Passing::answers_to_them_until_aged)
+                let body = Passing::ending(body, Of::AnswersToThem, Until::Stop, stop);
+                aged.iter().fold(body, |body, aged| {
+                    Passing::ending(body, Of::AnswersToThem, Until::Age, aged)
+                })
             }),
         }
     }
@@ -302,7 +314,7 @@ async fn forward(
 }
 
 /// Takes time that has passed from a call's deadline.
-pub(crate) fn shorten_deadline(headers: &mut http::HeaderMap, passed: Duration) {
+pub(crate) fn shorten_deadline(headers: &mut HeaderMap, passed: Duration) {
     if passed >= WAITED_MIN
         && let Some(left) = time_left(headers, passed)
     {
@@ -311,7 +323,7 @@ pub(crate) fn shorten_deadline(headers: &mut http::HeaderMap, passed: Duration) 
 }
 
 /// A `grpc-timeout` minus the time that has passed, in milliseconds; at least one.
-fn time_left(headers: &http::HeaderMap, passed: Duration) -> Option<HeaderValue> {
+fn time_left(headers: &HeaderMap, passed: Duration) -> Option<HeaderValue> {
     let timeout = order_actor::grpc::timeout(headers)?;
     let left = timeout.saturating_sub(passed).as_millis().clamp(1, 99_999_999);
     HeaderValue::from_str(&format!("{left}m")).ok()
@@ -356,7 +368,7 @@ mod tests {
     #[test]
     fn time_that_passed_is_taken_from_the_deadline() {
         let left = |text: &'static str, passed| {
-            let mut headers = http::HeaderMap::new();
+            let mut headers = HeaderMap::new();
             headers.insert("grpc-timeout", HeaderValue::from_static(text));
             time_left(&headers, Duration::from_millis(passed))
                 .map(|left| left.to_str().unwrap().to_owned())
@@ -368,6 +380,6 @@ mod tests {
         for none in ["", "S", "5", "5X", "-1S", "123456789S"] {
             assert_eq!(left(none, 0), None, "{none}");
         }
-        assert_eq!(time_left(&http::HeaderMap::new(), Duration::ZERO), None);
+        assert_eq!(time_left(&HeaderMap::new(), Duration::ZERO), None);
     }
 }

@@ -24,9 +24,18 @@ const PREFIX: usize = 5;
 const CONNECTION: &str = "connection";
 const AGED: &str = "aged";
 
-/// What is done with a stream when the process stops.
+/// What ends a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
+pub(super) enum Until {
+    /// This process stops. Its messages go to another process, and its answers come from there.
+    Stop,
+    /// The connection of its caller has reached its age.
+    Age,
+}
+
+/// What is done with a stream when it is to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
     /// Answers: they end with `STOPPING`.
     Answers,
     /// Messages of the caller: no more are sent on. Those that were are answered.
@@ -52,65 +61,34 @@ impl Of {
 pub(super) struct Passing {
     inner: Body,
     of: Of,
-    /// Whether it ends with its connection, not with the process.
-    aged: bool,
+    until: Until,
     place: Place,
-    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    end: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
 }
 
 impl Passing {
-    /// Answers to one message.
-    pub(super) fn answers(inner: Body, stop: &CancellationToken) -> Body {
-        Self::wrapped(inner, Of::Answers, stop)
-    }
-
-    /// Answers over a connection whose streams end with this token.
-    pub(super) fn answers_until_aged(inner: Body, aged: &CancellationToken) -> Body {
-        Self::ending(inner, (Of::Answers, true), aged)
-    }
-
-    /// The messages of a caller over such a connection.
-    pub(super) fn messages_until_aged(inner: Body, aged: &CancellationToken) -> Body {
-        Self::ending(inner, (Of::Messages, true), aged)
-    }
-
-    /// The answers to [`Self::messages_until_aged`].
-    pub(super) fn answers_to_them_until_aged(inner: Body, aged: &CancellationToken) -> Body {
-        Self::ending(inner, (Of::AnswersToThem, true), aged)
-    }
-
-    /// The messages of a caller.
-    pub(super) fn messages(inner: Body, stop: &CancellationToken) -> Body {
-        Self::wrapped(inner, Of::Messages, stop)
-    }
-
-    /// The answers to [`Self::messages`].
-    pub(super) fn answers_to_them(inner: Body, stop: &CancellationToken) -> Body {
-        Self::wrapped(inner, Of::AnswersToThem, stop)
-    }
-
-    fn wrapped(inner: Body, of: Of, stop: &CancellationToken) -> Body {
-        Self::ending(inner, (of, false), stop)
-    }
-
-    fn ending(inner: Body, (of, aged): (Of, bool), stop: &CancellationToken) -> Body {
-        let stop = Box::pin(stop.clone().cancelled_owned());
-        Body::new(Self { inner, of, aged, place: Place::default(), stop, ended: false })
+    /// A stream that ends between two messages once this token is cancelled.
+    pub(super) fn ending(inner: Body, of: Of, until: Until, end: &CancellationToken) -> Body {
+        let end = Box::pin(end.clone().cancelled_owned());
+        Body::new(Self { inner, of, until, place: Place::default(), end, ended: false })
     }
 
     /// Whether it has answers of another process, which may be gone.
     fn is_of_another(&self) -> bool {
-        self.of != Of::Messages && !self.aged
+        self.of != Of::Messages && self.until == Until::Stop
     }
 
     /// How answers end that are told to.
     fn last_word(&self) -> HeaderMap {
-        if self.aged { trailers(&aged()) } else { stopping() }
+        match self.until {
+            Until::Stop => stopping(),
+            Until::Age => trailers(&aged()),
+        }
     }
 
-    fn is_stopping(&mut self, context: &mut Context<'_>) -> bool {
-        self.stop.as_mut().poll(context).is_ready()
+    fn is_ending(&mut self, context: &mut Context<'_>) -> bool {
+        self.end.as_mut().poll(context).is_ready()
     }
 }
 
@@ -126,7 +104,7 @@ impl HttpBody for Passing {
         if this.ended {
             return Poll::Ready(None);
         }
-        if this.of != Of::AnswersToThem && this.place.is_between() && this.is_stopping(context) {
+        if this.of != Of::AnswersToThem && this.place.is_between() && this.is_ending(context) {
             this.ended = true;
             let last = (this.of == Of::Answers).then(|| Ok(Frame::trailers(this.last_word())));
             return Poll::Ready(last);
@@ -145,7 +123,7 @@ impl HttpBody for Passing {
             this.place.pass(data);
         }
         let ends_well = frame.trailers_ref().is_some_and(is_good);
-        if this.of == Of::AnswersToThem && ends_well && this.is_stopping(context) {
+        if this.of == Of::AnswersToThem && ends_well && this.is_ending(context) {
             return Poll::Ready(Some(Ok(Frame::trailers(this.last_word()))));
         }
         Poll::Ready(Some(Ok(frame)))
@@ -170,6 +148,10 @@ pub(super) fn aged() -> Status {
 
 /// Whether a stream has ended because its connection has reached its age, as each does in time.
 pub(super) fn is_by_age(trailers: &HeaderMap) -> bool {
+    // Nearly all end well: nothing more is read of these.
+    if is_good(trailers) {
+        return false;
+    }
     let Some(status) = Status::from_header_map(trailers) else { return false };
     let info = status.get_details_error_info();
     info.is_some_and(|info| {
@@ -256,7 +238,7 @@ mod tests {
     async fn answers_end_between_two_messages_when_the_process_stops() {
         let (frames, body) = stream();
         let stop = CancellationToken::new();
-        let mut answers = Passing::answers(body, &stop);
+        let mut answers = Passing::ending(body, Of::Answers, Until::Stop, &stop);
         // A message of two bytes, in three pieces.
         frames.send(data(&[0, 0, 0])).unwrap();
         let first = answers.frame().await.unwrap().unwrap();
@@ -276,7 +258,7 @@ mod tests {
     async fn streams_of_an_old_connection_end_between_two_messages() {
         let (frames, body) = stream();
         let aged = CancellationToken::new();
-        let mut answers = Passing::answers_until_aged(body, &aged);
+        let mut answers = Passing::ending(body, Of::Answers, Until::Age, &aged);
         frames.send(data(&[0, 0, 0])).unwrap();
         answers.frame().await.unwrap().unwrap();
         aged.cancel();
@@ -289,12 +271,12 @@ mod tests {
         assert_eq!(whole.to_bytes().as_ref(), [0, 1, 7]);
         // Commands that were read are answered, and the good end is that of the connection.
         let (messages, body) = stream();
-        let sent = Passing::messages_until_aged(body, &aged);
+        let sent = Passing::ending(body, Of::Messages, Until::Age, &aged);
         messages.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
         let (bytes, status) = all(sent).await;
         assert!(bytes.is_empty() && status.is_none());
         let (answers, body) = stream();
-        let answered = Passing::answers_to_them_until_aged(body, &aged);
+        let answered = Passing::ending(body, Of::AnswersToThem, Until::Age, &aged);
         answers.send(data(&[0, 0, 0, 0, 0])).unwrap();
         let mut good = HeaderMap::new();
         Status::ok("").add_header(&mut good).unwrap();
@@ -302,10 +284,12 @@ mod tests {
         drop(answers);
         let whole = answered.collect().await.unwrap();
         assert!(is_by_age(whole.trailers().unwrap()) && whole.to_bytes().len() == 5);
-        // A stop is another end, and so is a body that fails.
-        assert!(!is_by_age(&stopping()));
+        // A good end and a stop are others, and so is a body that fails.
+        let mut good = HeaderMap::new();
+        Status::ok("").add_header(&mut good).unwrap();
+        assert!(!is_by_age(&good) && !is_by_age(&stopping()) && !is_by_age(&HeaderMap::new()));
         let (frames, body) = stream();
-        let answers = Passing::answers_until_aged(body, &CancellationToken::new());
+        let answers = Passing::ending(body, Of::Answers, Until::Age, &CancellationToken::new());
         frames.send(Err(Status::internal("x"))).unwrap();
         assert!(answers.collect().await.is_err());
     }
@@ -313,7 +297,7 @@ mod tests {
     #[tokio::test]
     async fn answers_that_end_by_themselves_end_as_they_do() {
         let (frames, body) = stream();
-        let answers = Passing::answers(body, &CancellationToken::new());
+        let answers = Passing::ending(body, Of::Answers, Until::Stop, &CancellationToken::new());
         frames.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
         let mut trailers = HeaderMap::new();
         Status::not_found("x").add_header(&mut trailers).unwrap();
@@ -326,13 +310,9 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_breaks_between_two_messages_goes_on_elsewhere() {
         let broken = || Err(Status::internal("h2 protocol error"));
-        type Wrap = fn(Body, &CancellationToken) -> Body;
-        for (wrap, reason) in [
-            (Passing::answers as Wrap, "STOPPING"),
-            (Passing::answers_to_them as Wrap, "OUTCOME_UNKNOWN"),
-        ] {
+        for (of, reason) in [(Of::Answers, "STOPPING"), (Of::AnswersToThem, "OUTCOME_UNKNOWN")] {
             let (frames, body) = stream();
-            let answers = wrap(body, &CancellationToken::new());
+            let answers = Passing::ending(body, of, Until::Stop, &CancellationToken::new());
             frames.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
             frames.send(broken()).unwrap();
             let (bytes, status) = all(answers).await;
@@ -343,7 +323,7 @@ mod tests {
         }
         // Within a message nothing can be said.
         let (frames, body) = stream();
-        let answers = Passing::answers(body, &CancellationToken::new());
+        let answers = Passing::ending(body, Of::Answers, Until::Stop, &CancellationToken::new());
         frames.send(data(&[0, 0, 0, 0, 2, 9])).unwrap();
         frames.send(broken()).unwrap();
         assert!(answers.collect().await.is_err());
@@ -353,10 +333,10 @@ mod tests {
     async fn no_more_is_sent_on_and_what_was_is_answered() {
         let stop = CancellationToken::new();
         let (messages, body) = stream();
-        let sent = Passing::messages(body, &stop);
+        let sent = Passing::ending(body, Of::Messages, Until::Stop, &stop);
         messages.send(data(&[0, 0, 0, 0, 1, 9])).unwrap();
         let (answers, body) = stream();
-        let answered = Passing::answers_to_them(body, &stop);
+        let answered = Passing::ending(body, Of::AnswersToThem, Until::Stop, &stop);
         let reading = crate::tasks::spawn(all(sent));
         tokio::task::yield_now().await;
         stop.cancel();

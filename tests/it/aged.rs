@@ -1,9 +1,13 @@
 //! What happens to streams whose connection has reached its age, through the real edge.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::http::Http;
 use crate::rest::events;
@@ -11,12 +15,15 @@ use crate::shop::{Shop, on_both};
 use crate::socket::Socket;
 use crate::support::PATIENCE;
 
-on_both!(streams_of_an_old_connection_say_that_they_can_be_resumed);
+on_both!(
+    streams_of_an_old_connection_say_that_they_can_be_resumed,
+    verbs_that_follow_go_on_over_another_connection,
+);
 
 async fn streams_of_an_old_connection_say_that_they_can_be_resumed(mut shop: Shop) {
     shop.restart(|settings| {
         settings.connections.age = Duration::from_secs(1);
-        // Streams end five seconds before.
+        // Streams end halfway.
         settings.connections.grace = Duration::from_secs(6);
     })
     .await;
@@ -73,5 +80,78 @@ async fn streams_of_an_old_connection_say_that_they_can_be_resumed(mut shop: Sho
     // That a connection has an age is no failure of anybody.
     let health = Http::connect(&shop.address).await.call("GET /v1/health", &[]).await.json();
     assert_eq!(health["refused"], json!([]), "{health}");
+    shop.close().await;
+}
+
+type Lines = tokio::io::Lines<BufReader<ChildStdout>>;
+
+/// The lines of a verb, up to the first one with this text.
+async fn until_shown(lines: &mut Lines, text: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        let line = timeout(PATIENCE, lines.next_line()).await;
+        let line = line.unwrap_or_else(|_| panic!("{text} is not shown: {seen:?}")).unwrap();
+        let line = line.unwrap_or_else(|| panic!("it has ended without {text}: {seen:?}"));
+        seen.push(line);
+        if seen.last().unwrap().contains(text) {
+            return seen;
+        }
+    }
+}
+
+/// A verb that follows what happens.
+fn follows(address: &str, verb: &[&str]) -> (Child, Lines) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ordinal"));
+    for variable in ["ORDINAL_ADDRESS", "ORDINAL_AS", "ORDINAL_CA", "ORDINAL_TOKEN", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command.args(["--json", "--address", address]).args(verb);
+    let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    (process, lines)
+}
+
+async fn verbs_that_follow_go_on_over_another_connection(mut shop: Shop) {
+    shop.restart(|settings| {
+        settings.connections.age = Duration::from_secs(1);
+        settings.connections.grace = Duration::from_secs(6);
+    })
+    .await;
+    let place = async || {
+        let order = shop.order(&[("MUG", 1)]);
+        let placed = Http::connect(&shop.address).await.json("POST /v1/orders", &[], &order).await;
+        assert_eq!(placed.status, 201, "{placed:?}");
+        order["order_id"].as_str().unwrap().to_owned()
+    };
+    let first = place().await;
+    let mut all = Vec::new();
+    for verb in [&["order", "watch", "--from-beginning"][..], &["events", "tail", "--after", "0:0"]]
+    {
+        let (process, mut lines) = follows(&shop.address, verb);
+        let seen = until_shown(&mut lines, &first).await;
+        all.push((process, lines, seen));
+    }
+    // Connections live up to twice their age: of two that begin one after the other later than
+    // those, the second ends later.
+    for _ in 0..2 {
+        let client = shop.as_caller("ops", "anna").await;
+        let mut watch =
+            client.stream("orders.v1.OrderService/WatchOrders", json!({})).await.unwrap();
+        while let Some(item) = watch.next().await {
+            match item {
+                Ok(_) => {}
+                Err(failure) => assert_eq!(failure.reason(), "STOPPING", "{failure:?}"),
+            }
+        }
+    }
+    let second = place().await;
+    for (mut process, mut lines, mut seen) in all {
+        seen.extend(until_shown(&mut lines, &second).await);
+        let mut once = seen.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), seen.len(), "shown twice: {seen:?}");
+        process.kill().await.unwrap();
+    }
     shop.close().await;
 }

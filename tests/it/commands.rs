@@ -284,7 +284,7 @@ async fn a_stopping_engine_answers_accepted_commands_and_says_that_it_stops() {
 async fn a_stream_of_commands_of_an_old_connection_answers_what_it_took(mut shop: Shop) {
     shop.restart(|settings| {
         settings.connections.age = Duration::from_secs(1);
-        // Streams end five seconds before.
+        // Streams end halfway.
         settings.connections.grace = Duration::from_secs(6);
     })
     .await;

@@ -242,11 +242,16 @@ fn a_forwarded_call_is_counted_where_it_arrived() {
 /// The reason of the answer to a call of this caller, which is said to be counted by the process
 /// with this token.
 async fn carried(address: &str, token: &str, peer: Option<&str>) -> String {
-    let wire = Wire::open(address).await;
     let mut headers = vec![("ordinal-carried", "1")];
     headers.extend(peer.map(|peer| ("ordinal-peer", peer)));
+    refused_with(address, token, &headers).await
+}
+
+/// The reason of the answer to a call of this caller about no order, with these headers.
+async fn refused_with(address: &str, token: &str, headers: &[(&str, &str)]) -> String {
+    let wire = Wire::open(address).await;
     let path = "/ordinal.orders.v1.OrderService/GetOrder";
-    let mut call = wire.begin_with(path, Some(token), &headers).await;
+    let mut call = wire.begin_with(path, Some(token), headers).await;
     let request = order_actor::grpc::proto::GetOrderRequest {
         order_id: NO_ORDER.into(),
         ..Default::default()
@@ -254,6 +259,43 @@ async fn carried(address: &str, token: &str, peer: Option<&str>) -> String {
     let _ = call.request.send_data(framed(&request), true);
     let answer = within(call.answer).await.unwrap();
     reason(&status(answer.headers()).unwrap())
+}
+
+/// A process that forwards adds headers of its own; whoever only says to be one has no more room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_heads_are_let_in_from_a_process_of_ours_alone() {
+    let folder = TempDir::new().unwrap();
+    let (file, data) = (folder.path().join("tokens.toml"), folder.path().join("data"));
+    let (anna, shop, edge) = (customer(ANNA), token("SERVICE", "shop"), token("SERVICE", "edge"));
+    let line = |token: &str, role: &str, subject: &str| {
+        format!("[[tokens]]\ntoken = \"{token}\"\nrole = \"{role}\"\nsubject = \"{subject}\"\n")
+    };
+    let all = line(&anna, "CUSTOMER", ANNA) + &line(&shop, "SERVICE", "shop");
+    let all = all + &line(&edge, "SERVICE", "edge") + "peer = true\n";
+    write_private(&file, &all);
+    let flags = ["--data", data.to_str().unwrap(), "--tokens", file.to_str().unwrap()];
+    let engine = Engine::start_with(&flags);
+    let (large, bad) = ("x".repeat(20 * 1024), format!("Bearer {}", "x".repeat(40)));
+    let [own, shop, edge] = [&anna, &shop, &edge].map(|token| format!("Bearer {token}"));
+    let too_large = "HEADERS_TOO_LARGE";
+    for mark in ["ordinal-carried", "ordinal-forwarded"] {
+        for (said, reason) in [
+            (None, too_large),
+            (Some(&bad), too_large),
+            (Some(&own), too_large),
+            (Some(&shop), too_large),
+            (Some(&edge), "NOT_FOUND"),
+        ] {
+            let mut headers = vec![(mark, "1"), ("x-large", large.as_str())];
+            headers.extend(said.map(|said| ("ordinal-peer", said.as_str())));
+            let refused = refused_with(&engine.address, &anna, &headers).await;
+            assert_eq!(refused, reason, "{mark} {said:?}");
+        }
+    }
+    // It says so, too, or it has no more room than others.
+    let unmarked = [("ordinal-peer", edge.as_str()), ("x-large", large.as_str())];
+    assert_eq!(refused_with(&engine.address, &anna, &unmarked).await, too_large);
+    assert!(engine.stop().success());
 }
 
 /// It vouches for calls of others, and not for its own.

@@ -330,6 +330,28 @@ fn webhooks_that_arrive_at_a_gateway_are_sent_on_to_payments() {
     shop.close();
 }
 
+/// It counts where it arrived, for the address that it came from, and for no process of ours.
+#[test]
+fn a_webhook_that_is_refused_counts_where_it_arrived_alone() {
+    let limited = |folder: &TempDir| {
+        let mut flags = on_sqlite(folder);
+        flags.extend(["--rate-limit", "SERVICE=1:1,NOBODY=1:1"].map(str::to_owned));
+        flags
+    };
+    let shop = Shop::told(limited, Some("dropped=1000"));
+    let at = shop.engine.address.clone();
+    let others = ["--orders-at", &at, "--inventory-at", &at, "--notifications-at", &at];
+    let edge = ["--role", "edge", "--payments-at", &at, "--rate-limit", "NOBODY=1:3"];
+    let edge = Engine::start_with(&[&edge[..], &others].concat());
+    let body = of_refund("evt_1", "refund.updated", "succeeded", ("re_1", "pi_1"));
+    let asked = |address: &str| send_to(address, DOOR, "whsec_of_a_stranger", &body, &[]).status;
+    assert_eq!([(); 4].map(|()| asked(&edge.address)), [401, 401, 401, 429]);
+    // Of those that came here directly there was none so far.
+    assert_eq!([(); 2].map(|()| asked(&at)), [401, 429]);
+    assert!(edge.stop().success());
+    assert!(shop.engine.stop().success());
+}
+
 #[test]
 fn a_provider_with_webhooks_and_no_secret_keeps_the_engine_from_starting() {
     let folder = TempDir::new().unwrap();

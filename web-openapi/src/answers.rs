@@ -1,6 +1,6 @@
 //! The answers of an operation, by their statuses.
 
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::MethodDescriptor;
 use web_edge::Route;
 
 use crate::errors::{self, Has};
@@ -39,7 +39,7 @@ fn success(
     has: Has,
     location: bool,
 ) -> Object {
-    let replays = field_at(&method.output(), "replayed").is_some();
+    let replays = method.output().get_field_by_name("replayed").is_some();
     let mut headers = Object::new();
     for (name, applies) in
         [("ETag", has.etag), ("Location", location), ("Ordinal-Replayed", replays)]
@@ -89,17 +89,6 @@ fn stream(schemas: &mut Schemas<'_>, id: &str, item: Object, has_cursor: bool) -
         .with("application/x-ndjson", lines(ndjson, reference("schemas", &name)))
         .with("text/event-stream", lines(events, item));
     Object::new().with("description", "The items, as they come.").with("content", content)
-}
-
-/// The field at a path such as `options.etag`.
-pub(crate) fn field_at(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> {
-    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
-    let field = message.get_field_by_name(first)?;
-    match (rest, field.kind()) {
-        (None, _) => Some(field),
-        (Some(rest), Kind::Message(inner)) => field_at(&inner, rest),
-        (Some(_), _) => None,
-    }
 }
 
 /// The content of a stream: text of which each line is JSON.

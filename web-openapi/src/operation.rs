@@ -3,16 +3,13 @@
 use prost_reflect::{Kind, MethodDescriptor};
 use web_edge::Route;
 
-use crate::answers::{answers, field_at, lines};
+use crate::answers::{answers, lines};
 use crate::comments::{Comments, first_sentence};
 use crate::errors::Has;
 use crate::json::{Json, Object, reference};
 use crate::parameters::parameters;
 use crate::schema::Schemas;
 use crate::{policy, well_known};
-
-/// Where commands have the wish that nothing is changed.
-const DRY_RUNS: [&str; 2] = ["validate_only", "options.validate_only"];
 
 /// The operation of a route, under this name.
 pub(crate) fn operation(
@@ -64,15 +61,13 @@ fn described(comment: &str, method: &MethodDescriptor) -> String {
 
 fn has(route: &Route) -> Has {
     let (method, body) = (route.descriptor(), route.has_body());
-    let input = method.input();
-    let any = |names: &[&str]| names.iter().any(|name| field_at(&input, name).is_some());
     let command = body && !method.is_client_streaming();
     let etag = route.answers_version();
     Has {
         body,
         version: command && route.requires_version(),
         key: command && route.takes_key(),
-        dry_run: command && any(&DRY_RUNS),
+        dry_run: command && route.takes_dry_run(),
         etag: etag.is_some(),
         whole: etag == Some(true),
         cursor: method.is_server_streaming() && begins_after_positions(method),

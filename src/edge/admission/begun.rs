@@ -13,9 +13,7 @@ use crate::edge::access::Access;
 use crate::edge::arrival;
 use crate::edge::body::full;
 use crate::edge::calls::Kind;
-use crate::edge::certificates::FromPeer;
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::{FORWARDED, FROM_ROLE};
 use crate::edge::refusal::{overloaded, refused};
 use crate::edge::shares::Caller;
 
@@ -23,12 +21,11 @@ use crate::edge::shares::Caller;
 const OF_TRACES: [HeaderName; 2] =
     [HeaderName::from_static(UNRECORDED), HeaderName::from_static(LOG_TRACE)];
 
-/// Checks the size of a call's headers. A process that forwards adds some of its own: of its calls no
-/// more is refused than what is not read.
-pub(super) fn check_head(request: &Request<Body>) -> Result<(), Status> {
-    let headers = request.headers();
-    let passed_on = || headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE);
-    if head_bytes(request) <= HEAD_BYTES_MAX || passed_on() {
+/// Checks the size of a call's headers. A process of this installation that forwards adds some of
+/// its own: of its calls no more is refused than what is not read. Whoever only says so is not
+/// believed.
+pub(super) fn check_head(access: &Access, request: &Request<Body>) -> Result<(), Status> {
+    if head_bytes(request) <= HEAD_BYTES_MAX || access.is_from_peer(request, None) {
         return Ok(());
     }
     let what = format!("the address and the headers have at most {HEAD_BYTES_MAX} bytes");
@@ -57,18 +54,15 @@ pub(super) fn count_connection(
 /// Whether another process of this installation has forwarded a call, and counted it. Of others
 /// nobody has decided yet whether it is traced.
 pub(super) fn is_counted(access: &Access, request: &mut Request<Body>, by: Option<&By>) -> bool {
-    let headers = request.headers();
-    let says = headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE);
-    let by_certificate = || request.extensions().get::<FromPeer>().is_some();
-    let counted = says && (by_certificate() || access.knows_peer(headers, by));
+    let counted = access.is_from_peer(request, by);
     if !counted {
         untraced(request);
     }
     counted
 }
 
-/// Ends a stream when its connection has reached its age: its caller goes on over another. What
-/// another process forwards here ends before that.
+/// Ends a stream when its connection has reached its age: its caller goes on over another. A
+/// command that another node forwards is none: it takes no longer than such a connection stays.
 pub(super) fn aged(connection: Option<&Connection>, kind: Kind) -> Option<CancellationToken> {
     let streams = matches!(kind, Kind::ServerStream | Kind::BidiStream);
     connection.filter(|_| streams).map(|connection| connection.aged.clone())

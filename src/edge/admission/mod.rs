@@ -35,7 +35,7 @@ use crate::edge::calls::{self, Calls, Kind, Method};
 use crate::edge::connections::{CommandStream, Connection};
 use crate::edge::forward::{FORWARDED, shorten_deadline};
 use crate::edge::limit::{Counting, RateLimits};
-use crate::edge::passing::{self, Passing};
+use crate::edge::passing::{self, Of, Passing, Until};
 use crate::edge::refusal::overloaded;
 use crate::edge::refusals::refuse;
 use crate::edge::shares::{Amount, Caller, Held, Shares};
@@ -189,7 +189,7 @@ impl Admission {
         request: &mut Request<Body>,
         since: Instant,
     ) -> Result<Box<AdmittedCall>, NotAdmitted> {
-        check_head(request)?;
+        check_head(&self.access, request)?;
         let path = request.uri().path();
         let known = self.calls.method(path).cloned();
         let method = known.as_deref();
@@ -301,7 +301,9 @@ impl AdmittedCall {
         }
         Ok(answer.map(|body| {
             let body = match &aged {
-                Some(aged) if kind == Kind::ServerStream => Passing::answers_until_aged(body, aged),
+                Some(aged) if kind == Kind::ServerStream => {
+                    Passing::ending(body, Of::Answers, Until::Age, aged)
+                }
                 _ => body,
             };
             Body::new(Answer::new(body, held, progress, end, command_stream))

@@ -25,7 +25,8 @@ pub struct Bounds {
     /// After this plus up to as much again a connection takes no new calls, so that clients spread
     /// over nodes.
     pub age: Duration,
-    /// How long calls under way may take after that. Streams are ended a little before.
+    /// How long calls under way may take after that. Streams are ended 5 s before, or halfway where
+    /// that is later.
     pub grace: Duration,
 }
 

@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
@@ -37,17 +38,23 @@ impl Connection {
         !self.authenticated.load(Ordering::Relaxed)
     }
 
-    /// Since when it has had no call; none where one is under way, or where it is drained already.
+    /// Whether it is not drained for another one already.
+    fn stays(&self) -> bool {
+        !self.leaving.is_cancelled()
+    }
+
+    /// Since when it could have been closed without ending anything: it has had no call since then.
+    /// None for one that has a call, is drained for another one already, or is a WebSocket.
     fn idle_since(&self) -> Option<Instant> {
-        let stays = !self.leaving.is_cancelled() && !self.is_socket.load(Ordering::Relaxed);
-        let idle = stays && locked(&self.calls).is_empty();
+        let may_go = self.stays() && !self.is_socket.load(Ordering::Relaxed);
+        let idle = may_go && locked(&self.calls).is_empty();
         idle.then(|| *locked(&self.idle_since))
     }
 }
 
 impl Customers {
-    /// Counts a connection for a customer. Where all customers have too many, one that has more
-    /// gives one up.
+    /// Counts a connection for a customer. Where all customers together have too many, one is
+    /// drained of a customer who keeps more than this one: see [`Self::make_room`].
     ///
     /// # Errors
     /// The limit that was reached.
@@ -62,12 +69,13 @@ impl Customers {
         if !matches!(*owner, Owner::None) {
             return Ok(());
         }
-        let own = self.of.get(customer).map_or(0, Vec::len);
-        if own >= bounds.of_one_customer {
+        let own = self.of.get(customer).map(Vec::as_slice).unwrap_or_default();
+        if own.len() >= bounds.of_one_customer {
             return Err(Full::Caller(CONNECTIONS));
         }
         let full = self.all >= bounds.of_customers;
-        if full && (self.all >= bounds.of_customers + EVICTED_MAX || !self.make_room(own)) {
+        if full && (self.all >= bounds.of_customers + EVICTED_MAX || !self.make_room(staying(own)))
+        {
             return Err(Full::Process(CONNECTIONS));
         }
         self.all += 1;
@@ -89,18 +97,20 @@ impl Customers {
         }
     }
 
-    /// Drains the connection that has been idle longest, of the customers with most, if these have
-    /// more than this many. False where there is none.
+    /// Drains an idle connection of a customer who keeps more than this many: of those who keep
+    /// most, if one of theirs is idle, else of those who keep next to most, and so on. Among these
+    /// it is the one that has been idle longest. What is drained already is not kept. False where
+    /// no such customer has an idle one.
     pub(super) fn make_room(&self, more_than: usize) -> bool {
-        let most = self.of.values().map(Vec::len).max().unwrap_or_default();
-        if most <= more_than {
-            return false;
-        }
-        let of_most = self.of.values().filter(|own| own.len() == most).flatten();
-        let idle =
-            of_most.filter_map(Weak::upgrade).filter_map(|one| Some((one.idle_since()?, one)));
-        let longest = idle.min_by_key(|(since, _)| *since);
-        longest.inspect(|(_, one)| one.leaving.cancel()).is_some()
+        let of_each = self.of.values().filter(|own| own.len() > more_than).filter_map(|own| {
+            let kept = Some(staying(own)).filter(|kept| *kept > more_than)?;
+            let known = own.iter().filter_map(Weak::upgrade);
+            let idle = known.filter_map(|one| Some((one.idle_since()?, one)));
+            let (since, one) = idle.min_by_key(|(since, _)| *since)?;
+            Some(((Reverse(kept), since), one))
+        });
+        let first = of_each.min_by_key(|(rank, _)| *rank);
+        first.inspect(|(_, one)| one.leaving.cancel()).is_some()
     }
 
     /// How many there are, and of how many customers.
@@ -108,4 +118,9 @@ impl Customers {
     pub(super) fn count(&self) -> (usize, usize) {
         (self.all, self.of.len())
     }
+}
+
+/// How many of these are not drained for others already.
+fn staying(own: &[Weak<Connection>]) -> usize {
+    own.iter().filter_map(Weak::upgrade).filter(|one| one.stays()).count()
 }

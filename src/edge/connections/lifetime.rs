@@ -12,8 +12,8 @@ pub(super) const IDLE_MAX: Duration = Duration::from_secs(300);
 /// How long a connection stays that is drained for another one: it has no calls but refused ones,
 /// unless one has begun just then.
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
-/// Streams are told to end this long before their connection is closed: time for a message under way
-/// and for the last word.
+/// Streams are told to end this long before their connection is closed, or halfway where that is
+/// later: time for a message under way and for the last word.
 const STREAMS_END_BEFORE: Duration = Duration::from_secs(5);
 /// How often a connection is checked.
 pub(super) const CHECKED_EVERY: Duration = Duration::from_secs(15);
@@ -106,7 +106,8 @@ impl Lifetime {
 
     fn drain(&mut self, now: Instant) {
         self.closes_at = Some(now + self.grace);
-        self.streams_end_at = Some(now + self.grace.saturating_sub(STREAMS_END_BEFORE));
+        let streams_end_in = self.grace.saturating_sub(STREAMS_END_BEFORE).max(self.grace / 2);
+        self.streams_end_at = Some(now + streams_end_in);
     }
 
     pub(super) fn next_check(&self) -> Instant {

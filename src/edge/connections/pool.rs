@@ -34,8 +34,8 @@ impl Pool {
     }
 
     /// Admits a connection. If the pool is full it evicts one without a call, or else one without
-    /// an authenticated call, or else an idle one of the customer with most; none if there is no
-    /// such connection.
+    /// an authenticated call, or else an idle one of a customer; none if there is no such
+    /// connection.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<(Permit, Arc<Connection>)> {
         let address = network(address);
         let mut open = locked(&self.open);

@@ -83,6 +83,74 @@ async fn customers_have_shares_and_make_room_for_others() {
     assert_eq!((open.all, open.customers.count()), (0, (0, 0)));
 }
 
+/// With room for these connections of customers, and for many others.
+fn pool_of_customers(of_customers: usize) -> Arc<Pool> {
+    let bounds = Bounds {
+        connections: of_customers + 99,
+        of_one_address: 99,
+        of_one_customer: of_customers,
+        of_customers,
+        ..Bounds::default()
+    };
+    Arc::new(Pool::new(bounds))
+}
+
+/// So many connections of a customer.
+async fn opened_all(
+    pool: &Arc<Pool>,
+    caller: &Caller,
+    count: usize,
+) -> Vec<(pool::Permit, Arc<Connection>)> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let (link, taken) = opened(pool, caller).await;
+        assert_eq!(taken, Ok(()));
+        all.push(link);
+    }
+    all
+}
+
+fn left(links: &[(pool::Permit, Arc<Connection>)]) -> usize {
+    links.iter().filter(|(_, link)| link.leaving.is_cancelled()).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn customers_make_room_whose_idle_connections_are_not_the_most() {
+    let pool = pool_of_customers(6);
+    let [one, two, three, four] = ["1", "2", "3", "4"].map(|name| called(Role::Customer, name));
+    let of_one = opened_all(&pool, &one, 3).await;
+    for (_, socket) in &of_one {
+        socket.is_socket.store(true, Ordering::Relaxed);
+    }
+    let of_two = opened_all(&pool, &two, 2).await;
+    let of_three = opened_all(&pool, &three, 1).await;
+    // The WebSockets stay; the next to most connections are those of the second one.
+    let _of_four = opened_all(&pool, &four, 1).await;
+    assert_eq!((left(&of_one), left(&of_two), left(&of_three)), (0, 1, 0));
+    assert!(of_two[0].1.leaving.is_cancelled(), "the one that was idle longest");
+    // Nobody else has more than one that stays and is idle.
+    let (_refused, taken) = opened(&pool, &four).await;
+    assert_eq!(taken, Err(Full::Process("connections")));
+    assert_eq!((left(&of_one), left(&of_two), left(&of_three)), (0, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_newcomers_at_a_time_leave_each_customer_as_many() {
+    let pool = pool_of_customers(7);
+    let [one, two] = ["1", "2"].map(|name| called(Role::Customer, name));
+    let of_one = opened_all(&pool, &one, 4).await;
+    let of_two = opened_all(&pool, &two, 3).await;
+    let mut others = Vec::new();
+    // None of those that are drained has been closed yet.
+    let expected = [(1, 0), (2, 0), (2, 1), (3, 1), (3, 2)];
+    for (number, drained) in expected.into_iter().enumerate() {
+        let newcomer = called(Role::Customer, &format!("new {number}"));
+        others.extend(opened_all(&pool, &newcomer, 1).await);
+        assert_eq!((left(&of_one), left(&of_two)), drained, "newcomer {number}");
+        assert_eq!(left(&others), 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_counts_for_its_first_caller_while_it_is_open() {
     let pool = pool(8, 8);
@@ -193,6 +261,30 @@ async fn a_connection_that_makes_room_waits_for_a_call_that_has_just_begun() {
     drop(call);
     tokio::time::sleep_until(lifetime.next_check()).await;
     assert!(matches!(lifetime.check(&connection), Next::Close));
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_have_time_before_their_connection_is_closed_and_after_it_is_drained() {
+    for (grace, end) in [(35, 30), (10, 5), (6, 3), (4, 2)] {
+        let connection = Connection::new(IpAddr::from([10, 0, 0, 1]), Weak::new());
+        let grace = Duration::from_secs(grace);
+        let mut lifetime = Lifetime::new(CHECKED_EVERY, &Bounds { grace, ..Bounds::default() });
+        let _stream = connection.count(&connection.begin());
+        let mut next = async || loop {
+            tokio::time::sleep_until(lifetime.next_check()).await;
+            match lifetime.check(&connection) {
+                Next::Keep => {}
+                next => break (next, Instant::now()),
+            }
+        };
+        let (drained, since) = next().await;
+        let (ended, streams) = next().await;
+        let (closed, all) = next().await;
+        assert!(matches!(drained, Next::Drain), "{grace:?}");
+        assert!(matches!(ended, Next::EndStreams), "{grace:?}");
+        assert!(matches!(closed, Next::Close), "{grace:?}");
+        assert_eq!((streams - since, all - since), (Duration::from_secs(end), grace));
+    }
 }
 
 #[test]

@@ -26,9 +26,7 @@ use super::access::Access;
 use super::account::Note;
 use super::arrival;
 use super::body::MESSAGE_WITHIN;
-use super::certificates::FromPeer;
 use super::connections::Connection;
-use super::forward::FROM_ROLE_HEADER;
 use super::limit::RateLimits;
 use super::shares::{Amount, Caller, Held, Shares};
 
@@ -119,7 +117,7 @@ impl ToldDoor {
         name: PspName,
         request: Request<Body>,
     ) -> Result<Response<Body>, Problem> {
-        let from_peer = self.is_from_peer(&request);
+        let from_peer = self.access.is_from_peer(&request, None);
         // It calls this process by a name of the installation, and has checked that of its own.
         if !from_peer {
             self.web.check_page(&request)?;
@@ -134,11 +132,13 @@ impl ToldDoor {
             false => Caller::of(None, arrival::address(&request, connection.as_deref())),
         };
         let (held, path) = (self.room(&caller, &request)?, request.uri().path().to_owned());
+        // Whoever has sent it on counts the refusal against the address that it came from.
+        let counted = (!from_peer).then_some(&caller);
         let (head, body) = request.into_parts();
         let body = timeout(MESSAGE_WITHIN, Limited::new(body, BODY_BYTES_MAX).collect()).await;
         let Ok(Ok(body)) = body else {
             let detail = "a webhook has at most 256 KiB, and comes within 10 s";
-            return Err(self.refused(&caller, &path, Reason::MessageTooLarge, detail));
+            return Err(self.refused(counted, &path, Reason::MessageTooLarge, detail));
         };
         let receipt = receive(name, head.headers, body.to_bytes()).await;
         drop(held);
@@ -146,23 +146,16 @@ impl ToldDoor {
             Receipt::Taken => Ok(taken()),
             Receipt::NoProvider => {
                 let detail = "no provider of this name sends webhooks to this process";
-                Err(self.refused(&caller, &path, Reason::RouteNotFound, detail))
+                Err(self.refused(counted, &path, Reason::RouteNotFound, detail))
             }
             Receipt::NotGenuine(why) => {
-                Err(self.refused(&caller, &path, Reason::Unauthenticated, &why))
+                Err(self.refused(counted, &path, Reason::Unauthenticated, &why))
             }
             Receipt::Away => {
                 let detail = "it could not be stored: send it again";
                 Err(Problem::new(Reason::PaymentsUnavailable, detail))
             }
         }
-    }
-
-    /// Whether a process of this installation sends a webhook on.
-    fn is_from_peer(&self, request: &Request<Body>) -> bool {
-        let by_certificate = || request.extensions().get::<FromPeer>().is_some();
-        request.headers().contains_key(FROM_ROLE_HEADER)
-            && (by_certificate() || self.access.knows_peer(request.headers(), None))
     }
 
     /// A place for the body in the share of its address.
@@ -177,9 +170,16 @@ impl ToldDoor {
         })
     }
 
-    /// A refusal, or that the limit of its address is reached.
-    fn refused(&self, caller: &Caller, path: &str, reason: Reason, detail: &str) -> Problem {
-        match self.limits.count_refused(caller, path) {
+    /// A refusal, or that the limit of its address is reached, where it counts for one.
+    fn refused(
+        &self,
+        counted: Option<&Caller>,
+        path: &str,
+        reason: Reason,
+        detail: &str,
+    ) -> Problem {
+        let within = counted.map_or(Ok(()), |caller| self.limits.count_refused(caller, path));
+        match within {
             Ok(()) => Problem::new(reason, detail),
             Err(limited) => Problem::from_status(&limited, false),
         }

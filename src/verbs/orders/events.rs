@@ -5,7 +5,7 @@ use order_actor::grpc::recorded_event;
 use order_actor::journal::{Archive, Manifest};
 use serde_json::{Value, json};
 
-use super::places;
+use super::{places, resumed};
 use crate::client::parse::Place;
 use crate::client::{Client, Failure, Output, show};
 use crate::verbs::args::EventsVerb;
@@ -43,14 +43,8 @@ pub async fn events(client: &Client, out: &Output, verb: EventsVerb) -> Result<(
             }
         }
     };
-    let mut answers = client.stream("orders.v1.JournalService/ReadEvents", request).await?;
-    while let Some(answer) = answers.next().await {
-        let answer = answer?;
-        if answer["event"].is_object() {
-            out.answer(&answer["event"], show::recorded);
-        }
-    }
-    Ok(())
+    let shown = |event: &Value| out.answer(event, show::recorded);
+    resumed::read(client, "orders.v1.JournalService/ReadEvents", request, "event", shown).await
 }
 
 /// Shows archived events, shard by shard. Returns the request for the rest, unless the limit was

@@ -3,6 +3,7 @@
 mod corrections; // holds, corrections and parcels
 mod edits; // lines of an order
 mod events; // events of all orders, also from an archive
+mod resumed; // streams over more than one connection
 mod returns; // requests and decisions of returns
 
 pub use events::events;
@@ -12,7 +13,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::args::{CommandOptions, ListedBy, OrderVerb, Page, PlaceArgs};
@@ -187,25 +187,20 @@ pub async fn pages(
 }
 
 async fn watch(client: &Client, out: &Output, request: Value) -> Result<(), Failure> {
-    let mut changes = client.stream("orders.v1.OrderService/WatchOrders", request).await?;
-    while let Some(answer) = changes.next().await {
-        let answer = answer?;
-        let change = &answer["change"];
-        if change.is_object() {
-            out.answer(change, |out, change| {
-                let line = [
-                    show::place(&change["position"]),
-                    short_time(&change["event"], "occurred_at"),
-                    text(&change["order"], "order_id"),
-                    code(&change["order"], "status", "ORDER_STATUS_"),
-                    text(&change["event"], "name"),
-                    show::what(&change["event"]),
-                ];
-                out.line(line.join("  ").trim_end());
-            });
-        }
-    }
-    Ok(())
+    let shown = |change: &Value| {
+        out.answer(change, |out, change| {
+            let line = [
+                show::place(&change["position"]),
+                short_time(&change["event"], "occurred_at"),
+                text(&change["order"], "order_id"),
+                code(&change["order"], "status", "ORDER_STATUS_"),
+                text(&change["event"], "name"),
+                show::what(&change["event"]),
+            ];
+            out.line(line.join("  ").trim_end());
+        });
+    };
+    resumed::read(client, "orders.v1.OrderService/WatchOrders", request, "change", shown).await
 }
 
 async fn command(

@@ -12,7 +12,7 @@ use crate::problem::Problem;
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest such key.
 const KEY_LEN_MAX: usize = 255;
-/// The ids of requests that are made of keys are made of this, too.
+/// Ids that are made of keys are made of this, too.
 const KEYS: Uuid = Uuid::from_u128(0x6f72_6469_6e61_6c2e_6b65_7900_0000_0001);
 
 /// Writes what the headers of a call say into its message.
@@ -23,10 +23,10 @@ pub(super) fn apply(
     subject: &Subject,
 ) -> Result<(), Problem> {
     if let Some(key) = one(headers, &IDEMPOTENCY_KEY)? {
-        let Some(place) = &rpc.request_id else {
+        let Some(place) = &rpc.key else {
             return Err(Problem::field("Idempotency-Key", "this call takes no key"));
         };
-        let id = request_id(key, headers, subject)?;
+        let id = id_of_key(key, headers, subject)?;
         let given = value_at(message, place);
         match given.as_ref().and_then(Value::as_str).unwrap_or_default() {
             "" => set_at(message, place, Value::String(id)),
@@ -57,8 +57,9 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>,
     }
 }
 
-/// A UUID is the request id itself; any other key makes one, of its own for each caller.
-fn request_id(key: &str, headers: &HeaderMap, subject: &Subject) -> Result<String, Problem> {
+/// The id that a key stands for: a UUID is it itself; any other key makes one, of its own for each
+/// caller.
+fn id_of_key(key: &str, headers: &HeaderMap, subject: &Subject) -> Result<String, Problem> {
     // The draft of the standard has keys in quotes; most programs send them without.
     let quoted = key.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let key = quoted.unwrap_or(key);

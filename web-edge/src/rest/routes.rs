@@ -101,7 +101,13 @@ impl Route {
     /// Whether a request has an id by which repeats are recognised, as `Idempotency-Key` is.
     #[must_use]
     pub fn takes_key(&self) -> bool {
-        self.rpc.request_id.is_some()
+        self.rpc.key.is_some()
+    }
+
+    /// Whether a request says that nothing shall be changed, as `?validate_only=true` does.
+    #[must_use]
+    pub fn takes_dry_run(&self) -> bool {
+        self.rpc.validate_only.is_some()
     }
 
     /// Whether a request says which version it requires, as `If-Match` does.

@@ -21,8 +21,8 @@ pub(crate) struct Rpc {
     pub(crate) takes_stream: bool,
     /// Whether many messages are answered.
     pub(crate) gives_stream: bool,
-    /// Where a request id is written.
-    pub(crate) request_id: Option<Place>,
+    /// Where the id is written that a key stands for.
+    pub(crate) key: Option<Place>,
     /// Where the version that is required is written.
     pub(crate) etag: Option<Place>,
     /// Where it is said that nothing shall be changed.
@@ -58,7 +58,7 @@ impl Rpc {
             descriptor: method.clone(),
             takes_stream: method.is_client_streaming(),
             gives_stream: method.is_server_streaming(),
-            request_id: said::field_of(&input, Header::IdempotencyKey),
+            key: said::field_of(&input, Header::IdempotencyKey),
             etag: version::required(&input),
             validate_only,
             answered_etag: Answered::of(&output),

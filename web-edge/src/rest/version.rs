@@ -36,10 +36,25 @@ impl Answered {
 
     /// Whether this answer has none.
     fn is_none_in(&self, message: &DynamicMessage) -> bool {
-        let (Some(unless), Some(above)) = (&self.unless, self.place.first()) else { return false };
-        let above = message.get_field(above);
-        let Some(thing) = above.as_message() else { return false };
-        thing.get_field(unless).as_list().is_some_and(|list| !list.is_empty())
+        let (Some(unless), Some((_, above))) = (&self.unless, self.place.split_last()) else {
+            return false;
+        };
+        has_entries(message, above, unless)
+    }
+}
+
+/// Whether a list has entries, of the message that these fields lead down to.
+fn has_entries(
+    message: &DynamicMessage,
+    above: &[FieldDescriptor],
+    list: &FieldDescriptor,
+) -> bool {
+    match above.split_first() {
+        None => message.get_field(list).as_list().is_some_and(|list| !list.is_empty()),
+        Some((first, rest)) => {
+            let inner = message.get_field(first);
+            inner.as_message().is_some_and(|inner| has_entries(inner, rest, list))
+        }
     }
 }
 

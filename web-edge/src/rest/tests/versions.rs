@@ -1,9 +1,11 @@
 //! Versions of stock.
 
 use http::Request;
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use serde_json::json;
 
-use super::{Process, empty, get, post, with};
+use super::super::version::{Answered, Version};
+use super::{Process, descriptors, empty, get, post, with};
 
 fn put(uri: &str) -> http::request::Builder {
     Request::put(uri).header("host", "localhost").header("content-type", "application/json")
@@ -40,6 +42,22 @@ async fn of_stock_the_version_is_the_units_on_hand() {
         assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("If-Match")), "{etag}");
     }
     assert_eq!(process.asked().len(), asked);
+}
+
+/// Stock that is answered by itself, as it is within an answer.
+#[test]
+fn a_message_that_has_the_version_itself_has_none_where_it_is_a_sum() {
+    let pool = DescriptorPool::decode(descriptors().as_slice()).unwrap();
+    let stock = pool.get_message_by_name("ordinal.inventory.v1.Stock").unwrap();
+    let answered = Answered::of(&stock).unwrap();
+    let locations = stock.get_field_by_name("locations").unwrap();
+    let kind = locations.kind();
+    let location = DynamicMessage::new(kind.as_message().unwrap().clone());
+    let mut message = DynamicMessage::new(stock);
+    message.set_field_by_name("on_hand", Value::I64(5));
+    assert_eq!(Version::of(&message, &answered).unwrap().etag, "\"5\"");
+    message.set_field(&locations, Value::List(vec![Value::Message(location)]));
+    assert!(Version::of(&message, &answered).is_none());
 }
 
 #[tokio::test]

@@ -1,0 +1,212 @@
+//! Streams that go on where they were once the server has ended them (`STOPPING`): each connection
+//! has an age, and each process stops some time.
+//! Never here: what an item means.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use shared_events::contract::Reason;
+use tokio::time::sleep;
+use tonic::Code;
+
+use crate::client::{Client, Failure};
+
+/// The first pause before a stream is opened again; each failure doubles it.
+const PAUSE: Duration = Duration::from_millis(100);
+/// So many failures one after the other end it: about six seconds.
+const FAILURES_MAX: u32 = 6;
+
+/// Shows the items of a stream, each once and in order: the field of this name, in each message
+/// that has one.
+///
+/// # Errors
+/// Why the stream cannot begin, or cannot go on.
+pub(super) async fn read(
+    client: &Client,
+    method: &str,
+    request: Value,
+    item: &str,
+    show: impl Fn(&Value),
+) -> Result<(), Failure> {
+    let mut reading = Reading::new(request);
+    loop {
+        let failure = match once(client, method, &mut reading, (item, &show)).await {
+            Ok(()) => return Ok(()),
+            Err(_) if reading.is_complete() => return Ok(()),
+            Err(failure) => failure,
+        };
+        let Some(pause) = reading.goes_on_in(&failure) else { return Err(failure) };
+        sleep(pause).await;
+    }
+}
+
+/// One stream, to its end.
+async fn once(
+    client: &Client,
+    method: &str,
+    reading: &mut Reading,
+    (item, show): (&str, &impl Fn(&Value)),
+) -> Result<(), Failure> {
+    let mut answers = client.stream(method, reading.next()).await?;
+    while let Some(answer) = answers.next().await {
+        let answer = answer?;
+        if let Some(item) = reading.saw(&answer, item) {
+            show(item);
+        }
+    }
+    Ok(())
+}
+
+/// How far a stream was read.
+struct Reading {
+    /// As it was asked for at first.
+    request: Value,
+    /// The last position of each shard.
+    after: BTreeMap<u64, Value>,
+    /// Items that are still asked for; none for all.
+    left: Option<u64>,
+    /// Whether it is known where it begins.
+    begun: bool,
+    /// Failures since the last message, the end of the last stream among them.
+    failures: u32,
+}
+
+impl Reading {
+    fn new(request: Value) -> Self {
+        let left = request["limit"].as_u64().filter(|limit| *limit > 0);
+        let mut reading =
+            Self { after: BTreeMap::new(), left, begun: false, failures: 0, request: Value::Null };
+        reading.pass(&request["after"]);
+        reading.request = request;
+        reading
+    }
+
+    /// Takes note of these positions.
+    fn pass(&mut self, places: &Value) {
+        for place in places.as_array().into_iter().flatten() {
+            if let Some(shard) = place["shard"].as_u64() {
+                self.after.insert(shard, place.clone());
+            }
+        }
+    }
+
+    /// The request that goes on.
+    fn next(&self) -> Value {
+        let mut request = self.request.clone();
+        if !self.begun {
+            return request;
+        }
+        request["after"] = self.after.values().cloned().collect();
+        if let Some(left) = self.left {
+            request["limit"] = json!(left);
+        }
+        // The first message has told where it begins. What it did not name had no event, and is
+        // read from the first one.
+        if request["from_beginning"].is_boolean() {
+            request["from_beginning"] = json!(true);
+        }
+        request
+    }
+
+    /// Takes note of a message; the item that it has.
+    fn saw<'a>(&mut self, message: &'a Value, item: &str) -> Option<&'a Value> {
+        self.failures = 0;
+        let progress = &message["progress"];
+        self.begun |= progress.is_object();
+        self.pass(&progress["through"]);
+        let item = Some(&message[item]).filter(|item| item.is_object())?;
+        self.pass(&json!([item["position"]]));
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        Some(item)
+    }
+
+    /// Whether all was seen that is asked for.
+    fn is_complete(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// After which pause it goes on; none where it does not.
+    fn goes_on_in(&mut self, failure: &Failure) -> Option<Duration> {
+        let stopping = failure.reason() == Reason::Stopping.code();
+        // Whoever has ended it may be away for a while, and its connection may close just then.
+        let codes = [Code::Unavailable, Code::Cancelled];
+        let away = self.failures > 0
+            && matches!(failure, Failure::Status(status) if codes.contains(&status.code()));
+        if !self.begun || !(stopping || away) || self.failures == FAILURES_MAX {
+            return None;
+        }
+        let pause = PAUSE * 2_u32.pow(self.failures);
+        self.failures += 1;
+        Some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use service_edge::Refused;
+    use tonic::Status;
+
+    use super::*;
+
+    fn stopping() -> Failure {
+        Failure::Status(Box::new(Refused::stopping()))
+    }
+
+    fn away() -> Failure {
+        Failure::Status(Box::new(Status::unavailable("no engine")))
+    }
+
+    fn event(shard: u64, position: u64) -> Value {
+        json!({ "event": { "position": { "shard": shard, "position": position, "mark": 7 } } })
+    }
+
+    #[test]
+    fn a_stream_goes_on_after_its_last_positions_with_what_is_left_of_its_limit() {
+        let after = json!([{ "shard": 2, "position": 5 }]);
+        let request = json!({ "after": after, "only_named": false, "limit": 3 });
+        let mut reading = Reading::new(request.clone());
+        assert_eq!(reading.next(), request);
+        let through = json!([{ "shard": 2, "position": 5, "mark": 1 }]);
+        assert!(reading.saw(&json!({ "progress": { "through": through } }), "event").is_none());
+        for (shard, position) in [(0, 1), (0, 2)] {
+            let message = event(shard, position);
+            assert_eq!(reading.saw(&message, "event"), Some(&message["event"]));
+        }
+        let after = json!([
+            { "shard": 0, "position": 2, "mark": 7 }, { "shard": 2, "position": 5, "mark": 1 },
+        ]);
+        assert_eq!(reading.next(), json!({ "after": after, "only_named": false, "limit": 1 }));
+        assert!(!reading.is_complete());
+        reading.saw(&event(2, 6), "event").unwrap();
+        // A limit of nothing would be none.
+        assert!(reading.is_complete());
+    }
+
+    #[test]
+    fn shards_without_events_when_a_watch_began_are_read_from_their_first_one() {
+        let request = json!({ "order_ids": [], "after": [], "from_beginning": false });
+        let mut reading = Reading::new(request.clone());
+        assert_eq!(reading.next(), request);
+        reading.saw(&json!({ "progress": { "through": [] } }), "change");
+        let next = json!({ "order_ids": [], "after": [], "from_beginning": true });
+        assert_eq!(reading.next(), next);
+    }
+
+    #[test]
+    fn only_a_stream_that_was_ended_goes_on_and_not_for_ever() {
+        let mut reading = Reading::new(json!({}));
+        // Nobody knows where it would begin.
+        assert_eq!(reading.goes_on_in(&stopping()), None);
+        reading.saw(&json!({ "progress": { "through": [] } }), "event");
+        assert_eq!(reading.goes_on_in(&away()), None);
+        assert_eq!(reading.goes_on_in(&stopping()), Some(PAUSE));
+        let pauses: Vec<_> = std::iter::from_fn(|| reading.goes_on_in(&away())).collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32].map(|times| PAUSE * times));
+        reading.saw(&event(0, 1), "event");
+        assert_eq!(reading.goes_on_in(&stopping()), Some(PAUSE));
+        let refused = Failure::Status(Box::new(Status::permission_denied("x")));
+        assert_eq!(reading.goes_on_in(&refused), None);
+    }
+}
