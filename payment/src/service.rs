@@ -236,7 +236,12 @@ impl Payments {
         let Some(mut open) = cases.remove(&order) else {
             return Err(Rejection::OperationUnknown.into());
         };
-        let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
+        let of = match &input {
+            Input::Observed { operation_id, .. } => open.case.operation(*operation_id),
+            _ => None,
+        };
+        let psp = of.and_then(|(_, one)| open.case.psp_of(one));
+        let psp = psp.or_else(|| open.case.plan.as_ref().map(|plan| &plan.psp));
         let now = (self.now)();
         let context = Context { capabilities: self.psps.capabilities(psp), now };
         if let Some((attempt_id, token)) = pays_with {

@@ -317,7 +317,7 @@ impl Runner {
         };
         let mut refused = None;
         if let (Some(case), Some(input)) = (&mut open, input) {
-            let context = self.context(&case.case);
+            let context = self.context(Some(&row.psp));
             let causationid = Some(format!("{}/{}", row.psp, row.event_id));
             let traceparent = of.traceparent.clone();
             match case.hear(input, &context, &Origins { causationid, traceparent }) {
