@@ -152,7 +152,11 @@ impl PaymentAudit {
             let row = rows.iter().find(|row| row.id == payment.id);
             let sums = row.map(|row| (row.status, row.captured, row.refunded, row.wanted));
             let made = (payment.status(), payment.captured(), payment.refunded(), payment.wanted());
-            if sums != Some(made) {
+            let asked = row.map(|row| (row.customer_id, &row.psp, row.currency, row.requested));
+            let plan = case.plan.as_ref();
+            let asks =
+                plan.map(|plan| (plan.customer_id, &plan.psp, payment.currency, payment.requested));
+            if sums != Some(made) || asked != asks {
                 let detail = format!("payment {} is listed otherwise", payment.id);
                 self.find(PaymentLaw::AsPlanned, &subject, detail);
             }
