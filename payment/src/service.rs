@@ -145,14 +145,20 @@ impl Payments {
         }
     }
 
-    /// Where webhooks of these providers are received.
+    /// Where webhooks of these providers are received. `clock` is that of the machine: a signature
+    /// is as old as it says by it, also where the time of the service stands.
     #[must_use]
-    pub fn door(&self, verifiers: BTreeMap<PspName, Verifier>) -> WebhookDoor {
+    pub fn door(
+        &self,
+        verifiers: BTreeMap<PspName, Verifier>,
+        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> WebhookDoor {
         WebhookDoor {
             database: self.database.clone(),
             verifiers: Arc::new(verifiers),
             told: Arc::clone(&self.told),
             now: Arc::clone(&self.now),
+            clock,
         }
         .counted()
     }

@@ -73,7 +73,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let psps = Psps::new(building.settings.psps.psps());
     let now = building.clock_beside(store::newest(&database).await?);
     let payments = Payments::new(database, psps, now);
-    let door = payments.door(building.settings.psps.verifiers());
+    let door = payments.door(building.settings.psps.verifiers(), Arc::clone(&building.now));
     if door.is_open() {
         building.told = Some(receive(door));
     }
