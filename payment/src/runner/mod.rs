@@ -3,6 +3,7 @@
 
 mod answers; // what is made of an answer about a webhook
 mod calls; // what is sent, and what is asked for
+mod later; // webhooks that wait
 mod steps; // one operation, one step further
 mod traced; // spans and times of calls
 mod unwanted; // what is not sent any more
