@@ -56,11 +56,14 @@ pub struct PaymentAudit {
     pub findings: Vec<PaymentFinding>,
 }
 
-/// Checks all payments.
+/// Checks all payments. `each` sees those of every order, which are read once.
 ///
 /// # Errors
 /// [`DatabaseError`] where they cannot be read; a difference is a finding, not an error.
-pub async fn audit(database: &Database) -> Result<PaymentAudit, DatabaseError> {
+pub async fn audit(
+    database: &Database,
+    mut each: impl FnMut(&Case) + Send,
+) -> Result<PaymentAudit, DatabaseError> {
     let mut all = PaymentAudit::default();
     let heads = store::event_heads(database).await?;
     let heads: BTreeMap<u16, _> =
@@ -97,6 +100,7 @@ pub async fn audit(database: &Database) -> Result<PaymentAudit, DatabaseError> {
         after = last.order_id.to_string();
         for case in page {
             expected += all.case(database, &case).await?;
+            each(&case);
         }
     }
     all.rows(database, expected).await?;
