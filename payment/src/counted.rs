@@ -46,6 +46,11 @@ impl Became {
         Self(counted.collect())
     }
 
+    /// Of all of these cases.
+    pub(crate) fn all(of_each: impl Iterator<Item = Self>) -> Self {
+        Self(of_each.flat_map(|one| one.0).collect())
+    }
+
     /// The transaction is committed.
     pub(crate) fn count(self) {
         for (psp, kind, outcome) in self.0 {

@@ -123,6 +123,7 @@ impl Payments {
             psps: self.psps.clone(),
             due: Arc::clone(&self.due),
             now: Arc::clone(&self.now),
+            became: <_>::default(),
             in_doubt: true,
         }
     }
