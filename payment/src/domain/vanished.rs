@@ -21,12 +21,24 @@ pub(super) fn vanished(case: &Case, at: Timestamp) -> Option<Event> {
 }
 
 /// The journal can lose an order more than once: each time it is asked about what was taken for it.
-/// What does not count for what it asks now was asked about, or is, as of when it did.
-fn key_of(case: &Case, capture: &Operation) -> String {
-    match case.uncounted.unwrap_or(case.reappeared) {
+/// What does not count for what it asks now was asked about, or is, as of when it did. Where more is
+/// there than was asked about, since a refund failed that was under way or came back, that is asked
+/// about as well; not where a person keeps the money.
+fn key_of(case: &Case, payment: &Payment, capture: &Operation) -> Option<String> {
+    let first = match case.uncounted.unwrap_or(case.reappeared) {
         0 => format!("vanished/{}", capture.id),
         times => format!("vanished/{}/again/{times}", capture.id),
+    };
+    for nth in 0..=payment.operations.len() {
+        let key = if nth == 0 { first.clone() } else { format!("{first}/more/{nth}") };
+        let id = Operation::id_of(payment.id, OperationKind::Refund, &key);
+        match payment.operation(id).map(|known| known.state) {
+            None => return Some(key),
+            Some(OperationState::Declined) => return None,
+            Some(_) => {}
+        }
     }
+    None
 }
 
 /// A refund of what was taken and not paid back. No provider is called for it: a person says what
@@ -47,7 +59,7 @@ pub(super) fn to_decide(case: &Case) -> Option<Event> {
                 of: Some(capture.id),
                 state: OperationState::Stuck,
                 code: VANISHED.to_owned(),
-                ..operation(payment, kind, &key_of(case, capture), cause, minor)
+                ..operation(payment, kind, &key_of(case, payment, capture)?, cause, minor)
             };
             opened(payment, made)
         })

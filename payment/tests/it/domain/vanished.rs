@@ -273,6 +273,26 @@ fn nobody_is_told_of_a_refund_of_an_order_that_vanished() {
 }
 
 #[test]
+fn a_refund_that_fails_after_the_order_vanished_is_decided_too() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(20, 5_000);
+    told.done(CAPTURE);
+    told.refund(30, 1_000);
+    let refund = told.open(REFUND);
+    told.hears(Input::Vanished).unwrap();
+    let first = told.open(REFUND);
+    told.observe(refund.id, Observation::Declined { code: "closed_account".to_owned() });
+    let second = told.open(REFUND);
+    assert_ne!(second.id, first.id);
+    assert_eq!((second.state, second.amount), (OperationState::Stuck, told.money(1_000)));
+    // What a person keeps is not asked about once more.
+    for one in [second, first] {
+        told.observe(one.id, Observation::Declined { code: "order_kept".to_owned() });
+    }
+    assert!(!told.has_open(REFUND));
+}
+
+#[test]
 fn a_cancelled_order_that_vanished_is_not_told_that_its_money_is_back() {
     let mut told = reserved(CapturePolicy::OnFulfil);
     told.cancel(20, 5_000, true);
