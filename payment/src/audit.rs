@@ -56,11 +56,14 @@ pub struct PaymentAudit {
     pub findings: Vec<PaymentFinding>,
 }
 
-/// Checks all payments.
+/// Checks all payments. `each` sees those of every order, which are read once.
 ///
 /// # Errors
 /// [`DatabaseError`] where they cannot be read; a difference is a finding, not an error.
-pub async fn audit(database: &Database) -> Result<PaymentAudit, DatabaseError> {
+pub async fn audit(
+    database: &Database,
+    mut each: impl FnMut(&Case) + Send,
+) -> Result<PaymentAudit, DatabaseError> {
     let mut all = PaymentAudit::default();
     let heads = store::event_heads(database).await?;
     let heads: BTreeMap<u16, _> =
@@ -97,6 +100,7 @@ pub async fn audit(database: &Database) -> Result<PaymentAudit, DatabaseError> {
         after = last.order_id.to_string();
         for case in page {
             expected += all.case(database, &case).await?;
+            each(&case);
         }
     }
     all.rows(database, expected).await?;
@@ -152,7 +156,11 @@ impl PaymentAudit {
             let row = rows.iter().find(|row| row.id == payment.id);
             let sums = row.map(|row| (row.status, row.captured, row.refunded, row.wanted));
             let made = (payment.status(), payment.captured(), payment.refunded(), payment.wanted());
-            if sums != Some(made) {
+            let asked = row.map(|row| (row.customer_id, &row.psp, row.currency, row.requested));
+            let plan = case.plan.as_ref();
+            let asks =
+                plan.map(|plan| (plan.customer_id, &plan.psp, payment.currency, payment.requested));
+            if sums != Some(made) || asked != asks {
                 let detail = format!("payment {} is listed otherwise", payment.id);
                 self.find(PaymentLaw::AsPlanned, &subject, detail);
             }

@@ -5,7 +5,7 @@ use shared_events::contract::PspName;
 use shared_events::metric;
 use shared_events::metric::table::PSP_OPERATIONS;
 
-use crate::domain::{Case, Event, OperationKind};
+use crate::domain::{Case, Event, OperationKind, OperationState};
 use crate::psps::Psps;
 
 const SUCCEEDED: &str = "succeeded";
@@ -24,9 +24,9 @@ pub(crate) struct Became(Vec<(PspName, OperationKind, &'static str)>);
 impl Became {
     /// By these events, which happened to the case.
     pub(crate) fn of<'a>(case: &Case, events: impl Iterator<Item = &'a Event>) -> Self {
-        let Some(plan) = case.plan.as_ref().filter(|_| metric::is_on()) else {
+        if !metric::is_on() {
             return Self::default();
-        };
+        }
         let counted = events.filter_map(|event| {
             let (id, outcome) = match event {
                 Event::Succeeded { operation_id, .. } => (*operation_id, SUCCEEDED),
@@ -35,12 +35,20 @@ impl Became {
                 Event::Expired { operation_id, .. } => (*operation_id, EXPIRED),
                 Event::Waits { operation_id, stuck: None, .. } => (*operation_id, PENDING),
                 Event::Waits { operation_id, .. } => (*operation_id, STUCK),
+                Event::Opened { operation, .. } if operation.state == OperationState::Stuck => {
+                    (operation.id, STUCK)
+                }
                 _ => return None,
             };
             let (_, operation) = case.operation(id)?;
-            Some((plan.psp.clone(), operation.kind, outcome))
+            Some((case.psp_of(operation)?.clone(), operation.kind, outcome))
         });
         Self(counted.collect())
+    }
+
+    /// Of all of these cases.
+    pub(crate) fn all(of_each: impl Iterator<Item = Self>) -> Self {
+        Self(of_each.flat_map(|one| one.0).collect())
     }
 
     /// The transaction is committed.

@@ -29,7 +29,11 @@ pub struct WebhookDoor {
     pub(crate) database: Database,
     pub(crate) verifiers: Arc<BTreeMap<PspName, Verifier>>,
     pub(crate) told: Arc<Notify>,
+    /// Dates what is stored.
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// The clock of this machine, by which signatures are judged: also where no other time is
+    /// taken from it.
+    pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 /// A webhook that was taken.
@@ -109,7 +113,7 @@ impl WebhookDoor {
         body: &[u8],
     ) -> Result<Received, NotReceived> {
         let now = (self.now)();
-        verifier.verify(headers, body, now)?;
+        verifier.verify(headers, body, (self.clock)())?;
         let told = verifier.read(body).ok();
         if let Some(What::Other { .. }) = told.as_ref().map(|told| &told.what) {
             return Ok(Received::Ignored);

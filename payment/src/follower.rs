@@ -6,6 +6,7 @@ use shared_events::contract::{Fact, FactBody, OrderFact, PaymentPart, RefundId, 
 use shared_events::stream::{Blame, Cursors, Database, Handler, Outbox, Tx};
 use tokio::sync::Notify;
 
+use crate::counted::Became;
 use crate::domain::{Context, Input, Plan, Rejection};
 use crate::psps::Psps;
 use crate::store::{self, OpenCase, Origins};
@@ -18,6 +19,8 @@ pub struct OrderFollower {
     pub(crate) psps: Psps,
     pub(crate) due: Arc<Notify>,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// What became of operations in the transaction that is under way.
+    pub(crate) became: Became,
     /// Whether orders may be in doubt; true until it is known that none is.
     pub(crate) in_doubt: bool,
 }
@@ -25,6 +28,8 @@ pub struct OrderFollower {
 #[async_trait]
 impl Handler<Fact> for OrderFollower {
     async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        // An earlier try came to nothing.
+        self.became = Became::default();
         let mut heard = Vec::new();
         let (mut orders, mut created) = (BTreeSet::new(), BTreeSet::new());
         for (index, fact) in facts.iter().enumerate() {
@@ -58,12 +63,11 @@ impl Handler<Fact> for OrderFollower {
                 Err(refused) => tracing::warn!(order = %order_id, %refused, "payments"),
             }
         }
-        store::write((&self.database, &self.outbox), tx, cases.into_values().collect(), now)
-            .await?;
-        Ok(())
+        self.write(tx, cases.into_values().collect(), now).await
     }
 
     fn committed(&mut self) {
+        std::mem::take(&mut self.became).count();
         self.outbox.committed();
         self.due.notify_one();
     }
@@ -78,7 +82,9 @@ impl Handler<Fact> for OrderFollower {
     ) -> Result<Cursors, Blame> {
         for (shard, _) in from.iter() {
             let orders = store::doubt(tx, shard, to.get(shard)).await?;
-            tracing::warn!(shard, orders, "the log was set back: paid orders are in doubt");
+            if orders > 0 {
+                tracing::warn!(shard, orders, "the log was set back: paid orders are in doubt");
+            }
         }
         self.in_doubt = true;
         Ok(to.clone())
@@ -102,11 +108,7 @@ impl Handler<Fact> for OrderFollower {
             self.in_doubt = false;
             return Ok(());
         }
-        let mut gone = BTreeSet::new();
-        for shard in shards {
-            let left = DECIDED_MAX.saturating_sub(u32::try_from(gone.len()).unwrap_or(u32::MAX));
-            gone.extend(store::doubted(tx, *shard, left).await?);
-        }
+        let gone = store::doubted(&self.database, tx, shards, DECIDED_MAX).await?;
         let mut cases = store::lock(&self.database, tx, &gone, &BTreeSet::new()).await?;
         let now = (self.now)();
         for (order_id, open) in &mut cases {
@@ -119,7 +121,19 @@ impl Handler<Fact> for OrderFollower {
                 tracing::error!(order = %order_id, %error, "its payments were left as they are");
             }
         }
-        let cases = cases.into_values().collect();
+        self.write(tx, cases.into_values().collect(), now).await
+    }
+}
+
+impl OrderFollower {
+    /// Writes what happened. It is counted once that is committed.
+    async fn write(
+        &mut self,
+        tx: &mut Tx,
+        cases: Vec<OpenCase>,
+        now: Timestamp,
+    ) -> Result<(), Blame> {
+        self.became = Became::all(cases.iter().map(OpenCase::became));
         store::write((&self.database, &self.outbox), tx, cases, now).await?;
         Ok(())
     }

@@ -123,6 +123,7 @@ impl Payments {
             psps: self.psps.clone(),
             due: Arc::clone(&self.due),
             now: Arc::clone(&self.now),
+            became: <_>::default(),
             in_doubt: true,
         }
     }
@@ -145,14 +146,20 @@ impl Payments {
         }
     }
 
-    /// Where webhooks of these providers are received.
+    /// Where webhooks of these providers are received. `clock` is that of the machine: a signature
+    /// is as old as it says by it, also where the time of the service stands.
     #[must_use]
-    pub fn door(&self, verifiers: BTreeMap<PspName, Verifier>) -> WebhookDoor {
+    pub fn door(
+        &self,
+        verifiers: BTreeMap<PspName, Verifier>,
+        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> WebhookDoor {
         WebhookDoor {
             database: self.database.clone(),
             verifiers: Arc::new(verifiers),
             told: Arc::clone(&self.told),
             now: Arc::clone(&self.now),
+            clock,
         }
         .counted()
     }
@@ -236,7 +243,12 @@ impl Payments {
         let Some(mut open) = cases.remove(&order) else {
             return Err(Rejection::OperationUnknown.into());
         };
-        let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
+        let of = match &input {
+            Input::Observed { operation_id, .. } => open.case.operation(*operation_id),
+            _ => None,
+        };
+        let psp = of.and_then(|(_, one)| open.case.psp_of(one));
+        let psp = psp.or_else(|| open.case.plan.as_ref().map(|plan| &plan.psp));
         let now = (self.now)();
         let context = Context { capabilities: self.psps.capabilities(psp), now };
         if let Some((attempt_id, token)) = pays_with {

@@ -59,7 +59,7 @@ const ISSUER: [&str; 6] =
 /// Settings of the SMS gateway.
 const SMS: [&str; 2] = ["sms_token_file", "sms_ca"];
 /// Settings that only the process of orders reads.
-const ORDERS: [&str; 15] = [
+const ORDERS: [&str; 14] = [
     "confirm_within",
     "return_within",
     "judge_within",
@@ -73,7 +73,6 @@ const ORDERS: [&str; 15] = [
     "lease_renew",
     "lease_self_stop",
     "orders_awake",
-    "trust_clock",
     "advertise",
 ];
 /// Settings that only the process of stock reads.
@@ -94,6 +93,7 @@ pub fn of_others(role: &str, is_set: impl Fn(&str) -> bool) -> Vec<(String, Vec<
         all.extend(of(&[flag.get_id().as_str()], &["notifications"]));
     }
     all.extend(of(&["psps"], &["orders", "payments"]));
+    all.extend(of(&["trust_clock"], &["orders", "payments", "ledger"]));
     if is_set("database_url") || is_set(&format!("{role}_database_url")) {
         for service in services::ALL {
             all.extend(of(&[&DatabaseArgs::id(service)], &[service.name]));
@@ -332,7 +332,8 @@ mod tests {
         let serve = command.find_subcommand("serve").unwrap();
         let is_known = |id: &str| serve.get_arguments().any(|flag| flag.get_id().as_str() == id);
         let lists = [&POSTGRES[..], &REDIS, &WEBHOOK, &ISSUER, &SMS, &ORDERS, &INVENTORY];
-        let others = ["psps", "database_url", "make_anew", "webhook_retry_for", "reflection"];
+        let others =
+            ["psps", "trust_clock", "database_url", "make_anew", "webhook_retry_for", "reflection"];
         for id in lists.concat().into_iter().chain(others) {
             assert!(is_known(id), "{id}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use payment::domain::{Case, OperationKind, OperationState, Payment, RefundTold};
+use payment::domain::{Case, Operation, OperationKind, OperationState, Payment, RefundTold};
 use shared_events::contract::{CapturePolicy, Fact, FactBody, OrderFact, PaymentId, PaymentPart};
 
 use super::report::{Law, Report};
@@ -115,17 +115,22 @@ fn compare(report: &mut Report, subject: &str, told: &BTreeMap<PaymentId, Worth>
 
 /// Why what was taken and not paid back is not what the goods are worth. While something is under
 /// way, or has failed, that cannot be said. What somebody paid back at the provider is not because of
-/// goods; what somebody took there is of no parcel.
+/// goods; what somebody took there is of no parcel. About what does not count for an order that was
+/// placed again a person decides; what counts is as if nobody had been asked.
 fn unpaid(case: &Case, payment: &Payment, worth: Worth) -> Option<String> {
     let failed = |kind, state| {
         let moves = matches!(kind, OperationKind::Capture | OperationKind::Refund);
         moves && state != OperationState::Succeeded
     };
-    let under_way =
-        payment.operations.iter().any(|one| one.is_open() || failed(one.kind, one.state));
+    let over = |one: &Operation| one.is_of_vanished() && !one.is_open();
+    let under_way = payment
+        .operations
+        .iter()
+        .any(|one| one.is_open() || (failed(one.kind, one.state) && !over(one)));
     let refunds = case.refunds.iter().any(|one| one.told != Some(RefundTold::Settled));
     let taken_there = payment.of_kind(OperationKind::Capture).any(|one| one.external);
-    if taken_there || under_way || refunds || !payment.failed.is_empty() || !case.lost.is_empty() {
+    let given_up = !payment.failed.is_empty() || case.is_for_a_person();
+    if taken_there || under_way || refunds || given_up || !case.lost.is_empty() {
         return None;
     }
     let there = payment.of_kind(OperationKind::Refund).filter(|one| one.external && one.stands());
@@ -140,4 +145,83 @@ fn unpaid(case: &Case, payment: &Payment, worth: Worth) -> Option<String> {
         _ => net == all || (!first && net == kept),
     };
     (!fits).then(|| format!("{net} is taken, {kept} kept, {all} with what is to come"))
+}
+
+#[cfg(test)]
+mod tests {
+    use payment::domain::{Context, Input, Observation, Plan, decide};
+    use psp::Capabilities;
+    use shared_events::contract::{
+        CustomerId, Money, OrderId, PaymentPolicy, RequestedPayment, Timestamp,
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn hears(case: &Case, input: Input) -> Case {
+        let capabilities = Capabilities {
+            multi_capture: true,
+            partial_refund: true,
+            release_remainder: true,
+            authorization_seconds: 3_600,
+            key_seconds: 3_600,
+            grace_seconds: 30,
+        };
+        let context = Context { capabilities, now: Timestamp::from_micros(0) };
+        decide(case, input, &context).unwrap().after
+    }
+
+    fn asks(order_id: OrderId, minor: i64) -> Input {
+        let plan = Plan {
+            customer_id: CustomerId::from_uuid(Uuid::from_u128(2)),
+            psp: "cards".parse().unwrap(),
+            capture: CapturePolicy::OnConfirm,
+            policy: PaymentPolicy::AllOrNone,
+            pay_by: Timestamp::from_micros(60_000_000),
+        };
+        let amount = Money::new(minor, "GBP".parse().unwrap());
+        let payment_id = PaymentId::of(order_id, None);
+        let parts = vec![RequestedPayment { payment_id, seller: None, amount, fee_bps: 0 }];
+        Input::Request { plan, parts }
+    }
+
+    /// The newest operation was done.
+    fn done(case: &Case) -> Case {
+        let operation = case.payments[0].operations.last().unwrap();
+        let (reference, amount, valid_until) = ("psp_1".to_owned(), operation.amount, None);
+        let seen = Observation::Done { reference, amount, valid_until };
+        hears(case, Input::Observed { operation_id: operation.id, seen })
+    }
+
+    /// An order of 50.00 that was taken, vanished, and asks for this much again.
+    fn placed_again(minor: i64) -> Case {
+        let order_id = OrderId::from_uuid(Uuid::from_u128(1));
+        let asked = hears(&Case::new(order_id), asks(order_id, 5_000));
+        let paid = done(&hears(&asked, Input::Attempt { attempt_id: Uuid::from_u128(3) }));
+        let taken = done(&hears(&paid, Input::Confirmed { cause: Uuid::from_u128(4) }));
+        let vanished = hears(&taken, Input::Vanished);
+        hears(&vanished, asks(order_id, minor))
+    }
+
+    fn found(case: &Case, returned: i64) -> Option<String> {
+        let requested = case.payments[0].requested;
+        unpaid(case, &case.payments[0], Worth { requested, returned, ..Worth::default() })
+    }
+
+    #[test]
+    fn what_counts_for_an_order_that_was_placed_again_is_compared() {
+        let case = placed_again(5_000);
+        assert_eq!(found(&case, 0), None);
+        let unpaid = found(&case, 1_000).unwrap();
+        assert!(unpaid.starts_with("5000 is taken"), "{unpaid}");
+    }
+
+    #[test]
+    fn what_does_not_count_is_with_a_person() {
+        let case = placed_again(4_000);
+        let waits = case.payments[0].operations.last().unwrap();
+        let seen = Observation::Declined { code: "order_kept".to_owned() };
+        let kept = hears(&case, Input::Observed { operation_id: waits.id, seen });
+        assert_eq!(found(&kept, 0), None);
+    }
 }

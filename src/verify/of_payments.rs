@@ -2,12 +2,18 @@ use payment::domain::{Case, OperationState, Payment};
 use payment::{PaymentLaw, audit};
 
 use super::report::{Law, Report};
-use super::stores::{PAGE, ROWS, Rest, readable};
+use super::stores::{ROWS, Rest, readable};
 use crate::engine::services::payments::SERVICE;
 
 /// Reckons all payments anew.
 pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Result<()> {
-    let found = audit(rest.stores.of(&SERVICE)?).await;
+    let found = audit(rest.stores.of(&SERVICE)?, |case| {
+        // Nobody's money is left with payments of an order that the journal does not hold.
+        if let Some(what) = left_of(case) {
+            rest.stray(report, Law::MoneyAsGoods, case.order_id, what);
+        }
+    })
+    .await;
     let Some(found) = readable(report, Law::MoneyChain, ROWS, found)? else { return Ok(()) };
     report.check_many(Law::MoneyChain, found.events);
     report.check_many(Law::PaymentsAsPlanned, found.payments);
@@ -25,24 +31,7 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
         };
         report.find(law, one.subject, one.detail);
     }
-    of_no_order(report, rest).await
-}
-
-/// Nobody's money is left with payments of an order that the journal does not hold.
-async fn of_no_order(report: &mut Report, rest: &Rest<'_>) -> anyhow::Result<()> {
-    let database = rest.stores.of(&SERVICE)?;
-    let mut after = String::new();
-    loop {
-        let page = payment::store::cases_after(database, &after, PAGE).await;
-        let Some(page) = readable(report, Law::MoneyAsGoods, ROWS, page)? else { return Ok(()) };
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.order_id.to_string();
-        for case in page {
-            if let Some(what) = left_of(&case) {
-                rest.stray(report, Law::MoneyAsGoods, case.order_id, what);
-            }
-        }
-    }
+    Ok(())
 }
 
 /// What is left of an order's payments if there is no such order. Once it is known that there is

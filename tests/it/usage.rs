@@ -688,6 +688,17 @@ fn flags_of_another_role_are_refused_and_shared_settings_are_named() {
     assert!(output.status.success(), "{}", error(&output));
     let told = error(&output);
     assert!(told.contains("the variable of --mail-from has no effect in --role ledger"), "{told}");
+    // The clock is of three.
+    for role in ["orders", "payments", "ledger"] {
+        let trusts = ["serve", "--role", role, "--data", &data, "--trust-clock", "--print-config"];
+        let output = ordinal_in(&[], &trusts);
+        assert!(output.status.success(), "{}", error(&output));
+        assert!(!error(&output).contains("no effect"), "{}", error(&output));
+    }
+    let trusts = ["serve", "--role", "inventory", "--trust-clock"];
+    let said = "--trust-clock has no effect in --role inventory; it is for orders and payments and \
+                ledger";
+    refused(&trusts, said);
     let retry = [("ORDINAL_WEBHOOK_RETRY_FOR", "1h"), ("ORDINAL_SMS_TOKEN_FILE", "x")];
     let output = ordinal_in(&retry, &ledger);
     assert!(output.status.success(), "{}", error(&output));

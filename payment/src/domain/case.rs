@@ -122,6 +122,10 @@ pub struct Case {
     /// How often the order asked for money again after it had vanished.
     #[serde(default, skip_serializing_if = "is_never")]
     pub reappeared: u32,
+    /// Since when what was taken does not count for what the order asks for: how often it had asked
+    /// again when it vanished. A person decides about that money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncounted: Option<u32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -148,6 +152,7 @@ impl Case {
             lost: BTreeSet::new(),
             vanished: false,
             reappeared: 0,
+            uncounted: None,
         }
     }
 
@@ -162,6 +167,19 @@ impl Case {
     pub fn operation(&self, id: OperationId) -> Option<(&Payment, &Operation)> {
         let of = |payment| Payment::operation(payment, id).map(|operation| (payment, operation));
         self.payments.iter().find_map(of)
+    }
+
+    /// The provider of an operation; none where the order has not asked for money.
+    #[must_use]
+    pub fn psp_of<'a>(&'a self, operation: &'a Operation) -> Option<&'a PspName> {
+        operation.psp.as_ref().or_else(|| self.plan.as_ref().map(|plan| &plan.psp))
+    }
+
+    /// Whether a person decides about what was taken: the order vanished, or was placed again
+    /// otherwise.
+    #[must_use]
+    pub const fn is_for_a_person(&self) -> bool {
+        self.vanished || self.uncounted.is_some()
     }
 
     /// Whether money is still wanted at all.

@@ -271,7 +271,9 @@ fn checked(case: &Case, parts: Vec<PaymentPart>) -> Result<Vec<PaymentPart>, Rej
     for part in &parts {
         let payment = case.payment(part.payment_id);
         let payment = payment.ok_or(Rejection::Malformed("a payment that the order has not"))?;
-        if part.amount.minor < 0 || part.amount.currency != payment.currency {
+        // Where what was taken does not count, the order may have asked in another currency.
+        let is_other = part.amount.currency != payment.currency && case.uncounted.is_none();
+        if part.amount.minor < 0 || is_other {
             return Err(Rejection::Malformed("an amount below zero, or of another currency"));
         }
     }
@@ -302,7 +304,7 @@ fn attempt(case: &Case, attempt_id: Uuid) -> Result<Vec<Event>, Rejection> {
     if payable.is_empty() {
         return Err(Rejection::NothingToPay);
     }
-    let spent = |one: &&Payment| one.of_kind(OperationKind::Authorize).count() >= ATTEMPTS_MAX;
+    let spent = |one: &&Payment| one.attempts().count() >= ATTEMPTS_MAX;
     if payable.iter().all(spent) {
         return Err(Rejection::AttemptsSpent);
     }
@@ -347,7 +349,8 @@ fn cancelled(
         let taken = payment.captured().saturating_add(payment.capture_pending());
         let over = taken.saturating_sub(payment.wanted().saturating_sub(part.amount.minor));
         let over = over.clamp(0, part.amount.minor);
-        if over > 0 {
+        // What does not count for the order is not paid back because of it.
+        if over > 0 && case.uncounted.is_none() {
             back.push(PaymentPart { amount: payment.money(over), ..*part });
         }
     }

@@ -29,6 +29,9 @@ pub enum Event {
         plan: Plan,
         /// How much of whom.
         parts: Vec<RequestedPayment>,
+        /// Whether what was taken before does not count for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        uncounted: bool,
     },
     /// The customer began to pay.
     Attempted {

@@ -23,7 +23,7 @@ impl Case {
                 self.payments = parts.iter().map(requested).collect();
             }
             Event::Vanished { .. } => self.vanished = true,
-            Event::Reappeared { plan, parts } => self.reappear(plan, parts),
+            Event::Reappeared { plan, parts, uncounted } => self.reappear(plan, parts, *uncounted),
             Event::Attempted { attempt_id } => self.attempts.push(*attempt_id),
             Event::Unwanted { cause, parts, whole } => {
                 self.causes.insert(*cause);
@@ -194,6 +194,7 @@ pub(super) fn requested(part: &shared_events::contract::RequestedPayment) -> Pay
         fee_bps: part.fee_bps,
         demands: Vec::new(),
         operations: Vec::new(),
+        earlier: 0,
         disputes: Vec::new(),
         goods: Goods::default(),
         failed: String::new(),

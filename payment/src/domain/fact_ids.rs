@@ -1,6 +1,9 @@
 //! The ids of facts: of what was done, and not of when it was stored. Where payments alone are
 //! restored from an older copy they find at the provider what was done since, and tell it under the
-//! same ids again: whoever heard it before knows it.
+//! same ids again: whoever heard it before knows it. Two are told anew: that an order is secured,
+//! where its authorisation is then said to stand until another time (a provider may not say until
+//! when, and it is reckoned from when it was heard), and the verdict of a dispute, which is of the
+//! version of the case.
 
 use shared_events::contract::{FactId, Origin, PaymentFact, PaymentId};
 use uuid::Uuid;

@@ -75,13 +75,13 @@ fn header(
     minor: i64,
     at: Timestamp,
 ) -> Option<PaymentHeader> {
-    let plan = case.plan.as_ref()?;
+    let psp = case.psp_of(operation)?.clone();
     let currency = operation.amount.currency;
     Some(PaymentHeader {
         order_id: case.order_id,
         payment_id: payment.id,
         seller: payment.seller.clone(),
-        psp: plan.psp.clone(),
+        psp,
         amount: Money::new(minor, currency),
         operation_id: operation.id,
         cause: operation.cause,

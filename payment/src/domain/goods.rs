@@ -108,7 +108,7 @@ impl Case {
         }
         let asked = self.refunds.iter().find(|one| Some(one.id) == operation.refund_id);
         // Of an order that vanished nothing came back.
-        let unsaid = self.vanished && operation.refund_id.is_none();
+        let unsaid = self.is_for_a_person() && asked.is_none();
         let of_earned = if unsaid || asked.is_some_and(|one| one.cancelled) {
             minor.saturating_sub(payment.held())
         } else {

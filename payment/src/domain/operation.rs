@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Money, OperationId, PaymentId, RefundId, Timestamp};
+use shared_events::contract::{Money, OperationId, PaymentId, PspName, RefundId, Timestamp};
 use uuid::Uuid;
 
 use super::{OperationKind, OperationState};
@@ -22,6 +22,9 @@ pub struct Operation {
     /// The authorisation that it captures or voids, or the capture that it refunds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<OperationId>,
+    /// The provider, where it is another than that of which the order asks now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psp: Option<PspName>,
     /// The refund of the order that it is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_id: Option<RefundId>,
@@ -82,6 +85,12 @@ impl Operation {
     #[must_use]
     pub fn is_used(&self) -> bool {
         self.is_open() || self.stands()
+    }
+
+    /// Whether it is a refund of what was taken for an order that vanished, which a person decides.
+    #[must_use]
+    pub const fn is_of_vanished(&self) -> bool {
+        matches!(self.kind, OperationKind::Refund) && self.refund_id.is_none() && !self.external
     }
 
     /// Whether the provider did another amount than it was asked for.

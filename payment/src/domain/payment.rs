@@ -37,6 +37,9 @@ pub struct Payment {
     pub demands: Vec<Demand>,
     /// Everything done at the provider, in order.
     pub operations: Vec<Operation>,
+    /// How many of them there were when the order asked for money again after it had vanished.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub earlier: usize,
     /// Disputes of the customer, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disputes: Vec<Dispute>,
@@ -46,6 +49,11 @@ pub struct Payment {
     /// Why it was given up, if it was.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub failed: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Payment {
@@ -70,6 +78,18 @@ impl Payment {
     /// The operations of a kind, in order.
     pub fn of_kind(&self, kind: OperationKind) -> impl Iterator<Item = &Operation> {
         self.operations.iter().filter(move |one| one.kind == kind)
+    }
+
+    /// Whether an operation is from before the order asked for money again.
+    #[must_use]
+    pub fn is_earlier(&self, id: OperationId) -> bool {
+        self.operations.iter().take(self.earlier).any(|one| one.id == id)
+    }
+
+    /// The authorisations since the order asked for money, or asked again, in order.
+    pub fn attempts(&self) -> impl DoubleEndedIterator<Item = &Operation> {
+        let since = self.operations.iter().skip(self.earlier);
+        since.filter(|one| one.kind == OperationKind::Authorize)
     }
 
     fn sum(&self, kind: OperationKind, counts: impl Fn(&Operation) -> bool) -> i64 {
@@ -177,7 +197,8 @@ impl Payment {
     }
 
     /// The authorisation that counts: the first that was done as asked, has not ended, is not being
-    /// given back, and of which no capture failed.
+    /// given back, and of which no capture failed. One from before the order asked again counts
+    /// where what was taken of it does.
     #[must_use]
     pub fn standing(&self) -> Option<&Operation> {
         self.of_kind(OperationKind::Authorize).find(|one| {
@@ -189,7 +210,9 @@ impl Payment {
                         _ => false,
                     }
             });
-            one.stands() && !one.is_mismatch() && !one.expired && !broken
+            let of_it = |other: &Operation| other.of == Some(one.id) && other.is_used();
+            let counts = !self.is_earlier(one.id) || self.sum(OperationKind::Capture, of_it) > 0;
+            one.stands() && !one.is_mismatch() && !one.expired && !broken && counts
         })
     }
 

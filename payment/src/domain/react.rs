@@ -20,14 +20,21 @@ pub(super) fn react(case: &Case, context: &Context) -> Option<Event> {
     authorize(case)
         .or_else(|| case.payments.iter().find_map(|one| void(case, one)))
         .or_else(|| case.payments.iter().find_map(|one| capture(case, one, context)))
-        .or_else(|| case.refunds.iter().find_map(|one| refund(case, one)))
+        .or_else(|| refunds_of(case).find_map(|one| refund(case, one)))
         .or_else(|| to_decide(case))
-        .or_else(|| case.refunds.iter().find_map(|one| refund_told(case, one)))
+        .or_else(|| refunds_of(case).find_map(|one| refund_told(case, one)))
         .or_else(|| case.earn(context.now))
         .or_else(|| lost(case))
         .or_else(|| secured(case))
         .or_else(|| given_up(case, context))
         .or_else(|| released(case))
+}
+
+/// The refunds that the order waits for. One that vanished waits for none, and about its money a
+/// person decides.
+fn refunds_of(case: &Case) -> impl Iterator<Item = &RefundOfOrder> {
+    let waits = !case.vanished;
+    case.refunds.iter().filter(move |_| waits)
 }
 
 pub(super) fn operation(
@@ -44,6 +51,7 @@ pub(super) fn operation(
         amount: payment.money(minor),
         asked: None,
         of: None,
+        psp: None,
         refund_id: None,
         more_follows: false,
         external: false,
@@ -57,8 +65,11 @@ pub(super) fn operation(
     }
 }
 
+/// It is opened once, at the provider of what it is of.
 pub(super) fn opened(payment: &Payment, operation: Operation) -> Option<Event> {
     let known = payment.operation(operation.id).is_some();
+    let of = operation.of.and_then(|of| payment.operation(of));
+    let operation = Operation { psp: of.and_then(|of| of.psp.clone()), ..operation };
     (!known).then_some(Event::Opened { payment_id: payment.id, operation })
 }
 
@@ -66,13 +77,11 @@ pub(super) fn opened(payment: &Payment, operation: Operation) -> Option<Event> {
 fn authorize(case: &Case) -> Option<Event> {
     let attempt = case.attempts.last().filter(|_| case.is_wanted())?;
     let payable = case.payments.iter().filter(|one| may_pay(one));
-    payable.filter(|one| one.of_kind(OperationKind::Authorize).count() < ATTEMPTS_MAX).find_map(
-        |payment| {
-            let minor = payment.wanted() - payment.captured() - payment.capture_pending();
-            let (kind, key) = (OperationKind::Authorize, attempt.to_string());
-            opened(payment, operation(payment, kind, &key, *attempt, minor))
-        },
-    )
+    payable.filter(|one| one.attempts().count() < ATTEMPTS_MAX).find_map(|payment| {
+        let minor = payment.wanted() - payment.captured() - payment.capture_pending();
+        let (kind, key) = (OperationKind::Authorize, attempt.to_string());
+        opened(payment, operation(payment, kind, &key, *attempt, minor))
+    })
 }
 
 /// Gives back what is reserved and no longer of use: of a payment that is not wanted, of a second
@@ -157,7 +166,7 @@ fn failed_of<'a>(payment: &'a Payment, refund: &'a RefundOfOrder) -> Option<&'a 
 /// so is the end of a dispute: what the customer gets by that is not paid back as well. What fails
 /// at one payment does not hold up the others.
 fn refund(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
-    if refund.told == Some(RefundTold::Failed) {
+    if refund.told == Some(RefundTold::Failed) || case.is_for_a_person() {
         return None;
     }
     let payments = payments_of(case, refund).filter(|one| failed_of(one, refund).is_none());
@@ -265,9 +274,9 @@ fn given_up(case: &Case, context: &Context) -> Option<Event> {
     let waits =
         |one: &&Payment| one.is_short() && one.failed.is_empty() && one.standing().is_none();
     case.payments.iter().filter(waits).find_map(|payment| {
-        let spent = payment.of_kind(OperationKind::Authorize).count() >= ATTEMPTS_MAX
+        let spent = payment.attempts().count() >= ATTEMPTS_MAX
             && !payment.has_open(OperationKind::Authorize);
-        let code = match payment.of_kind(OperationKind::Authorize).last() {
+        let code = match payment.attempts().next_back() {
             _ if !spent && !late => return None,
             Some(last) if !last.code.is_empty() && !last.is_open() => last.code.clone(),
             _ => "not_paid_in_time".to_owned(),
@@ -284,7 +293,7 @@ fn given_up(case: &Case, context: &Context) -> Option<Event> {
 
 /// Tells the order once all the money of a cancelled order is back.
 fn released(case: &Case) -> Option<Event> {
-    let over = case.cancelled.is_some() && !case.released;
+    let over = case.cancelled.is_some() && !case.released && !case.vanished;
     let all = over && case.payments.iter().all(Payment::is_released);
     all.then_some(Event::Released)
 }

@@ -83,6 +83,7 @@ pub(super) fn external(
     let done = parts.into_iter().flat_map(|(of, key, minor)| {
         let made = Operation {
             of: Some(of.id),
+            psp: of.psp.clone(),
             external: true,
             more_follows,
             ..operation(payment, what.kind, &key, of.id.uuid(), minor)

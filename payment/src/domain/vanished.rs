@@ -2,7 +2,7 @@
 //! is given back; what was taken waits for a person, since goods may have left for it. Where such
 //! an order asks for money again, that begins anew.
 
-use shared_events::contract::{OperationId, RequestedPayment, Timestamp};
+use shared_events::contract::{RequestedPayment, Timestamp};
 
 use super::decide::{Rejection, well_formed};
 use super::evolve::requested;
@@ -20,18 +20,32 @@ pub(super) fn vanished(case: &Case, at: Timestamp) -> Option<Event> {
     (case.plan.is_some() && !case.vanished).then_some(Event::Vanished { at })
 }
 
-fn id_of(payment: &Payment, capture: &Operation) -> OperationId {
-    Operation::id_of(payment.id, OperationKind::Refund, &key_of(capture))
-}
-
-fn key_of(capture: &Operation) -> String {
-    format!("vanished/{}", capture.id)
+/// The journal can lose an order more than once: each time it is asked about what was taken for it.
+/// What does not count for what it asks now was asked about, or is, as of when it did. Where more is
+/// there than was asked about, since a refund failed that was under way or came back, that is asked
+/// about as well; not where a person keeps the money.
+fn key_of(case: &Case, payment: &Payment, capture: &Operation) -> Option<String> {
+    let first = match case.uncounted.unwrap_or(case.reappeared) {
+        0 => format!("vanished/{}", capture.id),
+        times => format!("vanished/{}/again/{times}", capture.id),
+    };
+    for nth in 0..=payment.operations.len() {
+        let key = if nth == 0 { first.clone() } else { format!("{first}/more/{nth}") };
+        let id = Operation::id_of(payment.id, OperationKind::Refund, &key);
+        match payment.operation(id).map(|known| known.state) {
+            None => return Some(key),
+            Some(OperationState::Declined) => return None,
+            Some(_) => {}
+        }
+    }
+    None
 }
 
 /// A refund of what was taken and not paid back. No provider is called for it: a person says what
-/// became of it. While a dispute is open it is not known how much is left.
+/// became of it. While a dispute is open it is not known how much is left. What is known late is
+/// decided as well where the order was placed again otherwise meanwhile.
 pub(super) fn to_decide(case: &Case) -> Option<Event> {
-    if !case.vanished {
+    if !case.is_for_a_person() {
         return None;
     }
     case.payments.iter().filter(|one| !one.is_disputed()).find_map(|payment| {
@@ -45,7 +59,7 @@ pub(super) fn to_decide(case: &Case) -> Option<Event> {
                 of: Some(capture.id),
                 state: OperationState::Stuck,
                 code: VANISHED.to_owned(),
-                ..operation(payment, kind, &key_of(capture), cause, minor)
+                ..operation(payment, kind, &key_of(case, payment, capture)?, cause, minor)
             };
             opened(payment, made)
         })
@@ -54,25 +68,29 @@ pub(super) fn to_decide(case: &Case) -> Option<Event> {
 
 /// Refunds that wait for a person.
 fn waiting(payment: &Payment) -> impl Iterator<Item = &Operation> {
-    payment.of_kind(OperationKind::Capture).filter_map(move |capture| {
-        let refund = payment.operation(id_of(payment, capture));
-        refund.filter(|one| one.state == OperationState::Stuck)
-    })
+    let refunds = payment.of_kind(OperationKind::Refund);
+    refunds.filter(|one| one.is_of_vanished() && one.state == OperationState::Stuck)
 }
 
 /// Whether what was taken of a payment can count for what is asked for now: nothing was, or the
-/// same is asked for and nothing of it was paid back.
-fn fits(payment: &Payment, parts: &[RequestedPayment]) -> bool {
+/// same is asked for in the same way, at the provider that took it, and nothing of it was paid back.
+/// What did not count once does not count later.
+fn fits(case: &Case, payment: &Payment, plan: &Plan, parts: &[RequestedPayment]) -> bool {
+    let part = parts.iter().find(|part| part.payment_id == payment.id);
+    let mut captures = payment.of_kind(OperationKind::Capture);
     if payment.captured().saturating_add(payment.capture_pending()) == 0 {
-        return true;
+        // What failed to be taken may be taken after all, in the currency that it has.
+        let other = part.is_some_and(|part| part.amount.currency != payment.currency);
+        return !other || captures.next().is_none();
     }
-    let same = |part: &RequestedPayment| {
-        part.payment_id == payment.id && part.amount.minor == payment.requested
-    };
+    let same = part.is_some_and(|part| part.amount == payment.money(payment.requested));
+    let policy = case.plan.as_ref().is_some_and(|known| known.capture == plan.capture);
+    let there = captures.filter(|one| one.is_used()).all(|one| case.psp_of(one) == Some(&plan.psp));
+    let alike = same && policy && there && case.uncounted.is_none();
     let waits = waiting(payment).map(|one| one.amount.minor).fold(0, i64::saturating_add);
     let back = payment.refunded().saturating_add(payment.refund_pending()).saturating_sub(waits);
     let back = back.saturating_add(payment.lost_by_disputes());
-    parts.iter().any(same) && back == 0 && !payment.is_disputed()
+    alike && back == 0 && !payment.is_disputed()
 }
 
 /// The order asks for money again. What was taken counts where it is what is asked for; otherwise
@@ -83,13 +101,7 @@ pub(super) fn asked_again(
     parts: Vec<RequestedPayment>,
 ) -> Result<Vec<Event>, Rejection> {
     well_formed(&parts)?;
-    let other = |part: &RequestedPayment| {
-        case.payment(part.payment_id).is_some_and(|one| one.currency != part.amount.currency)
-    };
-    if parts.iter().any(other) {
-        return Err(Rejection::Malformed("a payment that was asked for in another currency"));
-    }
-    let counts = case.payments.iter().all(|payment| fits(payment, &parts));
+    let counts = case.payments.iter().all(|payment| fits(case, payment, &plan, &parts));
     let mut events = Vec::new();
     if counts {
         events.extend(
@@ -100,7 +112,7 @@ pub(super) fn asked_again(
         );
     }
     let refused = parts.first().filter(|_| !counts).map(|part| part.payment_id);
-    events.push(Event::Reappeared { plan, parts });
+    events.push(Event::Reappeared { plan, parts, uncounted: !counts });
     events.extend(refused.map(|payment_id| {
         let code = VANISHED.to_owned();
         Event::GivenUp { payment_id, code, whole: true }
@@ -110,23 +122,33 @@ pub(super) fn asked_again(
 
 impl Case {
     /// Forgets what the order said before it vanished; what was done at the provider stays.
-    pub(super) fn reappear(&mut self, plan: &Plan, parts: &[RequestedPayment]) {
-        self.plan = Some(plan.clone());
+    pub(super) fn reappear(&mut self, plan: &Plan, parts: &[RequestedPayment], uncounted: bool) {
+        let before = self.plan.replace(plan.clone()).map(|one| one.psp);
+        let before = before.filter(|psp| *psp != plan.psp);
+        self.uncounted = uncounted.then(|| self.uncounted.unwrap_or(self.reappeared));
         self.reappeared = self.reappeared.saturating_add(1);
         (self.vanished, self.secured, self.failed, self.released) = (false, false, false, false);
         self.cancelled = None;
         self.causes.clear();
         self.lost.clear();
+        self.refunds.clear();
         for payment in &mut self.payments {
             (payment.requested, payment.unwanted) = (0, 0);
             payment.demands.clear();
             payment.failed.clear();
+            payment.earlier = payment.operations.len();
+            for one in payment.operations.iter_mut().filter(|one| one.psp.is_none()) {
+                one.psp.clone_from(&before);
+            }
             (payment.goods.delivered, payment.goods.parcel) = (0, None);
         }
         for part in parts {
             match self.payments.iter_mut().find(|one| one.id == part.payment_id) {
                 Some(known) => {
                     known.requested = part.amount.minor;
+                    if known.of_kind(OperationKind::Capture).next().is_none() {
+                        known.currency = part.amount.currency;
+                    }
                     // The fee of what was taken is booked already.
                     if known.captured() == 0 {
                         known.fee_bps = part.fee_bps;

@@ -3,6 +3,7 @@
 
 mod answers; // what is made of an answer about a webhook
 mod calls; // what is sent, and what is asked for
+mod later; // webhooks that wait
 mod steps; // one operation, one step further
 mod traced; // spans and times of calls
 mod unwanted; // what is not sent any more
@@ -21,7 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::counted::Became;
-use crate::domain::{Breaker, Case, Context, Input, OperationKind, Rejection};
+use crate::domain::{Breaker, Context, Input, OperationKind, Rejection};
 use crate::psps::Psps;
 use crate::store::{self, OpenCase, Origins};
 
@@ -195,7 +196,7 @@ impl Runner {
     async fn tick(&self, order: OrderId) -> Result<(), RunnerError> {
         let (mut tx, mut became) = (self.database.begin().await?, Became::default());
         if let Some(mut open) = self.locked(&mut tx, order).await? {
-            let context = self.context(&open.case);
+            let context = self.context(open.case.plan.as_ref().map(|plan| &plan.psp));
             open.hear(Input::Tick, &context, &Origins::default())?;
             let _span = lapse(&mut tx, &mut open).await?;
             became = self.write(&mut tx, open).await?;
@@ -214,8 +215,8 @@ impl Runner {
         Ok(store::lock(&self.database, tx, &orders, &BTreeSet::new()).await?.remove(&order))
     }
 
-    fn context(&self, case: &Case) -> Context {
-        let psp = case.plan.as_ref().map(|plan| &plan.psp);
+    /// What a decision needs about an operation of this provider, or an order that pays there.
+    fn context(&self, psp: Option<&PspName>) -> Context {
         Context { capabilities: self.psps.capabilities(psp), now: (self.now)() }
     }
 

@@ -147,7 +147,7 @@ impl Runner {
             tracing::error!(order = %row.order_id, operation = %id, %why, "payment is stuck");
         }
         if let Some(seen) = step.seen {
-            let context = self.context(&open.case);
+            let context = self.context(Some(&row.psp));
             let origins = traced::origins(row, span);
             open.hear(Input::Observed { operation_id: row.id, seen }, &context, &origins)?;
         }

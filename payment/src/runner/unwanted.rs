@@ -31,7 +31,7 @@ impl Runner {
         if !store::claim(&mut tx, row, &done).await? {
             return Ok(false);
         }
-        let context = self.context(&open.case);
+        let context = self.context(Some(&row.psp));
         let origins = traced::origins(row, None);
         // Where the time to pay is over, that is why nothing is wanted.
         open.hear(Input::Tick, &context, &origins)?;
@@ -52,5 +52,6 @@ pub(super) fn is_of_no_use(case: &Case, row: &OperationRow, now: Timestamp) -> b
     let may_be_late = case.secured || !case.lost.is_empty();
     let late = case.plan.as_ref().is_some_and(|plan| now >= plan.pay_by) && !may_be_late;
     let unwanted = !case.is_wanted() || !payment.failed.is_empty() || !payment.is_short();
+    let unwanted = unwanted || payment.is_earlier(operation.id);
     operation.kind == OperationKind::Authorize && never_left && (late || unwanted)
 }

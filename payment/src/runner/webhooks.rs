@@ -1,8 +1,6 @@
 //! What providers told by webhooks, handled. Each is a hint: what may have happened is asked for,
 //! and the answer is recorded with the webhook in one transaction.
 
-use std::time::Duration;
-
 use futures::StreamExt as _;
 use psp::{Answer, Event as Told, Found, Lookup, Theirs};
 use shared_events::contract::{OperationId, OrderId, PaymentId};
@@ -18,11 +16,6 @@ use crate::domain::{
     hint,
 };
 use crate::store::{self, OpenCase, Origins, Outcome, Webhook};
-
-/// How long a webhook waits for what it is about. Then a person must look.
-const WAITS_FOR: Duration = Duration::from_secs(24 * 3_600);
-/// Waits before it is looked at again; afterwards the last one.
-const WAITS: [u64; 6] = [2, 5, 15, 60, 300, 1_800];
 
 /// What came of looking at a webhook.
 enum Looked {
@@ -107,6 +100,9 @@ impl Runner {
     pub async fn hear_webhooks(&self) -> Result<usize, RunnerError> {
         let (psps, now) = (self.psps.names(), (self.now)());
         let due = store::webhooks_due(&self.database, &psps, now, READ_MAX).await?;
+        if due.is_empty() {
+            return self.park_unheard(now).await;
+        }
         let mut heard = futures::stream::iter(due.into_iter().map(|row| self.hear_webhook(row)))
             .buffer_unordered(IN_FLIGHT_MAX);
         let (mut done, mut failed) = (0, None);
@@ -267,8 +263,7 @@ impl Runner {
         about: &About<'_>,
     ) -> Result<Answer, String> {
         let now = (self.now)();
-        let psp = self.psps.get(&row.psp);
-        let psp = psp.ok_or_else(|| "this provider is not configured".to_owned())?;
+        let psp = self.psps.get(&row.psp).ok_or("another process can ask its provider")?;
         if self.breaker(&row.psp, |breaker| breaker.holds_back(now)).is_some() {
             return Err("the provider does not answer".to_owned());
         }
@@ -317,7 +312,7 @@ impl Runner {
         };
         let mut refused = None;
         if let (Some(case), Some(input)) = (&mut open, input) {
-            let context = self.context(&case.case);
+            let context = self.context(Some(&row.psp));
             let causationid = Some(format!("{}/{}", row.psp, row.event_id));
             let traceparent = of.traceparent.clone();
             match case.hear(input, &context, &Origins { causationid, traceparent }) {
@@ -367,34 +362,5 @@ impl Runner {
             store::keep_action(tx, of, &url, (self.now)()).await?;
         }
         Ok(became)
-    }
-
-    /// It is looked at again later; after a day a person must.
-    async fn wait(&self, row: &Webhook, note: &str) -> Result<(), RunnerError> {
-        let over = (self.now)() >= row.received_at.plus(WAITS_FOR);
-        let state = if over { WebhookState::Parked } else { WebhookState::Waiting };
-        self.put_off(row, state, note).await
-    }
-
-    async fn put_off(
-        &self,
-        row: &Webhook,
-        state: WebhookState,
-        note: &str,
-    ) -> Result<(), RunnerError> {
-        let now = (self.now)();
-        if state == WebhookState::Parked {
-            let (psp, id) = (&row.psp, &row.event_id);
-            tracing::warn!(%psp, %id, note, "a webhook waits for a person");
-        }
-        let nth = usize::try_from(row.tries).unwrap_or(usize::MAX);
-        let seconds = WAITS.get(nth).or(WAITS.last()).copied().unwrap_or_default();
-        let due_at = now.plus(Duration::from_secs(seconds));
-        let tries = row.tries.saturating_add(1);
-        let next = Outcome { state, due_at, tries, note, order_id: None, now };
-        let mut tx = self.database.begin().await?;
-        store::settle(&mut tx, row, &next).await?;
-        tx.commit().await.map_err(DatabaseError::from)?;
-        Ok(())
     }
 }

@@ -234,6 +234,7 @@ async fn write_rows(
     }
     let sql = format!(
         "{} ON CONFLICT (payment_id) DO UPDATE SET status = excluded.status,
+             customer_id = excluded.customer_id, psp = excluded.psp, currency = excluded.currency,
              requested = excluded.requested, wanted = excluded.wanted,
              authorized = excluded.authorized,
              captured = excluded.captured, refunded = excluded.refunded,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use shared_events::contract::OrderId;
 use shared_events::stream::{Database, DatabaseError, Tx};
 
-use super::{number, word};
+use super::{json, number, word};
 
 /// Puts orders in doubt that asked for money in a shard after this position.
 pub(crate) async fn doubt(tx: &mut Tx, shard: u16, after: u64) -> Result<u64, DatabaseError> {
@@ -28,14 +28,18 @@ pub(crate) async fn is_any_doubted(tx: &mut Tx) -> Result<bool, DatabaseError> {
     Ok(sqlx::query(sql).fetch_optional(&mut **tx).await?.is_some())
 }
 
-/// Orders of a shard that are in doubt; at most so many.
+/// Orders of these shards that are in doubt; at most so many.
 pub(crate) async fn doubted(
+    database: &Database,
     tx: &mut Tx,
-    shard: u16,
+    shards: &BTreeSet<u16>,
     limit: u32,
 ) -> Result<BTreeSet<OrderId>, DatabaseError> {
-    let sql =
-        "SELECT order_id FROM cases WHERE doubted = 1 AND shard = $1 ORDER BY order_id LIMIT $2";
-    let query = sqlx::query(sql).bind(i64::from(shard)).bind(i64::from(limit));
+    let sql = format!(
+        "SELECT order_id FROM cases WHERE doubted = 1 AND shard {}
+         ORDER BY shard, order_id LIMIT $2",
+        database.one_of_numbers()
+    );
+    let query = sqlx::query(&sql).bind(json(shards)?).bind(i64::from(limit));
     query.fetch_all(&mut **tx).await?.iter().map(|row| word(row, 0, "order of a case")).collect()
 }

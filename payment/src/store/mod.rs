@@ -37,8 +37,8 @@ pub(crate) use operations::{claim, trace_of};
 pub(crate) use resolutions::{Of, keep_resolution, was_said};
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};
 pub(crate) use webhooks::{
-    NOT_UNDERSTOOD, NOT_UNDERSTOOD_NOTE, Outcome, UNREADABLE_NOTE, about, keep, settle,
-    webhooks_due,
+    NOT_UNDERSTOOD, NOT_UNDERSTOOD_NOTE, Outcome, UNREADABLE_NOTE, about, keep, park_unheard,
+    settle, webhooks_due,
 };
 pub use webhooks::{
     WEBHOOK_SHARDS, Webhook, parked_longest, webhook, webhook_heads, webhooks, webhooks_after,

@@ -27,6 +27,15 @@ pub struct OperationRow {
     pub trace: Option<(String, Timestamp)>,
 }
 
+impl OperationRow {
+    /// Since when it has been as it is: since its last call, or since it was opened where it was
+    /// never called.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.schedule.last_call.unwrap_or(self.schedule.due_at)
+    }
+}
+
 const ROW: &str = "SELECT operation_id, order_id, payment_id, psp, kind, stage, due_at, generation,
                           calls, questions, first_call, last_call, note, claim, traceparent,
                           traced_at FROM operations";
@@ -113,7 +122,8 @@ pub async fn stuck(
     query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
 }
 
-/// The operation that a person must look at and that was called before the others.
+/// The operation that a person must look at and that was called, or opened where it never was,
+/// before the others.
 ///
 /// # Errors
 /// [`DatabaseError`]

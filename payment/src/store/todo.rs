@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use shared_events::contract::{OperationId, PspName, Timestamp};
+use shared_events::contract::{OperationId, Timestamp};
 use shared_events::stream::{DatabaseError, Tx};
 
 use super::open::Origins;
@@ -22,7 +22,9 @@ pub(super) async fn todo(
     let no_plan = DatabaseError::Corrupt("case without a plan");
     match event {
         Event::Opened { payment_id, operation } => {
-            let psp: PspName = case.plan.as_ref().ok_or(no_plan)?.psp.clone();
+            // The order may have asked at another provider since, in the same transaction.
+            let (_, known) = case.operation(operation.id).unzip();
+            let psp = case.psp_of(known.unwrap_or(operation)).ok_or(no_plan)?.clone();
             // Some are for a person from the beginning, and no provider is called for them.
             let stuck = operation.state == OperationState::Stuck;
             let (stage, note) = match stuck {
@@ -55,10 +57,10 @@ pub(super) async fn todo(
             operations::stage(tx, *operation_id, stage, now.plus(LOOK_AGAIN)).await
         }
         Event::Disputed { payment_id, dispute } => {
-            let (Some(plan), Some(payment)) = (&case.plan, case.payment(*payment_id)) else {
-                return Err(no_plan);
-            };
-            disputes::add(tx, (case.order_id, &plan.psp), payment.id, dispute).await
+            let plan = case.plan.as_ref().map(|plan| &plan.psp);
+            let capture = case.operation(dispute.capture);
+            let psp = capture.and_then(|(_, one)| case.psp_of(one)).or(plan).ok_or(no_plan)?;
+            disputes::add(tx, (case.order_id, psp), *payment_id, dispute).await
         }
         Event::DisputeClosed { payment_id, dispute_id, won, .. } => {
             disputes::close(tx, (*payment_id, dispute_id), *won).await
@@ -74,15 +76,14 @@ async fn known(
     (id, reference): (OperationId, Option<&str>),
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let (Some(plan), Some((payment, one))) = (&case.plan, case.operation(id)) else {
-        return Ok(());
-    };
+    let Some((payment, one)) = case.operation(id) else { return Ok(()) };
+    let Some(psp) = case.psp_of(one) else { return Ok(()) };
     if one.kind == OperationKind::Authorize && one.state != OperationState::Pending {
         actions::forget(tx, id).await?;
     }
     // Providers tell a void with the name of the authorisation that it gives back.
     if let Some(reference) = reference.filter(|_| one.kind != OperationKind::Void) {
-        webhooks::name(tx, &plan.psp, reference, (case.order_id, payment.id)).await?;
+        webhooks::name(tx, psp, reference, (case.order_id, payment.id)).await?;
     }
-    webhooks::wake(tx, &plan.psp, (id, reference), now).await
+    webhooks::wake(tx, psp, (id, reference), now).await
 }

@@ -130,19 +130,12 @@ pub(crate) async fn webhooks_due(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Webhook>, DatabaseError> {
-    if psps.is_empty() {
-        return Ok(Vec::new());
-    }
-    let places: Vec<String> = (3..psps.len() + 3).map(|nth| format!("${nth}")).collect();
     let sql = format!(
-        "{ROW} WHERE state = 'WAITING' AND due_at <= $1 AND psp IN ({})
+        "{ROW} WHERE state = 'WAITING' AND due_at <= $1 AND psp {}
          ORDER BY due_at, shard, position LIMIT $2",
-        places.join(", ")
+        database.one_of_in("$3")
     );
-    let mut query = sqlx::query(&sql).bind(now.micros()).bind(i64::from(limit));
-    for psp in psps {
-        query = query.bind((*psp).to_owned());
-    }
+    let query = sqlx::query(&sql).bind(now.micros()).bind(i64::from(limit)).bind(json(psps)?);
     let readable = |row: &AnyRow| match row_of(row) {
         Ok(webhook) => Some(webhook),
         Err(error) => {
@@ -152,6 +145,27 @@ pub(crate) async fn webhooks_due(
         }
     };
     Ok(query.fetch_all(database.reader()).await?.iter().filter_map(readable).collect())
+}
+
+/// Leaves to a person the webhooks that have been due since `before`; returns how many.
+pub(crate) async fn park_unheard(
+    database: &Database,
+    (before, now): (Timestamp, Timestamp),
+    note: &str,
+) -> Result<usize, DatabaseError> {
+    let sql = "SELECT 1 FROM webhooks WHERE state = 'WAITING' AND due_at <= $1 LIMIT 1";
+    let first = sqlx::query(sql).bind(before.micros());
+    // Nothing is written while there is none.
+    if first.fetch_optional(database.reader()).await?.is_none() {
+        return Ok(0);
+    }
+    let mut tx = database.begin().await?;
+    let sql = "UPDATE webhooks SET state = 'PARKED', note = $3, settled_at = $2
+               WHERE state = 'WAITING' AND due_at <= $1";
+    let query = sqlx::query(sql).bind(before.micros()).bind(now.micros());
+    let parked = query.bind(note.to_owned()).execute(&mut *tx).await?.rows_affected();
+    tx.commit().await?;
+    Ok(usize::try_from(parked).unwrap_or(usize::MAX))
 }
 
 /// The webhook that has waited longest for a person.

@@ -56,8 +56,13 @@ async fn what_was_changed_is_found(dialect: Dialect) {
         assert_eq!(tell(&bench, "evt_1", "reversed", &strange).await, Received::Stored);
         bench.laws_hold().await;
         assert_eq!(change(&bench, sql).await, Ok(1), "{sql}");
-        let laws: Vec<_> =
-            audit(&bench.database).await.unwrap().findings.iter().map(|one| one.law).collect();
+        let laws: Vec<_> = audit(&bench.database, |_| ())
+            .await
+            .unwrap()
+            .findings
+            .iter()
+            .map(|one| one.law)
+            .collect();
         assert!(!laws.is_empty() && laws.iter().all(|found| *found == law), "{sql}: {laws:?}");
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use payment::domain::{Observation, OperationKind, Status, VANISHED_NOTE};
-use payment::store;
-use shared_events::contract::{CapturePolicy, Fact, FactId};
+use payment::store::{self, PaymentFilter};
+use shared_events::contract::{CapturePolicy, CustomerId, Fact, FactBody, FactId, OrderFact};
 use shared_events::stream::{Cursors, Dialect, Handler as _, Source as _};
+use uuid::Uuid;
 
 use crate::on_both::on_both;
 use crate::support::{Bench, Story, gbp};
@@ -139,6 +140,41 @@ async fn an_order_that_is_placed_again_at_once_is_another_one(dialect: Dialect) 
     }
 }
 
+/// Another customer places it, who pays at another provider.
+async fn what_was_reserved_is_given_back_where_it_was(dialect: Dialect) {
+    for decided_before in [false, true] {
+        let bench = Bench::on(dialect).await;
+        let mut story = Story::new();
+        bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
+        bench.pay(story.order_id, 1).await.unwrap();
+        bench.settle().await;
+        set_back(&bench, 0).await;
+        if decided_before {
+            read_again(&bench).await;
+        }
+        let mut asked = story.requested(6_000, FULFIL);
+        let FactBody::Order(OrderFact::PaymentRequested { order, psp, .. }) = &mut asked.body
+        else {
+            panic!("not a request")
+        };
+        order.customer_id = CustomerId::from_uuid(Uuid::from_u128(8));
+        *psp = "other".parse().unwrap();
+        let (customer, psp) = (order.customer_id, psp.clone());
+        bench.follow(&[asked]).await.unwrap();
+        read_again(&bench).await;
+        bench.settle().await;
+        assert_eq!(bench.psp.effects(), [(AUTHORIZE, 5_000), (VOID, 0)]);
+        assert_eq!(bench.operation(VOID).await.psp.as_str(), "scripted");
+        bench.pay(story.order_id, 2).await.unwrap();
+        let rows = store::operations_after(&bench.database, "", 10).await.unwrap();
+        let at = |row: &store::OperationRow| row.kind == AUTHORIZE && row.psp == psp;
+        assert_eq!(rows.iter().filter(|row| at(row)).count(), 1, "{rows:?}");
+        let all = store::payments(&bench.database, &PaymentFilter::default(), 10).await.unwrap();
+        assert_eq!((all[0].customer_id, &all[0].psp, all[0].requested), (customer, &psp, 6_000));
+        bench.laws_hold().await;
+    }
+}
+
 /// The ids of what is told of these orders, one after the other, by kind. Until when money is secured
 /// depends on when it is found.
 async fn ids_after(
@@ -183,5 +219,6 @@ on_both! {
     money_of_orders_that_the_journal_lost_is_set_right,
     a_journal_that_kept_the_orders_changes_nothing,
     an_order_that_is_placed_again_at_once_is_another_one,
+    what_was_reserved_is_given_back_where_it_was,
     restored_payments_tell_what_was_done_under_the_same_ids,
 }

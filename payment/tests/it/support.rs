@@ -135,7 +135,7 @@ impl Bench {
     }
 
     pub async fn laws_hold(&self) {
-        let found = audit(&self.database).await.unwrap();
+        let found = audit(&self.database, |_| ()).await.unwrap();
         assert_eq!(found.findings, []);
     }
 

@@ -192,7 +192,7 @@ async fn a_webhook_that_cannot_be_handled_holds_up_no_other(dialect: Dialect) {
     hear(&bench).await;
     assert_eq!(status(&bench, &stories[0]).await, Status::Reversed);
     assert_eq!(kept(&bench, "evt_damaged").await.note, "nothing is known of what it is about");
-    let found = audit(&bench.database).await.unwrap().findings;
+    let found = audit(&bench.database, |_| ()).await.unwrap().findings;
     let laws: Vec<_> = found.iter().map(|one| one.law).collect();
     assert_eq!(laws, [PaymentLaw::WebhooksSettled], "{found:?}");
     // Whoever drops it has seen it.

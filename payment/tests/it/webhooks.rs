@@ -1,6 +1,8 @@
 //! What a provider tells by webhooks: taken once, and a hint to what is then looked up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::HeaderMap;
 use payment::domain::{OperationKind, OperationState, Stage, Status, WebhookState};
@@ -34,9 +36,15 @@ fn scripted() -> PspName {
 }
 
 fn door(bench: &Bench) -> WebhookDoor {
+    let clock = Arc::clone(&bench.clock);
+    door_by(bench, move || Timestamp::from_micros(clock.load(Ordering::SeqCst)))
+}
+
+/// At a machine with this clock.
+fn door_by(bench: &Bench, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> WebhookDoor {
     let secrets = vec![secret("new"), secret("old")];
     let verifier = Verifier::new(Spelling::Simulator, secrets).unwrap();
-    bench.payments.door(BTreeMap::from([(scripted(), verifier)]))
+    bench.payments.door(BTreeMap::from([(scripted(), verifier)]), Arc::new(clock))
 }
 
 /// A body in the simulator's own words.
@@ -54,7 +62,7 @@ fn signed(by: &str, body: &str, at: Timestamp) -> HeaderMap {
 }
 
 pub fn now(bench: &Bench) -> Timestamp {
-    Timestamp::from_micros(bench.clock.load(std::sync::atomic::Ordering::SeqCst))
+    Timestamp::from_micros(bench.clock.load(Ordering::SeqCst))
 }
 
 pub async fn tell(bench: &Bench, id: &str, kind: &str, data: &Value) -> Received {
@@ -195,6 +203,50 @@ async fn a_webhook_before_our_answer_settles_the_operation_once(dialect: Dialect
     let secured = bench.published().await.into_iter().filter(|kind| *kind == "payment.secured.v1");
     assert_eq!(secured.count(), 1);
     bench.laws_hold().await;
+}
+
+/// The provider was taken out of the settings of all processes.
+async fn a_webhook_whose_provider_nobody_has_is_parked_after_a_day(dialect: Dialect) {
+    let mut bench = Bench::on(dialect).await;
+    tell(&bench, "evt_left", "voided", &json!({ "payment": "psp_9" })).await;
+    bench.forget_provider();
+    hear(&bench).await;
+    bench.wait(DAY - 1);
+    hear(&bench).await;
+    assert_eq!(kept(&bench, "evt_left").await.state, WebhookState::Waiting);
+    bench.wait(1);
+    assert_eq!(bench.runner().hear_webhooks().await.unwrap(), 1);
+    let parked = kept(&bench, "evt_left").await;
+    assert_eq!(parked.state, WebhookState::Parked);
+    assert_eq!(parked.note, "no process has this provider in its settings");
+    assert_eq!(parked.settled_at, Some(now(&bench)));
+    bench.laws_hold().await;
+}
+
+/// After a standstill of days each is looked at before it is left to a person.
+async fn a_webhook_that_was_kept_for_days_is_heard(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let data = json!({ "reference": "psp_0", "payment": "psp_0", "amount": 5000,
+                       "currency": "GBP" });
+    paid(&bench).await;
+    tell(&bench, "evt_1", "authorized", &data).await;
+    bench.wait(2 * DAY);
+    hear(&bench).await;
+    assert_eq!(kept(&bench, "evt_1").await.state, WebhookState::Handled);
+    bench.laws_hold().await;
+}
+
+/// The time of payments stands where the clock is far from what is stored; providers do not wait.
+async fn a_signature_is_as_old_as_it_is_by_the_clock_of_the_machine(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let far = Timestamp::from_micros(now(&bench).micros() + 400 * DAY * 1_000_000);
+    let door = door_by(&bench, move || far);
+    let body = told("evt_far", "voided", &json!({ "payment": "psp_9" }));
+    let by_what_stands = signed("new", &body, now(&bench));
+    let refused = door.receive(&scripted(), &by_what_stands, body.as_bytes()).await.unwrap_err();
+    assert!(matches!(refused, NotReceived::Unverified(_)), "{refused}");
+    door.receive(&scripted(), &signed("new", &body, far), body.as_bytes()).await.unwrap();
+    assert_eq!(kept(&bench, "evt_far").await.received_at, now(&bench));
 }
 
 async fn a_webhook_of_what_is_not_known_waits_and_is_parked_after_a_day(dialect: Dialect) {
@@ -434,6 +486,9 @@ on_both! { two_threads:
     only_genuine_bytes_are_stored,
     copies_at_the_same_time_are_stored_once,
     a_webhook_before_our_answer_settles_the_operation_once,
+    a_webhook_whose_provider_nobody_has_is_parked_after_a_day,
+    a_webhook_that_was_kept_for_days_is_heard,
+    a_signature_is_as_old_as_it_is_by_the_clock_of_the_machine,
     a_webhook_of_what_is_not_known_waits_and_is_parked_after_a_day,
     a_success_after_a_decline_is_given_back_where_nobody_wants_it,
     a_refund_that_fails_days_later_can_be_refunded_again,

@@ -73,7 +73,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let psps = Psps::new(building.settings.psps.psps());
     let now = building.clock_beside(store::newest(&database).await?);
     let payments = Payments::new(database, psps, now);
-    let door = payments.door(building.settings.psps.verifiers());
+    let door = payments.door(building.settings.psps.verifiers(), Arc::clone(&building.now));
     if door.is_open() {
         building.told = Some(receive(door));
     }
@@ -86,8 +86,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.alarms.push(parked(database.clone()));
     building.alarms.push(disputed(database.clone()));
     let runner = payments.runner(building.settings.chance.of_part("payments"));
-    building.samples.push(numbers(database.clone()));
-    building.samples.push(stuck_for(database.clone(), Arc::clone(&building.now)));
+    building.samples.push(numbers(database.clone(), Arc::clone(&building.now)));
     building.samples.push(held_back(runner.clone()));
     Ok(Box::new(move |building| {
         building.follow_facts(&PAYMENTS, payments.follower())?;
@@ -124,8 +123,7 @@ fn stuck(database: Database) -> Alarm {
                 first.id,
                 first.schedule.note
             );
-            let since = first.schedule.last_call.unwrap_or(first.schedule.due_at);
-            Some(Some(Reason { text, since }))
+            Some(Some(Reason { text, since: first.since() }))
         })
     };
     Alarm { part: "payments", look: Box::new(look) }
@@ -194,10 +192,10 @@ fn disputed(database: Database) -> Alarm {
     Alarm { part: "disputes", look: Box::new(look) }
 }
 
-/// How many webhooks wait, and how many disputes are open.
-fn numbers(database: Database) -> Sample {
+/// How many webhooks wait, disputes are open and operations are stuck, and for how long.
+fn numbers(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Sample {
     let look = move || -> BoxFuture<'static, Page> {
-        let database = database.clone();
+        let (database, now) = (database.clone(), Arc::clone(&now));
         Box::pin(async move {
             let mut page = Page::default();
             for (what, name) in
@@ -210,24 +208,11 @@ fn numbers(database: Database) -> Sample {
             if let Ok(open) = store::count(&database, Count::DisputesOpen).await {
                 table::DISPUTES_OPEN.is(&mut page, [], open);
             }
-            page
-        })
-    };
-    Sample { every: NUMBERS_EVERY, look: Box::new(look) }
-}
-
-/// How many operations are stuck, and for how long.
-fn stuck_for(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Sample {
-    let look = move || -> BoxFuture<'static, Page> {
-        let (database, now) = (database.clone(), Arc::clone(&now));
-        Box::pin(async move {
-            let mut page = Page::default();
             if let Ok(count) = store::count(&database, Count::OperationsStuck).await {
                 table::PSP_STUCK.is(&mut page, [], count);
             }
             if let Ok(first) = store::stuck_longest(&database).await {
-                let since = first.map(|one| one.schedule.last_call.unwrap_or(one.schedule.due_at));
-                let age = since.map_or(Duration::ZERO, |since| now().since(since));
+                let age = first.map_or(Duration::ZERO, |first| now().since(first.since()));
                 table::PSP_STUCK_AGE.is(&mut page, [], age);
             }
             page

@@ -157,7 +157,8 @@ pub struct ServeArgs {
     /// Orders awake at the same time; each takes some 10 KB.
     #[arg(help_heading = "Limits", long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
     orders_awake: usize,
-    /// Let timers trust the clock of this machine however far it is from the newest event.
+    /// Let timers of orders, payments and the ledger trust the clock of this machine however far it
+    /// is from the newest of what they have stored.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_TRUST_CLOCK")]
     trust_clock: bool,
     /// Go on although the database of this service was lost and is a new one: on SQLite its file,

@@ -30,7 +30,8 @@ pub static PSP_STUCK: Observed<0> = Observed::number(
 pub static PSP_STUCK_AGE: Observed<0> = Observed::time(
     "ordinal_psp_stuck_oldest_seconds",
     &[],
-    "How long ago that operation was last called that waits longest for a person; 0 without one.",
+    "How long ago that operation was last called, or opened where it never was, that waits longest \
+     for a person; 0 without one.",
 );
 /// Breakers of providers.
 pub static PSP_BREAKER_OPEN: Observed<1> = Observed::number(
