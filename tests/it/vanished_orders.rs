@@ -154,7 +154,7 @@ fn money_of_lost_orders_is_set_right_on_sqlite() {
     let paths = |shop: &Shop| (shop.folder.path().join("data"), shop.folder.path().join("old"));
     let keep = |shop: &Shop| {
         let (data, old) = paths(shop);
-        std::fs::create_dir(&old).unwrap();
+        std::fs::create_dir_all(&old).unwrap();
         copy(&data, &old, "journal");
     };
     let restore = |shop: &Shop| {
