@@ -112,9 +112,12 @@ impl Handler<Fact> for OrderFollower {
         let mut cases = store::lock(&self.database, tx, &gone, &BTreeSet::new()).await?;
         let now = (self.now)();
         for (order_id, open) in &mut cases {
+            // Another process may have decided it since, and the order may be there again.
+            if !open.is_gone() {
+                continue;
+            }
             let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
             let context = Context { capabilities: self.psps.capabilities(psp), now };
-            open.is_gone();
             tracing::warn!(order = %order_id, "the journal no longer holds an order with payments");
             // One order does not hold up the others; `verify` names it.
             if let Err(error) = open.hear(Input::Vanished, &context, &Origins::default()) {

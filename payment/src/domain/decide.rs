@@ -285,7 +285,7 @@ pub(super) fn may_pay(payment: &Payment) -> bool {
     payment.is_short()
         && payment.failed.is_empty()
         && payment.standing().is_none()
-        && !payment.has_open(OperationKind::Authorize)
+        && !payment.attempts().any(Operation::is_open)
 }
 
 fn attempt(case: &Case, attempt_id: Uuid) -> Result<Vec<Event>, Rejection> {

@@ -259,7 +259,7 @@ impl Payment {
         if self.standing().is_some() {
             return Status::Authorized;
         }
-        let open = self.of_kind(OperationKind::Authorize).filter(|one| one.is_open()).last();
+        let open = self.attempts().rfind(|one| one.is_open());
         if let Some(open) = open {
             let pending = open.state == OperationState::Pending;
             return if pending { Status::ActionRequired } else { Status::Authorizing };
@@ -267,7 +267,7 @@ impl Payment {
         if !self.failed.is_empty() {
             return Status::Failed;
         }
-        match self.of_kind(OperationKind::Authorize).last() {
+        match self.attempts().next_back() {
             None => Status::Requested,
             Some(one) if one.expired => Status::Expired,
             Some(one) if one.state == OperationState::Reversed => Status::Reversed,

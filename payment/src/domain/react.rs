@@ -76,6 +76,13 @@ pub(super) fn opened(payment: &Payment, operation: Operation) -> Option<Event> {
 /// The newest attempt pays what is not paid.
 fn authorize(case: &Case) -> Option<Event> {
     let attempt = case.attempts.last().filter(|_| case.is_wanted())?;
+    // One from before the order asked again is not of it, and has another customer's token.
+    let is_earlier = |one: &Payment| {
+        one.operations.iter().take(one.earlier).any(|known| known.cause == *attempt)
+    };
+    if case.payments.iter().any(is_earlier) {
+        return None;
+    }
     let payable = case.payments.iter().filter(|one| may_pay(one));
     payable.filter(|one| one.attempts().count() < ATTEMPTS_MAX).find_map(|payment| {
         let minor = payment.wanted() - payment.captured() - payment.capture_pending();
@@ -275,7 +282,7 @@ fn given_up(case: &Case, context: &Context) -> Option<Event> {
         |one: &&Payment| one.is_short() && one.failed.is_empty() && one.standing().is_none();
     case.payments.iter().filter(waits).find_map(|payment| {
         let spent = payment.attempts().count() >= ATTEMPTS_MAX
-            && !payment.has_open(OperationKind::Authorize);
+            && !payment.attempts().any(Operation::is_open);
         let code = match payment.attempts().next_back() {
             _ if !spent && !late => return None,
             Some(last) if !last.code.is_empty() && !last.is_open() => last.code.clone(),

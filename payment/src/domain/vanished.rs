@@ -23,18 +23,21 @@ pub(super) fn vanished(case: &Case, at: Timestamp) -> Option<Event> {
 /// The journal can lose an order more than once: each time it is asked about what was taken for it.
 /// What does not count for what it asks now was asked about, or is, as of when it did. Where more is
 /// there than was asked about, since a refund failed that was under way or came back, that is asked
-/// about as well; not where a person keeps the money.
-fn key_of(case: &Case, payment: &Payment, capture: &Operation) -> Option<String> {
+/// about as well; not what a person keeps, which is returned beside the key.
+fn key_of(case: &Case, payment: &Payment, capture: &Operation) -> Option<(String, i64)> {
     let first = match case.uncounted.unwrap_or(case.reappeared) {
         0 => format!("vanished/{}", capture.id),
         times => format!("vanished/{}/again/{times}", capture.id),
     };
+    let mut kept: i64 = 0;
     for nth in 0..=payment.operations.len() {
         let key = if nth == 0 { first.clone() } else { format!("{first}/more/{nth}") };
         let id = Operation::id_of(payment.id, OperationKind::Refund, &key);
-        match payment.operation(id).map(|known| known.state) {
-            None => return Some(key),
-            Some(OperationState::Declined) => return None,
+        match payment.operation(id) {
+            None => return Some((key, kept)),
+            Some(known) if known.state == OperationState::Declined => {
+                kept = kept.saturating_add(known.amount.minor);
+            }
             Some(_) => {}
         }
     }
@@ -50,7 +53,8 @@ pub(super) fn to_decide(case: &Case) -> Option<Event> {
     }
     case.payments.iter().filter(|one| !one.is_disputed()).find_map(|payment| {
         payment.of_kind(OperationKind::Capture).find_map(|capture| {
-            let minor = payment.refundable_of(capture);
+            let (key, kept) = key_of(case, payment, capture)?;
+            let minor = payment.refundable_of(capture).saturating_sub(kept);
             if minor <= 0 {
                 return None;
             }
@@ -59,7 +63,7 @@ pub(super) fn to_decide(case: &Case) -> Option<Event> {
                 of: Some(capture.id),
                 state: OperationState::Stuck,
                 code: VANISHED.to_owned(),
-                ..operation(payment, kind, &key_of(case, payment, capture)?, cause, minor)
+                ..operation(payment, kind, &key, cause, minor)
             };
             opened(payment, made)
         })
@@ -123,7 +127,12 @@ pub(super) fn asked_again(
 impl Case {
     /// Forgets what the order said before it vanished; what was done at the provider stays.
     pub(super) fn reappear(&mut self, plan: &Plan, parts: &[RequestedPayment], uncounted: bool) {
-        let before = self.plan.replace(plan.clone()).map(|one| one.psp);
+        let mut stands = plan.clone();
+        // What was taken is paid back as it was booked; nothing is taken for what does not count.
+        if let Some(known) = self.plan.as_ref().filter(|_| uncounted) {
+            stands.capture = known.capture;
+        }
+        let before = self.plan.replace(stands).map(|one| one.psp);
         let before = before.filter(|psp| *psp != plan.psp);
         self.uncounted = uncounted.then(|| self.uncounted.unwrap_or(self.reappeared));
         self.reappeared = self.reappeared.saturating_add(1);

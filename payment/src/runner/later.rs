@@ -11,18 +11,21 @@ use crate::store::{self, Outcome, Webhook};
 
 /// How long a webhook waits for what it is about. Then a person must look.
 const WAITS_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// How long other processes have once one has seen that nobody looked at it: they may just start.
+const OTHERS_HAVE: Duration = Duration::from_secs(600);
 /// Waits before it is looked at again; afterwards the last one.
 const WAITS: [u64; 6] = [2, 5, 15, 60, 300, 1_800];
 /// What is said of one that nobody looked at.
 const UNHEARD: &str = "no process has this provider in its settings";
 
 impl Runner {
-    /// Webhooks that have been due for a day, and that no process looked at, are for a person: their
-    /// provider is in no settings any more. Returns how many those are.
+    /// Webhooks that have been due for a day, and that no process looked at in ten minutes more, are
+    /// for a person: their provider is in no settings any more. Returns how many those are.
     pub(super) async fn park_unheard(&self, now: Timestamp) -> Result<usize, RunnerError> {
         let day = i64::try_from(WAITS_FOR.as_micros()).unwrap_or(i64::MAX);
         let before = Timestamp::from_micros(now.micros().saturating_sub(day));
-        let parked = store::park_unheard(&self.database, (before, now), UNHEARD).await?;
+        let again = before.plus(OTHERS_HAVE);
+        let parked = store::park_unheard(&self.database, (before, again, now), UNHEARD).await?;
         if parked > 0 {
             tracing::warn!(webhooks = parked, note = UNHEARD, "webhooks wait for a person");
         }

@@ -151,7 +151,9 @@ impl Runner {
             let origins = traced::origins(row, span);
             open.hear(Input::Observed { operation_id: row.id, seen }, &context, &origins)?;
         }
-        let is_open = open.case.operation(row.id).is_some_and(|(_, one)| one.is_open());
+        let known = open.case.operation(row.id);
+        let is_open = known.is_some_and(|(_, one)| one.is_open());
+        let action = action.filter(|_| known.is_some_and(|(of, one)| !of.is_earlier(one.id)));
         let became = self.write(&mut tx, open).await?;
         if is_open {
             let mine = OperationRow { claim: row.claim.saturating_add(1), ..row.clone() };

@@ -355,7 +355,8 @@ impl Runner {
     ) -> Result<Became, RunnerError> {
         let of = acts.and_then(|(id, url)| {
             let (payment, one) = open.case.operation(id)?;
-            one.is_open().then_some(((id, open.case.order_id, payment.id), url))
+            let acts = one.is_open() && !payment.is_earlier(one.id);
+            acts.then_some(((id, open.case.order_id, payment.id), url))
         });
         let became = self.write(tx, open).await?;
         if let Some((of, url)) = of {

@@ -50,10 +50,11 @@ impl OpenCase {
         is_other && was_doubted
     }
 
-    /// It is decided that the journal lost the order.
-    pub(crate) fn is_gone(&mut self) {
-        self.is_told |= self.is_doubted;
-        self.is_doubted = false;
+    /// It is decided that the journal lost the order; false where that was decided before.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        let was_doubted = std::mem::take(&mut self.is_doubted);
+        self.is_told |= was_doubted;
+        was_doubted
     }
 
     /// Hears something.

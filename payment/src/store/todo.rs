@@ -65,6 +65,16 @@ pub(super) async fn todo(
         Event::DisputeClosed { payment_id, dispute_id, won, .. } => {
             disputes::close(tx, (*payment_id, dispute_id), *won).await
         }
+        // Where the customer of the lost order acts is no matter of the next one.
+        Event::Reappeared { .. } => {
+            for payment in &case.payments {
+                let earlier = payment.operations.iter().take(payment.earlier);
+                for one in earlier.filter(|one| one.kind == OperationKind::Authorize) {
+                    actions::forget(tx, one.id).await?;
+                }
+            }
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

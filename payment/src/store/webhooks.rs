@@ -147,10 +147,11 @@ pub(crate) async fn webhooks_due(
     Ok(query.fetch_all(database.reader()).await?.iter().filter_map(readable).collect())
 }
 
-/// Leaves to a person the webhooks that have been due since `before`; returns how many.
+/// Marks the webhooks that have been due since `before`, and leaves to a person those that are still
+/// marked and due since `before`: marked ones count as due since `again`. Returns how many those are.
 pub(crate) async fn park_unheard(
     database: &Database,
-    (before, now): (Timestamp, Timestamp),
+    (before, again, now): (Timestamp, Timestamp, Timestamp),
     note: &str,
 ) -> Result<usize, DatabaseError> {
     let sql = "SELECT 1 FROM webhooks WHERE state = 'WAITING' AND due_at <= $1 LIMIT 1";
@@ -160,10 +161,14 @@ pub(crate) async fn park_unheard(
         return Ok(0);
     }
     let mut tx = database.begin().await?;
-    let sql = "UPDATE webhooks SET state = 'PARKED', note = $3, settled_at = $2
-               WHERE state = 'WAITING' AND due_at <= $1";
+    let sql = "UPDATE webhooks SET state = 'PARKED', settled_at = $2
+               WHERE state = 'WAITING' AND due_at <= $1 AND note = $3";
     let query = sqlx::query(sql).bind(before.micros()).bind(now.micros());
     let parked = query.bind(note.to_owned()).execute(&mut *tx).await?.rows_affected();
+    let sql = "UPDATE webhooks SET note = $3, due_at = $2
+               WHERE state = 'WAITING' AND due_at <= $1 AND note <> $3";
+    let query = sqlx::query(sql).bind(before.micros()).bind(again.micros());
+    query.bind(note.to_owned()).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(usize::try_from(parked).unwrap_or(usize::MAX))
 }

@@ -340,3 +340,62 @@ fn an_order_may_be_placed_again_in_another_currency() {
     told.cancel(30, 5_000, true);
     assert_eq!(told.open(REFUND), waits);
 }
+
+/// What was taken by parcels was booked to whom it is earned by.
+#[test]
+fn a_refund_of_what_does_not_count_is_booked_as_what_was_taken() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(20, 5_000);
+    told.done(CAPTURE);
+    told.hears(Input::Vanished).unwrap();
+    again(&mut told, 5_000);
+    told.kinds();
+    told.done(REFUND);
+    let held = told.facts.iter().find_map(|fact| match fact {
+        PaymentFact::Refunded { held, .. } => Some(*held),
+        _ => None,
+    });
+    assert_eq!(held, Some(None));
+}
+
+/// The attempt of the lost order may be open for weeks.
+#[test]
+fn an_order_that_is_placed_again_is_paid_beside_an_open_attempt() {
+    let mut told = Told::asked(5_000, CapturePolicy::OnFulfil);
+    told.attempt(10).unwrap();
+    told.hears(Input::Vanished).unwrap();
+    again_at(&mut told, "scripted", 7_000);
+    assert_eq!(told.status(), Status::Requested);
+    told.attempt(11).unwrap();
+    assert_eq!(
+        told.payment(0).attempts().next_back().map(|one| one.amount),
+        Some(told.money(7_000))
+    );
+}
+
+/// The token of the lost order's attempt may be another customer's.
+#[test]
+fn an_attempt_of_a_lost_order_pays_nothing_of_the_next_one() {
+    let mut told = Told::asked(1_000, CapturePolicy::OnFulfil);
+    told.attempt(10).unwrap();
+    told.hears(Input::Vanished).unwrap();
+    let parts = [(None, 1_000, 0), (Some("s"), 700, 0)];
+    told.request(&parts, CapturePolicy::OnFulfil, PaymentPolicy::AllOrNone);
+    assert_eq!(told.payment(1).operations.len(), 0);
+}
+
+/// A refund may fail after a person has said what becomes of the rest.
+#[test]
+fn what_comes_back_after_a_person_decided_is_decided_too() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(20, 5_000);
+    told.done(CAPTURE);
+    told.refund(30, 1_000);
+    let refund = told.open(REFUND);
+    told.hears(Input::Vanished).unwrap();
+    let first = told.open(REFUND);
+    told.observe(first.id, Observation::Declined { code: "order_kept".to_owned() });
+    told.observe(refund.id, Observation::Declined { code: "closed_account".to_owned() });
+    let second = told.open(REFUND);
+    assert_eq!((second.state, second.amount), (OperationState::Stuck, told.money(1_000)));
+}
