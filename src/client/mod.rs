@@ -14,6 +14,7 @@ pub(crate) mod parse; // parses flags into the protos' JSON
 pub(crate) mod payment; // flags of payment plans
 pub(crate) mod prices; // flags of charges, discounts and taxes
 pub(crate) mod progress; // progress bars
+pub(crate) mod resumed; // streams over more than one connection
 pub(crate) mod returns; // flags of returns
 pub(crate) mod show; // renders messages for people
 pub(crate) mod transfer; // a transfer of money, as the command line names it

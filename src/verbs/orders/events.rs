@@ -5,9 +5,9 @@ use order_actor::grpc::recorded_event;
 use order_actor::journal::{Archive, Manifest};
 use serde_json::{Value, json};
 
-use super::{places, resumed};
+use super::places;
 use crate::client::parse::Place;
-use crate::client::{Client, Failure, Output, show};
+use crate::client::{Client, Failure, Output, resumed, show};
 use crate::verbs::args::EventsVerb;
 
 /// `ordinal events …`

@@ -3,7 +3,6 @@
 mod corrections; // holds, corrections and parcels
 mod edits; // lines of an order
 mod events; // events of all orders, also from an archive
-mod resumed; // streams over more than one connection
 mod returns; // requests and decisions of returns
 
 pub use events::events;
@@ -20,7 +19,7 @@ use crate::client::order_name::{get_order, resolve};
 use crate::client::parse::{Id, KeyValue, LineUnits, OrderLine, Place};
 use crate::client::prices::LineTax;
 use crate::client::show::{self, code, short_time, text};
-use crate::client::{Client, Failure, Output, order_history};
+use crate::client::{Client, Failure, Output, order_history, resumed};
 
 /// The largest page of every list.
 const PAGE_MAX: u32 = 100;

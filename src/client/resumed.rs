@@ -11,7 +11,7 @@ use shared_events::contract::Reason;
 use tokio::time::sleep;
 use tonic::Code;
 
-use crate::client::{Client, Failure};
+use super::{Client, Failure};
 
 /// The first pause before a stream is opened again; each failure doubles it.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const FAILURES_MAX: u32 = 6;
 ///
 /// # Errors
 /// Why the stream cannot begin, or cannot go on.
-pub(super) async fn read(
+pub(crate) async fn read(
     client: &Client,
     method: &str,
     request: Value,
