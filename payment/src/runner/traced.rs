@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use shared_events::contract::{PspName, Timestamp};
+use shared_events::contract::{PspName, Reason, Timestamp};
 use shared_events::metric;
 use shared_events::metric::table::PSP_CALLS;
 use shared_events::traces::{Kind, Span, TraceContext};
@@ -73,7 +73,7 @@ impl<'a> AtProvider<'a> {
         PSP_CALLS.since([self.psp.as_str(), self.call, outcome], self.began);
         self.span.set("ordinal.outcome", outcome);
         if outcome == UNKNOWN {
-            self.span.fail("OUTCOME_UNKNOWN");
+            self.span.fail(Reason::OutcomeUnknown.code());
         }
         self.span.traceparent()
     }
