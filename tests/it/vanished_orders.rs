@@ -151,7 +151,7 @@ fn money_of_lost_orders_is_set_right(restored: Restored) {
 
 #[test]
 fn money_of_lost_orders_is_set_right_on_sqlite() {
-    let paths = |shop: &Shop| (shop.folder.path().join("data"), shop.folder.path().join("old"));
+    let paths = |shop: &Shop| (shop.folder.path().join("data"), shop.folder.path().join("kept"));
     let keep = |shop: &Shop| {
         let (data, old) = paths(shop);
         std::fs::create_dir_all(&old).unwrap();

@@ -117,7 +117,8 @@ async fn a_webhook_is_left_to_a_process_that_knows_its_provider(dialect: Dialect
         let elsewhere = Payments::new(bench.database.clone(), psps, now);
         let runner = elsewhere.runner(Chance::seeded(1));
         assert_eq!(runner.hear_webhooks().await.unwrap(), 0);
-        assert_eq!(kept(&bench, "evt_1").await, stored);
+        let left = kept(&bench, "evt_1").await;
+        assert_eq!((left.state, left.tries), (stored.state, stored.tries));
     }
     hear(&bench).await;
     assert_eq!(kept(&bench, "evt_1").await.state, WebhookState::Handled);

@@ -16,6 +16,9 @@ pub struct PlaceArgs {
     pub file: Option<PathBuf>,
     #[command(flatten)]
     pub order: PlaceFlags,
+    // Not inside of the others: a group knows no flags of a struct within its own.
+    #[command(flatten)]
+    pub contact: ContactFlags,
     #[command(flatten)]
     pub options: CommandOptions,
 }
@@ -85,8 +88,6 @@ pub struct PlaceFlags {
     /// Country by two letters (ISO 3166-1), such as GB.
     #[arg(long, value_name = "CODE", required_unless_present = "file")]
     pub country: Option<String>,
-    #[command(flatten)]
-    pub contact: ContactFlags,
     /// The return whose goods it replaces.
     #[arg(long, value_name = "ORDER/RETURN")]
     pub exchange_of: Option<ReturnOf>,

@@ -229,11 +229,11 @@ fn listed_by(named: ListedBy) -> Value {
 }
 
 fn place(args: PlaceArgs) -> Result<Value, Failure> {
-    let PlaceArgs { file, order, options } = args;
+    let PlaceArgs { file, order, contact, options } = args;
     if let Some(path) = &file {
         return place_file(path, &options);
     }
-    let (contact, tax_mode) = (order.contact, order.tax_included.then_some("TAX_MODE_INCLUDED"));
+    let tax_mode = order.tax_included.then_some("TAX_MODE_INCLUDED");
     Ok(json!({
         "order_id": id(order.id),
         "customer_id": id(order.customer),
