@@ -113,7 +113,8 @@ fn follows(address: &str, verb: &[&str]) -> (Child, Lines) {
 
 async fn verbs_that_follow_go_on_over_another_connection(mut shop: Shop) {
     shop.restart(|settings| {
-        settings.connections.age = Duration::from_secs(1);
+        // A slow machine takes a while to say the first word.
+        settings.connections.age = Duration::from_secs(3);
         settings.connections.grace = Duration::from_secs(6);
     })
     .await;
