@@ -47,8 +47,7 @@ impl Connection {
     /// None for one that has a call, is drained for another one already, or is a WebSocket.
     fn idle_since(&self) -> Option<Instant> {
         let may_go = self.stays() && !self.is_socket.load(Ordering::Relaxed);
-        let idle = may_go && locked(&self.calls).is_empty();
-        idle.then(|| *locked(&self.idle_since))
+        locked(&self.calls).idle_since().filter(|_| may_go)
     }
 }
 

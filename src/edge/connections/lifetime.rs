@@ -24,10 +24,6 @@ pub(super) struct Lifetime {
     age: Duration,
     /// How long calls under way may take once it is being drained.
     grace: Duration,
-    /// Calls begun until the last check.
-    begun_before: u64,
-    /// Since when no call has been under way.
-    idle_since: Option<Instant>,
     /// When it is closed, once it is being drained.
     closes_at: Option<Instant>,
     /// When it is closed if it has no calls then, once it is drained for another one.
@@ -53,8 +49,6 @@ impl Lifetime {
             began: Instant::now(),
             age,
             grace: bounds.grace,
-            begun_before: 0,
-            idle_since: None,
             closes_at: None,
             leaves_at: None,
             streams_end_at: None,
@@ -74,20 +68,17 @@ impl Lifetime {
             return Next::EndStreams;
         }
         let calls = locked(&connection.calls);
-        if calls.is_empty() && self.leaves_at.is_some_and(|at| now >= at) {
+        let idle_since = calls.idle_since();
+        if idle_since.is_some() && self.leaves_at.is_some_and(|at| now >= at) {
             return Next::Close;
         }
-        let begun = connection.numbers.load(Ordering::Relaxed);
-        let idle = calls.is_empty() && begun == self.begun_before;
-        self.begun_before = begun;
-        self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
-        let mut stuck = calls.values().filter(|call| call.is_stuck()).peekable();
+        let mut stuck = calls.under_way.values().filter(|call| call.is_stuck()).peekable();
         // Over HTTP/1.1 the next answer could only follow the one that is not read.
         if stuck.peek().is_some() && connection.one_by_one.load(Ordering::Relaxed) {
             return Next::Close;
         }
         stuck.for_each(|call| call.cancel());
-        let idle_too_long = self.idle_since.is_some_and(|since| now >= since + IDLE_MAX);
+        let idle_too_long = idle_since.is_some_and(|since| now >= since + IDLE_MAX);
         if self.closes_at.is_none() && (idle_too_long || now >= self.began + self.age) {
             self.drain(now);
             return Next::Drain;

@@ -8,12 +8,12 @@ mod lifetime; // when a connection is drained or closed
 mod metrics; // the door of metrics
 mod plain; // calls that are not gRPC, and those over HTTP/1.1
 mod pool; // counts connections and evicts unused ones
+mod under_way; // the calls of a connection
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use shared_events::chance::Chance;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -45,6 +45,7 @@ use customers::Owner;
 use lifetime::{Lifetime, Next};
 pub(crate) use metrics::{MakePage, serve_metrics};
 use pool::Pool;
+use under_way::{CallGuard, Calls};
 
 /// WebSockets live so many times as long: they have one long call, and say when to come again.
 const SOCKET_AGE: u32 = 6;
@@ -65,11 +66,7 @@ pub(super) struct Connection {
     /// The pool that it counts in, and for whom.
     pool: Weak<Pool>,
     owner: Mutex<Owner>,
-    /// Calls under way, by number.
-    calls: Mutex<BTreeMap<u64, Arc<ReadProgress>>>,
-    /// When the last call ended.
-    idle_since: Mutex<Instant>,
-    numbers: AtomicU64,
+    calls: Mutex<Calls>,
     /// The call that has just begun and is not spawned yet.
     begun: Mutex<Option<Arc<ReadProgress>>>,
     command_streams: AtomicUsize,
@@ -101,9 +98,7 @@ impl Connection {
             authenticated: AtomicBool::new(false),
             pool,
             owner: Mutex::default(),
-            calls: Mutex::default(),
-            idle_since: Mutex::new(Instant::now()),
-            numbers: AtomicU64::new(0),
+            calls: Mutex::new(Calls::none()),
             begun: Mutex::default(),
             command_streams: AtomicUsize::new(0),
             one_by_one: AtomicBool::new(false),
@@ -177,28 +172,9 @@ where
     }
 }
 
-struct CallGuard {
-    connection: Arc<Connection>,
-    number: u64,
-}
-
-impl Drop for CallGuard {
-    fn drop(&mut self) {
-        *locked(&self.connection.idle_since) = Instant::now();
-        locked(&self.connection.calls).remove(&self.number);
-    }
-}
-
 impl Connection {
     fn is_unused(&self) -> bool {
         !self.called.load(Ordering::Relaxed)
-    }
-
-    /// Counts a call until the guard is dropped.
-    fn count(self: &Arc<Self>, progress: &Arc<ReadProgress>) -> CallGuard {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        locked(&self.calls).insert(number, Arc::clone(progress));
-        CallGuard { connection: Arc::clone(self), number }
     }
 }
 

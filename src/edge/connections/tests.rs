@@ -234,7 +234,7 @@ async fn a_connection_with_short_calls_now_and_then_is_not_idle() {
     let call = async || {
         drop(connection.begin());
         hyper::rt::Executor::execute(&calls, std::future::ready(()));
-        while !locked(&connection.calls).is_empty() {
+        while locked(&connection.calls).idle_since().is_none() {
             tokio::task::yield_now().await;
         }
     };
