@@ -51,13 +51,13 @@ impl Violations {
     }
 
     /// Adds a violation of a field.
-    pub fn add(&mut self, field: impl Into<String>, reason: Reason, description: impl Display) {
-        let description = description.to_string();
-        self.0.push(Violation { field: field.into(), reason, description });
+    pub fn add(&mut self, field: impl Display, reason: Reason, description: impl Display) {
+        let (field, description) = (field.to_string(), description.to_string());
+        self.0.push(Violation { field, reason, description });
     }
 
     /// Adds a violation with the general reason.
-    pub fn wrong(&mut self, field: impl Into<String>, description: impl Display) {
+    pub fn wrong(&mut self, field: impl Display, description: impl Display) {
         self.add(field, Self::INVALID_FIELD, description);
     }
 

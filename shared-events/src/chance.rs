@@ -47,12 +47,8 @@ impl Chance {
     pub fn of_part(&self, part: &str) -> Self {
         let Some(seeded) = &self.0 else { return Self::system() };
         let seed = seeded.lock().unwrap_or_else(PoisonError::into_inner).seed;
-        let bytes = seed.to_be_bytes().into_iter().chain(part.bytes());
-        // FNV-1a: its value is the same on every machine and in every version.
-        let mixed = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self::seeded(mixed)
+        let mixed = Uuid::new_v5(&Uuid::from_u128(seed.into()), part.as_bytes());
+        Self::seeded(mixed.as_u64_pair().0)
     }
 
     /// A random number, uniform over all 32-bit numbers.

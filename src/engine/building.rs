@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
+use order_actor::journal::Journal;
 use order_actor::record::RecordedEvent;
 use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 
 use super::Orders;
-use super::clock::TrustedClock;
+use super::clock::{Now, TrustedClock};
 use super::followers::Followers;
 use super::health::Alarm;
 use super::metrics::Sample;
@@ -33,9 +34,6 @@ use crate::edge::peers;
 use crate::edge::upstream::{Upstream, Ways};
 use crate::edge::{Accounts, RateLimits, Receive, Slots, sent_on};
 use service_edge::feed::{self, RemoteFacts};
-
-/// The clock.
-pub(super) type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A process of the engine under construction.
 pub struct Building {
@@ -180,6 +178,13 @@ impl Building {
         }
         self.databases.push((service.name, database.clone()));
         Ok(database)
+    }
+
+    /// The clock of a service with timers that its journal dates.
+    pub(crate) async fn clock_of(&mut self, journal: &Journal) -> Arc<TrustedClock> {
+        self.has_timers = true;
+        self.clock.compare_with(journal).await;
+        Arc::clone(&self.clock)
     }
 
     /// The clock of a service that ends things by it: it stands where it cannot be trusted. `newest`

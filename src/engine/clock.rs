@@ -20,7 +20,7 @@ const BEHIND_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// The time, as services are told it.
-type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub(super) type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Holds timers until the clock can be trusted.
 #[derive(Debug)]

@@ -60,8 +60,8 @@ pub(crate) use private::{make_private, write_private};
 pub(crate) use stepped::SteppedClock;
 pub(crate) use stores::JOURNAL;
 
-use building::{Channels, Now};
-use clock::TrustedClock;
+use building::Channels;
+use clock::{Now, TrustedClock};
 use files::Files;
 use followers::Followers;
 use health::{Checks, Stored};

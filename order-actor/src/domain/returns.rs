@@ -223,7 +223,7 @@ pub(super) fn sum_of(charges: &[ChargeRefund], like: Money) -> Money {
 }
 
 /// By the numbers of the charges: named in another order they are the same.
-fn by_number(charges: &[ChargeRefund]) -> Vec<ChargeRefund> {
+pub(super) fn by_number(charges: &[ChargeRefund]) -> Vec<ChargeRefund> {
     let mut sorted = charges.to_vec();
     sorted.sort_by_key(|one| one.charge);
     sorted

@@ -70,7 +70,7 @@ fn cancel() -> Command {
 }
 
 pub fn ops() -> Context {
-    Context::new(By::ops("anna"), Instant::now() + Duration::from_secs(20))
+    Context::new(By::ops("anna"), Instant::now() + Duration::from_secs(60))
 }
 
 pub async fn placed(registry: &Registry) -> (OrderId, Executed) {

@@ -87,17 +87,16 @@ impl FactBody {
     /// The fact of a service, from CloudEvents `type` and `data`.
     pub(super) fn of(source: Origin, kind: &str, data: &RawValue) -> Result<Self, FactError> {
         // The data are read by themselves: lines and columns are counted from their beginning.
-        let unfit = |error: serde_json::Error| {
-            FactError::Malformed(format!("{} in its data", json_place(&error)))
+        let read = || -> Result<Option<Self>, serde_json::Error> {
+            Ok(match source {
+                Origin::Orders => OrderFact::of(kind, data)?.map(Self::Order),
+                Origin::Inventory => InventoryFact::of(kind, data)?.map(Self::Inventory),
+                Origin::Notifications => NotificationFact::of(kind, data)?.map(Self::Notification),
+                Origin::Payments => PaymentFact::of(kind, data)?.map(Self::Payment),
+            })
         };
-        let body = match source {
-            Origin::Orders => OrderFact::of(kind, data).map_err(unfit)?.map(Self::Order),
-            Origin::Inventory => InventoryFact::of(kind, data).map_err(unfit)?.map(Self::Inventory),
-            Origin::Notifications => {
-                NotificationFact::of(kind, data).map_err(unfit)?.map(Self::Notification)
-            }
-            Origin::Payments => PaymentFact::of(kind, data).map_err(unfit)?.map(Self::Payment),
-        };
+        let body = read()
+            .map_err(|error| FactError::Malformed(format!("{} in its data", json_place(&error))))?;
         body.ok_or_else(|| FactError::UnknownType { origin: source.uri(), kind: kind.to_owned() })
     }
 

@@ -75,7 +75,7 @@ async fn a_commit_is_seen_however_the_heads_were_known(database: &Database) {
     }
 }
 
-async fn postgres() -> Database {
+pub async fn postgres() -> Database {
     let url = std::env::var("ORDINAL_TEST_POSTGRES")
         .expect("ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one");
     let schema = format!("t_{}", Uuid::now_v7().simple());

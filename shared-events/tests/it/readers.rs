@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shared_events::chance::Chance;
 use shared_events::contract::Fact;
 use shared_events::stream::{
     Batch, Cursors, Database, Reader, Source, SourceError, WithoutContact, made_anew,
@@ -16,13 +15,6 @@ const NONE: Migrator = Migrator::DEFAULT;
 async fn on_sqlite() -> (Database, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (Database::sqlite(&folder.path().join("a.db"), &NONE).await.unwrap(), folder)
-}
-
-async fn on_postgres() -> Database {
-    let url = std::env::var("ORDINAL_TEST_POSTGRES")
-        .expect("ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one");
-    let schema = format!("t_{}", Chance::system().uuid().simple());
-    Database::postgres(&url, &schema, &NONE).await.unwrap()
 }
 
 fn reader(identity: &str, has_read: bool) -> Reader {
@@ -89,7 +81,7 @@ async fn readers_are_known_by_their_databases_on_sqlite() {
 
 #[tokio::test]
 async fn readers_are_known_by_their_databases_on_postgres() {
-    let (one, other) = (on_postgres().await, on_postgres().await);
+    let (one, other) = (crate::outbox::postgres().await, crate::outbox::postgres().await);
     readers_are_known_by_their_databases(&one).await;
     each_database_has_an_identity_of_its_own(&one, &other).await;
     a_reader_that_is_known_is_remembered_where_no_other_is(&other).await;

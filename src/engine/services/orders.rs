@@ -144,9 +144,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let (orders, events) = edge.taking_slots(Arc::new(slots)).into_services();
     building.routes.add_service(orders);
     building.routes.add_service(events);
-    building.clock.compare_with(&journal).await;
-    let clock = Arc::clone(&building.clock);
-    building.has_timers = true;
+    let clock = building.clock_of(&journal).await;
     let summaries = lists.summaries.clone();
     building.samples.push(numbers(
         summaries.clone(),

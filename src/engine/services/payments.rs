@@ -8,7 +8,7 @@ use payment::grpc::FILE_DESCRIPTOR_SET;
 use payment::store::{self, Count};
 use payment::{NotReceived, Payments, Psps, Runner, WebhookDoor};
 use service_edge::feed;
-use shared_events::contract::{Origin, PspName, Timestamp};
+use shared_events::contract::{Origin, PspName};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
@@ -17,6 +17,7 @@ use crate::edge::calls::Rpc;
 use crate::edge::health::Reason;
 use crate::edge::{Receipt, Receive, with_caller};
 use crate::engine::building::Building;
+use crate::engine::clock::Now;
 use crate::engine::health::Alarm;
 use crate::engine::metrics::Sample;
 use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
@@ -193,7 +194,7 @@ fn disputed(database: Database) -> Alarm {
 }
 
 /// How many webhooks wait, disputes are open and operations are stuck, and for how long.
-fn numbers(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Sample {
+fn numbers(database: Database, now: Now) -> Sample {
     let look = move || -> BoxFuture<'static, Page> {
         let (database, now) = (database.clone(), Arc::clone(&now));
         Box::pin(async move {

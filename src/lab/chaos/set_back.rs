@@ -66,8 +66,10 @@ impl LossPeriods {
 /// loss accepts it by itself. Where it was killed before, only readers know what was there.
 pub(super) async fn accept_if_doubted(client: &Client) -> anyhow::Result<bool> {
     let history = client.call("admin.v1.AdminService/GetJournal", json!({})).await;
-    let doubt = history.ok().and_then(|answer| answer["history"]["doubt"].as_str().map(str::len));
-    if doubt.is_none_or(|length| length == 0) {
+    let is_doubted = history.is_ok_and(|answer| {
+        answer["history"]["doubt"].as_str().is_some_and(|doubt| !doubt.is_empty())
+    });
+    if !is_doubted {
         return Ok(false);
     }
     let why = json!({ "reason": "chaos" });

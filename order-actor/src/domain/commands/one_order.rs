@@ -2,7 +2,8 @@
 //! names the lines.
 
 use super::Command;
-use crate::domain::{ChargeRefund, LineQuantity, OutcomeUnits};
+use crate::domain::returns::by_number;
+use crate::domain::{LineQuantity, OutcomeUnits};
 
 impl Command {
     /// The same command with the lists in one order whose order says nothing, if it has any. Of lines
@@ -29,7 +30,7 @@ impl Command {
                 let mut command = command.clone();
                 command.dispositions.sort_by_key(|one| one.line);
                 by_outcome(&mut command.outcomes);
-                by_charge(&mut command.charges);
+                command.charges = by_number(&command.charges);
                 Self::ApproveReturn(command)
             }
             Self::ReceiveReturn(command) => {
@@ -40,7 +41,7 @@ impl Command {
             Self::UndoShipment(command) => {
                 let mut command = command.clone();
                 command.dispositions.sort_by_key(|one| one.line);
-                by_charge(&mut command.charges);
+                command.charges = by_number(&command.charges);
                 Self::UndoShipment(command)
             }
             Self::EditOrder(command) => {
@@ -59,8 +60,4 @@ fn by_line(lines: &mut [LineQuantity]) {
 
 fn by_outcome(outcomes: &mut [OutcomeUnits]) {
     outcomes.sort_by_key(|one| (one.line, one.outcome, one.quantity));
-}
-
-fn by_charge(charges: &mut [ChargeRefund]) {
-    charges.sort_by_key(|one| one.charge);
 }

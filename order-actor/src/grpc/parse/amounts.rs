@@ -165,14 +165,13 @@ impl Form {
             let Some(text) = key.stored(text).ok().filter(|text| !text.is_empty()) else {
                 let max = bounds::KEY_MAX;
                 let detail = format!("a key is 1 to {max} characters without hidden ones");
-                self.violations.add(path.to_string(), reason, detail);
+                self.violations.add(&path, reason, detail);
                 return None;
             };
             let held = value.stored(held);
-            let held =
-                held.map_err(|error| self.violations.add(path.to_string(), reason, error)).ok()?;
+            let held = held.map_err(|error| self.violations.add(&path, reason, error)).ok()?;
             if parsed.insert(text, held).is_some() {
-                self.violations.add(path.to_string(), reason, bounds::NAMED_TWICE);
+                self.violations.add(&path, reason, bounds::NAMED_TWICE);
                 return None;
             }
         }
@@ -198,12 +197,12 @@ impl Form {
     fn amount(&mut self, field: impl Display, money: Option<&proto::Money>) -> Option<Money> {
         let reason = Reason::InvalidAmount;
         let Some(money) = money else {
-            self.violations.add(field.to_string(), reason, "required");
+            self.violations.add(&field, reason, "required");
             return None;
         };
         let money = self.money(&field, reason, money)?;
         if money.minor < 0 {
-            self.violations.add(field.to_string(), reason, "not below zero");
+            self.violations.add(&field, reason, "not below zero");
             return None;
         }
         Some(money)

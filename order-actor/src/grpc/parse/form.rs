@@ -32,7 +32,7 @@ pub struct Parsed {
 }
 
 /// A request being parsed. An invalid field is recorded and yields `None`, so that the remaining
-/// fields are checked as well. Paths of fields are only written where they are recorded.
+/// fields are checked as well.
 #[derive(Default)]
 pub(crate) struct Form {
     pub(super) violations: Violations,
@@ -40,7 +40,7 @@ pub(crate) struct Form {
 
 impl Form {
     pub(crate) fn invalid(&mut self, field: impl Display, description: impl Display) {
-        self.violations.add(field.to_string(), Violations::INVALID_FIELD, description);
+        self.violations.wrong(field, description);
     }
 
     /// The value, if every field is valid.

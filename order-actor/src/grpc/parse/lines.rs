@@ -101,19 +101,19 @@ impl Form {
 
     fn unit_price(&mut self, path: impl Display, line: &proto::NewLine) -> Option<Money> {
         let Some(price) = &line.unit_price else {
-            self.violations.add(path.to_string(), Reason::InvalidLine, "required");
+            self.violations.add(&path, Reason::InvalidLine, "required");
             return None;
         };
         let price = self.money(&path, Reason::InvalidLine, price);
         if price.is_some_and(|price| price.minor < 0) {
-            self.violations.add(path.to_string(), Reason::InvalidLine, "not below zero");
+            self.violations.add(&path, Reason::InvalidLine, "not below zero");
         }
         price
     }
 
     fn quantity(&mut self, field: impl Display, reason: Reason, units: u32) -> Option<Quantity> {
         let quantity = Quantity::new(units);
-        quantity.map_err(|error| self.violations.add(field.to_string(), reason, error)).ok()
+        quantity.map_err(|error| self.violations.add(&field, reason, error)).ok()
     }
 
     pub(super) fn money(
@@ -180,9 +180,9 @@ impl Form {
         named: &mut BTreeSet<u32>,
     ) {
         if line == 0 {
-            self.violations.add(field.to_string(), reason, "lines are numbered from 1");
+            self.violations.add(&field, reason, "lines are numbered from 1");
         } else if !named.insert(line) {
-            self.violations.add(field.to_string(), reason, bounds::NAMED_TWICE);
+            self.violations.add(&field, reason, bounds::NAMED_TWICE);
         }
     }
 
@@ -206,7 +206,7 @@ impl Form {
                 Ok(proto::Disposition::Unspecified) | Err(_) => {
                     let field = format!("{path}.disposition");
                     let names = one_of(proto::Disposition::as_str_name);
-                    self.violations.add(field, reason, names);
+                    self.violations.add(&field, reason, names);
                     None
                 }
             };

@@ -90,7 +90,7 @@ impl Form {
             return Some(text.to_owned());
         }
         let detail = format!("an address such as https://example.com/mug.jpg, at most {max} bytes");
-        self.violations.add(field.to_string(), Reason::InvalidLine, detail);
+        self.violations.add(&field, Reason::InvalidLine, detail);
         None
     }
 

@@ -3,7 +3,8 @@
 
 use order_actor::domain::{
     ApproveReturn, Command, Event, Existing, Order, Policy, ReceiveReturn, RejectReturn, Rejection,
-    RequestReturn, Role, Status, UnitOutcome, bounds, deadline, decide, replay,
+    RequestReturn, ReturnLineDisposition, Role, Status, UnitOutcome, bounds, deadline, decide,
+    replay,
 };
 use order_actor::outbox::translate;
 use shared_events::contract::{Disposition, OrderFact, OrderId};
@@ -319,8 +320,7 @@ mod outcomes_of_units {
     fn dispositions_and_outcomes_are_not_mixed() {
         let mut both = with_outcomes(&[(2, 3, UnitOutcome::Restock)], "");
         let disposition = Disposition::WriteOff;
-        both.dispositions =
-            vec![order_actor::domain::ReturnLineDisposition { line: 2, disposition }];
+        both.dispositions = vec![ReturnLineDisposition { line: 2, disposition }];
         let mut later = both.clone();
         later.outcomes.clear();
         later.receive_later = true;
@@ -468,15 +468,12 @@ mod received_later {
         let rejected = decided(&asked, with_outcomes(&rejects, "used")).unwrap();
         assert!(matches!(rejected[..], [Event::ReturnAuthorized { .. }]), "{rejected:?}");
         // Whoever says what became of the units has them.
-        let mut damaged = plain();
-        let disposition = Disposition::WriteOff;
-        damaged.dispositions =
-            vec![order_actor::domain::ReturnLineDisposition { line: 2, disposition }];
+        let written_off = ReturnLineDisposition { line: 2, disposition: Disposition::WriteOff };
         for here in [
             ApproveReturn { receive_at_once: true, ..plain() },
             ApproveReturn { location: Some("berlin".parse().unwrap()), ..plain() },
             with_outcomes(&[(2, 3, UnitOutcome::Restock)], ""),
-            damaged,
+            ApproveReturn { dispositions: vec![written_off], ..plain() },
         ] {
             let events = decided(&asked, here).unwrap();
             assert!(matches!(events[..], [Event::ReturnApproved { .. }]), "{events:?}");
