@@ -72,7 +72,7 @@ impl Violations {
     /// The reason of an operator's action as it is stored, perhaps none; where it is invalid, adds a
     /// violation. Blanks and breaks at its ends are cut off first: it may come from a file.
     pub fn reason(&mut self, field: &str, text: &str) -> String {
-        let stored = TextRule::reason().stored(text.trim().to_owned());
+        let stored = TextRule::reason().stored(text.trim());
         stored.map_err(|error| self.wrong(field, error)).unwrap_or_default()
     }
 

@@ -4,7 +4,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
-use super::text::{TextError, TextRule, is_hidden, is_plain};
+use super::text::{TextError, TextRule, is_hidden};
 
 /// Why a text is no name or sku; never shows the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,39 +40,19 @@ pub fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text as it is stored ([`composed`]), where that is another than it was sent.
-fn recomposed(text: &str) -> Option<String> {
-    match composed(text) {
-        Cow::Borrowed(same) if same.len() == text.len() => None,
-        other => Some(other.into_owned()),
-    }
-}
-
 impl TextRule {
     /// The text as it is stored: [`composed`]. Hidden characters are looked for in the text as it was
-    /// sent, characters counted as they are stored. Nothing is copied where nothing changes.
+    /// sent, characters counted as they are stored.
     ///
     /// # Errors
     /// [`TextError`] for the first violation.
-    pub fn stored(self, text: String) -> Result<String, TextError> {
-        let sent = self.check(&text);
-        if let Err(hidden @ TextError::Hidden { .. }) = sent {
+    pub fn stored(self, text: &str) -> Result<String, TextError> {
+        if let Err(hidden @ TextError::Hidden { .. }) = self.check(text) {
             return Err(hidden);
         }
-        match recomposed(&text) {
-            None => sent.map(|()| text),
-            Some(text) => self.check(&text).map(|()| text),
-        }
-    }
-
-    /// The text as it is stored ([`stored`](Self::stored)); one that is refused stays as it was
-    /// sent, for a check that says what is wrong with it.
-    #[must_use]
-    pub fn stored_or_sent(self, text: String) -> String {
-        match self.check(&text) {
-            Ok(()) => recomposed(&text).unwrap_or(text),
-            Err(_) => text,
-        }
+        let text = composed(text);
+        self.check(&text)?;
+        Ok(text.into_owned())
     }
 }
 
@@ -83,9 +63,6 @@ impl TextRule {
 /// [`PrintableError`]
 pub fn printable(text: &str, max: usize) -> Result<Cow<'_, str>, PrintableError> {
     let text = composed(text);
-    if (1..=max).contains(&text.len()) && is_plain(&text) {
-        return Ok(text);
-    }
     let mut count = 0_usize;
     for character in text.chars() {
         count = count.saturating_add(1);

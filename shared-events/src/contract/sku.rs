@@ -2,15 +2,15 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::printable::{PrintableError, printable};
 
 /// A stock keeping unit: 1 to 64 printable characters, blanks inside included. Blanks at its ends
 /// are cut off and characters composed (NFC) when it is parsed; upper and lower case differ. Cheap
 /// to clone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Sku(Arc<str>);
 
 impl Sku {
@@ -42,12 +42,6 @@ impl TryFrom<String> for Sku {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
-    }
-}
-
-impl Serialize for Sku {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
     }
 }
 

@@ -57,9 +57,6 @@ impl TextRule {
     /// # Errors
     /// [`TextError`] for the first violation.
     pub fn check(self, text: &str) -> Result<(), TextError> {
-        if text.len() <= self.max && is_plain(text) {
-            return Ok(());
-        }
         let mut count = 0_usize;
         let mut characters = text.chars().peekable();
         while let Some(character) = characters.next() {
@@ -76,12 +73,6 @@ impl TextRule {
         }
         if count > self.max { Err(TextError::TooLong { max: self.max }) } else { Ok(()) }
     }
-}
-
-/// Whether all characters are printable ASCII, as in most texts. No rule refuses one of them, and
-/// there are as many as bytes.
-pub(super) fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Whether a character hides, reverses or overwrites others. U+200C and U+200D do not count: words

@@ -69,27 +69,11 @@ impl Timestamp {
     }
 }
 
-/// Always in six decimals. Digit by digit: every event and every fact holds several.
+/// Always in six decimals.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let civil = self.civil().map_err(|_| fmt::Error)?;
-        let mut text = *b"0000-00-00T00:00:00.000000Z";
-        let parts = [
-            (0_usize..4, u32::from(civil.year().unsigned_abs())),
-            (5..7, u32::from(civil.month().unsigned_abs())),
-            (8..10, u32::from(civil.day().unsigned_abs())),
-            (11..13, u32::from(civil.hour().unsigned_abs())),
-            (14..16, u32::from(civil.minute().unsigned_abs())),
-            (17..19, u32::from(civil.second().unsigned_abs())),
-            (20..26, civil.subsec_nanosecond().unsigned_abs() / 1_000),
-        ];
-        for (places, mut rest) in parts {
-            for digit in text[places].iter_mut().rev() {
-                *digit += u8::try_from(rest % 10).unwrap_or_default();
-                rest /= 10;
-            }
-        }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        write!(f, "{civil:.6}Z")
     }
 }
 

@@ -130,22 +130,16 @@ fn hidden_characters_and_long_texts_are_refused() {
 }
 
 #[test]
-fn a_text_is_stored_in_one_spelling_and_copied_only_where_that_is_another() {
+fn a_text_is_stored_in_one_spelling() {
     let rule = TextRule::line(4);
-    let stored = |text: &str| rule.stored(text.to_owned());
     for (sent, kept) in [("", ""), ("  ", ""), (" abcd  ", "abcd"), ("u\u{308}ber", "\u{fc}ber")] {
-        assert_eq!(stored(sent), Ok(kept.to_owned()), "{sent:?}");
+        assert_eq!(rule.stored(sent), Ok(kept.to_owned()), "{sent:?}");
     }
-    assert_eq!(stored(" abcde"), Err(TextError::TooLong { max: 4 }));
+    assert_eq!(rule.stored(" abcde"), Err(TextError::TooLong { max: 4 }));
     // Hidden characters count as they were sent, also where they would be cut off.
     let refused = |place, character| Err(TextError::Hidden { place, character });
-    assert_eq!(stored("ab\n"), refused(3, '\n'));
-    assert_eq!(stored("abcdefg\u{202e}"), refused(8, '\u{202e}'));
-    for same in ["abcd", "\u{fc}ber"] {
-        let text = same.to_owned();
-        let place = text.as_ptr();
-        assert_eq!(rule.stored(text).map(|kept| kept.as_ptr()), Ok(place), "{same}");
-    }
+    assert_eq!(rule.stored("ab\n"), refused(3, '\n'));
+    assert_eq!(rule.stored("abcdefg\u{202e}"), refused(8, '\u{202e}'));
 }
 
 #[test]

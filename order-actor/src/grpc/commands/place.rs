@@ -33,8 +33,8 @@ impl CommandRequest for PlaceOrderRequest {
         let charges = form.charges(&self.charges);
         let discounts = form.discounts("discounts", &self.discounts);
         let tax_mode = form.tax_mode(self.tax_mode);
-        let tags = form.tags(self.tags);
-        let metadata = form.keys("metadata", Reason::InvalidField, self.metadata.into_iter());
+        let tags = form.tags(&self.tags);
+        let metadata = form.keys("metadata", Reason::InvalidField, &self.metadata);
         let exchange_of = form.exchange_of(self.exchange_of.as_ref());
         let names = form.names(&self.order_number, &self.external_id, &self.shop, context.by);
         let notes = form.notes(self.notes, context.by);

@@ -35,8 +35,7 @@ impl Form {
                 None
             }
         };
-        let label =
-            self.label(format_args!("{path}.label"), charge.label.clone(), 0..=bounds::LABEL_MAX);
+        let label = self.label(format_args!("{path}.label"), &charge.label, 0..=bounds::LABEL_MAX);
         let amount = self.amount(format_args!("{path}.amount"), charge.amount.as_ref());
         let taxes = self.taxes(format_args!("{path}.taxes"), &charge.taxes);
         Some(NewCharge { kind: kind?, label: label?, amount: amount?, taxes: taxes? })
@@ -50,8 +49,7 @@ impl Form {
         self.at_most(&path, discounts.len(), bounds::PRICE_PARTS_MAX)?;
         let mut parsed = Vec::with_capacity(discounts.len());
         for (index, discount) in discounts.iter().enumerate() {
-            let label =
-                self.label(format_args!("{path}[{index}].label"), discount.label.clone(), LABEL);
+            let label = self.label(format_args!("{path}[{index}].label"), &discount.label, LABEL);
             let amount =
                 self.amount(format_args!("{path}[{index}].amount"), discount.amount.as_ref());
             parsed.push(label.zip(amount).map(|(label, amount)| Discount { label, amount }));
@@ -63,7 +61,7 @@ impl Form {
         self.at_most(&path, taxes.len(), bounds::PRICE_PARTS_MAX)?;
         let mut parsed = Vec::with_capacity(taxes.len());
         for (index, tax) in taxes.iter().enumerate() {
-            let name = self.label(format_args!("{path}[{index}].name"), tax.name.clone(), LABEL);
+            let name = self.label(format_args!("{path}[{index}].name"), &tax.name, LABEL);
             let rate: Option<Option<TaxRate>> = match tax.rate_percent.as_str() {
                 "" => Some(None),
                 text => text
@@ -134,11 +132,11 @@ impl Form {
         })
     }
 
-    pub(crate) fn tags(&mut self, tags: Vec<String>) -> Option<Vec<String>> {
+    pub(crate) fn tags(&mut self, tags: &[String]) -> Option<Vec<String>> {
         self.at_most("tags", tags.len(), bounds::TAGS_MAX)?;
         let mut named = BTreeSet::new();
         let mut parsed = Vec::with_capacity(tags.len());
-        for (index, tag) in tags.into_iter().enumerate() {
+        for (index, tag) in tags.iter().enumerate() {
             let field = format!("tags[{index}]");
             let tag = self.label(&field, tag, LABEL);
             let twice = tag.as_ref().is_some_and(|tag| !named.insert(tag.clone()));
@@ -155,7 +153,7 @@ impl Form {
         &mut self,
         path: impl Display,
         reason: Reason,
-        keys: impl ExactSizeIterator<Item = (String, String)>,
+        keys: &BTreeMap<String, String>,
     ) -> Option<BTreeMap<String, String>> {
         self.at_most(&path, keys.len(), bounds::KEYS_MAX)?;
         let key = TextRule::line(bounds::KEY_MAX);
@@ -182,7 +180,7 @@ impl Form {
     pub(super) fn label(
         &mut self,
         field: impl Display,
-        text: String,
+        text: &str,
         length: RangeInclusive<usize>,
     ) -> Option<String> {
         if *length.start() > 0 && text.trim().is_empty() {

@@ -125,19 +125,14 @@ impl Form {
 
     /// A free text of several lines.
     pub(crate) fn text(&mut self, field: &'static str, text: String) -> Option<String> {
-        self.checked_text(field, text, TextRule::lines(bounds::TEXT_MAX))
+        self.checked_text(field, &text, TextRule::lines(bounds::TEXT_MAX))
     }
 
     pub(crate) fn line(&mut self, field: &'static str, text: String, max: usize) -> Option<String> {
-        self.checked_text(field, text, TextRule::line(max))
+        self.checked_text(field, &text, TextRule::line(max))
     }
 
-    fn checked_text(
-        &mut self,
-        field: &'static str,
-        text: String,
-        rule: TextRule,
-    ) -> Option<String> {
+    fn checked_text(&mut self, field: &'static str, text: &str, rule: TextRule) -> Option<String> {
         match rule.stored(text) {
             Ok(text) => return Some(text),
             Err(error @ TextError::TooLong { .. }) => {

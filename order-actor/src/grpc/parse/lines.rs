@@ -78,12 +78,10 @@ impl Form {
                 })
                 .ok(),
         };
-        let title =
-            self.label(format_args!("{path}.title"), line.title.clone(), 0..=bounds::TITLE_MAX);
+        let title = self.label(format_args!("{path}.title"), &line.title, 0..=bounds::TITLE_MAX);
         let image_url = self.image_url(format_args!("{path}.image_url"), &line.image_url);
-        let attributes = line.attributes.iter().map(|(key, value)| (key.clone(), value.clone()));
         let attributes =
-            self.keys(format_args!("{path}.attributes"), Reason::InvalidLine, attributes);
+            self.keys(format_args!("{path}.attributes"), Reason::InvalidLine, &line.attributes);
         let discounts = self.discounts(format_args!("{path}.discounts"), &line.discounts);
         let taxes = self.taxes(format_args!("{path}.taxes"), &line.taxes);
         Some(NewLine {

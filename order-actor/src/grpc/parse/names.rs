@@ -80,7 +80,7 @@ impl Form {
             return None;
         }
         let rule = TextRule::lines(bounds::NOTE_MAX);
-        rule.stored(text).map_err(|error| self.invalid(field, error)).ok()
+        rule.stored(&text).map_err(|error| self.invalid(field, error)).ok()
     }
 
     /// The address of a picture.

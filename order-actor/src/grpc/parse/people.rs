@@ -65,16 +65,17 @@ pub(super) fn normalised(address: proto::Address) -> Address {
     let phone = phone_number(&address.phone);
     // How long a part may be is checked later.
     let (line, lines) = (TextRule::line(usize::MAX), TextRule::lines(usize::MAX));
+    let stored = |rule: TextRule, text: String| rule.stored(&text).unwrap_or(text);
     Address {
-        street: line.stored_or_sent(address.street),
-        city: line.stored_or_sent(address.city),
-        postal_code: line.stored_or_sent(address.postal_code),
+        street: stored(line, address.street),
+        city: stored(line, address.city),
+        postal_code: stored(line, address.postal_code),
         country: country_code(&address.country),
-        name: line.stored_or_sent(address.name),
-        company: line.stored_or_sent(address.company),
-        street_line2: line.stored_or_sent(address.street_line2),
-        region: line.stored_or_sent(address.region),
+        name: stored(line, address.name),
+        company: stored(line, address.company),
+        street_line2: stored(line, address.street_line2),
+        region: stored(line, address.region),
         phone: phone.map_or(address.phone, Option::unwrap_or_default),
-        instructions: lines.stored_or_sent(address.instructions),
+        instructions: stored(lines, address.instructions),
     }
 }

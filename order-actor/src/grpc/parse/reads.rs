@@ -274,8 +274,7 @@ impl Form {
     }
 
     fn short(&mut self, field: &str, text: &str, max: usize) -> Option<String> {
-        let stored = TextRule::lines(max).stored(text.to_owned());
-        stored.map_err(|error| self.invalid(field, error)).ok()
+        TextRule::lines(max).stored(text).map_err(|error| self.invalid(field, error)).ok()
     }
 
     fn sort(&mut self, sort: i32) -> Option<SummarySort> {
