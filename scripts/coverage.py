@@ -1,11 +1,12 @@
 """Reads which lines the tests ran: a table by crate, or the gate of scripts/coverage.
 
     coverage.py TOOLS COUNTS PAGE      writes the page
-    coverage.py TOOLS COUNTS --gate    exits with 1 where the domain or the contract is below its bound,
-                                       or a crate below its floor in docs/coverage.md
+    coverage.py TOOLS COUNTS --gate    exits with 1 where the domain or the contract is below its
+                                       bound, or a crate below its floor in docs/coverage.md
     coverage.py TOOLS COUNTS --write   writes these floors
 
-TOOLS has `cov` and `profparser` of llvm_profparser; COUNTS is the folder of scripts/coverage: *.profraw, and built.jsonl of cargo.
+TOOLS has `cov` and `profparser` of llvm_profparser; COUNTS is the folder of scripts/coverage:
+*.profraw, and built.jsonl of cargo.
 """
 
 import collections
@@ -38,8 +39,8 @@ def binaries(counts):
 
 
 def profiles(tools, counts):
-    """The counts that can be read. A process that was killed while it wrote leaves some that cannot: what
-    they say is missing, which can only lower a figure."""
+    """The counts that can be read. A process that was killed while it wrote leaves some that cannot:
+    what they say is missing, which can only lower a figure."""
     for profile in sorted(counts.glob("*.profraw")):
         shown = subprocess.run([tools / "profparser", "show", "--input", profile], capture_output=True)
         if shown.returncode == 0:
@@ -122,7 +123,8 @@ def floors():
 
 
 def floor_of(there, run):
-    """What a crate must have, or a percent less than it has: a process that is killed loses its counts."""
+    """What a crate must have, or a percent less than it has: a process that is killed loses its
+    counts."""
     return min(EACH_CRATE, math.floor(share(there, run)) - 1)
 
 
