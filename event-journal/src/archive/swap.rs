@@ -242,6 +242,8 @@ impl Archiving {
         copied: &mut [(u16, u64)],
         action: &OperatorAction,
     ) -> Result<Instant, Swap> {
+        let journal: Uuid =
+            sqlx::query_scalar("SELECT journal_id FROM journal").fetch_one(&mut self.db).await?;
         let since = Instant::now();
         // Waits for appends and reads in flight. Later ones find the new table.
         sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut self.db).await?;
@@ -278,8 +280,6 @@ impl Archiving {
         for sql in belongs {
             sqlx::raw_sql(&sql).execute(&mut self.db).await?;
         }
-        let journal: Uuid =
-            sqlx::query_scalar("SELECT journal_id FROM journal").fetch_one(&mut self.db).await?;
         let action = OperatorAction { target: journal.to_string(), ..action.clone() };
         with_action(sqlx::query(NOTE_ACTION), &action).execute(&mut self.db).await?;
         Ok(since)

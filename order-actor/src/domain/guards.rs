@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use shared_events::contract::{Quantity, Timestamp};
+use shared_events::contract::{Money, Quantity, Timestamp};
 
 use super::{
     By, Details, Event, Existing, Line, LineQuantity, Order, PriceError, Rejection, Role, Status,
@@ -54,6 +54,20 @@ pub(super) fn same_units(one: &[LineQuantity], other: &[LineQuantity]) -> bool {
 pub(super) fn invalid_transition(order: &Order, call: &'static str) -> Rejection {
     let refused = |from: Status| Rejection::InvalidTransition { from, call };
     order.status().map_or(Rejection::NotFound, refused)
+}
+
+/// A refund covers the charges that are paid back with it. `otherwise` is said where the refund was
+/// not named: then the bound is what was paid back before.
+pub(super) fn covers_charges(
+    named: Option<Money>,
+    refund: Money,
+    charges: Money,
+    otherwise: Rejection,
+) -> Result<(), Rejection> {
+    if refund.minor >= charges.minor {
+        return Ok(());
+    }
+    Err(named.map_or(otherwise, |_| Rejection::RefundBelowCharges { charges }))
 }
 
 /// Refuses an event that does not bring the order closer to its end, if it has too many already.

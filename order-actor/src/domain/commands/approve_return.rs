@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Disposition, LocationName, Money, ReturnId};
 
 use super::{Decide, DecisionContext};
-use crate::domain::guards::{Decision, same_or_exists, text_fits};
+use crate::domain::guards::{Decision, covers_charges, same_or_exists, text_fits};
 use crate::domain::outcomes::{NOT_A_LINE, Split};
 use crate::domain::returns::{Named, pays_otherwise};
 use crate::domain::{
@@ -195,11 +195,7 @@ impl ApproveReturn {
         if refund.minor < 0 || refund.currency != details.totals.total.currency {
             return Err(Rejection::InvalidRefund);
         }
-        if refund.minor < charges.minor {
-            // Where nothing was said the bound is what was paid back before.
-            let said = self.refund.map(|_| Rejection::RefundBelowCharges { charges });
-            return Err(said.unwrap_or(Rejection::RefundTooLarge { most }));
-        }
+        covers_charges(self.refund, refund, charges, Rejection::RefundTooLarge { most })?;
         if refund.minor > value.minor && self.refund_reason.trim().is_empty() {
             return Err(Rejection::RefundNeedsReason);
         }

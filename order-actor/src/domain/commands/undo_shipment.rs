@@ -6,7 +6,8 @@ use shared_events::contract::{Disposition, Money};
 use super::{Decide, DecisionContext, ReturnLineDisposition};
 use crate::domain::counts;
 use crate::domain::guards::{
-    Decision, kept_units, leaves_room, leaves_room_to_end, not_over, reason_given, same_or_exists,
+    Decision, covers_charges, kept_units, leaves_room, leaves_room_to_end, not_over, reason_given,
+    same_or_exists,
 };
 use crate::domain::returns::pays_otherwise;
 use crate::domain::{
@@ -82,11 +83,8 @@ impl Decide for UndoShipment {
         if refund.minor < 0 || refund.currency != default.currency {
             return Err(Rejection::InvalidRefund);
         }
-        if refund.minor < charges.minor {
-            // Where nothing was said the bound is what was paid back before.
-            let said = self.refund.map(|_| Rejection::RefundBelowCharges { charges });
-            return Err(said.unwrap_or(Rejection::ParcelRefundTooLarge { most: default }));
-        }
+        let too_large = Rejection::ParcelRefundTooLarge { most: default };
+        covers_charges(self.refund, refund, charges, too_large)?;
         if refund.minor > default.minor {
             return Err(Rejection::ParcelRefundTooLarge { most: default });
         }
