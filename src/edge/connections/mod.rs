@@ -166,7 +166,7 @@ where
         }
         let guard = connection.count(&progress);
         crate::tasks::spawn(async move {
-            progress.run(future).await;
+            progress.ending.run_until_cancelled(future).await;
             drop(guard);
         });
     }
