@@ -18,6 +18,7 @@ use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
+use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::grpc::{EndsBy, NOT_FOUND_DELAY, Unanswered};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,7 @@ use crate::edge::account::{self, Accounts};
 use crate::edge::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use crate::edge::calls::{self, Calls, Kind, Method};
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::{FORWARDED, shorten_deadline};
+use crate::edge::forward::shorten_deadline;
 use crate::edge::limit::{Counting, RateLimits};
 use crate::edge::passing::{self, Of, Passing, Until};
 use crate::edge::refusal::overloaded;
@@ -192,7 +193,7 @@ impl Admission {
         let path = request.uri().path();
         let known = self.calls.method(path).cloned();
         let method = known.as_deref();
-        let forwarded = request.headers().contains_key(FORWARDED);
+        let forwarded = request.headers().contains_key(FORWARDED_HEADER);
         let (name, kind, message_max, takes_slot) = (
             self.calls.name_of(method, path),
             calls::kind(method, path, forwarded),
