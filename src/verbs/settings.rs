@@ -92,7 +92,7 @@ pub fn of_others(role: &str, is_set: impl Fn(&str) -> bool) -> Vec<(String, Vec<
     for flag in messages.get_arguments() {
         all.extend(of(&[flag.get_id().as_str()], &["notifications"]));
     }
-    all.extend(of(&["psps"], &["orders", "payments"]));
+    all.extend(of(&["psps"], &["payments"]));
     all.extend(of(&["trust_clock"], &["orders", "payments", "ledger"]));
     if is_set("database_url") || is_set(&format!("{role}_database_url")) {
         for service in services::ALL {
