@@ -140,18 +140,19 @@ impl Forwarding {
 
     /// The answer of another process of any kind.
     async fn pass_on(&self, to: &Upstream, request: Request<Body>) -> Response<Body> {
-        let stop = &self.stop;
         let method = request.extensions().get::<Arc<Method>>().map(Arc::as_ref);
         let kind = calls::kind(method, request.uri().path(), false);
         let aged = request.extensions().get::<EndsBy>().map(|ends| ends.when.clone());
+        let ending = |body: Body, of: Of| {
+            let body = Passing::ending(body, of, Until::Stop, &self.stop);
+            match &aged {
+                Some(aged) => Passing::ending(body, of, Until::Age, aged),
+                None => body,
+            }
+        };
         let request = match kind {
             Kind::BidiStream => {
-                let mut request = request.map(|body| {
-                    let body = Passing::ending(body, Of::Messages, Until::Stop, stop);
-                    aged.iter().fold(body, |body, aged| {
-                        Passing::ending(body, Of::Messages, Until::Age, aged)
-                    })
-                });
+                let mut request = request.map(|body| ending(body, Of::Messages));
                 request.extensions_mut().insert(OfCommands);
                 request
             }
@@ -160,15 +161,8 @@ impl Forwarding {
         let answer = forward(to, request, FROM_ROLE_HEADER).await;
         match kind {
             Kind::Unary | Kind::ForwardedStream => answer,
-            Kind::ServerStream => {
-                answer.map(|body| Passing::ending(body, Of::Answers, Until::Stop, stop))
-            }
-            Kind::BidiStream => answer.map(|body| {
-                let body = Passing::ending(body, Of::AnswersToThem, Until::Stop, stop);
-                aged.iter().fold(body, |body, aged| {
-                    Passing::ending(body, Of::AnswersToThem, Until::Age, aged)
-                })
-            }),
+            Kind::ServerStream => answer.map(|body| ending(body, Of::Answers)),
+            Kind::BidiStream => answer.map(|body| ending(body, Of::AnswersToThem)),
         }
     }
 
