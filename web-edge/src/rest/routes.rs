@@ -124,12 +124,6 @@ impl Route {
         Some(version.whole)
     }
 
-    /// Whether its stream can be resumed: it begins after positions, as `Last-Event-ID` says them.
-    #[must_use]
-    pub fn resumes(&self) -> bool {
-        self.rpc.gives_stream && self.rpc.after.is_some()
-    }
-
     /// Whether it creates something: a `POST` to a list, without a verb.
     #[must_use]
     pub fn creates(&self) -> bool {
