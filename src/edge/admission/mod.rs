@@ -97,8 +97,8 @@ pub struct Admitted<S> {
     inner: S,
 }
 
-/// A call, and the instance of the service that takes it. On the heap: futures in futures hold it, and
-/// each would copy it into its own.
+/// A call, and the instance of the service that takes it. On the heap: futures in futures hold it,
+/// and each would copy it into its own.
 struct Work<S> {
     inner: S,
     request: Request<Body>,
