@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde_json::{Value, json};
+use shared_events::chance::Chance;
 use shared_events::contract::Reason;
+use shared_events::stream::Backoff;
 use tokio::time::sleep;
 use tonic::Code;
 
 use super::{Client, Failure};
 
-/// The first pause before a stream is opened again; each failure doubles it.
-const PAUSE: Duration = Duration::from_millis(100);
-/// So many failures one after the other end it: about six seconds.
-const FAILURES_MAX: u32 = 6;
+/// The pauses before a stream is opened again.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(4) };
+/// So many failures one after the other end it: after five to ten seconds.
+const FAILURES_MAX: u32 = 7;
 
 /// Shows the items of a stream, each once and in order: the field of this name, in each message
 /// that has one.
@@ -137,7 +140,7 @@ impl Reading {
         if !self.begun || !(stopping || away) || self.failures == FAILURES_MAX {
             return None;
         }
-        let pause = PAUSE * 2_u32.pow(self.failures);
+        let pause = BACKOFF.wait(self.failures, Chance::system().number());
         self.failures += 1;
         Some(pause)
     }
@@ -201,11 +204,15 @@ mod tests {
         assert_eq!(reading.goes_on_in(&stopping()), None);
         reading.saw(&json!({ "progress": { "through": [] } }), "event");
         assert_eq!(reading.goes_on_in(&away()), None);
-        assert_eq!(reading.goes_on_in(&stopping()), Some(PAUSE));
-        let pauses: Vec<_> = std::iter::from_fn(|| reading.goes_on_in(&away())).collect();
-        assert_eq!(pauses, [2, 4, 8, 16, 32].map(|times| PAUSE * times));
+        let mut pauses = vec![reading.goes_on_in(&stopping()).unwrap()];
+        pauses.extend(std::iter::from_fn(|| reading.goes_on_in(&away())));
+        assert_eq!(pauses.len(), 7);
+        for (pause, longest) in pauses.iter().zip([100, 200, 400, 800, 1_600, 3_200, 4_000]) {
+            let longest = Duration::from_millis(longest);
+            assert!((longest / 2..=longest).contains(pause), "{pauses:?}");
+        }
         reading.saw(&event(0, 1), "event");
-        assert_eq!(reading.goes_on_in(&stopping()), Some(PAUSE));
+        assert!(reading.goes_on_in(&stopping()).is_some_and(|pause| pause <= BACKOFF.first));
         let refused = Failure::Status(Box::new(Status::permission_denied("x")));
         assert_eq!(reading.goes_on_in(&refused), None);
     }

@@ -257,8 +257,7 @@ impl Access {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {
             Self::Tokens(tokens) => {
-                let token = headers.get(http::header::AUTHORIZATION);
-                let token = token.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+                let token = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
                 match token {
                     Some(token) => tokens.caller(token, now),
                     None => Ok(tokens.holders.caller(headers, now)?.ok_or_else(unknown)?),

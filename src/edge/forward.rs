@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Chain;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use order_actor::grpc::status::{FORWARDED_HEADER, OWNER_HEADER};
 use order_actor::grpc::{EndsBy, Nodes};
@@ -37,9 +37,6 @@ const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
 /// Header of a call that a process of another role forwarded here. An order node may still forward
 /// it to the node that owns the order.
 pub(super) const FROM_ROLE_HEADER: &str = "ordinal-carried";
-/// The names of these headers, which are looked up in every call and not parsed each time.
-pub(super) const FORWARDED: HeaderName = HeaderName::from_static(FORWARDED_HEADER);
-pub(super) const FROM_ROLE: HeaderName = HeaderName::from_static(FROM_ROLE_HEADER);
 /// Shorter waits are not taken from a call's deadline.
 const WAITED_MIN: Duration = Duration::from_millis(1);
 /// The path of calls to orders.
@@ -50,7 +47,7 @@ pub(super) const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteComman
 /// Whether a call says that another process has forwarded it here. Anybody can say so: who it is
 /// tells [`Access::is_from_peer`](super::access::Access::is_from_peer).
 pub(super) fn says_forwarded(headers: &HeaderMap) -> bool {
-    headers.contains_key(FORWARDED) || headers.contains_key(FROM_ROLE)
+    headers.contains_key(FORWARDED_HEADER) || headers.contains_key(FROM_ROLE_HEADER)
 }
 
 /// Where calls are forwarded that are not answered here.
@@ -143,18 +140,19 @@ impl Forwarding {
 
     /// The answer of another process of any kind.
     async fn pass_on(&self, to: &Upstream, request: Request<Body>) -> Response<Body> {
-        let stop = &self.stop;
         let method = request.extensions().get::<Arc<Method>>().map(Arc::as_ref);
         let kind = calls::kind(method, request.uri().path(), false);
         let aged = request.extensions().get::<EndsBy>().map(|ends| ends.when.clone());
+        let ending = |body: Body, of: Of| {
+            let body = Passing::ending(body, of, Until::Stop, &self.stop);
+            match &aged {
+                Some(aged) => Passing::ending(body, of, Until::Age, aged),
+                None => body,
+            }
+        };
         let request = match kind {
             Kind::BidiStream => {
-                let mut request = request.map(|body| {
-                    let body = Passing::ending(body, Of::Messages, Until::Stop, stop);
-                    aged.iter().fold(body, |body, aged| {
-                        Passing::ending(body, Of::Messages, Until::Age, aged)
-                    })
-                });
+                let mut request = request.map(|body| ending(body, Of::Messages));
                 request.extensions_mut().insert(OfCommands);
                 request
             }
@@ -163,15 +161,8 @@ impl Forwarding {
         let answer = forward(to, request, FROM_ROLE_HEADER).await;
         match kind {
             Kind::Unary | Kind::ForwardedStream => answer,
-            Kind::ServerStream => {
-                answer.map(|body| Passing::ending(body, Of::Answers, Until::Stop, stop))
-            }
-            Kind::BidiStream => answer.map(|body| {
-                let body = Passing::ending(body, Of::AnswersToThem, Until::Stop, stop);
-                aged.iter().fold(body, |body, aged| {
-                    Passing::ending(body, Of::AnswersToThem, Until::Age, aged)
-                })
-            }),
+            Kind::ServerStream => answer.map(|body| ending(body, Of::Answers)),
+            Kind::BidiStream => answer.map(|body| ending(body, Of::AnswersToThem)),
         }
     }
 
@@ -213,7 +204,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        if !request.headers().contains_key(FROM_ROLE)
+        if !request.headers().contains_key(FROM_ROLE_HEADER)
             && let Some(to) = self.forwarding.service(path)
         {
             let forwarding = Arc::clone(&self.forwarding);
@@ -221,7 +212,7 @@ where
         }
         let of_orders =
             self.forwarding.nodes.is_some() && path.starts_with(ORDERS) && path != COMMANDS;
-        if !of_orders || request.headers().contains_key(FORWARDED) {
+        if !of_orders || request.headers().contains_key(FORWARDED_HEADER) {
             return Box::pin(self.inner.call(request));
         }
         // The instance that was polled ready takes this call; its clone takes the next.

@@ -12,13 +12,14 @@ use futures::future::{BoxFuture, Either};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use order_actor::domain::By;
+use order_actor::grpc::status::FORWARDED_HEADER;
 use shared_events::contract::Reason;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::calls::Method;
-use super::forward::{FORWARDED, FROM_ROLE};
+use super::forward::FROM_ROLE_HEADER;
 use super::refusal::{refused, unavailable};
 use service_edge::Refused;
 
@@ -108,7 +109,7 @@ where
     *read.headers_mut() = head.headers.clone();
     // It is a call of its own: it goes to the process that has the order, also where this one came
     // from another.
-    for name in [http::header::CONTENT_LENGTH, FROM_ROLE, FORWARDED] {
+    for name in [http::header::CONTENT_LENGTH.as_str(), FROM_ROLE_HEADER, FORWARDED_HEADER] {
         read.headers_mut().remove(name);
     }
     // Its slot and its progress stay with the call.

@@ -656,7 +656,8 @@ fn flags_of_another_role_are_refused_and_shared_settings_are_named() {
         ("orders", "mail-from", "a@example.com", "notifications"),
         ("orders", "webhooks", "hooks.toml", "notifications"),
         ("inventory", "confirm-within", "1h", "orders"),
-        ("inventory", "psps", "psps.toml", "orders and payments"),
+        ("inventory", "psps", "psps.toml", "payments"),
+        ("orders", "psps", "psps.toml", "payments"),
         ("notifications", "reconcile-every", "1h", "inventory"),
         ("ledger", "shop-name", "Mugs", "notifications"),
         ("payments", "lease", "9s", "orders"),
@@ -729,6 +730,9 @@ fn files_that_settings_of_another_role_name_are_not_read() {
     let file = format!("smtp-url-file = \"{missing}\"\nwebhooks = \"{missing}\"");
     let file = write(directory.path(), "ordinal.toml", &file);
     let output = ordinal_in(&[], &[&role("ledger")[..], &["--config", &file]].concat());
+    assert!(output.status.success(), "{}", error(&output));
+    // Orders ask no provider.
+    let output = ordinal_in(&[("ORDINAL_PSPS", missing)], &role("orders"));
     assert!(output.status.success(), "{}", error(&output));
     // Where they are for the role they must be there, and no flag is for another one.
     let output = ordinal_in(&of_others[..1], &role("notifications"));

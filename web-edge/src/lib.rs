@@ -23,5 +23,5 @@ pub use front::{Pages, Settings, Subject, Web, WebEdge, is_grpc};
 pub use guard::{HEAD_BYTES_MAX, Hosts, head_bytes};
 pub use live::Socket;
 pub use problem::{Problem, statuses_of};
-pub use rest::{Route, RouteOf, Routes, RoutesError, UnreadBody};
+pub use rest::{Route, RouteOf, Routes, RoutesError, UnreadBody, is_position};
 pub use trace::{TraceId, trace_id};

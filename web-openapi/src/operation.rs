@@ -1,6 +1,6 @@
 //! A route as an operation of OpenAPI: parameters, body, and who may call it.
 
-use prost_reflect::{Kind, MethodDescriptor};
+use prost_reflect::MethodDescriptor;
 use web_edge::Route;
 
 use crate::answers::{answers, lines};
@@ -8,8 +8,8 @@ use crate::comments::{Comments, first_sentence};
 use crate::errors::Has;
 use crate::json::{Json, Object, reference};
 use crate::parameters::parameters;
+use crate::policy;
 use crate::schema::Schemas;
-use crate::{policy, well_known};
 
 /// The operation of a route, under this name.
 pub(crate) fn operation(
@@ -70,17 +70,8 @@ fn has(route: &Route) -> Has {
         dry_run: command && route.takes_dry_run(),
         etag: etag.is_some(),
         whole: etag == Some(true),
-        cursor: method.is_server_streaming() && begins_after_positions(method),
+        cursor: route.resumes(),
     }
-}
-
-/// Whether a stream begins after positions, and so can be resumed.
-fn begins_after_positions(method: &MethodDescriptor) -> bool {
-    let after = method.input().get_field_by_name("after").filter(|field| field.is_list());
-    after.is_some_and(|field| match field.kind() {
-        Kind::Message(message) => well_known::is_position(&message),
-        _ => false,
-    })
 }
 
 /// Parameters that several routes have.

@@ -1,7 +1,7 @@
 //! Parameters of a route: the fields in its path, and the fields that are in the query.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
-use web_edge::Route;
+use web_edge::{Route, is_position};
 
 use crate::json::{Json, Object};
 use crate::schema::Schemas;
@@ -47,7 +47,7 @@ fn in_query(
     for field in message.fields().filter(|field| !field.is_map()) {
         let name = format!("{prefix}{}", field.name());
         match field.kind() {
-            Kind::Message(inner) if is_object(&inner) && !well_known::is_position(&inner) => {
+            Kind::Message(inner) if is_object(&inner) && !is_position(&inner) => {
                 if !field.is_list() && depth < DEPTH_MAX {
                     found.extend(in_query(&inner, &format!("{name}."), depth + 1));
                 }
@@ -71,7 +71,7 @@ fn parameter(
 ) -> Object {
     let mut comment = schemas.described(field);
     let position = match field.kind() {
-        Kind::Message(message) => well_known::is_position(&message),
+        Kind::Message(message) => is_position(&message),
         _ => false,
     };
     let schema = if position {

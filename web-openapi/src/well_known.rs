@@ -1,7 +1,7 @@
 //! Values that are no objects of their own fields: scalars, and messages for which protobuf's JSON
 //! has a form of its own.
 
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::Kind;
 
 use crate::json::Object;
 
@@ -69,14 +69,6 @@ fn wrapper(full_name: &str) -> Option<Kind> {
         "UInt64Value" => Kind::Uint64,
         _ => return None,
     })
-}
-
-/// Whether a message is a position in a shard, which an address has as one text.
-pub(crate) fn is_position(message: &MessageDescriptor) -> bool {
-    let of = |name: &str| message.get_field_by_name(name).map(|field| field.kind());
-    of("shard") == Some(Kind::Uint32)
-        && of("position") == Some(Kind::Uint64)
-        && (message.fields().len() == 2 || of("mark") == Some(Kind::Fixed64))
 }
 
 /// A position in an address, or several.

@@ -1,4 +1,3 @@
-use std::pin::pin;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -160,9 +159,7 @@ impl OrderActor {
         let cause = memory.recovered.as_ref().and_then(|recovered| recovered.cause_of(command));
         let span = traced::handling(command, (order_id, shard), cause, context);
         let in_logs = traced::in_logs(order_id, shard, context);
-        // In its place: it is large, and would be copied into what it is instrumented with.
-        let executing = pin!(self.execute(memory, command, context));
-        let outcome = executing.instrument(in_logs).await;
+        let outcome = self.execute(memory, command, context).instrument(in_logs).await;
         traced::end(span, &outcome);
         outcome
     }

@@ -246,13 +246,26 @@ fn status(error: &SourceError) -> Status {
 #[cfg(test)]
 mod tests {
     use futures::StreamExt as _;
+    use shared_events::contract::{FactBody, FactId, InventoryFact, Timestamp};
     use shared_events::stream::Batch;
     use tonic_types::StatusExt as _;
 
     use super::*;
 
-    /// A log with more than any reader takes.
+    /// A log with more than any reader takes, a fact at each position.
     struct Endless;
+
+    fn fact(position: u64) -> Fact {
+        let body = FactBody::Inventory(InventoryFact::Reserved {
+            order_id: "018f6f3e-0000-7000-8000-00000000000a".parse().unwrap(),
+            reservation_id: "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap(),
+            lines: Vec::new(),
+            backordered: Vec::new(),
+        });
+        let id = FactId::at(Origin::Inventory, 0, position, 0);
+        let time = Timestamp::from_micros(1_800_000_000_000_000);
+        Fact::new(id, (0, position, 0), position, time, body)
+    }
 
     #[tonic::async_trait]
     impl Source<Fact> for Endless {
@@ -261,8 +274,9 @@ mod tests {
             cursors: &Cursors,
             _limit: usize,
         ) -> Result<Batch<Fact>, SourceError> {
-            let through = [(0, cursors.get(0) + 1)].into_iter().collect();
-            Ok(Batch { through, more: true, ..Batch::default() })
+            let position = cursors.get(0) + 1;
+            let through = [(0, position)].into_iter().collect();
+            Ok(Batch { items: vec![fact(position)], through, more: true })
         }
 
         async fn changed(&self, _cursors: &Cursors) {}
@@ -290,16 +304,28 @@ mod tests {
         assert_eq!((told.heads, told.empty_shards), (heads, vec![2]));
     }
 
-    async fn feed() -> Messages {
+    async fn feed(limit: u32) -> Messages {
         let edge = edge();
         let source = Origin::Orders.uri().to_owned();
-        let request = proto::ReadFactsRequest { source, live: true, ..Default::default() };
+        let request = proto::ReadFactsRequest { source, live: true, limit, ..Default::default() };
         edge.read_facts(Request::new(request)).await.unwrap().into_inner()
+    }
+
+    #[tokio::test]
+    async fn a_live_feed_with_a_limit_ends_once_so_many_facts_were_sent() {
+        let mut feed = feed(2).await;
+        let mut facts = 0;
+        while let Some(message) = feed.next().await {
+            facts += message.unwrap().facts.len();
+            // There may be some more, and not one after the other.
+            assert!(facts <= 4, "it does not end");
+        }
+        assert!(facts >= 2, "{facts}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_for_minutes_loses_its_feed() {
-        let (mut stuck, mut slow) = (feed().await, feed().await);
+        let (mut stuck, mut slow) = (feed(0).await, feed(0).await);
         // A slow one that reads on does not.
         for _ in 0..4 {
             tokio::time::sleep(STREAM_READ_WITHIN - std::time::Duration::from_secs(1)).await;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::{HeaderName, Request};
+use http::Request;
 use order_actor::domain::By;
 use shared_events::contract::Reason;
 use shared_events::traces::{LOG_TRACE, UNRECORDED};
@@ -17,10 +17,6 @@ use crate::edge::connections::{CommandStream, Connection};
 use crate::edge::refusal::{overloaded, refused};
 use crate::edge::shares::Caller;
 
-/// What a process that forwards a call says of its trace.
-const OF_TRACES: [HeaderName; 2] =
-    [HeaderName::from_static(UNRECORDED), HeaderName::from_static(LOG_TRACE)];
-
 /// Checks the size of a call's headers. A process of this installation that forwards adds some of
 /// its own: of its calls no more is refused than what is not read. Whoever only says so is not
 /// believed.
@@ -34,7 +30,7 @@ pub(super) fn check_head(access: &Access, request: &Request<Body>) -> Result<(),
 
 /// Forgets what a process that forwards a call says of its trace.
 pub(super) fn untraced(request: &mut Request<Body>) {
-    for header in OF_TRACES {
+    for header in [UNRECORDED, LOG_TRACE] {
         request.headers_mut().remove(header);
     }
 }

@@ -9,7 +9,6 @@ mod refused; // calls that are refused before anything is done
 mod tests;
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -19,6 +18,7 @@ use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::clock::Clock;
 use order_actor::domain::By;
+use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::grpc::{EndsBy, NOT_FOUND_DELAY, Unanswered};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ use crate::edge::account::{self, Accounts};
 use crate::edge::body::{Answer, End, Messages, ReadProgress, full, message, passed};
 use crate::edge::calls::{self, Calls, Kind, Method};
 use crate::edge::connections::{CommandStream, Connection};
-use crate::edge::forward::{FORWARDED, shorten_deadline};
+use crate::edge::forward::shorten_deadline;
 use crate::edge::limit::{Counting, RateLimits};
 use crate::edge::passing::{self, Of, Passing, Until};
 use crate::edge::refusal::overloaded;
@@ -70,8 +70,8 @@ impl Admission {
         Self { access, calls, shares, slots, limits, accounts, clock }
     }
 
-    fn watch(&self, request: &mut Request<Body>, call: &AdmittedCall) -> Box<account::Call> {
-        Box::new(self.accounts.begin(request, Arc::clone(&call.name), call.since))
+    fn watch(&self, request: &mut Request<Body>, call: &AdmittedCall) -> account::Call {
+        self.accounts.begin(request, Arc::clone(&call.name), call.since)
     }
 
     /// With limits of how often callers may call, and accounts of what becomes of calls.
@@ -97,8 +97,8 @@ pub struct Admitted<S> {
     inner: S,
 }
 
-/// A call, and the instance of the service that takes it. On the heap: futures in futures hold it, and
-/// each would copy it into its own.
+/// A call, and the instance of the service that takes it. On the heap: futures in futures hold it,
+/// and each would copy it into its own.
 struct Work<S> {
     inner: S,
     request: Request<Body>,
@@ -193,7 +193,7 @@ impl Admission {
         let path = request.uri().path();
         let known = self.calls.method(path).cloned();
         let method = known.as_deref();
-        let forwarded = request.headers().contains_key(FORWARDED);
+        let forwarded = request.headers().contains_key(FORWARDED_HEADER);
         let (name, kind, message_max, takes_slot) = (
             self.calls.name_of(method, path),
             calls::kind(method, path, forwarded),
@@ -257,15 +257,14 @@ impl AdmittedCall {
         self: Box<Self>,
         work: Box<Work<S>>,
         slots: &Slots,
-        mut call: Box<account::Call>,
+        mut call: account::Call,
     ) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         let many = self.kind != Kind::Unary;
         call.is_of(Some(self.held.caller().clone()));
-        // Moved once, as below: each wrapper would copy all that the call holds while it is answered.
-        let answer = Box::pin(self.answer(work, slots)).instrument(call.in_logs()).await;
+        let answer = self.answer(work, slots).instrument(call.in_logs()).await;
         call.answered(answer.unwrap_or_else(Status::into_http), many)
     }
 
@@ -282,29 +281,25 @@ impl AdmittedCall {
             None => None,
         };
         let answer_by = self.answer_by;
-        let answer = {
-            let answer = pin!(self.execute(work, slots));
-            match answer_by {
-                Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
-                None => answer.await,
-            }?
-        };
+        let answer = self.execute(work, slots);
+        let answer = match answer_by {
+            Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
+            None => answer.await,
+        }?;
         if self.of_customer && is_not_found(&answer) {
             sleep_until(self.since + NOT_FOUND_DELAY).await;
         }
         // The message is released; from now on the answer counts.
         self.held.set_bytes(0);
-        let Self { kind, held, progress, command_stream, end, aged, .. } = *self;
+        let Self { held, progress, command_stream, end, aged, .. } = *self;
         let mut answer = explained(answer);
         if let Some(standing) = standing {
             standing.write(answer.headers_mut());
         }
         Ok(answer.map(|body| {
             let body = match &aged {
-                Some(aged) if kind == Kind::ServerStream => {
-                    Passing::ending(body, Of::Answers, Until::Age, aged)
-                }
-                _ => body,
+                Some(aged) => Passing::ending(body, Of::Answers, Until::Age, aged),
+                None => body,
             };
             Body::new(Answer::new(body, held, progress, end, command_stream))
         }))
@@ -312,32 +307,32 @@ impl AdmittedCall {
 
     async fn execute<S>(
         &mut self,
-        mut work: Box<Work<S>>,
+        work: Box<Work<S>>,
         slots: &Slots,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        let request = &mut work.request;
-        let body = std::mem::take(request.body_mut());
+        let Work { mut inner, request } = *work;
+        let (mut head, body) = request.into_parts();
         // It is nobody else's, and goes no further.
-        request.headers_mut().remove(PEER);
+        head.headers.remove(PEER);
         if matches!(self.kind, Kind::BidiStream | Kind::ForwardedStream) {
             let unanswered = Unanswered::default();
-            request.extensions_mut().insert(unanswered.clone());
-            if let Some(when) = self.aged.clone() {
-                request.extensions_mut().insert(EndsBy { when, why: passing::aged });
+            head.extensions.insert(unanswered.clone());
+            // Commands end by it themselves. Other answers are ended as they are sent.
+            if let Some(when) = self.aged.take() {
+                head.extensions.insert(EndsBy { when, why: passing::aged });
             }
             let mut messages = Messages::new(body, self.message_max, self.held.empty(), unanswered);
             if self.kind == Kind::ForwardedStream {
                 messages.only_one();
             }
-            *request.body_mut() = Body::new(messages);
-            let Work { mut inner, request } = *work;
-            let Ok(answer) = inner.call(request).await;
+            let body = Body::new(messages);
+            let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
             return Ok(answer);
         }
-        if let Some(UnreadBody(length)) = request.extensions_mut().remove() {
+        if let Some(UnreadBody(length)) = head.extensions.remove() {
             // By HTTP a request is kept whole before there is a message to count.
             self.held.more(Amount { bytes: length, ..Amount::default() }).map_err(full)?;
         }
@@ -346,18 +341,14 @@ impl AdmittedCall {
             true => {
                 let slot = slots.of_call(self.held.caller()).await;
                 let slot = slot.ok_or_else(|| overloaded("calls executed at the same time"))?;
-                request.extensions_mut().insert(slot.clone());
+                head.extensions.insert(slot.clone());
                 Some(slot)
             }
             false => None,
         };
-        // Without a deadline no time is measured.
-        if self.answer_by.is_some() {
-            shorten_deadline(request.headers_mut(), self.since.elapsed());
-        }
-        *request.body_mut() = Body::new(OneFrame::new(message));
-        let Work { mut inner, request } = *work;
-        let Ok(answer) = inner.call(request).await;
+        shorten_deadline(&mut head.headers, self.since.elapsed());
+        let body = Body::new(OneFrame::new(message));
+        let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
         if let Some(slot) = slot {
             slot.end();
         }

@@ -1,4 +1,3 @@
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,10 +5,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::task::AtomicWaker;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -37,10 +36,8 @@ pub(in crate::edge) struct ReadProgress {
     handed: AtomicU64,
     /// The call was refused, and its answer is complete.
     refused: AtomicBool,
-    /// The stream is cancelled.
-    cancelled: AtomicBool,
-    /// Wakes whoever runs the stream. Each call has one: a token of cancellation would take locks.
-    runner: AtomicWaker,
+    /// Cancels the stream.
+    pub(in crate::edge) ending: CancellationToken,
 }
 
 impl ReadProgress {
@@ -50,32 +47,8 @@ impl ReadProgress {
             since,
             handed: AtomicU64::new(0),
             refused: AtomicBool::new(false),
-            cancelled: AtomicBool::new(false),
-            runner: AtomicWaker::new(),
+            ending: CancellationToken::new(),
         })
-    }
-
-    /// Runs a stream until it has ended or is cancelled.
-    pub(in crate::edge) async fn run<F: Future>(&self, mut stream: Pin<Box<F>>) {
-        poll_fn(|context| {
-            if self.is_cancelled() || stream.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
-            }
-            self.runner.register(context.waker());
-            // Who cancelled it before that has woken nobody.
-            if self.is_cancelled() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
-    /// Cancels the stream.
-    pub(in crate::edge) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
-        self.runner.wake();
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
     }
 
     pub(in crate::edge) fn refuse(&self) {

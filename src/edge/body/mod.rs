@@ -54,10 +54,6 @@ fn malformed(message: &str) -> Status {
     refused(Reason::MalformedMessage, message)
 }
 
-fn more_was_sent() -> Status {
-    malformed("the call has one message, and more was sent")
-}
-
 fn too_large(announced: usize, most: usize) -> Status {
     let message = format!("a message to this service has at most {most} bytes, not {announced}");
     refused(Reason::MessageTooLarge, &message)
@@ -84,26 +80,22 @@ fn bytes(bytes: usize) -> Amount {
 /// If the message is too large, too slow, malformed, or does not fit into the share.
 pub(super) async fn message(mut body: Body, most: usize, held: &mut Held) -> Result<Bytes, Status> {
     let collect = async {
-        // Most calls are one frame with the complete message, which need not be copied. Many say only
-        // after it that nothing follows.
-        let mut alone = None;
-        let mut whole = BytesMut::new();
-        let mut expected = None;
+        let (mut there, mut expected) = (Bytes::new(), None);
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
             if data.is_empty() {
                 continue;
             }
-            if alone.is_some() {
-                return Err(more_was_sent());
-            }
-            let first = whole.is_empty();
-            if !first {
+            // Most calls are one frame with the complete message, which need not be copied.
+            there = if there.is_empty() {
+                data
+            } else {
+                let mut whole = BytesMut::from(there);
                 whole.extend_from_slice(&data);
-            }
-            let there: &[u8] = if first { &data } else { &whole };
+                whole.freeze()
+            };
             if expected.is_none()
-                && let Some(length) = announced(there)
+                && let Some(length) = announced(&there)
             {
                 if length > most {
                     return Err(too_large(length, most));
@@ -111,23 +103,14 @@ pub(super) async fn message(mut body: Body, most: usize, held: &mut Held) -> Res
                 held.more(bytes(PREFIX + length)).map_err(full)?;
                 expected = Some(PREFIX + length);
             }
-            match expected {
-                Some(expected) if there.len() > expected => return Err(more_was_sent()),
-                Some(expected) if first && there.len() == expected => {
-                    if body.is_end_stream() {
-                        return Ok(data);
-                    }
-                    alone = Some(data);
-                }
-                _ if first => whole.extend_from_slice(&data),
-                _ => {}
+            if expected.is_some_and(|expected| there.len() > expected) {
+                return Err(malformed("the call has one message, and more was sent"));
             }
         }
-        match (alone, expected) {
-            (Some(message), _) => Ok(message),
-            (None, Some(expected)) if expected == whole.len() => Ok(whole.freeze()),
-            (None, Some(_)) => Err(malformed("the call ended before its message did")),
-            (None, None) => Err(malformed("the call has no message")),
+        match expected {
+            Some(expected) if expected == there.len() => Ok(there),
+            Some(_) => Err(malformed("the call ended before its message did")),
+            None => Err(malformed("the call has no message")),
         }
     };
     let within = if most > SMALL_BYTES_MAX { MESSAGE_WITHIN } else { SMALL_WITHIN };

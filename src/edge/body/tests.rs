@@ -200,24 +200,3 @@ async fn a_second_message_is_refused_where_one_is_allowed() {
         assert_eq!(ended, "MALFORMED_MESSAGE");
     }
 }
-
-#[tokio::test]
-async fn a_stream_that_is_cancelled_ends_and_is_dropped() {
-    let progress = ReadProgress::new();
-    let (inside, outside) = tokio::sync::oneshot::channel::<()>();
-    let stream = Box::pin(async move {
-        let _inside = inside;
-        std::future::pending::<()>().await;
-    });
-    // The stream waits already when it is cancelled.
-    let cancel = async {
-        tokio::task::yield_now().await;
-        progress.cancel();
-    };
-    tokio::join!(progress.run(stream), cancel);
-    assert!(outside.await.is_err());
-    // One that was cancelled before is not begun.
-    let mut begun = false;
-    progress.run(Box::pin(async { begun = true })).await;
-    assert!(!begun);
-}

@@ -77,7 +77,7 @@ impl Lifetime {
         if stuck.peek().is_some() && connection.one_by_one.load(Ordering::Relaxed) {
             return Next::Close;
         }
-        stuck.for_each(|call| call.cancel());
+        stuck.for_each(|call| call.ending.cancel());
         let idle_too_long = idle_since.is_some_and(|since| now >= since + IDLE_MAX);
         if self.closes_at.is_none() && (idle_too_long || now >= self.began + self.age) {
             self.drain(now);

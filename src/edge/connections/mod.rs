@@ -166,7 +166,7 @@ where
         }
         let guard = connection.count(&progress);
         crate::tasks::spawn(async move {
-            progress.run(future).await;
+            progress.ending.run_until_cancelled(future).await;
             drop(guard);
         });
     }
@@ -310,8 +310,6 @@ async fn run<S>(
     let age = bounds.age + jitter(bounds.age);
     let socket = Socket::new(of_calls, age * SOCKET_AGE, stop.clone());
     let upgraded = socket.clone();
-    // One for all its calls: a clone for each would count references that all connections share.
-    let service = Mutex::new(service);
     let calls = hyper::service::service_fn(move |request: Request<Receiving>| {
         let mut request = request.map(Body::new);
         let call = plain::Plain::begin(&from, &mut request);
@@ -322,7 +320,7 @@ async fn run<S>(
         }
         // Called here and now, so that a refusal is known before the call is spawned. Our services
         // are always ready; this is asserted each time.
-        let mut service = locked(&service);
+        let mut service = service.clone();
         let ready = futures::future::poll_fn(|context| service.poll_ready(context)).now_or_never();
         debug_assert!(matches!(ready, Some(Ok(()))), "a service that makes calls wait");
         match call {

@@ -283,26 +283,18 @@ impl Shares {
     fn add(&self, caller: &Caller, asked: Amount) -> Result<(), Full> {
         let pool = Pool::of(caller);
         let mut counts = self.counts();
-        let over = counts.over(&self.0.numbers, pool, asked);
-        let checked = |had: Amount| {
-            let has = had.plus(asked);
-            match (has.over(self.0.numbers.of(caller), asked), over) {
-                (Some(what), _) => Err(Full::Caller(what)),
-                (None, Some(what)) => Err(Full::Process(what)),
-                (None, None) => Ok(has),
-            }
-        };
-        // Looked up once: most callers have other calls under way.
-        match counts.callers.get_mut(caller) {
-            Some(held) => *held = checked(*held)?,
-            None => {
-                let has = checked(Amount::default())?;
-                counts.callers.insert(caller.clone(), has);
-            }
+        let had = counts.callers.get(caller).copied().unwrap_or_default();
+        let has = had.plus(asked);
+        if let Some(what) = has.over(self.0.numbers.of(caller), asked) {
+            return Err(Full::Caller(what));
+        }
+        if let Some(what) = counts.over(&self.0.numbers, pool, asked) {
+            return Err(Full::Process(what));
         }
         for sum in counts.sums(pool) {
             *sum = sum.plus(asked);
         }
+        counts.callers.insert(caller.clone(), has);
         Ok(())
     }
 
@@ -312,17 +304,10 @@ impl Shares {
         for sum in counts.sums(Pool::of(caller)) {
             *sum = sum.less(less).plus(more);
         }
-        match counts.callers.get_mut(caller) {
-            Some(held) => {
-                *held = held.less(less).plus(more);
-                if *held == Amount::default() {
-                    counts.callers.remove(caller);
-                }
-            }
-            None if more != Amount::default() => {
-                counts.callers.insert(caller.clone(), more);
-            }
-            None => {}
+        let held = counts.callers.entry(caller.clone()).or_default();
+        *held = held.less(less).plus(more);
+        if *held == Amount::default() {
+            counts.callers.remove(caller);
         }
     }
 }

@@ -59,12 +59,6 @@ struct Queue {
     listed: bool,
 }
 
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.running == 0 && self.waiting.is_empty() && !self.listed
-    }
-}
-
 impl State {
     fn note_call(&mut self, caller: &Caller) {
         let now = Instant::now();
@@ -171,7 +165,8 @@ impl State {
     }
 
     fn forget(&mut self, caller: &Caller) {
-        if self.queues.get(caller).is_some_and(Queue::is_empty) {
+        let empty = |queue: &Queue| queue.running == 0 && queue.waiting.is_empty() && !queue.listed;
+        if self.queues.get(caller).is_some_and(empty) {
             self.queues.remove(caller);
         }
     }
@@ -181,13 +176,10 @@ impl State {
         self.open_running = self.open_running.saturating_sub(usize::from(!caller.has_reserve()));
         if let Some(queue) = self.queues.get_mut(caller) {
             queue.running = queue.running.saturating_sub(1);
-            if queue.is_empty() {
-                self.queues.remove(caller);
-            } else if !queue.waiting.is_empty() {
-                self.list(caller);
-            }
         }
+        self.list(caller);
         self.serve();
+        self.forget(caller);
     }
 }
 
@@ -196,36 +188,24 @@ impl Slots {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot if one is free, else a place in the queue of its caller.
-    fn ask(&self, caller: &Caller) -> Result<Slot, Waiting> {
-        let (slots, mut state) = (self.clone(), self.state());
-        state.note_call(caller);
-        if state.try_begin(caller) {
-            return Ok(Slot { slots, caller: caller.clone() });
-        }
-        let receiver = state.wait(caller);
-        Err(Waiting { slots, caller: caller.clone(), receiver })
-    }
-
     /// Waits for a slot. A dropped call leaves its queue.
     pub async fn slot(&self, caller: &Caller) -> Slot {
-        match self.ask(caller) {
-            Ok(slot) => slot,
-            Err(waiting) => waiting.slot().await,
+        let receiver = {
+            let mut state = self.state();
+            state.note_call(caller);
+            if state.try_begin(caller) { None } else { Some(state.wait(caller)) }
+        };
+        if let Some(receiver) = receiver {
+            let mut waiting = Waiting { slots: self.clone(), caller: caller.clone(), receiver };
+            // The sender lives as long as the queue.
+            let _ = (&mut waiting.receiver).await;
         }
-    }
-
-    /// Waits for a slot, and no longer than a call may. Where one is free, no time is measured.
-    async fn soon(&self, caller: &Caller) -> Option<Slot> {
-        match self.ask(caller) {
-            Ok(slot) => Some(slot),
-            Err(waiting) => timeout(SLOT_WITHIN, waiting.slot()).await.ok(),
-        }
+        Slot { slots: self.clone(), caller: caller.clone() }
     }
 
     /// A slot for a call; none if it takes too long.
     pub(super) async fn of_call(&self, caller: &Caller) -> Option<CallSlot> {
-        let slot = self.soon(caller).await?;
+        let slot = timeout(SLOT_WITHIN, self.slot(caller)).await.ok()?;
         let (slots, caller) = (self.clone(), caller.clone());
         Some(CallSlot(Arc::new(OfCall { slot: Mutex::new(Some(slot)), slots, caller })))
     }
@@ -257,7 +237,7 @@ impl CallSlot {
 
     /// Waits for another slot; returns whether it came in time.
     pub async fn again(&self) -> bool {
-        let slot = self.0.slots.soon(&self.0.caller).await;
+        let slot = timeout(SLOT_WITHIN, self.0.slots.slot(&self.0.caller)).await.ok();
         let came = slot.is_some();
         *self.slot() = slot;
         came
@@ -269,14 +249,6 @@ struct Waiting {
     slots: Slots,
     caller: Caller,
     receiver: oneshot::Receiver<()>,
-}
-
-impl Waiting {
-    async fn slot(mut self) -> Slot {
-        // The sender lives as long as the queue.
-        let _ = (&mut self.receiver).await;
-        Slot { slots: self.slots.clone(), caller: self.caller.clone() }
-    }
 }
 
 impl Drop for Waiting {

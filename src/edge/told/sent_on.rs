@@ -14,7 +14,7 @@ use tonic::body::Body;
 
 use super::{PATH, Receipt, Receive};
 use crate::edge::body::MESSAGE_WITHIN;
-use crate::edge::forward::{FROM_ROLE, says_forwarded};
+use crate::edge::forward::{FROM_ROLE_HEADER, says_forwarded};
 use crate::edge::upstream::Upstream;
 
 const CONTENT_TYPE: &str = "content-type";
@@ -46,7 +46,7 @@ fn request(name: &PspName, headers: &HeaderMap, body: Bytes) -> Option<Request<B
             request.headers_mut().insert(name, value.clone());
         }
     }
-    request.headers_mut().insert(FROM_ROLE, HeaderValue::from_static("1"));
+    request.headers_mut().insert(FROM_ROLE_HEADER, HeaderValue::from_static("1"));
     Some(request)
 }
 

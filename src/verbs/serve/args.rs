@@ -323,16 +323,16 @@ impl ServeArgs {
     /// Takes what only single services read where they run: elsewhere it is of other processes, and
     /// so are the files that it names.
     fn of_services(&self, settings: &mut Settings) -> anyhow::Result<()> {
-        let runs = |names: &[&str]| self.role == Role::All || names.contains(&self.role.name());
-        if let Some(archive) = self.archive.as_ref().filter(|_| runs(&["orders"])) {
+        let runs_orders = self.role.runs(&services::orders::SERVICE);
+        if let Some(archive) = self.archive.as_ref().filter(|_| runs_orders) {
             let name = archive.display();
             anyhow::ensure!(archive.is_dir(), "--archive: there is no directory {name}");
             settings.archive = Some(archive.clone());
         }
-        if runs(&["orders", "payments"]) {
+        if self.role.runs(&services::payments::SERVICE) {
             settings.psps = self.psps.psps(&settings.clock)?;
         }
-        if runs(&["notifications"]) {
+        if self.role.runs(&services::notifications::SERVICE) {
             self.messages.apply(&mut settings.notifications)?;
         }
         Ok(())

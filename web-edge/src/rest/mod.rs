@@ -24,6 +24,7 @@ pub use call::{RouteOf, UnreadBody};
 pub(crate) use call::{Spelling, check_bare, check_form, passed, translate};
 pub(crate) use routes::Matched;
 pub use routes::{Route, Routes, RoutesError};
+pub use rpc::is_position;
 
 #[cfg(test)]
 mod tests;

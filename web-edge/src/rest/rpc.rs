@@ -106,8 +106,10 @@ pub(crate) fn set_at(message: &mut DynamicMessage, place: &[FieldDescriptor], va
     }
 }
 
-/// Whether a message is a position in a shard: `shard`, `position` and perhaps `mark`.
-pub(crate) fn is_position(message: &MessageDescriptor) -> bool {
+/// Whether a message is a position in a shard: `shard`, `position` and perhaps `mark`. An address
+/// has it as one text.
+#[must_use]
+pub fn is_position(message: &MessageDescriptor) -> bool {
     let of = |name: &str| message.get_field_by_name(name).map(|field| field.kind());
     let marked = message.fields().len() == 3 && of("mark") == Some(Kind::Fixed64);
     of("shard") == Some(Kind::Uint32)

@@ -15,6 +15,7 @@ use super::call::Call;
 use super::cursor::Cursor;
 use super::frames::Frames;
 use super::json;
+use super::routes::Route;
 use super::rpc::value_at;
 
 /// A stream of events says that it lives when it has said nothing for so long.
@@ -151,7 +152,7 @@ impl Answering {
                 _ => {}
             }
         }
-        let cursor = rpc.after.is_some().then(|| self.cursor.text());
+        let cursor = self.call.route.resumes().then(|| self.cursor.text());
         match self.call.form {
             Form::Events => event(&name(&message), &json, cursor.as_deref()),
             Form::Lines => line(&json, cursor.as_deref()),
@@ -161,7 +162,7 @@ impl Answering {
     /// The item that says how the stream ended.
     fn last(&mut self, name: &str, json: &[u8]) -> Bytes {
         self.ended = true;
-        let cursor = self.call.route.rpc.after.is_some().then(|| self.cursor.text());
+        let cursor = self.call.route.resumes().then(|| self.cursor.text());
         match self.call.form {
             Form::Events => event(name, json, cursor.as_deref()),
             Form::Lines => {
@@ -169,6 +170,14 @@ impl Answering {
                 line(&item, cursor.as_deref())
             }
         }
+    }
+}
+
+impl Route {
+    /// Whether its stream can be resumed: it begins after positions, as `Last-Event-ID` says them.
+    #[must_use]
+    pub fn resumes(&self) -> bool {
+        self.rpc.gives_stream && self.rpc.after.is_some()
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Answered {
     /// Whether the version changes with every change.
     pub(crate) whole: bool,
     /// A list beside it; where it has entries, there is no version.
-    unless: Option<FieldDescriptor>,
+    unless: Option<Place>,
 }
 
 impl Answered {
@@ -30,31 +30,16 @@ impl Answered {
             return None;
         }
         let place = said::field_of(output, Header::Etag)?;
-        let (whole, unless) = said::version(place.last()?);
+        let (field, above) = place.split_last()?;
+        let (whole, unless) = said::version(field);
+        let unless = unless.map(|list| [above, &[list]].concat());
         Some(Self { place, whole, unless })
     }
 
     /// Whether this answer has none.
     fn is_none_in(&self, message: &DynamicMessage) -> bool {
-        let (Some(unless), Some((_, above))) = (&self.unless, self.place.split_last()) else {
-            return false;
-        };
-        has_entries(message, above, unless)
-    }
-}
-
-/// Whether a list has entries, of the message that these fields lead down to.
-fn has_entries(
-    message: &DynamicMessage,
-    above: &[FieldDescriptor],
-    list: &FieldDescriptor,
-) -> bool {
-    match above.split_first() {
-        None => message.get_field(list).as_list().is_some_and(|list| !list.is_empty()),
-        Some((first, rest)) => {
-            let inner = message.get_field(first);
-            inner.as_message().is_some_and(|inner| has_entries(inner, rest, list))
-        }
+        let list = self.unless.as_ref().and_then(|list| value_at(message, list));
+        list.is_some_and(|list| list.as_list().is_some_and(|list| !list.is_empty()))
     }
 }
 
