@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use futures::FutureExt as _;
+use http_body::Body as _;
 use http_body_util::{Full, StreamBody};
 
 use super::answer::{LAST_PIECE, PIECE, TAKEN_WITHIN};
