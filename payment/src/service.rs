@@ -175,7 +175,7 @@ impl Payments {
     ///
     /// # Errors
     /// [`PaymentError`]; [`Rejection::OtherToken`] where the id is of an attempt with another
-    /// token.
+    /// token, [`Rejection::AttemptOfLost`] where it is of one for the order before it was lost.
     pub async fn attempt(
         &self,
         order: OrderId,

@@ -169,6 +169,11 @@ impl Case {
         self.payments.iter().find_map(of)
     }
 
+    /// Whether the customer made an attempt before the order asked for money again.
+    pub(super) fn is_attempt_of_lost(&self, attempt: Uuid) -> bool {
+        self.payments.iter().any(|one| one.of_lost().any(|known| known.cause == attempt))
+    }
+
     /// The provider of an operation; none where the order has not asked for money.
     #[must_use]
     pub fn psp_of<'a>(&'a self, operation: &'a Operation) -> Option<&'a PspName> {

@@ -80,10 +80,16 @@ impl Payment {
         self.operations.iter().filter(move |one| one.kind == kind)
     }
 
+    /// The operations from before the order asked for money again, in order: those of the order that
+    /// was lost.
+    pub fn of_lost(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.iter().take(self.earlier)
+    }
+
     /// Whether an operation is from before the order asked for money again.
     #[must_use]
     pub fn is_earlier(&self, id: OperationId) -> bool {
-        self.operations.iter().take(self.earlier).any(|one| one.id == id)
+        self.of_lost().any(|one| one.id == id)
     }
 
     /// The authorisations since the order asked for money, or asked again, in order.

@@ -77,10 +77,7 @@ pub(super) fn opened(payment: &Payment, operation: Operation) -> Option<Event> {
 fn authorize(case: &Case) -> Option<Event> {
     let attempt = case.attempts.last().filter(|_| case.is_wanted())?;
     // One from before the order asked again is not of it, and has another customer's token.
-    let is_earlier = |one: &Payment| {
-        one.operations.iter().take(one.earlier).any(|known| known.cause == *attempt)
-    };
-    if case.payments.iter().any(is_earlier) {
+    if case.is_attempt_of_lost(*attempt) {
         return None;
     }
     let payable = case.payments.iter().filter(|one| may_pay(one));

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use payment::domain::{Observation, OperationKind, Status, VANISHED_NOTE};
+use payment::PaymentError;
+use payment::domain::{Observation, OperationKind, Rejection, Status, VANISHED_NOTE};
 use payment::store::{self, PaymentFilter};
 use shared_events::contract::{CapturePolicy, CustomerId, Fact, FactBody, FactId, OrderFact};
 use shared_events::stream::{Cursors, Dialect, Handler as _, Source as _};
@@ -128,6 +129,8 @@ async fn an_order_that_is_placed_again_at_once_is_another_one(dialect: Dialect) 
         bench.settle().await;
         let case = bench.case(story.order_id).await;
         assert!(!case.vanished && !case.secured, "it is to be paid anew");
+        let again = bench.pay(story.order_id, 1).await.unwrap_err();
+        assert!(matches!(again, PaymentError::Rejected(Rejection::AttemptOfLost)), "{again}");
         bench.pay(story.order_id, 2).await.unwrap();
         bench.settle().await;
         assert_eq!(bench.psp.effects(), [(AUTHORIZE, 5_000), (VOID, 0), (AUTHORIZE, 6_000)]);
