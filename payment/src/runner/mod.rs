@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use shared_events::chance::Chance;
-use shared_events::contract::{OrderId, PspName, Timestamp};
+use shared_events::contract::{OperationId, OrderId, PspName, Timestamp};
 use shared_events::stream::{Backoff, Database, DatabaseError, Outbox, Tx};
 use shared_events::traces::{self, Span};
 use tokio::sync::Notify;
@@ -197,8 +197,10 @@ impl Runner {
         let (mut tx, mut became) = (self.database.begin().await?, Became::default());
         if let Some(mut open) = self.locked(&mut tx, order).await? {
             let context = self.context(open.case.plan.as_ref().map(|plan| &plan.psp));
+            let mut before = open.case.payments.iter().flat_map(|payment| &payment.operations);
+            let last = before.next_back().map(|one| one.id);
             open.hear(Input::Tick, &context, &Origins::default())?;
-            let _span = lapse(&mut tx, &mut open).await?;
+            let _span = lapse(&mut tx, &mut open, last).await?;
             became = self.write(&mut tx, open).await?;
         }
         self.commit(tx, became).await
@@ -251,13 +253,16 @@ impl Runner {
     }
 }
 
-/// The span of what time did to the payments of an order, if it did anything.
-async fn lapse(tx: &mut Tx, open: &mut OpenCase) -> Result<Span, DatabaseError> {
-    if !traces::is_on() || !open.has_happened() {
+/// The span of what time did to the payments of an order, if it did anything. `last` is the last
+/// operation before: those that time opened have no trace but this one.
+async fn lapse(
+    tx: &mut Tx,
+    open: &mut OpenCase,
+    last: Option<OperationId>,
+) -> Result<Span, DatabaseError> {
+    let Some(last) = last.filter(|_| traces::is_on() && open.has_happened()) else {
         return Ok(Span::none());
-    }
-    let mut operations = open.case.payments.iter().flat_map(|payment| &payment.operations);
-    let Some(last) = operations.next_back().map(|one| one.id) else { return Ok(Span::none()) };
+    };
     let mut span = traced::lapsing(store::trace_of(tx, last).await?.as_ref());
     if let Some(traceparent) = span.traceparent() {
         span.set("ordinal.order_id", open.case.order_id.to_string());

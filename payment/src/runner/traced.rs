@@ -104,7 +104,7 @@ pub(super) fn hearing(row: &OperationRow) -> Span {
 }
 
 /// The span of what time does to the payments of an order. It has a trace of its own, as what other
-/// timers do, with a link to the operation that it follows.
+/// timers do, with a link to what opened the operation that it follows.
 pub(super) fn lapsing(trace: Option<&(String, Timestamp)>) -> Span {
     let after = trace.and_then(|(traceparent, _)| traceparent.parse::<TraceContext>().ok());
     Span::linked(|| Cow::Borrowed("payments lapse"), Kind::Internal, after)
