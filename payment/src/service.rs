@@ -142,6 +142,7 @@ impl Payments {
             chance,
             breakers: Arc::default(),
             forgot_at: Arc::default(),
+            parked_at: Arc::default(),
             ends: Arc::new(|_, _| false),
         }
     }

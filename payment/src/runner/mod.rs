@@ -30,6 +30,7 @@ use crate::store::{self, OpenCase, Origins};
 const IN_FLIGHT_MAX: usize = 16;
 /// Operations, and cases, read at a time.
 const READ_MAX: u32 = 64;
+const MINUTE: Duration = Duration::from_secs(60);
 /// The longest pause between two looks.
 const POLL: Duration = Duration::from_millis(500);
 /// How long a provider may take. Less than [`CALL_MAX`](crate::domain::CALL_MAX), so that nobody
@@ -70,6 +71,8 @@ pub struct Runner {
     pub(crate) breakers: Arc<Mutex<BTreeMap<PspName, Breaker>>>,
     /// When old tokens were last forgotten.
     pub(crate) forgot_at: Arc<Mutex<Option<Timestamp>>>,
+    /// When webhooks that nobody looked at were last looked for.
+    pub(crate) parked_at: Arc<Mutex<Option<Timestamp>>>,
     pub(crate) ends: Ends,
 }
 
@@ -177,17 +180,13 @@ impl Runner {
 
     /// Once a minute, tokens of attempts that no call can be made for any more are deleted.
     async fn forget(&self, now: Timestamp) -> Result<(), RunnerError> {
-        let old = |micros: i64| Timestamp::from_micros(now.micros().saturating_sub(micros));
-        {
-            let mut last = self.forgot_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_some_and(|at| at > old(60_000_000)) {
-                return Ok(());
-            }
-            *last = Some(now);
+        if !is_next_minute(&self.forgot_at, now) {
+            return Ok(());
         }
+        let old = Timestamp::from_micros(now.micros().saturating_sub(TOKENS_LAST));
         let mut tx = self.database.begin().await?;
-        store::forget_old_tokens(&mut tx, old(TOKENS_LAST)).await?;
-        store::forget_old_actions(&mut tx, old(TOKENS_LAST)).await?;
+        store::forget_old_tokens(&mut tx, old).await?;
+        store::forget_old_actions(&mut tx, old).await?;
         tx.commit().await.map_err(DatabaseError::from)?;
         Ok(())
     }
@@ -251,6 +250,16 @@ impl Runner {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         with(breakers.entry(psp.clone()).or_default())
     }
+}
+
+/// Whether this was last done a minute ago or longer; it is done now then.
+fn is_next_minute(last: &Mutex<Option<Timestamp>>, now: Timestamp) -> bool {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_next = last.is_none_or(|at| now >= at.plus(MINUTE));
+    if is_next {
+        *last = Some(now);
+    }
+    is_next
 }
 
 /// The span of what time did to the payments of an order, if it did anything. `last` is the last
