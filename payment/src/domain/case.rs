@@ -169,6 +169,14 @@ impl Case {
         self.payments.iter().find_map(of)
     }
 
+    /// Of what it is kept where the customer acts for an operation; none where that is over, or is
+    /// of the order that was lost.
+    pub(crate) fn acts(&self, id: OperationId) -> Option<(OperationId, OrderId, PaymentId)> {
+        let (payment, one) = self.operation(id)?;
+        let acts = one.is_open() && !payment.is_earlier(id);
+        acts.then_some((id, self.order_id, payment.id))
+    }
+
     /// Whether the customer made an attempt before the order asked for money again.
     pub(super) fn is_attempt_of_lost(&self, attempt: Uuid) -> bool {
         self.payments.iter().any(|one| one.of_lost().any(|known| known.cause == attempt))
