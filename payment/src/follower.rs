@@ -113,7 +113,7 @@ impl Handler<Fact> for OrderFollower {
         let now = (self.now)();
         for (order_id, open) in &mut cases {
             // Another process may have decided it since, and the order may be there again.
-            if !open.is_gone() {
+            if !open.take_doubt() {
                 continue;
             }
             let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
@@ -157,7 +157,7 @@ fn hear(
         causationid: Some(fact.id.to_string()),
         traceparent: fact.trace().map(str::to_owned),
     };
-    if matches!(input, Input::Request { .. }) && open.asked_by(fact) {
+    if matches!(input, Input::Request { .. }) && open.asks_by(fact) {
         open.hear(Input::Vanished, context, &origins)?;
     }
     open.hear(input, context, &origins)

@@ -223,7 +223,7 @@ impl Payments {
             return Ok(false);
         }
         let of = Of::Webhook(&parked.psp, &parked.event_id);
-        store::keep_resolution(&mut tx, of, said, now).await?;
+        store::keep_resolution(&mut tx, of, said).await?;
         action.write(&mut tx).await?;
         tx.commit().await?;
         self.told.notify_one();
@@ -268,7 +268,7 @@ impl Payments {
             if stuck.state != OperationState::Stuck {
                 return Err(Rejection::NotStuck(stuck.state).into());
             }
-            store::keep_resolution(&mut tx, Of::Operation(operation), &said, now).await?;
+            store::keep_resolution(&mut tx, Of::Operation(operation), &said).await?;
             action.write(&mut tx).await?;
         }
         let origins = Origins { causationid: None, traceparent: self.traceparent.clone() };
