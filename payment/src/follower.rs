@@ -80,6 +80,7 @@ impl Handler<Fact> for OrderFollower {
         from: &Cursors,
         to: &Cursors,
     ) -> Result<Cursors, Blame> {
+        self.became = Became::default();
         for (shard, _) in from.iter() {
             let orders = store::doubt(tx, shard, to.get(shard)).await?;
             if orders > 0 {
@@ -104,6 +105,7 @@ impl Handler<Fact> for OrderFollower {
 
     /// Orders that did not ask for money again are gone.
     async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+        self.became = Became::default();
         if !store::is_any_doubted(tx).await? {
             self.in_doubt = false;
             return Ok(());
