@@ -236,13 +236,12 @@ impl Runner {
         Ok(())
     }
 
-    /// The providers of this process, and whether calls of them are held back.
+    /// The providers of this process, and whether calls of them are held back: also while one is
+    /// tried now and then, until one is answered.
     #[must_use]
     pub fn held_back(&self) -> Vec<(PspName, bool)> {
-        let now = (self.now)();
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_held =
-            |psp: &PspName| breakers.get(psp).is_some_and(|it| it.holds_back(now).is_some());
+        let is_held = |psp: &PspName| breakers.get(psp).is_some_and(Breaker::is_open);
         self.psps.all().map(|psp| (psp.clone(), is_held(psp))).collect()
     }
 
