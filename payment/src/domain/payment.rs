@@ -75,8 +75,8 @@ impl Payment {
         self.operations.iter().filter(move |one| one.kind == kind)
     }
 
-    /// The operations from before the order asked for money again, in order: those of the order that
-    /// was lost.
+    /// The operations from before the order asked for money again, in order: those of the order
+    /// that was lost.
     pub fn of_lost(&self) -> impl Iterator<Item = &Operation> {
         self.operations.iter().take(self.earlier)
     }

@@ -82,7 +82,7 @@ async fn money_of_orders_that_the_journal_lost_is_set_right(dialect: Dialect) {
     // A person paid it back.
     let seen =
         Observation::Done { reference: "re_1".to_owned(), amount: gbp(2_000), valid_until: None };
-    bench.payments.resolve(lost.order_id, stuck[0].id, seen, None).await.unwrap();
+    bench.resolve(&stuck[0], seen).await;
     read_again(&bench).await;
     bench.settle().await;
     let case = bench.case(lost.order_id).await;

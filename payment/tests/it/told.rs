@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use payment::domain::{Observation, OperationKind, OperationState, Stage, Status, WebhookState};
+use payment::domain::{OperationKind, OperationState, Stage, Status, WebhookState};
 use payment::grpc::proto::AttemptRequest;
 use payment::grpc::proto::payment_service_server::PaymentService as _;
 use payment::store::{self, COUNTED, Count, OperationRow};
@@ -49,12 +49,13 @@ async fn an_answer_that_is_overtaken_takes_nothing_back(dialect: Dialect) {
                        "our_reference": ours.id.to_string() });
     tell(&bench, "evt_1", "declined", &data).await;
     let (runner, gate) = (bench.runner(), bench.psp.holds_up());
-    // A person finds out, while the webhook waits for an answer that was given before.
+    // The runner finds out, while the webhook waits for an answer that was given before.
     let meanwhile = async {
         gate.asked.notified().await;
-        let reference = "psp_0".to_owned();
-        let seen = Observation::Done { reference, amount: gbp(5_000), valid_until: None };
-        bench.payments.resolve(story.order_id, ours.id, seen, None).await.unwrap();
+        let (reference, amount) = ("psp_0".parse().unwrap(), gbp(5_000));
+        bench.psp.knows(ours.id.uuid(), Answer::Done { reference, amount, valid_until: None });
+        bench.wait(6);
+        bench.turns().await;
         gate.open.notify_one();
     };
     let (heard, ()) = tokio::join!(runner.hear_webhooks(), meanwhile);
