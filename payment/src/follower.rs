@@ -80,6 +80,7 @@ impl Handler<Fact> for OrderFollower {
         from: &Cursors,
         to: &Cursors,
     ) -> Result<Cursors, Blame> {
+        self.became = Became::default();
         for (shard, _) in from.iter() {
             let orders = store::doubt(tx, shard, to.get(shard)).await?;
             if orders > 0 {
@@ -104,6 +105,7 @@ impl Handler<Fact> for OrderFollower {
 
     /// Orders that did not ask for money again are gone.
     async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+        self.became = Became::default();
         if !store::is_any_doubted(tx).await? {
             self.in_doubt = false;
             return Ok(());
@@ -113,7 +115,7 @@ impl Handler<Fact> for OrderFollower {
         let now = (self.now)();
         for (order_id, open) in &mut cases {
             // Another process may have decided it since, and the order may be there again.
-            if !open.is_gone() {
+            if !open.take_doubt() {
                 continue;
             }
             let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
@@ -157,7 +159,7 @@ fn hear(
         causationid: Some(fact.id.to_string()),
         traceparent: fact.trace().map(str::to_owned),
     };
-    if matches!(input, Input::Request { .. }) && open.asked_by(fact) {
+    if matches!(input, Input::Request { .. }) && open.asks_by(fact) {
         open.hear(Input::Vanished, context, &origins)?;
     }
     open.hear(input, context, &origins)

@@ -43,8 +43,6 @@ pub struct Payments {
     due: Arc<Notify>,
     told: Arc<Notify>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// What is heard belongs to this trace.
-    traceparent: Option<String>,
 }
 
 /// Why a call of the payment service came to nothing.
@@ -70,6 +68,8 @@ struct Heard<'a> {
     pays_with: Option<(Uuid, &'a Token)>,
     /// The stuck operation of which a person says what became, the record of that, and the text.
     person: Option<(OperationId, OperatorAction, String)>,
+    /// The trace of the call (W3C `traceparent`).
+    traceparent: Option<String>,
 }
 
 impl Payments {
@@ -82,13 +82,7 @@ impl Payments {
     ) -> Self {
         let outbox = Outbox::new(database.clone());
         let (pays_with, due, told) = (Arc::default(), Arc::default(), Arc::default());
-        Self { database, outbox, psps, pays_with, due, told, now, traceparent: None }
-    }
-
-    /// The same, for a call that belongs to this trace (W3C `traceparent`).
-    #[must_use]
-    pub(crate) fn called_in(&self, traceparent: Option<String>) -> Self {
-        Self { traceparent, ..self.clone() }
+        Self { database, outbox, psps, pays_with, due, told, now }
     }
 
     /// Its database.
@@ -142,6 +136,7 @@ impl Payments {
             chance,
             breakers: Arc::default(),
             forgot_at: Arc::default(),
+            parked_at: Arc::default(),
             ends: Arc::new(|_, _| false),
         }
     }
@@ -171,35 +166,38 @@ impl Payments {
     }
 
     /// The customer of an order pays with a token of the provider. The same attempt again does
-    /// nothing. It may come before the order asks for money, and waits for that.
+    /// nothing. It may come before the order asks for money, and waits for that. What follows
+    /// belongs to the trace of the call (W3C `traceparent`).
     ///
     /// # Errors
     /// [`PaymentError`]; [`Rejection::OtherToken`] where the id is of an attempt with another
-    /// token.
+    /// token, [`Rejection::AttemptOfLost`] where it is of one for the order before it was lost.
     pub async fn attempt(
         &self,
         order: OrderId,
         attempt_id: Uuid,
         token: &Token,
+        traceparent: Option<String>,
     ) -> Result<Case, PaymentError> {
-        let heard = Heard { pays_with: Some((attempt_id, token)), person: None };
+        let heard = Heard { pays_with: Some((attempt_id, token)), person: None, traceparent };
         self.hear(order, Input::Attempt { attempt_id }, heard).await
     }
 
-    /// What became of an operation was found out. `person` is the record of who found that out of
-    /// one that is stuck, and what they said.
+    /// A person found out what became of an operation that is stuck. With it comes the record of
+    /// that, and what they said. What follows belongs to the trace of the call (W3C `traceparent`).
     ///
     /// # Errors
-    /// [`PaymentError`]; [`Rejection::NotStuck`] where a person says it of one that is not.
+    /// [`PaymentError`]; [`Rejection::NotStuck`] where it is not stuck.
     pub async fn resolve(
         &self,
         order: OrderId,
         operation_id: OperationId,
         seen: Observation,
-        person: Option<(OperatorAction, String)>,
+        (action, said): (OperatorAction, String),
+        traceparent: Option<String>,
     ) -> Result<Case, PaymentError> {
-        let person = person.map(|(action, said)| (operation_id, action, said));
-        let heard = Heard { pays_with: None, person };
+        let person = Some((operation_id, action, said));
+        let heard = Heard { pays_with: None, person, traceparent };
         self.hear(order, Input::Observed { operation_id, seen }, heard).await
     }
 
@@ -222,7 +220,7 @@ impl Payments {
             return Ok(false);
         }
         let of = Of::Webhook(&parked.psp, &parked.event_id);
-        store::keep_resolution(&mut tx, of, said, now).await?;
+        store::keep_resolution(&mut tx, of, said).await?;
         action.write(&mut tx).await?;
         tx.commit().await?;
         self.told.notify_one();
@@ -233,7 +231,7 @@ impl Payments {
         &self,
         order: OrderId,
         input: Input,
-        Heard { pays_with, person }: Heard<'_>,
+        Heard { pays_with, person, traceparent }: Heard<'_>,
     ) -> Result<Case, PaymentError> {
         let mut tx = self.database.begin().await?;
         let orders = BTreeSet::from([order]);
@@ -267,10 +265,10 @@ impl Payments {
             if stuck.state != OperationState::Stuck {
                 return Err(Rejection::NotStuck(stuck.state).into());
             }
-            store::keep_resolution(&mut tx, Of::Operation(operation), &said, now).await?;
+            store::keep_resolution(&mut tx, Of::Operation(operation), &said).await?;
             action.write(&mut tx).await?;
         }
-        let origins = Origins { causationid: None, traceparent: self.traceparent.clone() };
+        let origins = Origins { causationid: None, traceparent };
         open.hear(input, &context, &origins)?;
         let (case, became) = (open.case.clone(), open.became());
         let stores = (&self.database, &self.outbox);

@@ -194,6 +194,22 @@ fn a_refund_that_fails_days_later_is_heard_of() {
     let failed = |order: &Value| order["payment"]["refunds"][0]["state"] == "REFUND_STATE_FAILED";
     shop.until(&order, "told that the refund failed", failed);
     assert_eq!(shop.until_payment(&order, "CAPTURED")["refunded"]["units"], 0);
+    // What was done is counted once, also where it was told twice.
+    let operations = "ordinal_psp_operations_total{psp=\"cards\",";
+    let calls = "ordinal_psp_call_duration_seconds_count{psp=\"cards\",";
+    let counted = [
+        format!("{operations}kind=\"authorize\",outcome=\"succeeded\"}} 1"),
+        format!("{operations}kind=\"authorize\",outcome=\"declined\"}} 0"),
+        format!("{operations}kind=\"refund\",outcome=\"succeeded\"}} 1"),
+        format!("{operations}kind=\"refund\",outcome=\"reversed\"}} 1"),
+        format!("{calls}call=\"authorize\",outcome=\"done\"}} 1"),
+        "ordinal_psp_breaker_state{psp=\"cards\"} 0".to_owned(),
+        "ordinal_psp_operations_stuck 0".to_owned(),
+        "ordinal_psp_stuck_oldest_seconds 0".to_owned(),
+    ];
+    for line in counted {
+        until(&line, || block_on(page_of(&shop.engine)).lines().any(|known| known == line));
+    }
     shop.close();
 }
 

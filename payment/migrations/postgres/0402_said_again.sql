@@ -17,8 +17,7 @@ SELECT replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
 -- What a person last said of an operation, or of a webhook.
 CREATE TABLE resolutions (
     target TEXT COLLATE "C" PRIMARY KEY,
-    said   TEXT   NOT NULL,
-    at     BIGINT NOT NULL
+    said   TEXT NOT NULL
 );
 
 CREATE TRIGGER fingerprint_keys_are_forever

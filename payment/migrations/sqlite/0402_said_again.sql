@@ -15,9 +15,8 @@ INSERT INTO fingerprint_keys (key) VALUES (lower(hex(randomblob(32))));
 
 -- What a person last said of an operation, or of a webhook.
 CREATE TABLE resolutions (
-    target TEXT   NOT NULL PRIMARY KEY,
-    said   TEXT   NOT NULL,
-    at     BIGINT NOT NULL
+    target TEXT NOT NULL PRIMARY KEY,
+    said   TEXT NOT NULL
 );
 
 CREATE TRIGGER fingerprint_keys_refuse_update BEFORE UPDATE ON fingerprint_keys

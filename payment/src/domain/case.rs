@@ -7,7 +7,7 @@ use shared_events::contract::{
 };
 use uuid::Uuid;
 
-use super::{Operation, OperationKind, Payment};
+use super::{Operation, OperationKind, Payment, is_default};
 
 /// How an order wants to be paid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,17 +120,12 @@ pub struct Case {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub vanished: bool,
     /// How often the order asked for money again after it had vanished.
-    #[serde(default, skip_serializing_if = "is_never")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reappeared: u32,
     /// Since when what was taken does not count for what the order asks for: how often it had asked
     /// again when it vanished. A person decides about that money.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncounted: Option<u32>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-const fn is_never(times: &u32) -> bool {
-    *times == 0
 }
 
 impl Case {
@@ -167,6 +162,19 @@ impl Case {
     pub fn operation(&self, id: OperationId) -> Option<(&Payment, &Operation)> {
         let of = |payment| Payment::operation(payment, id).map(|operation| (payment, operation));
         self.payments.iter().find_map(of)
+    }
+
+    /// Of what it is kept where the customer acts for an operation; none where that is over, or is
+    /// of the order that was lost.
+    pub(crate) fn acts(&self, id: OperationId) -> Option<(OperationId, OrderId, PaymentId)> {
+        let (payment, one) = self.operation(id)?;
+        let acts = one.is_open() && !payment.is_earlier(id);
+        acts.then_some((id, self.order_id, payment.id))
+    }
+
+    /// Whether the customer made an attempt before the order asked for money again.
+    pub(super) fn is_attempt_of_lost(&self, attempt: Uuid) -> bool {
+        self.payments.iter().any(|one| one.of_lost().any(|known| known.cause == attempt))
     }
 
     /// The provider of an operation; none where the order has not asked for money.

@@ -143,6 +143,12 @@ pub enum Rejection {
     /// The attempt was made with another token.
     #[error("the attempt was made with another token: another one needs an id of its own")]
     OtherToken,
+    /// The attempt was made before the order was lost, and the order asks for money again.
+    #[error(
+        "the attempt was made before the order was lost and placed again: another one needs an id \
+         of its own"
+    )]
+    AttemptOfLost,
     /// A person says what became of an operation that is not stuck.
     #[error("the operation is not stuck: nobody needs to say what became of it")]
     NotStuck(OperationState),
@@ -290,7 +296,10 @@ pub(super) fn may_pay(payment: &Payment) -> bool {
 
 fn attempt(case: &Case, attempt_id: Uuid) -> Result<Vec<Event>, Rejection> {
     if case.attempts.contains(&attempt_id) {
-        return Ok(Vec::new());
+        // It paid for the order that was lost, and pays nothing of this one.
+        let pays = case.is_wanted() && case.payments.iter().any(may_pay);
+        let refused = pays && case.is_attempt_of_lost(attempt_id);
+        return if refused { Err(Rejection::AttemptOfLost) } else { Ok(Vec::new()) };
     }
     if !case.is_wanted() {
         return Err(Rejection::NotWanted);

@@ -35,3 +35,8 @@ pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
 pub use theirs::{Dispute, External, OfDispute};
 pub use vanished::{VANISHED, VANISHED_NOTE};
 pub use words::{OperationKind, OperationState, Stage, Status, WebhookState};
+
+/// Whether a value is as it is at first, and so is not stored.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Money, OperationId, PaymentId, PspName, RefundId, Timestamp};
 use uuid::Uuid;
 
-use super::{OperationKind, OperationState};
+use super::{OperationKind, OperationState, is_default};
 
 /// One thing that is done at the provider. Its id is made of its payment and its cause before the
 /// provider is called, so that nothing is done twice.
@@ -46,19 +46,14 @@ pub struct Operation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
     /// Of an authorisation: what was given back of it, or ended, in minor units.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub released: i64,
     /// Of a refund: how much of it is of goods that left, where money is taken before them.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub of_earned: i64,
     /// Whether an authorisation ended by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-const fn is_zero(minor: &i64) -> bool {
-    *minor == 0
 }
 
 impl Operation {

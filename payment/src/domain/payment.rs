@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Currency, Money, OperationId, PaymentId, Seller};
 use uuid::Uuid;
 
-use super::{Dispute, Goods, Operation, OperationKind, OperationState, Status};
+use super::{Dispute, Goods, Operation, OperationKind, OperationState, Status, is_default};
 
 /// Attempts of one payment; each is one authorisation.
 pub const ATTEMPTS_MAX: usize = 5;
@@ -38,7 +38,7 @@ pub struct Payment {
     /// Everything done at the provider, in order.
     pub operations: Vec<Operation>,
     /// How many of them there were when the order asked for money again after it had vanished.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub earlier: usize,
     /// Disputes of the customer, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -49,11 +49,6 @@ pub struct Payment {
     /// Why it was given up, if it was.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub failed: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-const fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 impl Payment {
@@ -80,10 +75,16 @@ impl Payment {
         self.operations.iter().filter(move |one| one.kind == kind)
     }
 
+    /// The operations from before the order asked for money again, in order: those of the order
+    /// that was lost.
+    pub fn of_lost(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.iter().take(self.earlier)
+    }
+
     /// Whether an operation is from before the order asked for money again.
     #[must_use]
     pub fn is_earlier(&self, id: OperationId) -> bool {
-        self.operations.iter().take(self.earlier).any(|one| one.id == id)
+        self.of_lost().any(|one| one.id == id)
     }
 
     /// The authorisations since the order asked for money, or asked again, in order.

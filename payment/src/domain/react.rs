@@ -20,21 +20,14 @@ pub(super) fn react(case: &Case, context: &Context) -> Option<Event> {
     authorize(case)
         .or_else(|| case.payments.iter().find_map(|one| void(case, one)))
         .or_else(|| case.payments.iter().find_map(|one| capture(case, one, context)))
-        .or_else(|| refunds_of(case).find_map(|one| refund(case, one)))
+        .or_else(|| case.refunds.iter().find_map(|one| refund(case, one)))
         .or_else(|| to_decide(case))
-        .or_else(|| refunds_of(case).find_map(|one| refund_told(case, one)))
+        .or_else(|| case.refunds.iter().find_map(|one| refund_told(case, one)))
         .or_else(|| case.earn(context.now))
         .or_else(|| lost(case))
         .or_else(|| secured(case))
         .or_else(|| given_up(case, context))
         .or_else(|| released(case))
-}
-
-/// The refunds that the order waits for. One that vanished waits for none, and about its money a
-/// person decides.
-fn refunds_of(case: &Case) -> impl Iterator<Item = &RefundOfOrder> {
-    let waits = !case.vanished;
-    case.refunds.iter().filter(move |_| waits)
 }
 
 pub(super) fn operation(
@@ -77,10 +70,7 @@ pub(super) fn opened(payment: &Payment, operation: Operation) -> Option<Event> {
 fn authorize(case: &Case) -> Option<Event> {
     let attempt = case.attempts.last().filter(|_| case.is_wanted())?;
     // One from before the order asked again is not of it, and has another customer's token.
-    let is_earlier = |one: &Payment| {
-        one.operations.iter().take(one.earlier).any(|known| known.cause == *attempt)
-    };
-    if case.payments.iter().any(is_earlier) {
+    if case.is_attempt_of_lost(*attempt) {
         return None;
     }
     let payable = case.payments.iter().filter(|one| may_pay(one));
@@ -196,8 +186,12 @@ fn refund(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
     })
 }
 
-/// Tells the order what became of a refund, once nothing of it is open or waited for.
+/// Tells the order what became of a refund, once nothing of it is open or waited for. One that
+/// vanished waits for none.
 fn refund_told(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
+    if case.vanished {
+        return None;
+    }
     let refund_id = refund.id;
     let (mut failed, mut is_missing, mut code) = (None, false, "refund_too_large");
     for payment in payments_of(case, refund) {

@@ -286,7 +286,7 @@ fn question_wait(nth: u32) -> Duration {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Breaker {
     failures: u32,
-    closed_until: Option<Timestamp>,
+    pauses_until: Option<Timestamp>,
 }
 
 impl Breaker {
@@ -298,7 +298,13 @@ impl Breaker {
     /// Whether calls are held back, and until when.
     #[must_use]
     pub fn holds_back(&self, now: Timestamp) -> Option<Timestamp> {
-        self.closed_until.filter(|until| *until > now)
+        self.pauses_until.filter(|until| *until > now)
+    }
+
+    /// Whether it did not answer so often that calls are held back, and has not answered since.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.pauses_until.is_some()
     }
 
     /// A call, or a question, was answered or not.
@@ -309,7 +315,7 @@ impl Breaker {
         }
         self.failures = self.failures.saturating_add(1);
         if self.failures >= Self::FAILURES_MAX {
-            self.closed_until = Some(now.plus(Self::PAUSE));
+            self.pauses_until = Some(now.plus(Self::PAUSE));
         }
     }
 }

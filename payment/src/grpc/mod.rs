@@ -115,9 +115,10 @@ impl PaymentService for PaymentEdge {
         request: Request<proto::AttemptRequest>,
     ) -> Result<Response<proto::AttemptResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
-        let payments = self.payments.called_in(traceparent(&request));
+        let trace = traceparent(&request);
         let (order, attempt_id, token) = attempted(&request.into_inner())?;
-        let case = payments.attempt(order, attempt_id, &token).await.map_err(refused)?;
+        let case = self.payments.attempt(order, attempt_id, &token, trace).await;
+        let case = case.map_err(refused)?;
         let (payments, waits) = (self.of_order(order, &by).await?, case.plan.is_none());
         Ok(Response::new(proto::AttemptResponse { payments, waits }))
     }
@@ -204,7 +205,7 @@ impl PaymentService for PaymentEdge {
         request: Request<proto::ResolveOperationRequest>,
     ) -> Result<Response<proto::ResolveOperationResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
-        let payments = self.payments.called_in(traceparent(&request));
+        let trace = traceparent(&request);
         let (id, found, reason) = resolved(&request.into_inner())?;
         let row = self.row(id).await?;
         let case = store::case(self.payments.database(), row.order_id).await;
@@ -217,8 +218,8 @@ impl PaymentService for PaymentEdge {
             let (verb, target) = (Verb::ResolveOperation, id.to_string());
             let action = OperatorAction::new(&by, verb, &target, &reason, self.payments.now());
             let action = action.changing(operation.state.code(), found.state().code());
-            let person = Some((action, said.clone()));
-            payments.resolve(row.order_id, id, seen, person).await.map(drop)
+            let person = (action, said.clone());
+            self.payments.resolve(row.order_id, id, seen, person, trace).await.map(drop)
         } else {
             Err(Rejection::NotStuck(operation.state).into())
         };

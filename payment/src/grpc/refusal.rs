@@ -38,7 +38,9 @@ pub(super) fn refused(error: PaymentError) -> Status {
         Rejection::NotWanted => Refused::new(Reason::PaymentNotWanted),
         Rejection::NothingToPay => Refused::new(Reason::NothingToPay),
         Rejection::AttemptsSpent => Refused::new(Reason::AttemptsSpent),
-        Rejection::OtherToken => Refused::new(Reason::IdempotencyKeyReused).about("attempt_id"),
+        Rejection::OtherToken | Rejection::AttemptOfLost => {
+            Refused::new(Reason::IdempotencyKeyReused).about("attempt_id")
+        }
         Rejection::NotStuck(state) => {
             Refused::new(Reason::OperationNotStuck).with("state", state.code())
         }

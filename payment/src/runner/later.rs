@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared_events::contract::Timestamp;
 use shared_events::stream::DatabaseError;
 
-use super::{Runner, RunnerError};
+use super::{Runner, RunnerError, is_next_minute};
 use crate::domain::WebhookState;
 use crate::store::{self, Outcome, Webhook};
 
@@ -20,8 +20,12 @@ const UNHEARD: &str = "no process has this provider in its settings";
 
 impl Runner {
     /// Webhooks that have been due for a day, and that no process looked at in ten minutes more, are
-    /// for a person: their provider is in no settings any more. Returns how many those are.
+    /// for a person: their provider is in no settings any more. They are looked for once a minute.
+    /// Returns how many those are.
     pub(super) async fn park_unheard(&self, now: Timestamp) -> Result<usize, RunnerError> {
+        if !is_next_minute(&self.parked_at, now) {
+            return Ok(0);
+        }
         let day = i64::try_from(WAITS_FOR.as_micros()).unwrap_or(i64::MAX);
         let before = Timestamp::from_micros(now.micros().saturating_sub(day));
         let again = before.plus(OTHERS_HAVE);

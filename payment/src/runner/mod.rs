@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use shared_events::chance::Chance;
-use shared_events::contract::{OrderId, PspName, Timestamp};
+use shared_events::contract::{OperationId, OrderId, PspName, Timestamp};
 use shared_events::stream::{Backoff, Database, DatabaseError, Outbox, Tx};
 use shared_events::traces::{self, Span};
 use tokio::sync::Notify;
@@ -30,6 +30,7 @@ use crate::store::{self, OpenCase, Origins};
 const IN_FLIGHT_MAX: usize = 16;
 /// Operations, and cases, read at a time.
 const READ_MAX: u32 = 64;
+const MINUTE: Duration = Duration::from_secs(60);
 /// The longest pause between two looks.
 const POLL: Duration = Duration::from_millis(500);
 /// How long a provider may take. Less than [`CALL_MAX`](crate::domain::CALL_MAX), so that nobody
@@ -70,6 +71,8 @@ pub struct Runner {
     pub(crate) breakers: Arc<Mutex<BTreeMap<PspName, Breaker>>>,
     /// When old tokens were last forgotten.
     pub(crate) forgot_at: Arc<Mutex<Option<Timestamp>>>,
+    /// When webhooks that nobody looked at were last looked for.
+    pub(crate) parked_at: Arc<Mutex<Option<Timestamp>>>,
     pub(crate) ends: Ends,
 }
 
@@ -177,17 +180,13 @@ impl Runner {
 
     /// Once a minute, tokens of attempts that no call can be made for any more are deleted.
     async fn forget(&self, now: Timestamp) -> Result<(), RunnerError> {
-        let old = |micros: i64| Timestamp::from_micros(now.micros().saturating_sub(micros));
-        {
-            let mut last = self.forgot_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_some_and(|at| at > old(60_000_000)) {
-                return Ok(());
-            }
-            *last = Some(now);
+        if !is_next_minute(&self.forgot_at, now) {
+            return Ok(());
         }
+        let old = Timestamp::from_micros(now.micros().saturating_sub(TOKENS_LAST));
         let mut tx = self.database.begin().await?;
-        store::forget_old_tokens(&mut tx, old(TOKENS_LAST)).await?;
-        store::forget_old_actions(&mut tx, old(TOKENS_LAST)).await?;
+        store::forget_old_tokens(&mut tx, old).await?;
+        store::forget_old_actions(&mut tx, old).await?;
         tx.commit().await.map_err(DatabaseError::from)?;
         Ok(())
     }
@@ -197,8 +196,10 @@ impl Runner {
         let (mut tx, mut became) = (self.database.begin().await?, Became::default());
         if let Some(mut open) = self.locked(&mut tx, order).await? {
             let context = self.context(open.case.plan.as_ref().map(|plan| &plan.psp));
+            let mut before = open.case.payments.iter().flat_map(|payment| &payment.operations);
+            let last = before.next_back().map(|one| one.id);
             open.hear(Input::Tick, &context, &Origins::default())?;
-            let _span = lapse(&mut tx, &mut open).await?;
+            let _span = lapse(&mut tx, &mut open, last).await?;
             became = self.write(&mut tx, open).await?;
         }
         self.commit(tx, became).await
@@ -235,13 +236,12 @@ impl Runner {
         Ok(())
     }
 
-    /// The providers of this process, and whether calls of them are held back.
+    /// The providers of this process, and whether calls of them are held back: also while one is
+    /// tried now and then, until one is answered.
     #[must_use]
     pub fn held_back(&self) -> Vec<(PspName, bool)> {
-        let now = (self.now)();
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_held =
-            |psp: &PspName| breakers.get(psp).is_some_and(|it| it.holds_back(now).is_some());
+        let is_held = |psp: &PspName| breakers.get(psp).is_some_and(Breaker::is_open);
         self.psps.all().map(|psp| (psp.clone(), is_held(psp))).collect()
     }
 
@@ -251,13 +251,26 @@ impl Runner {
     }
 }
 
-/// The span of what time did to the payments of an order, if it did anything.
-async fn lapse(tx: &mut Tx, open: &mut OpenCase) -> Result<Span, DatabaseError> {
-    if !traces::is_on() || !open.has_happened() {
-        return Ok(Span::none());
+/// Whether this was last done a minute ago or longer; it is done now then.
+fn is_next_minute(last: &Mutex<Option<Timestamp>>, now: Timestamp) -> bool {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_next = last.is_none_or(|at| now >= at.plus(MINUTE));
+    if is_next {
+        *last = Some(now);
     }
-    let mut operations = open.case.payments.iter().flat_map(|payment| &payment.operations);
-    let Some(last) = operations.next_back().map(|one| one.id) else { return Ok(Span::none()) };
+    is_next
+}
+
+/// The span of what time did to the payments of an order, if it did anything. `last` is the last
+/// operation before: those that time opened have no trace but this one.
+async fn lapse(
+    tx: &mut Tx,
+    open: &mut OpenCase,
+    last: Option<OperationId>,
+) -> Result<Span, DatabaseError> {
+    let Some(last) = last.filter(|_| traces::is_on() && open.has_happened()) else {
+        return Ok(Span::none());
+    };
     let mut span = traced::lapsing(store::trace_of(tx, last).await?.as_ref());
     if let Some(traceparent) = span.traceparent() {
         span.set("ordinal.order_id", open.case.order_id.to_string());

@@ -151,15 +151,13 @@ impl Runner {
             let origins = traced::origins(row, span);
             open.hear(Input::Observed { operation_id: row.id, seen }, &context, &origins)?;
         }
-        let known = open.case.operation(row.id);
-        let is_open = known.is_some_and(|(_, one)| one.is_open());
-        let action = action.filter(|_| known.is_some_and(|(of, one)| !of.is_earlier(one.id)));
+        let is_open = open.case.operation(row.id).is_some_and(|(_, one)| one.is_open());
+        let acts = open.case.acts(row.id).zip(action);
         let became = self.write(&mut tx, open).await?;
         if is_open {
             let mine = OperationRow { claim: row.claim.saturating_add(1), ..row.clone() };
             store::claim(&mut tx, &mine, &step.schedule).await?;
-            if let Some(url) = action {
-                let of = (row.id, row.order_id, row.payment_id);
+            if let Some((of, url)) = acts {
                 store::keep_action(&mut tx, of, &url, (self.now)()).await?;
             }
         }

@@ -8,7 +8,7 @@ use shared_events::metric::table::PSP_CALLS;
 use shared_events::traces::{Kind, Span, TraceContext};
 use tokio::time::Instant;
 
-use crate::counted::UNKNOWN;
+use crate::counted::{self, UNKNOWN};
 use crate::domain::OperationKind;
 use crate::store::{OperationRow, Origins};
 
@@ -24,16 +24,18 @@ pub(super) enum Called {
 }
 
 impl Called {
-    /// As it is counted, and the name of its span.
-    const fn names(self) -> (&'static str, &'static str) {
+    /// As it is counted.
+    const fn word(self) -> &'static str {
         match self {
-            Self::Operation(OperationKind::Authorize) => ("authorize", "psp authorize"),
-            Self::Operation(OperationKind::Capture) => ("capture", "psp capture"),
-            Self::Operation(OperationKind::Void) => ("void", "psp void"),
-            Self::Operation(OperationKind::Refund) => ("refund", "psp refund"),
-            Self::Find => ("find", "psp find"),
-            Self::Look => ("look", "psp look"),
+            Self::Operation(kind) => counted::word(kind),
+            Self::Find => "find",
+            Self::Look => "look",
         }
+    }
+
+    /// The name of its span.
+    fn name(self) -> Cow<'static, str> {
+        Cow::Owned(format!("psp {}", self.word()))
     }
 }
 
@@ -48,24 +50,16 @@ pub(super) struct AtProvider<'a> {
 impl<'a> AtProvider<'a> {
     /// For an operation: in the trace that opened it, unless that is long ago.
     pub(super) fn of(called: Called, row: &'a OperationRow) -> Self {
-        let (call, name) = called.names();
-        let mut span = following(name, Kind::Client, row.trace.as_ref());
-        if span.is_some() {
-            span.set("ordinal.psp", row.psp.to_string());
-            span.set("ordinal.order_id", row.order_id.to_string());
-            span.set("ordinal.payment_id", row.payment_id.to_string());
-            span.set("ordinal.operation_id", row.id.to_string());
-            span.set("ordinal.attempt", u64::from(row.schedule.calls));
-        }
-        Self { psp: &row.psp, call, began: metric::start(), span }
+        let mut span = following(|| called.name(), Kind::Client, row);
+        span.set_with("ordinal.attempt", || u64::from(row.schedule.calls));
+        Self { psp: &row.psp, call: called.word(), began: metric::start(), span }
     }
 
     /// Below a span.
     pub(super) fn below(called: Called, psp: &'a PspName, traceparent: Option<&str>) -> Self {
-        let (call, name) = called.names();
-        let mut span = Span::child(name, Kind::Client, traceparent);
+        let mut span = Span::named_child(|| called.name(), Kind::Client, traceparent);
         span.set_with("ordinal.psp", || psp.to_string());
-        Self { psp, call, began: metric::start(), span }
+        Self { psp, call: called.word(), began: metric::start(), span }
     }
 
     /// It has answered. Returns the span, for what follows from the answer.
@@ -79,21 +73,10 @@ impl<'a> AtProvider<'a> {
     }
 }
 
-fn following(name: &'static str, kind: Kind, trace: Option<&(String, Timestamp)>) -> Span {
-    let Some((traceparent, since)) = trace else { return Span::none() };
-    Span::following(|| Cow::Borrowed(name), kind, traceparent, Some(*since))
-}
-
-/// What follows from an operation belongs to the span of its call; without one, to what opened it.
-pub(super) fn origins(row: &OperationRow, span: Option<String>) -> Origins {
-    let opened_in = || row.trace.as_ref().map(|(traceparent, _)| traceparent.clone());
-    Origins { causationid: Some(row.id.to_string()), traceparent: span.or_else(opened_in) }
-}
-
-/// The span of a webhook that is handled: in the trace of the operation that it is about, unless
-/// that was opened long ago.
-pub(super) fn hearing(row: &OperationRow) -> Span {
-    let mut span = following("hear webhook", Kind::Consumer, row.trace.as_ref());
+/// A span about an operation: in the trace that opened it, unless that is long ago.
+fn following(name: impl FnOnce() -> Cow<'static, str>, kind: Kind, row: &OperationRow) -> Span {
+    let Some((traceparent, since)) = &row.trace else { return Span::none() };
+    let mut span = Span::following(name, kind, traceparent, Some(*since));
     if span.is_some() {
         span.set("ordinal.psp", row.psp.to_string());
         span.set("ordinal.order_id", row.order_id.to_string());
@@ -103,8 +86,19 @@ pub(super) fn hearing(row: &OperationRow) -> Span {
     span
 }
 
+/// What follows from an operation belongs to the span of its call; without one, to what opened it.
+pub(super) fn origins(row: &OperationRow, span: Option<String>) -> Origins {
+    let opened_in = || row.trace.as_ref().map(|(traceparent, _)| traceparent.clone());
+    Origins { causationid: Some(row.id.to_string()), traceparent: span.or_else(opened_in) }
+}
+
+/// The span of a webhook that is handled, which is about an operation.
+pub(super) fn hearing(row: &OperationRow) -> Span {
+    following(|| Cow::Borrowed("hear webhook"), Kind::Consumer, row)
+}
+
 /// The span of what time does to the payments of an order. It has a trace of its own, as what other
-/// timers do, with a link to the operation that it follows.
+/// timers do, with a link to what opened the operation that it follows.
 pub(super) fn lapsing(trace: Option<&(String, Timestamp)>) -> Span {
     let after = trace.and_then(|(traceparent, _)| traceparent.parse::<TraceContext>().ok());
     Span::linked(|| Cow::Borrowed("payments lapse"), Kind::Internal, after)

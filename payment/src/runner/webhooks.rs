@@ -353,13 +353,9 @@ impl Runner {
         open: OpenCase,
         acts: Option<Acts>,
     ) -> Result<Became, RunnerError> {
-        let of = acts.and_then(|(id, url)| {
-            let (payment, one) = open.case.operation(id)?;
-            let acts = one.is_open() && !payment.is_earlier(one.id);
-            acts.then_some(((id, open.case.order_id, payment.id), url))
-        });
+        let acts = acts.and_then(|(id, url)| Some((open.case.acts(id)?, url)));
         let became = self.write(tx, open).await?;
-        if let Some((of, url)) = of {
+        if let Some((of, url)) = acts {
             store::keep_action(tx, of, &url, (self.now)()).await?;
         }
         Ok(became)

@@ -45,6 +45,13 @@ pub(super) async fn forget(tx: &mut Tx, id: OperationId) -> Result<(), DatabaseE
     Ok(())
 }
 
+/// The order was lost, and another one is in its place.
+pub(super) async fn forget_all(tx: &mut Tx, order: OrderId) -> Result<(), DatabaseError> {
+    let sql = "DELETE FROM actions WHERE order_id = $1";
+    sqlx::query(sql).bind(order.to_string()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Deletes those that were kept since before an instant.
 pub(crate) async fn forget_old_actions(
     tx: &mut Tx,

@@ -97,7 +97,7 @@ pub(crate) async fn lock(
             shard,
             asked: asked.transpose()?,
             is_doubted,
-            is_told: false,
+            asking_changed: false,
             is_new,
             looked: false,
             happened: Vec::new(),

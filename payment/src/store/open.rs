@@ -25,7 +25,7 @@ pub(crate) struct OpenCase {
     /// Whether the journal was restored to before that fact, and was not read again yet.
     pub(super) is_doubted: bool,
     /// Whether either changed.
-    pub(super) is_told: bool,
+    pub(super) asking_changed: bool,
     pub(super) is_new: bool,
     pub(super) looked: bool,
     pub(super) happened: Vec<(Event, Told, Origins)>,
@@ -41,19 +41,19 @@ pub(super) struct Asked {
 impl OpenCase {
     /// The order asks for money by this fact. Whether it asked by another one in a history that is
     /// in doubt: that one is gone, since an order asks once.
-    pub(crate) fn asked_by(&mut self, fact: &Fact) -> bool {
+    pub(crate) fn asks_by(&mut self, fact: &Fact) -> bool {
         let asked = Asked { position: fact.position, fact: fact.id.to_string() };
         let is_other = self.asked.as_ref().is_some_and(|known| known.fact != asked.fact);
-        let was_doubted = std::mem::take(&mut self.is_doubted);
-        self.is_told |= was_doubted || self.asked.as_ref() != Some(&asked);
+        let was_doubted = self.take_doubt();
+        self.asking_changed |= self.asked.as_ref() != Some(&asked);
         self.asked = Some(asked);
         is_other && was_doubted
     }
 
-    /// It is decided that the journal lost the order; false where that was decided before.
-    pub(crate) fn is_gone(&mut self) -> bool {
+    /// It is known now whether the journal has the order; returns whether it was not before.
+    pub(crate) fn take_doubt(&mut self) -> bool {
         let was_doubted = std::mem::take(&mut self.is_doubted);
-        self.is_told |= was_doubted;
+        self.asking_changed |= was_doubted;
         was_doubted
     }
 
@@ -97,6 +97,6 @@ impl OpenCase {
 
     /// Whether anything is to be written.
     pub(super) fn is_changed(&self) -> bool {
-        self.is_new || self.is_told || self.looked || !self.happened.is_empty()
+        self.is_new || self.asking_changed || self.looked || !self.happened.is_empty()
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use shared_events::contract::{OperationId, PspName, Timestamp};
+use shared_events::contract::{OperationId, PspName};
 use shared_events::stream::{Database, DatabaseError, Tx};
 
 /// What a person says something of.
@@ -26,12 +26,11 @@ pub(crate) async fn keep_resolution(
     tx: &mut Tx,
     of: Of<'_>,
     said: &str,
-    now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let sql = "INSERT INTO resolutions (target, said, at) VALUES ($1, $2, $3)
-               ON CONFLICT (target) DO UPDATE SET said = excluded.said, at = excluded.at";
+    let sql = "INSERT INTO resolutions (target, said) VALUES ($1, $2)
+               ON CONFLICT (target) DO UPDATE SET said = excluded.said";
     let query = sqlx::query(sql).bind(of.to_string()).bind(said.to_owned());
-    query.bind(now.micros()).execute(&mut **tx).await?;
+    query.execute(&mut **tx).await?;
     Ok(())
 }
 

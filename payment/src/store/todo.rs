@@ -66,15 +66,7 @@ pub(super) async fn todo(
             disputes::close(tx, (*payment_id, dispute_id), *won).await
         }
         // Where the customer of the lost order acts is no matter of the next one.
-        Event::Reappeared { .. } => {
-            for payment in &case.payments {
-                let earlier = payment.operations.iter().take(payment.earlier);
-                for one in earlier.filter(|one| one.kind == OperationKind::Authorize) {
-                    actions::forget(tx, one.id).await?;
-                }
-            }
-            Ok(())
-        }
+        Event::Reappeared { .. } => actions::forget_all(tx, case.order_id).await,
         _ => Ok(()),
     }
 }

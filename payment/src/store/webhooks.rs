@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use psp::Event as Told;
 use shared_events::contract::{OperationId, OrderId, PaymentId, PspName, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Tx};
@@ -15,6 +17,9 @@ pub(crate) const NOT_UNDERSTOOD: &str = "not_understood";
 pub(crate) const NOT_UNDERSTOOD_NOTE: &str = "the body is not understood";
 /// What is said of one that was understood, and cannot be read any more.
 pub(crate) const UNREADABLE_NOTE: &str = "what it told cannot be read any more";
+
+/// How long one of which nothing can be read waits before it is tried again.
+const UNREADABLE_FOR: Duration = Duration::from_secs(60);
 
 /// A webhook of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +128,7 @@ pub(crate) async fn keep(
 }
 
 /// Webhooks of these providers that are to be looked at by now, the longest due first. One that
-/// cannot be read holds up no other.
+/// cannot be read holds up no other: it is put off.
 pub(crate) async fn webhooks_due(
     database: &Database,
     psps: &[&str],
@@ -136,15 +141,40 @@ pub(crate) async fn webhooks_due(
         database.one_of_in("$3")
     );
     let query = sqlx::query(&sql).bind(now.micros()).bind(i64::from(limit)).bind(json(psps)?);
-    let readable = |row: &AnyRow| match row_of(row) {
-        Ok(webhook) => Some(webhook),
-        Err(error) => {
-            let text = |column: usize| row.try_get::<String, _>(column).unwrap_or_default();
-            tracing::error!(psp = text(0), id = text(1), %error, "a webhook cannot be read");
-            None
+    let (mut due, mut unreadable) = (Vec::new(), Vec::new());
+    for row in query.fetch_all(database.reader()).await? {
+        match row_of(&row) {
+            Ok(webhook) => due.push(webhook),
+            Err(error) => {
+                let text = |column: usize| row.try_get::<String, _>(column).unwrap_or_default();
+                let (psp, id) = (text(0), text(1));
+                tracing::error!(%psp, %id, %error, "a webhook cannot be read");
+                unreadable.push((psp, id));
+            }
         }
-    };
-    Ok(query.fetch_all(database.reader()).await?.iter().filter_map(readable).collect())
+    }
+    put_off(database, unreadable, now).await?;
+    Ok(due)
+}
+
+/// Those that cannot be read would be read at each look, in the places of others.
+async fn put_off(
+    database: &Database,
+    unreadable: Vec<(String, String)>,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    let until = now.plus(UNREADABLE_FOR).micros();
+    let mut tx = database.begin().await?;
+    let sql = "UPDATE webhooks SET due_at = $3, note = $4
+               WHERE psp = $1 AND event_id = $2 AND state = 'WAITING'";
+    for (psp, id) in unreadable {
+        let query = sqlx::query(sql).bind(psp).bind(id).bind(until).bind(UNREADABLE_NOTE);
+        query.execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Marks the webhooks that have been due since `before`, and leaves to a person those that are still

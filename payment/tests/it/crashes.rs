@@ -4,14 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use payment::domain::{Observation, OperationKind, Stage};
+use payment::domain::{OperationKind, Stage, WebhookState};
 use payment::{Point, store};
+use serde_json::json;
 use shared_events::contract::CapturePolicy;
 use shared_events::stream::Dialect;
 
 use crate::on_both::on_both;
 use crate::scripted::Act;
-use crate::support::{Bench, Story, gbp};
+use crate::support::{Bench, Story};
+use crate::webhooks::{hear, kept, tell};
 
 const POINTS: [Point; 4] = [Point::Read, Point::Calling, Point::Answered, Point::Committed];
 
@@ -145,10 +147,15 @@ async fn whoever_is_second_finds_it_done(dialect: Dialect) {
     let ends = Arc::new(|point, _| point == Point::Answered);
     bench.runner().ending(ends).turn().await.unwrap();
     let capture = bench.operation(OperationKind::Capture).await;
-    let seen =
-        Observation::Done { reference: "psp_1".to_owned(), amount: gbp(5_000), valid_until: None };
-    bench.payments.resolve(story.order_id, capture.id, seen.clone(), None).await.unwrap();
-    bench.payments.resolve(story.order_id, capture.id, seen, None).await.unwrap();
+    assert_eq!(capture.schedule.stage, Stage::Calling);
+    let data = json!({ "reference": "psp_1", "payment": "psp_0", "amount": 5000,
+                       "currency": "GBP", "our_reference": capture.id.to_string() });
+    for id in ["evt_1", "evt_2"] {
+        tell(&bench, id, "captured", &data).await;
+        hear(&bench).await;
+        assert_eq!(kept(&bench, id).await.state, WebhookState::Handled);
+        assert_eq!(bench.operation(OperationKind::Capture).await.schedule.stage, Stage::Done);
+    }
     bench.settle().await;
     assert_eq!(bench.published().await.len(), 3);
     assert_ne!(row.id, capture.id);

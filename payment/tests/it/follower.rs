@@ -3,10 +3,8 @@
 use payment::domain::{Rejection, Status};
 use payment::store::{self, PaymentFilter};
 use payment::{PaymentError, Psps};
-use psp::Token;
 use shared_events::contract::{CapturePolicy, PaymentId};
 use shared_events::stream::Dialect;
-use uuid::Uuid;
 
 use crate::on_both::on_both;
 use crate::support::{Bench, Story};
@@ -124,9 +122,8 @@ async fn payments_are_listed_by_order_customer_and_status(dialect: Dialect) {
     for story in &mut stories {
         bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
     }
-    let token: Token = "tok_1".parse().unwrap();
     let first = stories[0].order_id;
-    bench.payments.attempt(first, Uuid::from_u128(9), &token).await.unwrap();
+    bench.pay(first, 9).await.unwrap();
     bench.turns().await;
     let list =
         async |filter: PaymentFilter| store::payments(&bench.database, &filter, 2).await.unwrap();

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use payment::domain::{Observation, OperationKind, Status, VANISHED_NOTE};
+use payment::PaymentError;
+use payment::domain::{Observation, OperationKind, Rejection, Status, VANISHED_NOTE};
 use payment::store::{self, PaymentFilter};
+use psp::Answer;
 use shared_events::contract::{CapturePolicy, CustomerId, Fact, FactBody, FactId, OrderFact};
 use shared_events::stream::{Cursors, Dialect, Handler as _, Source as _};
 use uuid::Uuid;
 
 use crate::on_both::on_both;
+use crate::scripted::Act;
 use crate::support::{Bench, Story, gbp};
 
 const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;
@@ -79,7 +82,7 @@ async fn money_of_orders_that_the_journal_lost_is_set_right(dialect: Dialect) {
     // A person paid it back.
     let seen =
         Observation::Done { reference: "re_1".to_owned(), amount: gbp(2_000), valid_until: None };
-    bench.payments.resolve(lost.order_id, stuck[0].id, seen, None).await.unwrap();
+    bench.resolve(&stuck[0], seen).await;
     read_again(&bench).await;
     bench.settle().await;
     let case = bench.case(lost.order_id).await;
@@ -128,6 +131,8 @@ async fn an_order_that_is_placed_again_at_once_is_another_one(dialect: Dialect) 
         bench.settle().await;
         let case = bench.case(story.order_id).await;
         assert!(!case.vanished && !case.secured, "it is to be paid anew");
+        let again = bench.pay(story.order_id, 1).await.unwrap_err();
+        assert!(matches!(again, PaymentError::Rejected(Rejection::AttemptOfLost)), "{again}");
         bench.pay(story.order_id, 2).await.unwrap();
         bench.settle().await;
         assert_eq!(bench.psp.effects(), [(AUTHORIZE, 5_000), (VOID, 0), (AUTHORIZE, 6_000)]);
@@ -138,6 +143,40 @@ async fn an_order_that_is_placed_again_at_once_is_another_one(dialect: Dialect) 
         assert_eq!(told.iter().filter(|kind| **kind == "payment.secured.v1").count(), 2);
         bench.laws_hold().await;
     }
+}
+
+/// The order is lost before the provider is called, or while its customer acts at their bank.
+async fn an_attempt_of_a_lost_order_goes_no_further(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    set_back(&bench, 0).await;
+    bench.follow(&[story.requested(6_000, FULFIL)]).await.unwrap();
+    bench.settle().await;
+    assert!(bench.psp.effects().is_empty());
+    bench.laws_hold().await;
+
+    let bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    let (reference, url) = ("psp_0".parse().unwrap(), "https://bank.example/act".to_owned());
+    bench.psp.will(AUTHORIZE, [Act::Say(Answer::ActionRequired { reference, url })]);
+    bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    bench.turns().await;
+    let order = story.order_id;
+    let acts = async || store::actions(&bench.database, order).await.unwrap().len();
+    assert_eq!(acts().await, 1);
+    set_back(&bench, 0).await;
+    bench.follow(&[story.requested(6_000, FULFIL)]).await.unwrap();
+    assert_eq!(acts().await, 0);
+    // Nor is it shown once the provider says it again.
+    let questions = bench.psp.questions();
+    bench.wait(61);
+    bench.turns().await;
+    assert!(bench.psp.questions() > questions);
+    assert_eq!(acts().await, 0);
+    bench.laws_hold().await;
 }
 
 /// Another customer places it, who pays at another provider.
@@ -219,6 +258,7 @@ on_both! {
     money_of_orders_that_the_journal_lost_is_set_right,
     a_journal_that_kept_the_orders_changes_nothing,
     an_order_that_is_placed_again_at_once_is_another_one,
+    an_attempt_of_a_lost_order_goes_no_further,
     what_was_reserved_is_given_back_where_it_was,
     restored_payments_tell_what_was_done_under_the_same_ids,
 }

@@ -99,7 +99,7 @@ async fn what_nobody_knows_is_stuck_and_a_person_resolves_it(dialect: Dialect) {
     assert_ne!(case.payments[0].status(), Status::Declined, "never a guess");
     bench.laws_hold().await;
     let seen = Observation::Declined { code: "not_received".to_owned() };
-    bench.payments.resolve(story.order_id, row.id, seen, None).await.unwrap();
+    bench.resolve(&row, seen).await;
     assert_eq!(bench.operation(AUTHORIZE).await.schedule.stage, Stage::Done);
     bench.laws_hold().await;
 }
@@ -167,7 +167,7 @@ async fn what_is_pending_without_an_end_is_stuck_and_can_be_resolved(dialect: Di
     assert_eq!(state, OperationState::Stuck);
     bench.laws_hold().await;
     let seen = Observation::Declined { code: "not_paid".to_owned() };
-    bench.payments.resolve(story.order_id, row.id, seen, None).await.unwrap();
+    bench.resolve(&row, seen).await;
     assert_eq!(bench.operation(AUTHORIZE).await.schedule.stage, Stage::Done);
     bench.laws_hold().await;
 }

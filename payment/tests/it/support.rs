@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use payment::domain::{Case, OperationKind, Stage};
+use payment::domain::{Case, Observation, OperationKind, Stage};
 use payment::{Payments, Psps, Runner, audit, migrator, store};
 use psp::{Psp, Token};
 use shared_events::chance::Chance;
@@ -12,7 +12,9 @@ use shared_events::contract::{
     OrderHeader, OrderId, Origin, PaymentId, PaymentPart, PaymentPolicy, RequestedPayment,
     ReservationId, ReturnId, ShipmentId, Timestamp,
 };
-use shared_events::stream::{Blame, Cursors, Database, Dialect, Handler as _, Source as _};
+use shared_events::stream::{
+    AskedBy, Blame, Cursors, Database, Dialect, Handler as _, OperatorAction, Source as _, Verb,
+};
 use uuid::Uuid;
 
 use crate::domain::support::at;
@@ -84,7 +86,17 @@ impl Bench {
 
     pub async fn pay(&self, order: OrderId, attempt: u128) -> Result<Case, payment::PaymentError> {
         let token: Token = "tok_1".parse().unwrap();
-        self.payments.attempt(order, Uuid::from_u128(attempt), &token).await
+        self.payments.attempt(order, Uuid::from_u128(attempt), &token, None).await
+    }
+
+    /// A person says what became of a stuck operation.
+    pub async fn resolve(&self, row: &store::OperationRow, seen: Observation) {
+        let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
+        let at = Timestamp::from_micros(self.clock.load(Ordering::SeqCst));
+        let (verb, target) = (Verb::ResolveOperation, row.id.to_string());
+        let action = OperatorAction::new(&by, verb, &target, "asked", at);
+        let said = (action, "asked".to_owned());
+        self.payments.resolve(row.order_id, row.id, seen, said, None).await.unwrap();
     }
 
     /// Turns of a runner until nothing is due.

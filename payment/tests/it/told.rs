@@ -1,8 +1,9 @@
 //! Webhooks that fail, are overtaken, or wait for a person.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use payment::domain::{Observation, OperationKind, OperationState, Stage, Status, WebhookState};
+use payment::domain::{OperationKind, OperationState, Stage, Status, WebhookState};
 use payment::grpc::proto::AttemptRequest;
 use payment::grpc::proto::payment_service_server::PaymentService as _;
 use payment::store::{self, COUNTED, Count, OperationRow};
@@ -48,12 +49,13 @@ async fn an_answer_that_is_overtaken_takes_nothing_back(dialect: Dialect) {
                        "our_reference": ours.id.to_string() });
     tell(&bench, "evt_1", "declined", &data).await;
     let (runner, gate) = (bench.runner(), bench.psp.holds_up());
-    // A person finds out, while the webhook waits for an answer that was given before.
+    // The runner finds out, while the webhook waits for an answer that was given before.
     let meanwhile = async {
         gate.asked.notified().await;
-        let reference = "psp_0".to_owned();
-        let seen = Observation::Done { reference, amount: gbp(5_000), valid_until: None };
-        bench.payments.resolve(story.order_id, ours.id, seen, None).await.unwrap();
+        let (reference, amount) = ("psp_0".parse().unwrap(), gbp(5_000));
+        bench.psp.knows(ours.id.uuid(), Answer::Done { reference, amount, valid_until: None });
+        bench.wait(6);
+        bench.turns().await;
         gate.open.notify_one();
     };
     let (heard, ()) = tokio::join!(runner.hear_webhooks(), meanwhile);
@@ -186,10 +188,16 @@ async fn a_webhook_that_cannot_be_handled_holds_up_no_other(dialect: Dialect) {
     let strange = kept(&bench, "evt_strange").await;
     assert_eq!(strange.state, WebhookState::Parked);
     assert_eq!(strange.note, "what it told cannot be read any more");
+    // One of which nothing can be read is put off, and takes no other's place.
+    let sql = "SELECT due_at, note FROM webhooks WHERE event_id = 'evt_damaged'";
+    let put_off: (i64, String) =
+        sqlx::query_as(sql).fetch_one(bench.database.reader()).await.unwrap();
+    let until = now(&bench).plus(Duration::from_secs(60)).micros();
+    assert_eq!(put_off, (until, "what it told cannot be read any more".to_owned()));
     // Once they can be handled they are.
     change(&bench, "UPDATE webhooks SET tries = 0 WHERE event_id = 'evt_damaged'").await;
     change(&bench, &format!("UPDATE cases SET body = SUBSTR(body, 2) {of_it}")).await;
-    bench.wait(2);
+    bench.wait(60);
     hear(&bench).await;
     assert_eq!(status(&bench, &stories[0]).await, Status::Reversed);
     assert_eq!(kept(&bench, "evt_damaged").await.note, "nothing is known of what it is about");

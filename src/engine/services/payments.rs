@@ -222,7 +222,7 @@ fn numbers(database: Database, now: Now) -> Sample {
     Sample { every: NUMBERS_EVERY, look: Box::new(look) }
 }
 
-/// Which providers are not called at the moment, since they do not answer.
+/// Which providers do not answer, so that calls of them are held back.
 fn held_back(runner: Runner) -> Sample {
     let look = move || -> BoxFuture<'static, Page> {
         let mut page = Page::default();

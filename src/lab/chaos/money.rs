@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -20,9 +19,6 @@ use crate::lab::load::provider::{Book, Paid, Sayings};
 const SIGNED_BY: &str = "whsec_of_the_arena";
 /// What becomes of webhooks, in thousandths: those that are lost are found by asking.
 const WEBHOOKS: &str = "dropped=100,doubled=100,delayed=100";
-/// How long payments may take to settle: an answer that was lost is asked for four times by then,
-/// 5, 20, 80 and 380 seconds after the call.
-const SETTLED_WITHIN: Duration = Duration::from_secs(420);
 
 /// `ordinal psp`, which answers late, wrongly or not at all at times.
 pub(super) struct Provider {
@@ -74,7 +70,7 @@ impl Provider {
         let failed = |failure: crate::client::Failure| anyhow::anyhow!("books: {failure}");
         let book = Book::at(&format!("http://{}", self.process.address)).map_err(failed)?;
         let calls = Calls::new(client)?;
-        books::settled(&calls, &book, &Sayings::new(), SETTLED_WITHIN).await.map_err(failed)
+        books::settled(&calls, &book, &Sayings::new()).await.map_err(failed)
     }
 }
 

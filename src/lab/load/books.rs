@@ -13,19 +13,17 @@ use crate::client::Failure;
 
 /// How often they are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long payments may take to settle: an answer that was lost is asked for four times by then,
+/// 5, 20, 80 and 380 seconds after the call.
+const SETTLED_WITHIN: Duration = Duration::from_secs(420);
 
-/// Waits until all payments have settled, at most this long, and compares the books of each order;
-/// what differs after that is told. What the provider's book had before is known.
+/// Waits until all payments have settled, at most seven minutes, and compares the books of each
+/// order; what differs after that is told. What the provider's book had before is known.
 ///
 /// # Errors
 /// Where the engine or the provider stops answering.
-pub async fn settled(
-    calls: &Calls,
-    book: &Book,
-    known: &Sayings,
-    within: Duration,
-) -> Result<Paid, Failure> {
-    let until = Instant::now() + within;
+pub async fn settled(calls: &Calls, book: &Book, known: &Sayings) -> Result<Paid, Failure> {
+    let until = Instant::now() + SETTLED_WITHIN;
     loop {
         match timeout_at(until, compare(calls, book, known)).await {
             Ok(found) => {

@@ -20,9 +20,6 @@ const ATTEMPTS: u32 = 5;
 /// How long an order may wait for its money before the load continues without it. A lost answer of
 /// the provider is asked for after 5, 20 and 80 seconds.
 const PAID_WITHIN: Duration = Duration::from_secs(180);
-/// How long payments may take to settle: an answer that was lost is asked for three times by then,
-/// 5, 20 and 80 seconds after the call.
-const SETTLED_WITHIN: Duration = Duration::from_secs(240);
 /// How often a payment is looked at, at first and later.
 const LOOK_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -125,7 +122,7 @@ impl Shared {
     /// # Errors
     /// Where the engine or the provider stops answering.
     pub(super) async fn settle(&self, paying: &Paying, known: &Sayings) -> Result<(), Failure> {
-        let found = books::settled(&self.calls, &paying.book, known, SETTLED_WITHIN).await?;
+        let found = books::settled(&self.calls, &paying.book, known).await?;
         self.report.pay(|counts| {
             let Paid { declined, payments, sums, open, sound, differing, first_differing, .. } =
                 found;

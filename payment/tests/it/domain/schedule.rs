@@ -177,17 +177,18 @@ fn an_interrupted_call_is_asked_for_at_once() {
 }
 
 #[test]
-fn a_breaker_pauses_after_five_failures_and_opens_by_one_answer() {
+fn a_breaker_pauses_after_five_failures_and_is_open_until_one_answer() {
     let mut breaker = Breaker::default();
     for _ in 0..Breaker::FAILURES_MAX {
-        assert_eq!(breaker.holds_back(at(0)), None);
+        assert_eq!((breaker.holds_back(at(0)), breaker.is_open()), (None, false));
         breaker.record(false, at(0));
     }
     let until = at(0).plus(Breaker::PAUSE);
-    assert_eq!(breaker.holds_back(at(0)), Some(until));
-    assert_eq!(breaker.holds_back(until), None);
+    assert_eq!((breaker.holds_back(at(0)), breaker.is_open()), (Some(until), true));
+    // One is tried; that alone is no answer.
+    assert_eq!((breaker.holds_back(until), breaker.is_open()), (None, true));
     breaker.record(false, until);
-    assert!(breaker.holds_back(until).is_some());
+    assert!(breaker.holds_back(until).is_some() && breaker.is_open());
     breaker.record(true, until);
-    assert_eq!(breaker.holds_back(until), None);
+    assert_eq!((breaker.holds_back(until), breaker.is_open()), (None, false));
 }

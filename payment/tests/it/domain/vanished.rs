@@ -384,6 +384,27 @@ fn an_attempt_of_a_lost_order_pays_nothing_of_the_next_one() {
     assert_eq!(told.payment(1).operations.len(), 0);
 }
 
+/// Who sends it again is told that it pays nothing, for as long as money is asked for.
+#[test]
+fn an_attempt_of_a_lost_order_that_is_sent_again_is_refused() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.hears(Input::Vanished).unwrap();
+    assert_eq!(told.attempt(10), Ok(0), "nobody asks for money");
+    again_at(&mut told, "scripted", 7_000);
+    assert_eq!(told.attempt(10), Err(Rejection::AttemptOfLost));
+    told.attempt(11).unwrap();
+    assert_eq!((told.attempt(10), told.attempt(11)), (Ok(0), Ok(0)), "it is being paid");
+    told.declined(AUTHORIZE, "insufficient_funds");
+    assert_eq!((told.attempt(10), told.attempt(11)), (Err(Rejection::AttemptOfLost), Ok(0)));
+    told.attempt(12).unwrap();
+    told.done(AUTHORIZE);
+    assert_eq!(told.attempt(10), Ok(0), "it is paid");
+    // Where what was taken counts there is nothing to pay.
+    let mut told = taken();
+    again(&mut told, 5_000);
+    assert_eq!(told.attempt(10), Ok(0));
+}
+
 /// A refund may fail after a person has said what becomes of the rest.
 #[test]
 fn what_comes_back_after_a_person_decided_is_decided_too() {

@@ -37,7 +37,7 @@ pub static PSP_STUCK_AGE: Observed<0> = Observed::time(
 pub static PSP_BREAKER_OPEN: Observed<1> = Observed::number(
     "ordinal_psp_breaker_state",
     &["psp"],
-    "1 while this process does not call a payment provider since it does not answer, else 0.",
+    "1 since five calls of a payment provider in a row came to nothing, until it answers, else 0.",
 );
 /// Webhooks.
 pub static PSP_WEBHOOKS: Counter<2> = Counter::new(
