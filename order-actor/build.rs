@@ -12,27 +12,12 @@ const PROTOS: [&str; 4] = [
     "google/rpc/error_details.proto",
 ];
 const INCLUDE: &str = "../proto";
-/// Large fields of messages that pass through many hands: a message that is moved is copied.
-const BOXED: [&str; 19] = [
+/// Large fields of requests that pass through many hands: a message that is moved is copied. So are
+/// the orders of all answers to commands, which `main` finds.
+const BOXED: [&str; 3] = [
     "PlaceOrderRequest.address",
     "PlaceOrderRequest.billing_address",
     "PlaceOrderRequest.expected",
-    "PlaceOrderResponse.order",
-    "CancelOrderResponse.order",
-    "FulfillOrderResponse.order",
-    "RequestReturnResponse.order",
-    "ApproveReturnResponse.order",
-    "RejectReturnResponse.order",
-    "ReceiveReturnResponse.order",
-    "AddNoteResponse.order",
-    "HoldOrderResponse.order",
-    "ReleaseHoldResponse.order",
-    "CorrectOrderResponse.order",
-    "UpdateShipmentResponse.order",
-    "RecordDeliveryResponse.order",
-    "UndoShipmentResponse.order",
-    "EditOrderResponse.order",
-    "CommandOutcome.order",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -48,8 +33,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut descriptors = compiler.file_descriptor_set();
     // Options are read from the descriptors; nothing uses them as code.
     descriptors.file.retain(|file| !["google.api", "ordinal.policy.v1"].contains(&file.package()));
-    BOXED
-        .iter()
+    // What answers a command, as a call or in a stream, has both of these fields.
+    let mut answers = Vec::new();
+    for message in descriptors.file.iter().flat_map(|file| &file.message_type) {
+        let has = |name: &str| message.field.iter().any(|field| field.name() == name);
+        if has("order") && has("replayed") {
+            answers.push(format!("{}.order", message.name()));
+        }
+    }
+    let boxed = BOXED.into_iter().chain(answers.iter().map(String::as_str));
+    boxed
         .fold(tonic_prost_build::configure(), |builder, field| builder.boxed(field))
         .build_client(true)
         .build_server(true)

@@ -129,7 +129,7 @@ impl Caller {
 }
 
 /// A request that is complete as far as it matters, and changes nothing.
-fn request(method: &str, order_id: &str) -> Value {
+pub fn request(method: &str, order_id: &str) -> Value {
     let (service, name) = method.split_once('/').unwrap();
     let about = json!({ "order_id": order_id });
     let of_order = !["PlaceOrder", "ListOrders", "WatchOrders", "ExecuteCommands"].contains(&name);

@@ -1,7 +1,6 @@
 //! Renders messages for people, from JSON with the protos' field names.
 
 mod edits; // edits of orders
-mod kinds; // events as the API names them
 mod ledger; // accounts, entries, holds of money
 mod notes; // notes on orders
 mod operations; // dead letters, quarantine, operators' actions
@@ -98,8 +97,13 @@ pub fn next_page(out: &Output, answer: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
+
+    use order_actor::domain::Event;
     use serde_json::json;
+
+    use super::*;
+    use crate::client::protos;
 
     #[test]
     fn money_is_shown_with_the_decimals_of_its_currency() {
@@ -130,5 +134,26 @@ mod tests {
         let event = json!({"name": "LinesFulfilled", "lines_fulfilled": {
             "lines": [{"line": 1, "quantity": 2}], "carrier": "Royal Mail", "tracking": ""}});
         assert_eq!(what(&event), "2 x line 1; Royal Mail");
+    }
+
+    #[test]
+    fn every_event_of_the_journal_is_shown_and_named_as_in_the_proto() {
+        let event = protos().unwrap().get_message_by_name("ordinal.orders.v1.Event").unwrap();
+        let kind = event.oneofs().find(|oneof| oneof.name() == "kind").unwrap();
+        let fields: Vec<String> = kind.fields().map(|field| field.name().to_owned()).collect();
+        let snake = |name: &&str| {
+            let letters = name.chars().flat_map(|letter| {
+                let blank = letter.is_ascii_uppercase().then_some('_');
+                blank.into_iter().chain([letter.to_ascii_lowercase()])
+            });
+            letters.collect::<String>().trim_start_matches('_').to_owned()
+        };
+        let names: BTreeSet<String> = Event::NAMES.iter().map(snake).collect();
+        assert_eq!(names, fields.iter().cloned().collect::<BTreeSet<_>>());
+        for field in fields {
+            let mut shown = json!({ "version": 2, "occurred_at": "2026-11-28T00:29:07Z" });
+            shown[&field] = json!({ "text": "sold out" });
+            assert_eq!(what(&shown), "sold out", "{field}");
+        }
     }
 }

@@ -2,8 +2,8 @@ use serde_json::Value;
 use shared_events::contract::OrderNumber;
 
 use super::{
-    amount, code, edits, items, kinds, next_page, notes, order_payment, place, short_time, status,
-    terms, text,
+    amount, code, edits, items, next_page, notes, order_payment, place, short_time, status, terms,
+    text,
 };
 use crate::client::Output;
 
@@ -306,10 +306,9 @@ fn by(recorded: &Value) -> String {
 
 /// A summary of an event, without personal data.
 pub fn what(event: &Value) -> String {
-    let Some(kind) = kinds::KINDS.iter().map(|kind| &event[*kind]).find(|kind| kind.is_object())
-    else {
-        return String::new();
-    };
+    // What it has beside its kind are numbers and texts.
+    let kind = event.as_object().and_then(|fields| fields.values().find(|field| field.is_object()));
+    let Some(kind) = kind else { return String::new() };
     let lines: Vec<String> = items(&kind["lines"])
         .map(|line| {
             let sku = text(line, "sku");
