@@ -17,6 +17,7 @@ on_both!(
     a_parcel_is_tracked_and_delivered_and_moves_the_return_window,
     a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked,
     a_parcel_that_came_back_is_shipped_again,
+    a_lost_parcel_that_is_found_is_back_on_the_shelf,
     shipping_is_paid_back_with_a_lost_parcel,
     corrections_come_by_the_command_line,
 );
@@ -420,6 +421,78 @@ async fn a_parcel_that_came_back_is_shipped_again(shop: Shop) {
     assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((9, 0), (9, 0)));
     let kinds = ["RECEIVED", "CONFIRMED", "SHIPPED", "LINES_CANCELLED", "SHIPPED"];
     assert_eq!(shop.message_kinds(&id).await, kinds);
+    shop.close().await;
+}
+
+async fn a_lost_parcel_that_is_found_is_back_on_the_shelf(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2), ("PLATE", 1)]).await;
+    let ship = json!({ "order_id": id, "shipment_reference": "A" });
+    shop.service.orders("FulfillOrder", ship).await.unwrap();
+    let undo = |cause: &str, reason: &str| {
+        let cause = format!("UNDO_CAUSE_{cause}");
+        json!({ "order_id": id, "shipment_reference": "A", "cause": cause, "reason": reason })
+    };
+    let mut found = undo("RETURNED_TO_SENDER", "in the depot after all");
+    found["outcome"] = json!("UNDO_OUTCOME_FOUND");
+    let early = shop.ops.orders("UndoShipment", found.clone()).await.unwrap_err().to_json();
+    assert_eq!(
+        (&early["reason"], &early["metadata"]["is"]),
+        (&json!("INVALID_PARCEL_STATE"), &json!("SHIPPED"))
+    );
+    let lost = shop.ops.orders("UndoShipment", undo("LOST", "gone")).await.unwrap();
+    assert_eq!(lost["order"]["status"], "ORDER_STATUS_RETURNED");
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((8, 0), (9, 0)));
+    // Long after the order was over.
+    shop.advance(60 * DAY);
+    let only_back = undo("RETURNED_TO_SENDER", "in the depot after all");
+    assert_eq!(shop.ops.refused("UndoShipment", only_back).await, "ALREADY_EXISTS");
+    let mut paid = found.clone();
+    paid["refund"] = json!({ "currency_code": "GBP", "units": 1 });
+    assert_eq!(shop.ops.refused("UndoShipment", paid).await, "INVALID_FIELD");
+    assert_eq!(shop.buyer.refused("UndoShipment", found.clone()).await, "FORBIDDEN");
+    let done = shop.service.orders("UndoShipment", found.clone()).await.unwrap();
+    let order = &done["order"];
+    assert_eq!(order["status"], "ORDER_STATUS_RETURNED");
+    assert_eq!(order["parcels"][0]["state"], "PARCEL_STATE_RETURNED_TO_SENDER");
+    assert_eq!(order["refunded"], order["total"]);
+    let event = &done["events"][0]["shipment_found"];
+    assert_eq!(event["lines"][0]["disposition"], "DISPOSITION_RESTOCK");
+    for again in [found, undo("LOST", "gone")] {
+        let again = shop.ops.orders("UndoShipment", again).await.unwrap();
+        assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    }
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((10, 0), (10, 0)));
+    // Why is for staff, and the customer, who was paid back, hears nothing of it.
+    let history = json!({ "order_id": id, "page_size": 10 });
+    let method = "orders.v1.JournalService/ListOrderEvents";
+    let seen = shop.buyer.call(method, history.clone()).await.unwrap().to_string();
+    assert!(seen.contains("shipment_found") && !seen.contains("depot"), "{seen}");
+    let seen = shop.ops.call(method, history).await.unwrap().to_string();
+    assert!(seen.contains("in the depot after all"), "{seen}");
+    let method = "orders.v1.JournalService/DiffOrder";
+    let diff = shop.ops.call(method, json!({ "order_id": id, "from_version": 4 })).await.unwrap();
+    let change = &diff["changes"].as_array().unwrap()[..];
+    assert!(change.len() == 1 && change[0]["after"] == "RETURNED_TO_SENDER", "{diff}");
+    assert_eq!(shop.message_kinds(&id).await, ["RECEIVED", "CONFIRMED", "SHIPPED", "REFUND"]);
+    // By the command line: of another order the plate was broken.
+    let id = confirmed(&shop, &[("MUG", 1), ("PLATE", 1)]).await;
+    let ship = json!({ "order_id": id, "shipment_reference": "A" });
+    shop.service.orders("FulfillOrder", ship).await.unwrap();
+    let address = ["--address", shop.address.as_str(), "--as", "ops:anna", "order", "parcel"];
+    let lost = ["undo", &id, "A", "--cause", "LOST", "--reason", "gone"];
+    let back = ["undo", &id, "A", "--cause", "RETURNED_TO_SENDER", "--reason", "here"];
+    let back = [&back[..], &["--found", "--line", "2=WRITE_OFF"]].concat();
+    for (flags, expected) in
+        [(&lost[..], "appended ShipmentUndone"), (&back[..], "appended ShipmentFound")]
+    {
+        let output = ordinal(&[&address[..], flags].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains(expected), "{text}");
+    }
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((10, 0), (9, 0)));
     shop.close().await;
 }
 

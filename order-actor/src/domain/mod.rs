@@ -76,8 +76,8 @@ pub use order::{
 };
 pub use outcomes::{OutcomeUnits, UnitOutcome};
 pub use parcel::{
-    ParcelName, ParcelState, Shipment, ShipmentCorrected, ShipmentDelivered, ShipmentUndone,
-    Tracking, UndoCause, Undone,
+    ParcelName, ParcelState, Shipment, ShipmentCorrected, ShipmentDelivered, ShipmentFound,
+    ShipmentUndone, Tracking, UndoCause, Undone,
 };
 pub use payment::{
     Compensation, Moved, Needs, Payment, PaymentStatus, PlanPart, PlanRefund, RefundState, Saga,

@@ -19,6 +19,7 @@ pub(super) const KINDS: &[&str] = &[
     "shipment_corrected",
     "shipment_delivered",
     "shipment_undone",
+    "shipment_found",
     "note_added",
     "order_edit_requested",
     "order_edited",
