@@ -20,6 +20,7 @@ on_both!(
     a_lost_parcel_that_is_found_is_back_on_the_shelf,
     shipping_is_paid_back_with_a_lost_parcel,
     corrections_come_by_the_command_line,
+    addresses_are_of_their_country_where_that_is_set,
 );
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -589,5 +590,55 @@ async fn corrections_come_by_the_command_line(shop: Shop) {
     assert!(code == Some(1) && text.contains("INVALID_PARCEL_STATE"), "{text}");
     done(&["parcel", "list", &id], "DELIVERED");
     done(&["history", &id], "contact.email, address.street");
+    shop.close().await;
+}
+
+async fn addresses_are_of_their_country_where_that_is_set(mut shop: Shop) {
+    let mut before = shop.order(&[("MUG", 2)]);
+    before["address"]["postal_code"] = json!("W1");
+    shop.set_stock("MUG", 10).await;
+    let placed = shop.buyer.orders("PlaceOrder", before.clone()).await.unwrap();
+    let id = placed["order"]["order_id"].as_str().unwrap().to_owned();
+    shop.until(&id, "CONFIRMED").await;
+    shop.restart(|settings| settings.policy.check_addresses = true).await;
+    // It is known again.
+    let again = shop.buyer.orders("PlaceOrder", before).await.unwrap();
+    assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    let changed = |changes: &Value| {
+        let mut order = shop.order(&[("MUG", 1)]);
+        let address = order["address"].as_object_mut().unwrap();
+        address.extend(changes.as_object().unwrap().clone());
+        order
+    };
+    let us = |region: &str, code: &str| json!({ "country": "us", "region": region, "postal_code": code });
+    for (changes, path, why) in [
+        (json!({ "postal_code": "W1" }), "address.postal_code", "the form of EC1Y 8SY"),
+        (us("", "95014"), "address.region", "such as AL or Alabama"),
+        (us("NY", "95014"), "address.postal_code", "codes of New York begin otherwise"),
+    ] {
+        let failure = shop.buyer.orders("PlaceOrder", changed(&changes)).await.unwrap_err();
+        assert_eq!(failure.reason(), "INVALID_ADDRESS");
+        let text = failure.to_string();
+        assert!(text.contains(path) && text.contains(why), "{text}");
+    }
+    let there = us("california", "95014-1010");
+    let placed = shop.buyer.orders("PlaceOrder", changed(&there)).await.unwrap();
+    // As it was written.
+    assert_eq!(placed["order"]["address"]["region"], "california");
+    let mut billed = changed(&json!({}));
+    billed["billing_address"] = billed["address"].clone();
+    billed["billing_address"]["postal_code"] = json!("1");
+    let failure = shop.buyer.orders("PlaceOrder", billed).await.unwrap_err().to_string();
+    assert!(failure.contains("billing_address.postal_code"), "{failure}");
+    let correct = |code: &str| {
+        json!({
+            "order_id": id, "reason": "typo", "update_mask": "address.postalCode",
+            "address": { "postal_code": code },
+        })
+    };
+    assert_eq!(shop.buyer.refused("CorrectOrder", correct("W2")).await, "INVALID_ADDRESS");
+    let done = shop.buyer.orders("CorrectOrder", correct("w1a 4zz")).await.unwrap();
+    assert_eq!(done["order"]["address"]["postal_code"], "w1a 4zz");
+    shop.settled().await;
     shop.close().await;
 }

@@ -573,6 +573,7 @@ proptest! {
                 judge_within: window,
                 pay_within: window,
                 receive_later: window.is_zero(),
+                check_addresses: window.is_zero(),
             };
         let mut order = Order::Absent;
         for (step, micros) in steps.iter().zip(micros) {
