@@ -171,7 +171,8 @@ const fn location_of(fact: &Fact) -> Option<&LocationName> {
             OrderFact::LinesFulfilled { location, .. }
             | OrderFact::Fulfilled { location, .. }
             | OrderFact::Returned { location, .. }
-            | OrderFact::ShipmentUndone { location, .. },
+            | OrderFact::ShipmentUndone { location, .. }
+            | OrderFact::ShipmentFound { location, .. },
         ) => location.as_ref(),
         _ => None,
     }
@@ -193,6 +194,7 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::Fulfilled { .. }
             | OrderFact::Returned { .. }
             | OrderFact::ShipmentUndone { .. }
+            | OrderFact::ShipmentFound { .. }
             | OrderFact::EditRequested { .. }
             | OrderFact::Edited { .. }
             | OrderFact::EditRefused { .. } => true,
@@ -262,7 +264,9 @@ fn apply(
         OrderFact::ShipmentUndone { lines, open_again: true, .. } => {
             (StepKind::Reopen, lines.iter().map(came_back).collect())
         }
-        OrderFact::Returned { lines, .. } | OrderFact::ShipmentUndone { lines, .. } => {
+        OrderFact::Returned { lines, .. }
+        | OrderFact::ShipmentUndone { lines, .. }
+        | OrderFact::ShipmentFound { lines, .. } => {
             let restocked = lines
                 .iter()
                 .filter(|units| units.disposition == Disposition::Restock)

@@ -59,12 +59,13 @@ const ISSUER: [&str; 6] =
 /// Settings of the SMS gateway.
 const SMS: [&str; 2] = ["sms_token_file", "sms_ca"];
 /// Settings that only the process of orders reads.
-const ORDERS: [&str; 14] = [
+const ORDERS: [&str; 15] = [
     "confirm_within",
     "return_within",
     "judge_within",
     "pay_within",
     "receive_returns_later",
+    "check_addresses",
     "search_by",
     "shards",
     "journal_database",

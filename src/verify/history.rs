@@ -5,7 +5,7 @@ use order_actor::journal::StoredEvent;
 use order_actor::outbox::{FactIds, facts_of};
 use order_actor::record::{RecordedEvent, decode};
 use order_actor::replay::Step;
-use shared_events::contract::{Contact, Disposition, Fact, ReservationId};
+use shared_events::contract::{Contact, Disposition, Fact, ReservationId, ShipmentId};
 use shared_events::stream::Cursors;
 
 /// An order's events and its state after each.
@@ -112,12 +112,23 @@ impl ReadPart<'_> {
             Event::ReturnApproved { lines, .. } | Event::ReturnReceived { lines, .. } => {
                 Some(lines)
             }
-            Event::ShipmentUndone(undone) if !undone.open_again => Some(&undone.lines),
+            Event::ShipmentUndone(undone)
+                if !undone.open_again && !self.was_found(undone.shipment_id) =>
+            {
+                Some(&undone.lines)
+            }
+            Event::ShipmentFound(found) => Some(&found.lines),
             _ => None,
         });
         back.flatten()
             .filter(|back| back.line == line && back.disposition == disposition)
             .map(|back| back.quantity.get())
             .sum()
+    }
+
+    /// Whether a parcel that was lost came back after all: then that says what became of its units.
+    fn was_found(&self, shipment_id: ShipmentId) -> bool {
+        let parcel = self.order().details().and_then(|details| details.shipment(shipment_id));
+        parcel.is_some_and(|parcel| parcel.found.is_some())
     }
 }

@@ -222,7 +222,8 @@ fn restocked(facts: &[Fact], line: u64) -> u64 {
     let returned = facts.iter().filter_map(|fact| match &fact.body {
         FactBody::Order(
             OrderFact::Returned { lines, .. }
-            | OrderFact::ShipmentUndone { lines, open_again: false, .. },
+            | OrderFact::ShipmentUndone { lines, open_again: false, .. }
+            | OrderFact::ShipmentFound { lines, .. },
         ) => Some(lines),
         _ => None,
     });

@@ -17,8 +17,10 @@ on_both!(
     a_parcel_is_tracked_and_delivered_and_moves_the_return_window,
     a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked,
     a_parcel_that_came_back_is_shipped_again,
+    a_lost_parcel_that_is_found_is_back_on_the_shelf,
     shipping_is_paid_back_with_a_lost_parcel,
     corrections_come_by_the_command_line,
+    addresses_are_of_their_country_where_that_is_set,
 );
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -423,6 +425,78 @@ async fn a_parcel_that_came_back_is_shipped_again(shop: Shop) {
     shop.close().await;
 }
 
+async fn a_lost_parcel_that_is_found_is_back_on_the_shelf(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2), ("PLATE", 1)]).await;
+    let ship = json!({ "order_id": id, "shipment_reference": "A" });
+    shop.service.orders("FulfillOrder", ship).await.unwrap();
+    let undo = |cause: &str, reason: &str| {
+        let cause = format!("UNDO_CAUSE_{cause}");
+        json!({ "order_id": id, "shipment_reference": "A", "cause": cause, "reason": reason })
+    };
+    let mut found = undo("RETURNED_TO_SENDER", "in the depot after all");
+    found["outcome"] = json!("UNDO_OUTCOME_FOUND");
+    let early = shop.ops.orders("UndoShipment", found.clone()).await.unwrap_err().to_json();
+    assert_eq!(
+        (&early["reason"], &early["metadata"]["is"]),
+        (&json!("INVALID_PARCEL_STATE"), &json!("SHIPPED"))
+    );
+    let lost = shop.ops.orders("UndoShipment", undo("LOST", "gone")).await.unwrap();
+    assert_eq!(lost["order"]["status"], "ORDER_STATUS_RETURNED");
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((8, 0), (9, 0)));
+    // Long after the order was over.
+    shop.advance(60 * DAY);
+    let only_back = undo("RETURNED_TO_SENDER", "in the depot after all");
+    assert_eq!(shop.ops.refused("UndoShipment", only_back).await, "ALREADY_EXISTS");
+    let mut paid = found.clone();
+    paid["refund"] = json!({ "currency_code": "GBP", "units": 1 });
+    assert_eq!(shop.ops.refused("UndoShipment", paid).await, "INVALID_FIELD");
+    assert_eq!(shop.buyer.refused("UndoShipment", found.clone()).await, "FORBIDDEN");
+    let done = shop.service.orders("UndoShipment", found.clone()).await.unwrap();
+    let order = &done["order"];
+    assert_eq!(order["status"], "ORDER_STATUS_RETURNED");
+    assert_eq!(order["parcels"][0]["state"], "PARCEL_STATE_RETURNED_TO_SENDER");
+    assert_eq!(order["refunded"], order["total"]);
+    let event = &done["events"][0]["shipment_found"];
+    assert_eq!(event["lines"][0]["disposition"], "DISPOSITION_RESTOCK");
+    for again in [found, undo("LOST", "gone")] {
+        let again = shop.ops.orders("UndoShipment", again).await.unwrap();
+        assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    }
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((10, 0), (10, 0)));
+    // Why is for staff, and the customer, who was paid back, hears nothing of it.
+    let history = json!({ "order_id": id, "page_size": 10 });
+    let method = "orders.v1.JournalService/ListOrderEvents";
+    let seen = shop.buyer.call(method, history.clone()).await.unwrap().to_string();
+    assert!(seen.contains("shipment_found") && !seen.contains("depot"), "{seen}");
+    let seen = shop.ops.call(method, history).await.unwrap().to_string();
+    assert!(seen.contains("in the depot after all"), "{seen}");
+    let method = "orders.v1.JournalService/DiffOrder";
+    let diff = shop.ops.call(method, json!({ "order_id": id, "from_version": 4 })).await.unwrap();
+    let change = &diff["changes"].as_array().unwrap()[..];
+    assert!(change.len() == 1 && change[0]["after"] == "RETURNED_TO_SENDER", "{diff}");
+    assert_eq!(shop.message_kinds(&id).await, ["RECEIVED", "CONFIRMED", "SHIPPED", "REFUND"]);
+    // By the command line: of another order the plate was broken.
+    let id = confirmed(&shop, &[("MUG", 1), ("PLATE", 1)]).await;
+    let ship = json!({ "order_id": id, "shipment_reference": "A" });
+    shop.service.orders("FulfillOrder", ship).await.unwrap();
+    let address = ["--address", shop.address.as_str(), "--as", "ops:anna", "order", "parcel"];
+    let lost = ["undo", &id, "A", "--cause", "LOST", "--reason", "gone"];
+    let back = ["undo", &id, "A", "--cause", "RETURNED_TO_SENDER", "--reason", "here"];
+    let back = [&back[..], &["--found", "--line", "2=WRITE_OFF"]].concat();
+    for (flags, expected) in
+        [(&lost[..], "appended ShipmentUndone"), (&back[..], "appended ShipmentFound")]
+    {
+        let output = ordinal(&[&address[..], flags].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains(expected), "{text}");
+    }
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((10, 0), (9, 0)));
+    shop.close().await;
+}
+
 async fn shipping_is_paid_back_with_a_lost_parcel(shop: Shop) {
     shop.set_stock("MUG", 5).await;
     let gbp = |units: i64| json!({ "currency_code": "GBP", "units": units, "nanos": 0 });
@@ -516,5 +590,55 @@ async fn corrections_come_by_the_command_line(shop: Shop) {
     assert!(code == Some(1) && text.contains("INVALID_PARCEL_STATE"), "{text}");
     done(&["parcel", "list", &id], "DELIVERED");
     done(&["history", &id], "contact.email, address.street");
+    shop.close().await;
+}
+
+async fn addresses_are_of_their_country_where_that_is_set(mut shop: Shop) {
+    let mut before = shop.order(&[("MUG", 2)]);
+    before["address"]["postal_code"] = json!("W1");
+    shop.set_stock("MUG", 10).await;
+    let placed = shop.buyer.orders("PlaceOrder", before.clone()).await.unwrap();
+    let id = placed["order"]["order_id"].as_str().unwrap().to_owned();
+    shop.until(&id, "CONFIRMED").await;
+    shop.restart(|settings| settings.policy.check_addresses = true).await;
+    // It is known again.
+    let again = shop.buyer.orders("PlaceOrder", before).await.unwrap();
+    assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    let changed = |changes: &Value| {
+        let mut order = shop.order(&[("MUG", 1)]);
+        let address = order["address"].as_object_mut().unwrap();
+        address.extend(changes.as_object().unwrap().clone());
+        order
+    };
+    let us = |region: &str, code: &str| json!({ "country": "us", "region": region, "postal_code": code });
+    for (changes, path, why) in [
+        (json!({ "postal_code": "W1" }), "address.postal_code", "the form of EC1Y 8SY"),
+        (us("", "95014"), "address.region", "such as AL or Alabama"),
+        (us("NY", "95014"), "address.postal_code", "codes of New York begin otherwise"),
+    ] {
+        let failure = shop.buyer.orders("PlaceOrder", changed(&changes)).await.unwrap_err();
+        assert_eq!(failure.reason(), "INVALID_ADDRESS");
+        let text = failure.to_string();
+        assert!(text.contains(path) && text.contains(why), "{text}");
+    }
+    let there = us("california", "95014-1010");
+    let placed = shop.buyer.orders("PlaceOrder", changed(&there)).await.unwrap();
+    // As it was written.
+    assert_eq!(placed["order"]["address"]["region"], "california");
+    let mut billed = changed(&json!({}));
+    billed["billing_address"] = billed["address"].clone();
+    billed["billing_address"]["postal_code"] = json!("1");
+    let failure = shop.buyer.orders("PlaceOrder", billed).await.unwrap_err().to_string();
+    assert!(failure.contains("billing_address.postal_code"), "{failure}");
+    let correct = |code: &str| {
+        json!({
+            "order_id": id, "reason": "typo", "update_mask": "address.postalCode",
+            "address": { "postal_code": code },
+        })
+    };
+    assert_eq!(shop.buyer.refused("CorrectOrder", correct("W2")).await, "INVALID_ADDRESS");
+    let done = shop.buyer.orders("CorrectOrder", correct("w1a 4zz")).await.unwrap();
+    assert_eq!(done["order"]["address"]["postal_code"], "w1a 4zz");
+    shop.settled().await;
     shop.close().await;
 }

@@ -320,6 +320,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["src/engine/spans/"]),
     ("ratatui", &["src/verbs/top/"]),
     ("strum", &["order-actor/src/domain/event.rs"]),
+    ("regex_lite", &["order-actor/src/domain/address_rules/"]),
     ("celes", &["src/lab/load/files/countries.rs"]),
     ("encoding_rs", &["src/lab/load/files/"]),
     ("encoding_rs_io", &["src/lab/load/files/text.rs"]),

@@ -317,6 +317,37 @@ async fn units_are_open_again_where_the_parcel_left(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
+/// Units of a lost parcel left stock and stay away; once it is found, they are where it left,
+/// unless they are damaged.
+async fn units_of_a_found_parcel_are_back_where_it_left(dialect: Dialect) {
+    let (mut bench, mut client) = served(dialect).await;
+    three(&mut client).await;
+    put(&mut client, "north", "A", 5).await;
+    let mut story = Story::new();
+    let placed = story.placed(&[("A", 5)]);
+    let first = story.shipped_from(&[(1, "A", 3)], Some("north"));
+    bench.follow(&[placed, first]).await.unwrap();
+    // Found before stock knows that the second parcel was shipped: it waits for that.
+    let second = story.shipped_from(&[(1, "A", 2)], Some("north"));
+    let both = story.found(&[(1, "A", 5)], Disposition::Restock, Some("north"));
+    bench.follow(&[both]).await.unwrap();
+    assert_eq!(parts(&mut client, &story).await, [part(1, "north", (2, 3, 0))]);
+    bench.follow(&[second]).await.unwrap();
+    assert_eq!(parts(&mut client, &story).await, [part(1, "north", (0, 5, 5))]);
+    let mut damaged = Story::new();
+    let placed = damaged.placed(&[("A", 1)]);
+    let shipped = damaged.shipped_from(&[(1, "A", 1)], Some("north"));
+    let back = damaged.found(&[(1, "A", 1)], Disposition::WriteOff, Some("north"));
+    bench.follow(&[placed, shipped, back]).await.unwrap();
+    assert_eq!(parts(&mut client, &damaged).await, [part(1, "north", (0, 1, 0))]);
+    let movements = all(&mut client, "A", 100).await;
+    let restocked = movements.iter().filter(|one| one.cause() == MovementCause::Restocked);
+    let located: Vec<(&str, i64)> =
+        restocked.map(|one| (one.location.as_str(), one.on_hand_change)).collect();
+    assert_eq!(located, [("north", 5)]);
+    bench.sums_hold().await;
+}
+
 /// A product that was only at `main` may come back to another location.
 async fn units_come_back_to_a_location_that_never_had_them(dialect: Dialect) {
     let (mut bench, mut client) = served(dialect).await;
@@ -515,6 +546,7 @@ on_both!(
     one_location_serves_a_whole_order_if_it_can,
     parcels_leave_from_where_they_are_said_to,
     units_are_open_again_where_the_parcel_left,
+    units_of_a_found_parcel_are_back_where_it_left,
     units_come_back_to_a_location_that_never_had_them,
     sums_and_places_are_of_one_moment,
     a_stock_take_counts_one_location,

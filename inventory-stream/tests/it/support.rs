@@ -257,6 +257,31 @@ impl Story {
         })
     }
 
+    /// A lost parcel came back after all: its units, with what becomes of them.
+    pub fn found(
+        &mut self,
+        lines: &[(u32, &str, u32)],
+        disposition: Disposition,
+        at: Option<&str>,
+    ) -> Fact {
+        let location = at.map(|name| name.parse().unwrap());
+        let lines = units(lines).into_iter().map(|units| ReturnedUnits {
+            line: units.line,
+            sku: units.sku,
+            quantity: units.quantity,
+            disposition,
+            title: String::new(),
+        });
+        let lines = lines.collect();
+        self.fact(|order| OrderFact::ShipmentFound {
+            order,
+            shipment_id: ShipmentId::mint(),
+            lines,
+            shipment_reference: String::new(),
+            location,
+        })
+    }
+
     pub fn edit_id(n: u128) -> EditId {
         EditId::from_uuid(Uuid::from_u128(n))
     }

@@ -125,6 +125,7 @@ impl Kind {
             | OrderFact::Corrected { .. }
             | OrderFact::Delivered { .. }
             | OrderFact::ShipmentUndone { .. }
+            | OrderFact::ShipmentFound { .. }
             | OrderFact::PaymentRequested { .. }
             | OrderFact::PaymentLost { .. }
             | OrderFact::Compensated { .. } => return None,

@@ -191,11 +191,10 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         OrderFact::LinesFulfilled { carrier, tracking, .. }
         | OrderFact::ShipmentCorrected { carrier, tracking, .. }
         | OrderFact::Fulfilled { carrier, tracking, .. } => {
-            let link = shop.tracking_link(carrier, tracking);
             let parcel = [
                 ("carrier", carrier.as_str().into()),
                 ("tracking", tracking.as_str().into()),
-                ("link", link.into()),
+                ("link", shop.tracking_link(carrier, tracking).into()),
             ];
             set("parcel", object(parcel));
         }
@@ -227,6 +226,7 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         | OrderFact::Corrected { .. }
         | OrderFact::Delivered { .. }
         | OrderFact::ShipmentUndone { .. }
+        | OrderFact::ShipmentFound { .. }
         | OrderFact::PaymentRequested { .. }
         | OrderFact::PaymentLost { .. }
         | OrderFact::Compensated { .. } => {}

@@ -15,7 +15,7 @@ use super::{
     LineQuantity, NoteText, OrderCorrected, OrderEditRefused, OrderEditRequested, OrderEdited,
     OrderHeld, OutcomeUnits, PaymentCaptured, PaymentLost, PaymentPlan, PaymentSecured, Person,
     PlacedLine, RefundFailed, RefundSettled, Restitution, Role, ShipmentCorrected,
-    ShipmentDelivered, ShipmentUndone, StockHeld, TaxMode,
+    ShipmentDelivered, ShipmentFound, ShipmentUndone, StockHeld, TaxMode,
 };
 
 /// An event of an order: the journal's private schema in its current version. Older versions are
@@ -288,6 +288,8 @@ pub enum Event {
     ShipmentDelivered(ShipmentDelivered),
     /// A parcel was lost or came back; its units count as returned.
     ShipmentUndone(ShipmentUndone),
+    /// A lost parcel came back after all; its units still count as returned.
+    ShipmentFound(ShipmentFound),
     /// Its lines are to be changed, and stock is asked for the units that come in addition.
     OrderEditRequested(OrderEditRequested),
     /// Its lines were changed.
@@ -351,6 +353,7 @@ impl Event {
             Self::ShipmentCorrected(event) => event.at,
             Self::ShipmentDelivered(event) => event.at,
             Self::ShipmentUndone(event) => event.at,
+            Self::ShipmentFound(event) => event.at,
             Self::OrderEditRequested(event) => event.at,
             Self::OrderEdited(event) => event.at,
             Self::OrderEditRefused(event) => event.at,

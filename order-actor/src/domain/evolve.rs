@@ -89,6 +89,7 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::ShipmentCorrected(event) => parcel::corrected(order, event),
         Event::ShipmentDelivered(event) => parcel::delivered(order, event),
         Event::ShipmentUndone(event) => parcel::undone(order, event),
+        Event::ShipmentFound(event) => parcel::found(order, event),
         Event::OrderEditRequested(event) => edit_events::requested(order, event),
         Event::OrderEdited(event) => edit_events::edited(order, event),
         Event::OrderEditRefused(event) => edit_events::ended(order, event),
@@ -141,6 +142,7 @@ fn shipped(event: &Event) -> Result<Shipment, &'static str> {
         corrected: None,
         delivered_at: None,
         undone: None,
+        found: None,
     })
 }
 

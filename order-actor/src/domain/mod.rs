@@ -9,6 +9,7 @@
 //! Never here: IO, clocks, randomness, anything asynchronous.
 
 mod address; // the delivery address; personal data
+mod address_rules; // regions and postal codes by country
 mod amounts; // costs: discounts, charges, taxes, totals
 mod backorder; // units that wait for stock
 pub mod bounds; // limits, and texts that the edge uses too
@@ -49,6 +50,7 @@ mod room; // events that answers of payments may still lead to
 mod tax_rate; // in millionths, read and shown in percent
 
 pub use address::{Address, AddressError, AddressPart};
+pub use address_rules::CountryFault;
 pub use amounts::{
     Amount, Charge, ChargeKind, ChargeRefund, Discount, LinePrice, OrderPrice, PriceError, Priced,
     Tax, TaxMode, Totals, price,
@@ -76,8 +78,8 @@ pub use order::{
 };
 pub use outcomes::{OutcomeUnits, UnitOutcome};
 pub use parcel::{
-    ParcelName, ParcelState, Shipment, ShipmentCorrected, ShipmentDelivered, ShipmentUndone,
-    Tracking, UndoCause, Undone,
+    ParcelName, ParcelState, Shipment, ShipmentCorrected, ShipmentDelivered, ShipmentFound,
+    ShipmentUndone, Tracking, UndoCause, Undone,
 };
 pub use payment::{
     Compensation, Moved, Needs, Payment, PaymentStatus, PlanPart, PlanRefund, RefundState, Saga,

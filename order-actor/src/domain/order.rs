@@ -258,8 +258,8 @@ impl Order {
         }
     }
 
-    /// Whether no command but a note can change it any more: it has ended, or it was delivered and its return
-    /// window has passed.
+    /// Whether no command can change it any more, but a note and that a lost parcel was found: it has
+    /// ended, or it was delivered and its return window has passed.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         match self {

@@ -39,6 +39,8 @@ pub struct Shipment {
     pub delivered_at: Option<Timestamp>,
     /// How it came to nothing, if it did.
     pub undone: Option<Undone>,
+    /// That it came back after all, where it had been lost.
+    pub found: Option<Arc<ShipmentFound>>,
 }
 
 /// How a parcel is tracked.
@@ -89,10 +91,11 @@ impl Shipment {
     /// Its state.
     #[must_use]
     pub fn state(&self) -> ParcelState {
-        match (&self.undone, self.delivered_at) {
-            (Some(undone), _) => undone.event.cause.state(),
-            (None, Some(_)) => ParcelState::Delivered,
-            (None, None) => ParcelState::Shipped,
+        match (&self.undone, &self.found, self.delivered_at) {
+            (Some(_), Some(_), _) => ParcelState::ReturnedToSender,
+            (Some(undone), None, _) => undone.event.cause.state(),
+            (None, _, Some(_)) => ParcelState::Delivered,
+            (None, _, None) => ParcelState::Shipped,
         }
     }
 
@@ -204,6 +207,19 @@ pub struct ShipmentUndone {
     pub at: Timestamp,
 }
 
+/// See [`Event::ShipmentFound`](super::Event::ShipmentFound).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShipmentFound {
+    /// The parcel.
+    pub shipment_id: ShipmentId,
+    /// All its units and their dispositions, in place of those with which it was lost.
+    pub lines: Vec<Restitution>,
+    /// Words for it.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
 impl Details {
     /// When the return window of an order begins whose last parcel was shipped then: at its last
     /// delivery, where that was recorded and is later.
@@ -271,13 +287,7 @@ pub(super) fn delivered(mut order: Order, event: &ShipmentDelivered) -> Evolved 
 pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
     let details = unended(&mut order)?;
     let lines = details.parcel_mut(event.shipment_id)?.lines.clone();
-    let same = lines.len() == event.lines.len()
-        && lines.iter().zip(&event.lines).all(|(shipped, undone)| {
-            (shipped.line, shipped.quantity) == (undone.line, undone.quantity)
-        });
-    if !same {
-        return Err("not the units of the parcel");
-    }
+    are_its_units(&lines, &event.lines)?;
     let default = details.parcel_refund(&lines, sum_of(&event.charges, event.refund));
     if event.open_again {
         let restocked = |units: &Restitution| units.disposition == Disposition::Restock;
@@ -296,6 +306,30 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
     let undone = Undone { event: Arc::new(event.clone()), default };
     details.parcel_mut(event.shipment_id)?.undone = Some(undone);
     Ok(if event.open_again { reopened(order) } else { order.after_returns() })
+}
+
+/// Whether these are all units of a parcel, line by line.
+fn are_its_units(shipped: &[LineQuantity], units: &[Restitution]) -> Result<(), &'static str> {
+    let same = shipped.len() == units.len()
+        && shipped.iter().zip(units).all(|(shipped, units)| {
+            (shipped.line, shipped.quantity) == (units.line, units.quantity)
+        });
+    if same { Ok(()) } else { Err("not the units of the parcel") }
+}
+
+/// The order with a lost parcel that came back. Its units were given back when it was lost, and
+/// stay so: that it is over, or which state it has, does not change.
+pub(super) fn found(mut order: Order, event: &ShipmentFound) -> Evolved {
+    let details = order.details_mut().ok_or(WRONG_STATE)?;
+    let mut parcels = details.shipments.iter_mut();
+    let parcel = parcels.find(|parcel| parcel.shipment_id == event.shipment_id);
+    let parcel = parcel.ok_or("no such parcel")?;
+    if parcel.state() != ParcelState::Lost {
+        return Err("the parcel is not lost");
+    }
+    are_its_units(&parcel.lines, &event.lines)?;
+    Arc::make_mut(parcel).found = Some(Arc::new(event.clone()));
+    Ok(order)
 }
 
 /// The order with units that are open again; the window for returns begins with the last parcel of

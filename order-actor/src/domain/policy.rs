@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-/// What a shop configures: time windows, and when goods of returns are received.
+/// What a shop configures: time windows, when goods of returns are received, and how addresses are
+/// checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// How long an order may stay unconfirmed before it is cancelled.
@@ -14,6 +15,8 @@ pub struct Policy {
     /// Whether goods of a return are received after its approval, where the approval says nothing
     /// of them.
     pub receive_later: bool,
+    /// Whether the region and the postal code of a new address must be ones of its country.
+    pub check_addresses: bool,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -40,6 +43,7 @@ impl Default for Policy {
             judge_within: DAY * 3,
             pay_within: Duration::from_secs(15 * 60),
             receive_later: false,
+            check_addresses: false,
         }
     }
 }

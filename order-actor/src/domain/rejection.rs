@@ -229,6 +229,14 @@ pub enum Rejection {
     /// The billing address is not well formed.
     #[error("billing_address: {0}")]
     InvalidBillingAddress(AddressError),
+    /// A part of an address is not one of its country.
+    #[error("{at}: {detail}")]
+    AddressNotOfCountry {
+        /// The path of the field, such as `address.postal_code`.
+        at: String,
+        /// What must be true of it.
+        detail: String,
+    },
     /// An edit of the order waits for stock.
     #[error("an edit of the order waits for stock; try again when it is applied or refused")]
     EditPending {
@@ -360,7 +368,9 @@ impl Rejection {
             Self::TooManyHolds => Reason::TooManyHolds,
             Self::NoSuchParcel => Reason::NoSuchParcel,
             Self::InvalidParcelState { .. } => Reason::InvalidParcelState,
-            Self::InvalidBillingAddress(_) => Reason::InvalidAddress,
+            Self::InvalidBillingAddress(_) | Self::AddressNotOfCountry { .. } => {
+                Reason::InvalidAddress
+            }
             Self::InvalidField { .. } => Reason::InvalidField,
             Self::EditPending { .. } => Reason::EditPending,
             Self::AlreadyShipped => Reason::AlreadyShipped,

@@ -172,9 +172,9 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::ReasonRequired => refused.about("reason"),
         Rejection::TextTooLong { field, .. } => refused.about(*field),
         Rejection::InvalidRefund | Rejection::RefundBelowCharges { .. } => refused.about("refund"),
-        Rejection::InvalidAmount { at, .. } | Rejection::InvalidPayment { at, .. } => {
-            refused.about(at.clone())
-        }
+        Rejection::InvalidAmount { at, .. }
+        | Rejection::InvalidPayment { at, .. }
+        | Rejection::AddressNotOfCountry { at, .. } => refused.about(at.clone()),
         Rejection::TotalsMismatch { field, is } => {
             refused.with("field", field).with("is", is).about(format!("expected.{field}"))
         }

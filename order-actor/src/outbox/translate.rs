@@ -5,7 +5,8 @@ use shared_events::contract::{
 
 use super::{edits, payments, returns};
 use crate::domain::{
-    Compensation, Details, Event, Line, LineQuantity, Order, OrderCharge, PlacedLine, Totals,
+    Compensation, Details, Event, Line, LineQuantity, Order, OrderCharge, PlacedLine,
+    ShipmentUndone, Totals,
 };
 
 /// The units that wait for stock.
@@ -111,9 +112,10 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         Event::OrderHeld(_) | Event::HoldReleased(_) | Event::OrderCorrected(_) => {
             translate_change(order, event)
         }
-        Event::ShipmentCorrected(_) | Event::ShipmentDelivered(_) | Event::ShipmentUndone(_) => {
-            translate_parcel(details, order, event)
-        }
+        Event::ShipmentCorrected(_)
+        | Event::ShipmentDelivered(_)
+        | Event::ShipmentUndone(_)
+        | Event::ShipmentFound(_) => translate_parcel(details, order, event),
         Event::OrderEditRequested(_) | Event::OrderEdited(_) | Event::OrderEditRefused(_) => {
             edits::facts(order, details, event)
         }
@@ -158,6 +160,8 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
         let reference = parcel.map(|parcel| parcel.reference.clone()).unwrap_or_default();
         (parcel.map(|parcel| units(details, &parcel.lines)).unwrap_or_default(), reference)
     };
+    let location =
+        |shipment_id| details.shipment(shipment_id).and_then(|parcel| parcel.location.clone());
     match event {
         Event::ShipmentCorrected(corrected) => {
             let (lines, shipment_reference) = parcel(corrected.shipment_id);
@@ -190,27 +194,37 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
                 lines: returns::returned(details, &undone.lines),
                 shipment_reference,
                 open_again: undone.open_again,
-                location: details
-                    .shipment(undone.shipment_id)
-                    .and_then(|parcel| parcel.location.clone()),
+                location: location(undone.shipment_id),
             }];
-            if undone.refund.minor > 0 {
-                // As of a return: here the parcel is what came back.
-                let return_id = ReturnId::from_uuid(undone.shipment_id.uuid());
-                facts.push(OrderFact::RefundRequested {
-                    order,
-                    return_id,
-                    refund: undone.refund,
-                    return_reference: String::new(),
-                    kept: Vec::new(),
-                    rejected_reason: String::new(),
-                    payments: payments::moved(details),
-                });
-            }
+            facts.extend(refund_of(details, order, undone));
             facts
+        }
+        Event::ShipmentFound(found) => {
+            let (_, shipment_reference) = parcel(found.shipment_id);
+            vec![OrderFact::ShipmentFound {
+                order,
+                shipment_id: found.shipment_id,
+                lines: returns::returned(details, &found.lines),
+                shipment_reference,
+                location: location(found.shipment_id),
+            }]
         }
         _ => Vec::new(),
     }
+}
+
+/// The refund of an undone parcel, unless it is nothing. As of a return: here the parcel is what
+/// came back.
+fn refund_of(details: &Details, order: OrderHeader, undone: &ShipmentUndone) -> Option<OrderFact> {
+    (undone.refund.minor > 0).then(|| OrderFact::RefundRequested {
+        order,
+        return_id: ReturnId::from_uuid(undone.shipment_id.uuid()),
+        refund: undone.refund,
+        return_reference: String::new(),
+        kept: Vec::new(),
+        rejected_reason: String::new(),
+        payments: payments::moved(details),
+    })
 }
 
 fn created(

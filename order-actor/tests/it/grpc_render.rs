@@ -259,6 +259,7 @@ fn every_event_has_its_kind_under_the_same_name() {
             Kind::ShipmentCorrected(_) => "ShipmentCorrected",
             Kind::ShipmentDelivered(_) => "ShipmentDelivered",
             Kind::ShipmentUndone(_) => "ShipmentUndone",
+            Kind::ShipmentFound(_) => "ShipmentFound",
             Kind::NoteAdded(_) => "NoteAdded",
             Kind::OrderEditRequested(_) => "OrderEditRequested",
             Kind::OrderEdited(_) => "OrderEdited",

@@ -56,7 +56,7 @@ pub use payment_parts::{
     CapturePolicy, DisputeOutcome, LossCause, ParseNameError, PaymentHeader, PaymentPart,
     PaymentPolicy, PspName, RequestedPayment, Reversed, Seller,
 };
-pub use printable::{PrintableError, composed, printable};
+pub use printable::{PrintableError, composed, letters, printable};
 pub use quantity::{Quantity, QuantityError};
 pub use reason::{Reason, StatusCode};
 pub use sku::{ParseSkuError, Sku};

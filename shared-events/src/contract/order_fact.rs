@@ -278,6 +278,20 @@ facts! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             location: Option<LocationName>,
         }
+        /// `order.shipment.found.v1`: a lost parcel came back after all. Its units count as
+        /// returned since it was lost; these are their dispositions from now on.
+        "order.shipment.found.v1" => ShipmentFound {
+            #[serde(flatten)]
+            order: OrderHeader,
+            shipment_id: ShipmentId,
+            lines: Vec<ReturnedUnits>,
+            /// The warehouse's own id of the parcel.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            shipment_reference: String,
+            /// The location of stock that the parcel left and came back to, if it named one.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            location: Option<LocationName>,
+        }
         /// `order.edit.requested.v1`: its lines are to be changed, if stock holds these units in
         /// addition.
         "order.edit.requested.v1" => EditRequested {
@@ -372,6 +386,6 @@ macro_rules! headers {
 headers! {
     Created, Confirmed, LinesAllocated, LinesCancelled, Cancelled, LinesFulfilled, Fulfilled,
     ReturnRequested, ReturnApproved, ReturnOverdue, ReturnRejected, Returned, RefundRequested,
-    Held, HoldReleased, Corrected, ShipmentCorrected, Delivered, ShipmentUndone, EditRequested,
-    Edited, EditRefused, PaymentRequested, PaymentLost, Compensated,
+    Held, HoldReleased, Corrected, ShipmentCorrected, Delivered, ShipmentUndone, ShipmentFound,
+    EditRequested, Edited, EditRefused, PaymentRequested, PaymentLost, Compensated,
 }

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
@@ -38,6 +38,14 @@ pub fn composed(text: &str) -> Cow<'_, str> {
     } else {
         ComposingNormalizerBorrowed::new_nfc().normalize(text)
     }
+}
+
+/// The letters and digits of a text, without accents and in lower case: texts that people take for
+/// the same name, such as `São Paulo` and `sao paulo`.
+#[must_use]
+pub fn letters(text: &str) -> String {
+    let parted = DecomposingNormalizerBorrowed::new_nfd().normalize(text);
+    parted.chars().filter(|one| one.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 impl TextRule {

@@ -12,7 +12,8 @@ use shared_events::stream::redis::Relay;
 use shared_events::stream::{Batch, Cursors};
 
 use crate::contract::{
-    bodies, fact, of_a_shop, of_edits, of_locations, of_returns, of_titled_lines, of_waiting_edits,
+    bodies, fact, of_a_shop, of_edits, of_found_parcels, of_locations, of_returns, of_titled_lines,
+    of_waiting_edits,
 };
 use crate::payments::{of_paid_orders, of_payments};
 use crate::redis_streams::{Log, Server};
@@ -60,6 +61,7 @@ async fn every_stream_entry_is_as_documented() {
             .chain([of_a_shop()])
             .chain(of_returns())
             .chain(of_edits())
+            .chain(of_found_parcels())
             .chain(of_waiting_edits())
             .chain(of_titled_lines())
             .chain(of_locations())

@@ -519,9 +519,27 @@ fn a_parcel_whose_units_are_open_again_says_so() {
     assert!(!plain.to_json().unwrap().contains("open_again"));
 }
 
+/// A lost parcel that came back after all, which came after the first envelope.
+pub fn of_found_parcels() -> Vec<FactBody> {
+    let undone = |body: &FactBody| body.kind() == "order.shipment.undone.v1";
+    let FactBody::Order(OrderFact::ShipmentUndone { order, shipment_id, lines, .. }) =
+        bodies().into_iter().find(undone).unwrap()
+    else {
+        panic!("a parcel that was undone")
+    };
+    let shipment_reference = "W-2010/7".to_owned();
+    vec![FactBody::Order(OrderFact::ShipmentFound {
+        order,
+        shipment_id,
+        lines,
+        shipment_reference,
+        location: Some("north".parse().unwrap()),
+    })]
+}
+
 #[test]
-fn facts_of_edits_are_read_as_they_are_written() {
-    for body in of_edits() {
+fn facts_after_the_first_envelope_are_read_as_they_are_written() {
+    for body in of_edits().into_iter().chain(of_found_parcels()) {
         let (kind, said) = (body.kind(), fact(body));
         let written = said.to_json().unwrap();
         let path = golden(ENVELOPES[1], kind);
@@ -588,7 +606,7 @@ fn every_fact_has_golden_files_and_no_other_exists() {
             .collect();
         // They came after the first envelope.
         let mut since = vec!["order.return.approved.v1.json".to_owned()];
-        let later = of_edits().into_iter().chain(of_payments());
+        let later = of_edits().into_iter().chain(of_found_parcels()).chain(of_payments());
         since.extend(later.map(|body| format!("{}.json", body.kind())));
         files.retain(|file| envelope == ENVELOPES[0] || !since.contains(file));
         files.sort();

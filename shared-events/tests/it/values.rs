@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use shared_events::contract::{
     CancelReason, Contact, ContactError, Currency, Email, FactId, Locale, Mark, Money, MoneyError,
     OrderId, Origin, ParseIdError, ParseTimestampError, Quantity, Reason, Sku, Subject, TextError,
-    TextRule, Timestamp,
+    TextRule, Timestamp, letters,
 };
 use shared_events::stream::{Backoff, Cursors};
 use std::collections::BTreeSet;
@@ -140,6 +140,22 @@ fn a_text_is_stored_in_one_spelling() {
     let refused = |place, character| Err(TextError::Hidden { place, character });
     assert_eq!(rule.stored("ab\n"), refused(3, '\n'));
     assert_eq!(rule.stored("abcdefg\u{202e}"), refused(8, '\u{202e}'));
+}
+
+#[test]
+fn names_are_the_same_by_their_letters() {
+    for (name, same) in [
+        ("São Paulo", "SAO PAULO"),
+        ("Que\u{301}bec", "Québec"),
+        ("Emilia-Romagna", "emilia romagna"),
+        ("Parròquia d'Andorra", "Parroquia d\u{2019}andorra"),
+        ("東京都", " 東京都 "),
+        ("", " -"),
+    ] {
+        assert_eq!(letters(name), letters(same), "{name}");
+    }
+    assert_eq!(letters("São Paulo 2"), "saopaulo2");
+    assert_ne!(letters("서울"), letters("부산"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::client::{Failure, code};
 
 impl Story {
     /// An order as a shop has it: tax, shipping, a coupon, a recipient and a number of the shop's
-    /// own. It is held, corrected and edited before its only parcel is lost.
+    /// own. It is held, corrected and edited before its only parcel is lost, and found after that.
     pub(super) async fn corrected(&self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
         let order = self.place_with_everything().await?;
         self.until(order, "CONFIRMED").await?;
@@ -33,7 +33,12 @@ impl Story {
             "charges": shipping, "reason": "the carrier has lost it",
         });
         self.call(&self.ops, "UndoShipment", lost).await?;
-        let story = "Held, corrected, edited, and lost on its way";
+        let found = json!({
+            "order_id": order, "shipment_id": parcel, "cause": "UNDO_CAUSE_RETURNED_TO_SENDER",
+            "outcome": "UNDO_OUTCOME_FOUND", "reason": "it lay in the depot",
+        });
+        self.call(&self.ops, "UndoShipment", found).await?;
+        let story = "Held, corrected, edited, lost on its way, and found";
         self.end(outcomes, story, order, "RETURNED").await
     }
 

@@ -145,6 +145,9 @@ pub enum ParcelVerb {
         /// Ship its units again: they came back, the order holds them, and nothing is paid back.
         #[arg(long, conflicts_with_all = ["line", "refund", "charge"])]
         open_again: bool,
+        /// It was LOST and came back after all: its units are restocked, and nothing is paid back.
+        #[arg(long, conflicts_with_all = ["open_again", "refund", "charge"])]
+        found: bool,
         /// The disposition of a line's units that came back, NUMBER=RESTOCK (the default) or
         /// NUMBER=WRITE_OFF; may be repeated.
         #[arg(long, value_name = "LINE")]

@@ -115,6 +115,7 @@ pub(super) async fn parcel(client: &Client, out: &Output, verb: ParcelVerb) -> R
             parcel,
             cause,
             open_again,
+            found,
             line,
             refund,
             charge,
@@ -125,6 +126,9 @@ pub(super) async fn parcel(client: &Client, out: &Output, verb: ParcelVerb) -> R
             request["cause"] = json!(client.enum_value("orders.v1.UndoCause", &cause)?);
             if open_again {
                 request["outcome"] = json!("UNDO_OUTCOME_OPEN_AGAIN");
+            }
+            if found {
+                request["outcome"] = json!("UNDO_OUTCOME_FOUND");
             }
             let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
             request["dispositions"] = json!(dispositions);

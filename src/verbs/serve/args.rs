@@ -133,6 +133,9 @@ pub struct ServeArgs {
     /// Receive goods of returns after their approval, where the approval says nothing of the goods.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_RECEIVE_RETURNS_LATER")]
     receive_returns_later: bool,
+    /// Refuse new addresses whose region or postal code is not one of their country.
+    #[arg(help_heading = "Orders", long, env = "ORDINAL_CHECK_ADDRESSES")]
+    check_addresses: bool,
     /// Let lists of orders be searched by the products of their lines (sku) or by the e-mail address
     /// of their customer (email); may be repeated. Orders from before are found once the list was
     /// rebuilt.
@@ -299,6 +302,7 @@ impl ServeArgs {
             judge_within: self.judge_within,
             pay_within: self.pay_within,
             receive_later: self.receive_returns_later,
+            check_addresses: self.check_addresses,
         };
         settings.search_by.clone_from(&self.search_by);
         if matches!(settings.backend, Backend::Postgres(_)) {

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Decide, DecisionContext};
+use crate::domain::address_rules::of_its_country;
 use crate::domain::guards::{
     Decision, NOTHING_HAPPENS, invalid_transition, leaves_room_to_end, reason_given,
     within_customer_limit,
 };
 use crate::domain::{
     Address, AddressPatch, BillingPatch, By, CommandKind, ContactPatch, Details, Event, Order,
-    OrderCorrected, Person, Rejection, Role,
+    OrderCorrected, Person, Policy, Rejection, Role,
 };
 
 /// Correct contact or addresses of an order of which units are still to be shipped.
@@ -44,7 +45,7 @@ impl Decide for Correct {
             return Err(invalid_transition(order, "CorrectOrder"));
         };
         reason_given(&self.reason)?;
-        let person = self.applied_to(&details.person)?;
+        let person = self.applied_to(&details.person, context.policy)?;
         let fields = details.person.differing(&person);
         if fields.is_empty() {
             return NOTHING_HAPPENS;
@@ -63,12 +64,13 @@ impl Decide for Correct {
 
 impl Correct {
     /// The personal data with these corrections, checked as at placing where it changes.
-    fn applied_to(&self, person: &Person) -> Result<Person, Rejection> {
+    fn applied_to(&self, person: &Person, policy: &Policy) -> Result<Person, Rejection> {
         let contact = self.contact.applied_to(&person.contact);
         let contact = contact.map_err(Rejection::InvalidContact)?;
         let address = self.address.applied_to(&person.address);
         if address != person.address {
             address.check().map_err(Rejection::InvalidAddress)?;
+            of_its_country(policy, "address", &address)?;
         }
         let billing_address = match &self.billing_address {
             BillingPatch::Keep => person.billing_address.clone(),
@@ -77,6 +79,9 @@ impl Correct {
                 let none = Address::default();
                 let address = patch.applied_to(person.billing_address.as_ref().unwrap_or(&none));
                 address.check().map_err(Rejection::InvalidBillingAddress)?;
+                if person.billing_address.as_ref() != Some(&address) {
+                    of_its_country(policy, "billing_address", &address)?;
+                }
                 Some(address)
             }
         };

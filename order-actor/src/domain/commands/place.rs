@@ -7,6 +7,7 @@ use shared_events::contract::{
 };
 
 use super::{Decide, DecisionContext};
+use crate::domain::address_rules::of_its_country;
 use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
     Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, ExchangeOf, Existing,
@@ -186,6 +187,10 @@ impl Decide for Place {
 
     fn on_absent(&self, context: &DecisionContext<'_>) -> Decision {
         let total = self.checked_totals()?.total;
+        of_its_country(context.policy, "address", &self.address)?;
+        if let Some(address) = &self.billing_address {
+            of_its_country(context.policy, "billing_address", address)?;
+        }
         let lines = (1_u32..).zip(&self.lines).map(|(line, new)| new.numbered(line)).collect();
         Ok(vec![Event::OrderPlaced {
             order_id: self.order_id,

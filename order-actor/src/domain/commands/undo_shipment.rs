@@ -12,11 +12,13 @@ use crate::domain::guards::{
 use crate::domain::returns::pays_otherwise;
 use crate::domain::{
     By, ChargeRefund, CommandKind, Details, Event, Existing, Order, ParcelName, ParcelState,
-    Rejection, Restitution, Role, Shipment, ShipmentUndone, UndoCause, Undone, bounds,
+    Rejection, Restitution, Role, Shipment, ShipmentFound, ShipmentUndone, UndoCause, Undone,
+    bounds,
 };
 
 /// A parcel was lost, or came back to the sender: its units count as returned, and are paid back; or
-/// they are open again, where they came back and are to be shipped anew.
+/// they are open again, where they came back and are to be shipped anew. Or it was lost, and came
+/// back after all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UndoShipment {
     /// The parcel.
@@ -38,6 +40,10 @@ pub struct UndoShipment {
     /// Whether its units are open again instead of returned.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub open_again: bool,
+    /// Whether it was said to be lost before, and came back after all. Then nothing is paid back,
+    /// and `open_again` says nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
 }
 
 impl Decide for UndoShipment {
@@ -56,6 +62,9 @@ impl Decide for UndoShipment {
         context: &DecisionContext<'_>,
     ) -> Decision {
         let parcel = self.parcel.find(details)?;
+        if self.found {
+            return self.found(order, details, parcel, context);
+        }
         if let Some(undone) = &parcel.undone {
             return self.repeated(parcel, undone);
         }
@@ -140,6 +149,53 @@ impl UndoShipment {
             reason: self.reason.clone(),
             open_again: true,
             charges: Vec::new(),
+            at: context.now,
+        })])
+    }
+
+    /// The decision for a parcel that was lost and came back after all, whenever that is: the order
+    /// may be over. Its units were given back when it was lost; what is left to say is what became
+    /// of them.
+    fn found(
+        &self,
+        order: &Order,
+        details: &Details,
+        parcel: &Shipment,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
+        let pays = self.refund.is_some_and(|refund| refund.minor != 0);
+        if let Some(found) = &parcel.found {
+            let other = [
+                ("cause", self.cause != UndoCause::ReturnedToSender),
+                ("dispositions", self.restitutions(parcel)? != found.lines),
+                ("refund", pays),
+                ("charges", !self.charges.is_empty()),
+                ("reason", self.reason != found.reason),
+            ];
+            return same_or_exists(Existing::UndoneShipment, &other);
+        }
+        let is = parcel.state();
+        if is != ParcelState::Lost {
+            return Err(Rejection::InvalidParcelState { is, call: "UndoShipment" });
+        }
+        reason_given(&self.reason)?;
+        let wrong = |at, detail| Err(Rejection::InvalidField { at, detail });
+        if self.cause != UndoCause::ReturnedToSender {
+            return wrong("cause", "a parcel that is found came back to the sender");
+        }
+        let paid = "nothing more is paid back for a parcel that is found";
+        if pays {
+            return wrong("refund", paid);
+        }
+        if !self.charges.is_empty() {
+            return wrong("charges", paid);
+        }
+        let lines = self.restitutions(parcel)?;
+        leaves_room(order, details, 1)?;
+        Ok(vec![Event::ShipmentFound(ShipmentFound {
+            shipment_id: parcel.shipment_id,
+            lines,
+            reason: self.reason.clone(),
             at: context.now,
         })])
     }

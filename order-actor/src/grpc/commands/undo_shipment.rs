@@ -22,14 +22,10 @@ impl CommandRequest for UndoShipmentRequest {
                 None
             }
         };
-        let open_again = match proto::UndoOutcome::try_from(self.outcome) {
-            Ok(proto::UndoOutcome::Unspecified | proto::UndoOutcome::Refund) => Some(false),
-            Ok(proto::UndoOutcome::OpenAgain) => Some(true),
-            Err(_) => {
-                form.invalid("outcome", one_of(proto::UndoOutcome::as_str_name));
-                None
-            }
-        };
+        let outcome = proto::UndoOutcome::try_from(self.outcome).ok();
+        if outcome.is_none() {
+            form.invalid("outcome", one_of(proto::UndoOutcome::as_str_name));
+        }
         let dispositions = form.dispositions(&self.dispositions);
         let refund = match self.refund {
             None => Some(None),
@@ -45,7 +41,8 @@ impl CommandRequest for UndoShipmentRequest {
                 refund: refund?,
                 charges: charges?,
                 reason: reason?,
-                open_again: open_again?,
+                open_again: outcome? == proto::UndoOutcome::OpenAgain,
+                found: outcome? == proto::UndoOutcome::Found,
             }))
         })
     }

@@ -44,6 +44,7 @@ pub fn for_customers(event: &mut proto::Event) {
         Some(Kind::OrderEdited(edited)) => edited.reason.clear(),
         Some(Kind::OrderCorrected(corrected)) => corrected.reason.clear(),
         Some(Kind::ShipmentUndone(undone)) => undone.reason.clear(),
+        Some(Kind::ShipmentFound(found)) => found.reason.clear(),
         Some(Kind::ReturnApproved(approved)) => approved.refund_reason.clear(),
         Some(Kind::ReturnAuthorized(approved)) => approved.refund_reason.clear(),
         Some(
@@ -135,6 +136,7 @@ fn kind(event: &Event) -> Option<Kind> {
         Event::ShipmentCorrected(event) => parcels::shipment_corrected(event),
         Event::ShipmentDelivered(event) => parcels::shipment_delivered(event),
         Event::ShipmentUndone(event) => parcels::shipment_undone(event),
+        Event::ShipmentFound(event) => parcels::shipment_found(event),
         Event::OrderEditRequested(_) | Event::OrderEdited(_) | Event::OrderEditRefused(_) => {
             return edits::kind(event);
         }

@@ -7,7 +7,7 @@ use super::returns::restitution;
 use super::{address, contact, money, time, units};
 use crate::domain::{
     HoldKind, HoldReleased, LineQuantity, OrderCorrected, OrderHeld, ParcelState, Shipment,
-    ShipmentCorrected, ShipmentDelivered, ShipmentUndone, UndoCause,
+    ShipmentCorrected, ShipmentDelivered, ShipmentFound, ShipmentUndone, UndoCause,
 };
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
@@ -150,5 +150,13 @@ pub(super) fn shipment_undone(undone: &ShipmentUndone) -> Kind {
         reason: undone.reason.clone(),
         outcome: outcome.into(),
         charges: undone.charges.iter().map(charge_refund).collect(),
+    })
+}
+
+pub(super) fn shipment_found(found: &ShipmentFound) -> Kind {
+    Kind::ShipmentFound(proto::ShipmentFound {
+        shipment_id: found.shipment_id.to_string(),
+        lines: found.lines.iter().map(restitution).collect(),
+        reason: found.reason.clone(),
     })
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::correct::corrected;
 use super::edit::{edit_refused, edit_requested, edited, edited_with};
 use super::hold::{held, released};
-use super::parcels::{open_again, parcel_delivered, tracking_corrected, undone};
+use super::parcels::{found, open_again, parcel_delivered, tracking_corrected, undone};
 use super::support::*;
 
 pub fn folder() -> PathBuf {
@@ -116,6 +116,7 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("ShipmentUndone.v1", undone(1, UndoCause::ReturnedToSender, ALL, 3_500, 60)),
         ("ShipmentUndone.v1.again", open_again(1, ALL, 60)),
         ("ShipmentUndone.v1.charges", lost_with_shipping()),
+        ("ShipmentFound.v1", found(1, ALL, 60)),
         ("OrderEditRequested.v1", edit_requested(1, &[(1, 2, 3), (2, 3, 2)], 2, 60)),
         ("OrderEditRequested.v1.bare", edit_requested(1, &[(1, 2, 3)], 0, 60)),
         ("OrderEditRequested.v1.priced", super::edit::priced(60)),

@@ -84,11 +84,11 @@ pub fn an_undoing() -> impl Strategy<Value = Command> {
         .prop_map(|(line, disposition)| ReturnLineDisposition { line, disposition });
     let dispositions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(named, 0..3)];
     let refund = prop_oneof![4 => Just(None), 1 => money().prop_map(Some)];
-    let open_again = prop::bool::weighted(0.4);
+    let outcome = (prop::bool::weighted(0.4), prop::bool::weighted(0.2));
     let charge = (1_u32..=3, money()).prop_map(|(charge, amount)| ChargeRefund { charge, amount });
     let charges = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(charge, 0..3)];
-    (a_parcel(), cause, dispositions, refund, text(), open_again, charges).prop_map(
-        |(parcel, cause, dispositions, refund, reason, open_again, charges)| {
+    (a_parcel(), cause, dispositions, refund, text(), outcome, charges).prop_map(
+        |(parcel, cause, dispositions, refund, reason, (open_again, found), charges)| {
             Command::UndoShipment(UndoShipment {
                 parcel,
                 cause,
@@ -97,6 +97,7 @@ pub fn an_undoing() -> impl Strategy<Value = Command> {
                 reason,
                 open_again,
                 charges,
+                found,
             })
         },
     )

@@ -7,13 +7,14 @@ use order_actor::domain::{
     AddNote, Allocate, Amount, ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details,
     Event, Fulfill, Judgement, Line, LineAmounts, LineQuantity, NewLine, NoteText, Order,
     OutcomeUnits, Place, Policy, ReceiveReturn, RejectReturn, RequestReturn, ReturnLineDisposition,
-    UnitOutcome, bounds, decide, evolve, replay,
+    UndoCause, Undone, UnitOutcome, bounds, decide, evolve, replay,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity, Timestamp};
 
+use super::parcels::{find, undo};
 use super::support::*;
 use super::{amounts, later, payments};
 
@@ -306,6 +307,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             request_return(1, &[(1, 1)]),
             approve_later(1),
         ]),
+        1 => Just(vec![
+            place(),
+            confirm(1),
+            fulfill(1, &[(1, 1)]),
+            undo(1, UndoCause::Lost),
+            find(1),
+        ]),
         3 => payments::a_paid_placing()
             .prop_map(|placing| vec![placing, confirm(1), payments::secure(3_500, DAY)]),
     ]
@@ -381,9 +389,21 @@ fn check_returns(details: &Details) -> Result<(), TestCaseError> {
         });
         let undone = details.shipments.iter().filter_map(|parcel| parcel.undone.as_ref());
         let undone = undone.filter(|undone| !undone.event.open_again);
-        let back = back.chain(undone.map(|undone| &undone.event.lines));
-        let back = back.flatten().filter(|back| back.line == line.number);
-        prop_assert_eq!(back.map(|back| back.quantity.get()).sum::<u32>(), line.returned);
+        // What a lost parcel's units are once it is found.
+        let found = details.shipments.iter().filter_map(|parcel| parcel.found.as_ref());
+        let found_lines: Vec<_> = found.map(|found| (found.shipment_id, &found.lines)).collect();
+        let now = |undone: &Undone| {
+            let found = found_lines.iter().find(|(id, _)| *id == undone.event.shipment_id);
+            found.map_or_else(|| undone.event.lines.clone(), |(_, lines)| (*lines).clone())
+        };
+        let undone: Vec<_> = undone.flat_map(now).collect();
+        let back = back.flatten().chain(&undone).filter(|back| back.line == line.number);
+        let of = |disposition: Disposition| {
+            let of = back.clone().filter(|back| back.disposition == disposition);
+            of.map(|back| back.quantity.get()).sum::<u32>()
+        };
+        let (restocked, written_off) = (of(Disposition::Restock), of(Disposition::WriteOff));
+        prop_assert_eq!(restocked + written_off + line.kept() + line.in_return, line.fulfilled);
     }
     let paid: i64 = details.lines.iter().map(|line| line.amounts.fulfilled.total).sum::<i64>()
         + details.charges.iter().map(|charge| charge.amount.total).sum::<i64>();
@@ -451,7 +471,8 @@ proptest! {
                     | Event::RefundSettled(_)
                     | Event::RefundFailed(_)
                     | Event::PaymentCaptured(_)
-                    | Event::CompensationCompleted(_)]
+                    | Event::CompensationCompleted(_)
+                    | Event::ShipmentFound(_)]
             );
             prop_assert!(!order.is_ended() || events.is_empty() || noted);
             for event in &events {
@@ -552,6 +573,7 @@ proptest! {
                 judge_within: window,
                 pay_within: window,
                 receive_later: window.is_zero(),
+                check_addresses: window.is_zero(),
             };
         let mut order = Order::Absent;
         for (step, micros) in steps.iter().zip(micros) {

@@ -1,20 +1,22 @@
-//! Ten thousand orders from placing to their end, with cancellations, parcels and returns by
-//! chance: every sum is exact, no cap is passed, and what was delivered is restocked, written off,
-//! or kept.
+//! Ten thousand orders from placing to their end, with cancellations, parcels, returns and lost
+//! parcels by chance: every sum is exact, no cap is passed, and what was delivered is restocked,
+//! written off, or kept.
 
 use std::collections::BTreeMap;
 
 use order_actor::domain::{
     Amount, ApproveReturn, By, Command, Details, Discount, EditOrder, Event, Line, LineChange,
-    LinePrice, LineQuantity, LineTerms, NewLine, Order, OrderPrice, OutcomeUnits, Place, Policy,
-    ReceiveReturn, RejectReturn, RequestReturn, Return, Status, Tax, TaxMode, UnitOutcome, decide,
-    evolve, price,
+    LinePrice, LineQuantity, LineTerms, NewLine, Order, OrderPrice, OutcomeUnits, ParcelName,
+    ParcelState, Place, Policy, ReceiveReturn, RejectReturn, RequestReturn, Restitution, Return,
+    ReturnLineDisposition, Shipment, Status, Tax, TaxMode, UndoCause, UndoShipment, UnitOutcome,
+    decide, evolve, price,
 };
 use proptest::prelude::*;
 use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity};
 
 use super::amounts;
 use super::edit::{an_edit, answer, answer_with, edit_id};
+use super::parcels::{a_finding, an_undoing};
 use super::support::*;
 
 /// Numbers that decide what happens next; zero where there are no more.
@@ -58,16 +60,28 @@ impl Life {
 
     /// Counted from the events, apart from the order.
     fn note(&mut self, event: &Event) {
-        if let Event::ReturnApproved { lines, refund, .. }
-        | Event::ReturnReceived { lines, refund, .. } = event
-        {
-            self.refunded += refund.minor;
-            for back in lines {
-                let counts = self.back.entry(back.line).or_default();
-                match back.disposition {
-                    Disposition::Restock => counts.0 += back.quantity.get(),
-                    Disposition::WriteOff => counts.1 += back.quantity.get(),
+        match event {
+            Event::ReturnApproved { lines, refund, .. }
+            | Event::ReturnReceived { lines, refund, .. } => self.came_back(lines, *refund),
+            Event::ShipmentUndone(undone) => self.came_back(&undone.lines, undone.refund),
+            Event::ShipmentFound(found) => {
+                // Written off when the parcel was lost.
+                for back in &found.lines {
+                    self.back.get_mut(&back.line).unwrap().1 -= back.quantity.get();
                 }
+                self.came_back(&found.lines, Money::zero(self.details().totals.total.currency));
+            }
+            _ => {}
+        }
+    }
+
+    fn came_back(&mut self, lines: &[Restitution], refund: Money) {
+        self.refunded += refund.minor;
+        for back in lines {
+            let counts = self.back.entry(back.line).or_default();
+            match back.disposition {
+                Disposition::Restock => counts.0 += back.quantity.get(),
+                Disposition::WriteOff => counts.1 += back.quantity.get(),
             }
         }
     }
@@ -257,8 +271,57 @@ impl Life {
                 };
                 self.send(&Command::RequestReturn(command), &by_ops())
             }
+            6 if self.has(Line::kept) => self.undo(chance),
+            7 if self.lost().is_some() => self.find(chance),
             _ => self.judge(chance),
         }
+    }
+
+    /// A parcel comes to nothing: it is lost, or came back.
+    fn undo(&mut self, chance: &mut Chance<'_>) -> Result<(), TestCaseError> {
+        let details = self.details();
+        let is_kept = |units: &LineQuantity| {
+            details.line(units.line).is_some_and(|line| units.quantity.get() <= line.kept())
+        };
+        let parcels = details.shipments.iter().filter(|parcel| {
+            parcel.state() == ParcelState::Shipped && parcel.lines.iter().all(is_kept)
+        });
+        let parcels: Vec<_> = parcels.map(|parcel| parcel.shipment_id).collect();
+        let at = chance.below(u32::try_from(parcels.len()).unwrap());
+        let shipment_id = parcels.get(usize::try_from(at).unwrap()).copied();
+        if shipment_id.is_none() {
+            return Ok(());
+        }
+        let cause =
+            if chance.below(2) == 0 { UndoCause::Lost } else { UndoCause::ReturnedToSender };
+        let parcel = ParcelName { shipment_id, reference: String::new() };
+        let undoing = UndoShipment { parcel, ..an_undoing(0, cause) };
+        self.send(&Command::UndoShipment(undoing), &by_service())
+    }
+
+    /// A parcel that is lost.
+    fn lost(&self) -> Option<&Shipment> {
+        let mut parcels = self.details().shipments.iter().map(|parcel| &**parcel);
+        parcels.find(|parcel| parcel.state() == ParcelState::Lost)
+    }
+
+    /// A lost parcel came back after all, whole or with a line of it damaged. Nothing of the order
+    /// changes by that.
+    fn find(&mut self, chance: &mut Chance<'_>) -> Result<(), TestCaseError> {
+        let Some(lost) = self.lost() else { return Ok(()) };
+        let disposition = Disposition::WriteOff;
+        let damaged = lost.lines.iter().filter(|_| chance.below(3) == 0);
+        let dispositions =
+            damaged.map(|units| ReturnLineDisposition { line: units.line, disposition }).collect();
+        let shipment_id = Some(lost.shipment_id);
+        let parcel = ParcelName { shipment_id, reference: String::new() };
+        let finding = UndoShipment { parcel, dispositions, ..a_finding(0) };
+        let (before, status) = (self.details().clone(), self.order.status());
+        self.send(&Command::UndoShipment(finding), &by_ops())?;
+        let details = self.details();
+        prop_assert_eq!((&before.lines, before.refunded), (&details.lines, details.refunded));
+        prop_assert_eq!(status, self.order.status());
+        Ok(())
     }
 
     /// Does something with one of the waiting returns.
@@ -434,6 +497,10 @@ proptest! {
         }
         if !life.order.is_ended() {
             life.end()?;
+        }
+        // Also of an order that is over.
+        while life.lost().is_some() {
+            life.find(&mut chance)?;
         }
         if life.order.status() == Some(Status::Returned) {
             let lines = &life.details().lines;

@@ -15,7 +15,7 @@ use super::edit::{answer as answer_edit, edit, edit_waits};
 use super::golden::folder;
 use super::hold::{held, hold, release};
 use super::parcels::{
-    deliver, open_again, parcel_delivered, undo, undo_to_ship_again, undone, update,
+    deliver, find, open_again, parcel_delivered, undo, undo_to_ship_again, undone, update,
 };
 use super::payments::{compensated, fail, lose, note_capture, refund_fails, secure, settle};
 use super::support::*;
@@ -159,6 +159,7 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
             ("UndoShipment 1, lost", undo(1, UndoCause::Lost), by_ops(), early),
             ("UndoShipment 1, back", undo(1, UndoCause::ReturnedToSender), by_ops(), early),
             ("UndoShipment 1, open again", undo_to_ship_again(1), by_ops(), early),
+            ("UndoShipment 1, found", find(1), by_ops(), early),
         ],
         CommandKind::AddNote => vec![
             ("AddNote", note(true), by_owner(), 60),

@@ -3,6 +3,7 @@
 pub mod support; // given, when, then
 
 mod add_note;
+mod address_rules; // addresses by the data of their country
 mod amounts; // what an order costs
 mod approve_return;
 mod cancel;

@@ -6,8 +6,8 @@ use order_actor::domain::{
     ApproveReturn, ChargeKind, ChargeRefund, Command, EditOrder, Event, Existing, ExpectedTotals,
     Fulfill, LineChange, LineQuantity, NewCharge, Order, OutcomeUnits, ParcelName, ParcelState,
     Place, ReceiveReturn, RecordDelivery, Rejection, Restitution, ReturnLineDisposition, Role,
-    ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Status, UndoCause, UndoShipment,
-    UnitOutcome, UpdateShipment, bounds,
+    ShipmentCorrected, ShipmentDelivered, ShipmentFound, ShipmentUndone, Status, UndoCause,
+    UndoShipment, UnitOutcome, UpdateShipment, bounds,
 };
 use shared_events::contract::{CancelReason, Disposition};
 
@@ -59,6 +59,7 @@ pub fn an_undoing(n: u128, cause: UndoCause) -> UndoShipment {
         reason: "the carrier says so".to_owned(),
         open_again: false,
         charges: Vec::new(),
+        found: false,
     }
 }
 
@@ -95,6 +96,26 @@ pub fn open_again(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
         undone.open_again = true;
     }
     event
+}
+
+pub fn a_finding(n: u128) -> UndoShipment {
+    UndoShipment { found: true, ..an_undoing(n, UndoCause::ReturnedToSender) }
+}
+
+pub fn find(n: u128) -> Command {
+    Command::UndoShipment(a_finding(n))
+}
+
+/// A lost parcel is back, with its units whole.
+pub fn found(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
+    let disposition = Disposition::Restock;
+    let restitution = |LineQuantity { line, quantity }| Restitution { line, quantity, disposition };
+    Event::ShipmentFound(ShipmentFound {
+        shipment_id: shipment(n),
+        lines: units(lines).into_iter().map(restitution).collect(),
+        reason: "the carrier says so".to_owned(),
+        at: after(seconds),
+    })
 }
 
 /// A parcel with one mug, and the rest open.
@@ -582,6 +603,102 @@ fn a_parcel_is_undone_once() {
 }
 
 #[test]
+fn a_lost_parcel_that_is_found_is_back_on_the_shelf_and_stays_paid_back() {
+    let some: &[(u32, u32)] = &[(1, 1)];
+    let partly = then(partly(), &[undone(1, UndoCause::Lost, some, 1_000, 20)]);
+    let two = then(then_two(), &[undone(1, UndoCause::Lost, some, 1_000, 30)]);
+    let whole = then(delivered(), &[undone(1, UndoCause::Lost, ALL, 3_500, 20)]);
+    // The order may be over: long after its return window, too.
+    for (history, lines, status, seconds) in [
+        (partly, some, Status::Confirmed, 40),
+        (two, some, Status::Fulfilled, 90 * DAY),
+        (whole, ALL, Status::Returned, 90 * DAY),
+    ] {
+        let before = order_actor::domain::replay(&history).unwrap();
+        let event = found(1, lines, seconds);
+        let then = given(history.clone())
+            .when(&find(1), &by_service(), seconds)
+            .then(event.clone())
+            .is(status);
+        assert_eq!(state_of(&then.order, 1), ParcelState::ReturnedToSender);
+        let (before, details) = (before.details().unwrap(), then.order.details().unwrap());
+        assert_eq!(details.lines, before.lines);
+        assert_eq!((details.refunded, &details.charges), (before.refunded, &before.charges));
+        let mut history = history;
+        history.push(event);
+        given(history.clone()).when(&find(1), &by_ops(), seconds).then_nothing_happened();
+        // What was said first is known again, too.
+        given(history.clone())
+            .when(&undo(1, UndoCause::Lost), &by_ops(), seconds)
+            .then_nothing_happened();
+        let other = UndoShipment { reason: "another".to_owned(), ..a_finding(1) };
+        given(history.clone())
+            .when(&Command::UndoShipment(other), &by_ops(), seconds)
+            .then_rejected(&exists(Existing::UndoneShipment, &["reason"]));
+        // Its id ships nothing, and it is not delivered.
+        let (is, call) = (ParcelState::ReturnedToSender, "RecordDelivery");
+        given(history)
+            .when(&deliver(1, None), &by_ops(), seconds)
+            .then_rejected(&Rejection::InvalidParcelState { is, call });
+    }
+}
+
+#[test]
+fn units_of_a_found_parcel_may_be_damaged() {
+    let history = then(delivered(), &[undone(1, UndoCause::Lost, ALL, 3_500, 20)]);
+    let disposition = Disposition::WriteOff;
+    let dispositions = vec![ReturnLineDisposition { line: 2, disposition }];
+    let damaged = Command::UndoShipment(UndoShipment { dispositions, ..a_finding(1) });
+    let mut expected = found(1, ALL, 30);
+    if let Event::ShipmentFound(found) = &mut expected {
+        found.lines[1].disposition = disposition;
+    }
+    given(history.clone()).when(&damaged, &by_ops(), 30).then(expected.clone());
+    let history = then(history, &[expected]);
+    given(history.clone()).when(&damaged, &by_ops(), 40).then_nothing_happened();
+    given(history)
+        .when(&find(1), &by_ops(), 40)
+        .then_rejected(&exists(Existing::UndoneShipment, &["dispositions"]));
+}
+
+#[test]
+fn only_a_lost_parcel_is_found_and_nothing_more_is_paid_back() {
+    let call = "UndoShipment";
+    for (history, is) in [
+        (delivered(), ParcelState::Shipped),
+        (then(delivered(), &[parcel_delivered(1, 20, None, 20)]), ParcelState::Delivered),
+        (then(delivered(), &[open_again(1, ALL, 20)]), ParcelState::ReturnedToSender),
+    ] {
+        given(history)
+            .when(&find(1), &by_ops(), 30)
+            .then_rejected(&Rejection::InvalidParcelState { is, call });
+    }
+    let lost = then(delivered(), &[undone(1, UndoCause::Lost, ALL, 0, 20)]);
+    let refused = |finding: UndoShipment, at, detail| {
+        given(lost.clone())
+            .when(&Command::UndoShipment(finding), &by_ops(), 30)
+            .then_rejected(&Rejection::InvalidField { at, detail });
+    };
+    let lost_again = UndoShipment { cause: UndoCause::Lost, ..a_finding(1) };
+    refused(lost_again, "cause", "a parcel that is found came back to the sender");
+    let paid = "nothing more is paid back for a parcel that is found";
+    refused(UndoShipment { refund: Some(gbp(1)), ..a_finding(1) }, "refund", paid);
+    let charges = vec![ChargeRefund { charge: 1, amount: gbp(0) }];
+    refused(UndoShipment { charges, ..a_finding(1) }, "charges", paid);
+    let blank = UndoShipment { reason: " ".to_owned(), ..a_finding(1) };
+    given(lost.clone())
+        .when(&Command::UndoShipment(blank), &by_ops(), 30)
+        .then_rejected(&Rejection::ReasonRequired);
+    given(lost).when(&find(9), &by_ops(), 30).then_rejected(&Rejection::NoSuchParcel);
+    let command = find(1);
+    for (by, may) in
+        [(by_owner(), false), (by_desk(), false), (by_service(), true), (by_ops(), true)]
+    {
+        assert_eq!(command.authorize(&by).is_ok(), may);
+    }
+}
+
+#[test]
 fn a_delivered_parcel_and_units_in_a_return_are_not_undone() {
     let (is, call) = (ParcelState::Delivered, "UndoShipment");
     given(then(partly(), &[parcel_delivered(1, 20, None, 20)]))
@@ -615,6 +732,11 @@ fn what_cannot_have_happened_to_a_parcel_is_refused() {
     assert_eq!(why(&[much]), "refunds exceed the total");
     let below = undone(1, UndoCause::Lost, &[(1, 1)], -1, 20);
     assert_eq!(why(&[below]), "refunds exceed the total");
+    assert_eq!(why(&[found(1, &[(1, 1)], 20)]), "the parcel is not lost");
+    assert_eq!(why(&[lost(), found(9, &[(1, 1)], 20)]), "no such parcel");
+    assert_eq!(why(&[lost(), found(1, &[(1, 2)], 20)]), "not the units of the parcel");
+    let back = found(1, &[(1, 1)], 20);
+    assert_eq!(why(&[lost(), back.clone(), back]), "the parcel is not lost");
     let over = then(delivered(), &[undone(1, UndoCause::Lost, ALL, 3_500, 20)]);
     let over = then(over, &[tracking_corrected(1, 30)]);
     assert_eq!(impossible(&over).detail, "the state does not allow it");

@@ -104,7 +104,8 @@ reasons! {
         "The call failed outside the services, for a reason without a code of its own.",
         "Try again with the same ids. If it keeps failing, it is a defect: report it.";
     "INVALID_ADDRESS" => InvalidAddress [InvalidArgument]
-        "The address cannot be printed on a parcel. The violation names the field.",
+        "The address cannot be printed on a parcel, or with `--check-addresses` is not one of its \
+         country. The violation names the field.",
         "Correct that field.";
     "INVALID_AMOUNT" => InvalidAmount [InvalidArgument]
         "A discount, a tax, a charge or what is paid back of a charge is below zero or more than \
@@ -125,9 +126,10 @@ reasons! {
         "Read the order: `open` of each line has their number.";
     "INVALID_PARCEL_STATE" => InvalidParcelState [FailedPrecondition]
         "The parcel is in a state that does not allow this call. `is` is the state, `asked` the \
-         call. A parcel that was delivered, was lost or came back stays as it is.",
+         call. A parcel that was delivered, was lost or came back stays as it is; one that was \
+         lost may be FOUND.",
         "Read the order again: `parcels` has their states. Units that were delivered come back by \
-         a return.";
+         a return; of a lost parcel that came back after all UndoShipment says FOUND.";
     "INVALID_PAYMENT" => InvalidPayment [InvalidArgument]
         "The payment plan cannot be followed: the provider's name, a policy or a fee is not one, or \
          a fee is of nobody who sells a line. The violation names the field.",
