@@ -107,6 +107,7 @@ mod tls_peers;
 mod tokens;
 mod tokens_issued;
 mod told_orders;
+mod trace_states;
 mod traces;
 mod usage;
 mod vanished_orders;

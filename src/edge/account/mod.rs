@@ -31,6 +31,8 @@ use meter::Meter;
 
 /// Names the trace of a call (W3C).
 const TRACEPARENT: &str = "traceparent";
+/// What other systems added to that trace.
+const TRACESTATE: &str = "tracestate";
 
 /// Which calls have a line in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
