@@ -70,6 +70,7 @@ mod nodes;
 mod openapi;
 mod operations;
 mod order_files;
+mod otlp_grpc;
 mod overload;
 mod own_authority;
 mod paid_load;
