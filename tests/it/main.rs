@@ -37,6 +37,7 @@ mod delivery;
 mod edge;
 mod edits;
 mod emptied;
+mod exemplars;
 mod fake;
 mod feed;
 mod files;

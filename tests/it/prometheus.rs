@@ -73,6 +73,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
+            .arg("--enable-feature=exemplar-storage")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -100,6 +101,14 @@ impl Prometheus {
             Value::Array(series) => series,
             other => panic!("{expression}: {other}"),
         }
+    }
+
+    /// The exemplars of series: their labels, as a text.
+    pub async fn exemplars(&self, series: &str) -> String {
+        let mut http = Http::connect(&self.address).await;
+        let query: String = series.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let answer = http.call(&format!("GET /api/v1/query_exemplars?query={query}"), &[]).await;
+        answer.text
     }
 
     /// Asks these until each has series.
