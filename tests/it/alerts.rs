@@ -22,6 +22,7 @@ use crate::history::copy;
 use crate::http::Http;
 use crate::issuer::Issuer;
 use crate::messages::receiver;
+use crate::metrics::of_rules;
 use crate::nodes::LEASE;
 use crate::paid_orders::{Shop, on_sqlite};
 use crate::prometheus::Prometheus;
@@ -399,4 +400,16 @@ async fn an_older_journal_and_a_wrong_clock_raise_alerts() {
     let prometheus = Prometheus::start(&[engine.metrics.as_deref().unwrap()]);
     prometheus.has_scraped(&engine).await;
     prometheus.alarmed(&["OrdinalFollowerStopped", "OrdinalDeadlinesLate"]).await;
+}
+
+/// No alert is without a test that breaks what it is about.
+#[test]
+fn every_alert_is_raised_by_something_that_is_broken() {
+    let tests = [include_str!("alerts.rs"), include_str!("prometheus.rs")].concat();
+    let alerts: Vec<String> =
+        of_rules().into_iter().map(|(name, _)| name).filter(|name| !name.contains(':')).collect();
+    assert!(alerts.len() > 20, "{alerts:?}");
+    for alert in alerts {
+        assert!(tests.contains(&format!("\"{alert}\"")), "nothing is broken for {alert}");
+    }
 }
