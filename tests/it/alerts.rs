@@ -322,7 +322,7 @@ async fn place_many(engine: &Engine, count: usize) {
 async fn a_log_that_cannot_be_read_and_values_that_do_not_come_raise_alerts() {
     let server = PostgresServer::start();
     let url = server.url();
-    let flags = ["--database-url", &url, "--metrics-listen", "127.0.0.1:0"];
+    let flags = ["--database-url", &url, "--node-name", "a", "--metrics-listen", "127.0.0.1:0"];
     let engine = Engine::start_with(&flags);
     for follower in ["stock", "notifications"] {
         engine.ask(&["follower", "pause", follower, "--reason", "neglected"]);
