@@ -327,7 +327,7 @@ async fn a_log_that_cannot_be_read_and_values_that_do_not_come_raise_alerts() {
     for follower in ["stock", "notifications"] {
         engine.ask(&["follower", "pause", follower, "--reason", "neglected"]);
     }
-    for _ in 0..11 {
+    for _ in 0..13 {
         place_many(&engine, 100).await;
     }
     let behind = |engine: &Engine, name: &str| -> u64 {
