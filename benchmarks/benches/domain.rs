@@ -51,7 +51,14 @@ fn placed(lines: u32) -> Event {
 
 fn metadata() -> Metadata {
     let by = By::service("shop");
-    Metadata { by, request_id: None, fingerprint: None, causation: None, traceparent: None }
+    Metadata {
+        by,
+        request_id: None,
+        fingerprint: None,
+        causation: None,
+        traceparent: None,
+        tracestate: None,
+    }
 }
 
 fn stored(lines: u32) -> StoredEvent {

@@ -24,6 +24,9 @@ pub(crate) fn sending(entry: &mut Entry) -> Span {
         span.set("ordinal.attempt", u64::from(entry.attempts));
     }
     entry.traceparent = span.traceparent();
+    // It is about the trace that the message belongs to, not about one of this try's own.
+    let goes_on = entry.traceparent.as_deref().and_then(trace_id) == trace_id(&traceparent);
+    entry.tracestate = entry.tracestate.take().filter(|_| goes_on);
     span
 }
 

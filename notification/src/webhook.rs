@@ -42,6 +42,9 @@ impl Endpoint {
             .body(entry.body.clone());
         if let Some(traceparent) = &entry.traceparent {
             request = request.header("traceparent", traceparent);
+            if let Some(tracestate) = &entry.tracestate {
+                request = request.header("tracestate", tracestate);
+            }
         }
         http::call("webhook", request, now).await
     }

@@ -36,6 +36,9 @@ pub struct Metadata {
     /// W3C trace context of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// What other systems added to that trace (W3C `tracestate`), where its caller sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
 }
 
 /// An event read from the journal. Readers share its parts, so that a clone is cheap.
@@ -168,6 +171,7 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
             fingerprint: None,
             causation: None,
             traceparent: None,
+            tracestate: None,
         }
     } else {
         serde_json::from_str(&stored.metadata)

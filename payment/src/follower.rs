@@ -158,6 +158,7 @@ fn hear(
     let origins = Origins {
         causationid: Some(fact.id.to_string()),
         traceparent: fact.trace().map(str::to_owned),
+        tracestate: fact.trace_state().map(str::to_owned),
     };
     if matches!(input, Input::Request { .. }) && open.asks_by(fact) {
         open.hear(Input::Vanished, context, &origins)?;

@@ -62,14 +62,17 @@ impl From<sqlx::Error> for PaymentError {
     }
 }
 
+/// The trace of a call: its W3C `traceparent`, and what other systems added to it (`tracestate`).
+type CallTrace = (Option<String>, Option<String>);
+
 /// What comes with something that payments hear.
 struct Heard<'a> {
     /// The attempt and its token.
     pays_with: Option<(Uuid, &'a Token)>,
     /// The stuck operation of which a person says what became, the record of that, and the text.
     person: Option<(OperationId, OperatorAction, String)>,
-    /// The trace of the call (W3C `traceparent`).
-    traceparent: Option<String>,
+    /// The trace of the call (W3C `traceparent` and `tracestate`).
+    trace: CallTrace,
 }
 
 impl Payments {
@@ -177,9 +180,9 @@ impl Payments {
         order: OrderId,
         attempt_id: Uuid,
         token: &Token,
-        traceparent: Option<String>,
+        trace: CallTrace,
     ) -> Result<Case, PaymentError> {
-        let heard = Heard { pays_with: Some((attempt_id, token)), person: None, traceparent };
+        let heard = Heard { pays_with: Some((attempt_id, token)), person: None, trace };
         self.hear(order, Input::Attempt { attempt_id }, heard).await
     }
 
@@ -194,10 +197,10 @@ impl Payments {
         operation_id: OperationId,
         seen: Observation,
         (action, said): (OperatorAction, String),
-        traceparent: Option<String>,
+        trace: CallTrace,
     ) -> Result<Case, PaymentError> {
         let person = Some((operation_id, action, said));
-        let heard = Heard { pays_with: None, person, traceparent };
+        let heard = Heard { pays_with: None, person, trace };
         self.hear(order, Input::Observed { operation_id, seen }, heard).await
     }
 
@@ -231,7 +234,7 @@ impl Payments {
         &self,
         order: OrderId,
         input: Input,
-        Heard { pays_with, person, traceparent }: Heard<'_>,
+        Heard { pays_with, person, trace }: Heard<'_>,
     ) -> Result<Case, PaymentError> {
         let mut tx = self.database.begin().await?;
         let orders = BTreeSet::from([order]);
@@ -268,7 +271,8 @@ impl Payments {
             store::keep_resolution(&mut tx, Of::Operation(operation), &said).await?;
             action.write(&mut tx).await?;
         }
-        let origins = Origins { causationid: None, traceparent };
+        let (traceparent, tracestate) = trace;
+        let origins = Origins { causationid: None, traceparent, tracestate };
         open.hear(input, &context, &origins)?;
         let (case, became) = (open.case.clone(), open.became());
         let stores = (&self.database, &self.outbox);

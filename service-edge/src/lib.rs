@@ -24,6 +24,6 @@ pub use refusal::{
     DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, archived, is_fault,
     reason_of, status_code,
 };
-pub use trace::traceparent;
+pub use trace::{traceparent, tracestate};
 pub use violation::{Violation, Violations, one_of, parsed, violation};
 pub use wire::Wire;

@@ -1,7 +1,8 @@
 //! Alerts fire where the thing that they are about is broken: real processes, a real Prometheus.
 //!
 //! `alerts_test.yml` shows when each fires and when not, with values made up for it. These tests
-//! show that a broken process has such values.
+//! show that a broken process has such values. Where a threshold is as long as people take, it is
+//! shortened here: what grows beyond the short one grows beyond the long one.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use shared_events::chance::Chance;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
@@ -20,12 +22,14 @@ use crate::history::copy;
 use crate::http::Http;
 use crate::issuer::Issuer;
 use crate::messages::receiver;
+use crate::metrics::of_rules;
 use crate::nodes::LEASE;
 use crate::paid_orders::{Shop, on_sqlite};
 use crate::prometheus::Prometheus;
 use crate::support::{
     Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, write_private,
 };
+use crate::traces::order;
 
 /// Scrapes and rules come once a second; values that are read from databases, every few seconds.
 const FIRE_WITHIN: Duration = Duration::from_secs(300);
@@ -233,7 +237,9 @@ async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
     ];
     let alone = Engine::start_with(&alone.concat());
     let targets = [&guarded, &alone].map(|engine| engine.metrics.as_deref().unwrap());
-    let prometheus = Prometheus::start(&targets);
+    // Keys are fetched every second.
+    let shortened = ("ordinal_jwks_age_seconds > 3600", "ordinal_jwks_age_seconds > 45");
+    let prometheus = Prometheus::start_with(&targets, &[shortened]);
     for engine in [&guarded, &alone] {
         prometheus.has_scraped(engine).await;
     }
@@ -253,6 +259,7 @@ async fn upstreams_that_are_away_and_an_old_certificate_raise_alerts() {
             "OrdinalErrorBudgetFast",
             "OrdinalErrorBudgetSlow",
             "OrdinalIssuerKeysFail",
+            "OrdinalIssuerKeysOld",
             "OrdinalCertificateExpires",
             "OrdinalRateLimitDegraded",
         ])
@@ -299,6 +306,64 @@ async fn a_provider_that_is_away_and_a_database_that_is_held_raise_alerts() {
     held.execute("ROLLBACK").await.unwrap();
 }
 
+/// Places as many orders as a stream takes at once.
+async fn place_many(engine: &Engine, count: usize) {
+    let line = |_| json!({ "tag": 1, "place_order": order(Chance::system().uuid()) }).to_string();
+    let lines = (0..count).map(line).collect::<Vec<_>>().join("\n");
+    let kind = [("content-type", "application/x-ndjson")];
+    let answer =
+        Http::connect(&engine.address).await.text("POST /v1/orders:batch", &kind, &lines).await;
+    assert_eq!(answer.text.matches("\"done\"").count(), count, "{answer:?}");
+}
+
+/// Followers were paused, and a person's statement holds the tables that say how far they are behind
+/// and what waits: the process answers scrapes, and the values that they read do not come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_be_read_and_values_that_do_not_come_raise_alerts() {
+    let server = PostgresServer::start();
+    let url = server.url();
+    let flags = ["--database-url", &url, "--node-name", "a", "--metrics-listen", "127.0.0.1:0"];
+    let engine = Engine::start_with(&flags);
+    for follower in ["stock", "notifications"] {
+        engine.ask(&["follower", "pause", follower, "--reason", "neglected"]);
+    }
+    for _ in 0..13 {
+        place_many(&engine, 100).await;
+    }
+    let behind = |engine: &Engine, name: &str| -> u64 {
+        let told = engine.ask(&["followers"]);
+        let followers = told["followers"].as_array().unwrap();
+        let one = followers.iter().find(|one| one["name"] == name).unwrap();
+        one["lag"].as_str().map_or(0, |lag| lag.parse().unwrap())
+    };
+    // What is not paused is level: nothing else has to be read.
+    let patience = Instant::now() + PATIENCE;
+    while ["order-summaries", "deadlines"].iter().any(|name| behind(&engine, name) > 0) {
+        assert!(Instant::now() < patience, "read models do not follow");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(behind(&engine, "stock") > 1_000);
+    // Values are read every 15 s.
+    let shortened = ("ordinal_sample_age_seconds > 120", "ordinal_sample_age_seconds > 60");
+    let prometheus = Prometheus::start_with(&[engine.metrics.as_deref().unwrap()], &[shortened]);
+    prometheus.has_scraped(&engine).await;
+    let known = "ordinal_follower_lag_seconds{follower=\"stock\"}".to_owned();
+    prometheus.answers(vec![("how old".to_owned(), known)]).await;
+    for alert in ["OrdinalFollowerBehind", "OrdinalSamplesOld"] {
+        let firing = format!("ALERTS{{alertname=\"{alert}\"}}");
+        assert!(prometheus.ask(&firing).await.is_empty(), "{alert}");
+    }
+    let mut holder = PgConnection::connect(&url).await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    for table in ["orders_journal.events", "orders.order_summaries"] {
+        let lock = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        holder.execute(lock.as_str()).await.unwrap();
+    }
+    prometheus.alarmed(&["OrdinalFollowerBehind"]).await;
+    prometheus.alarmed(&["OrdinalSamplesOld"]).await;
+    holder.execute("ROLLBACK").await.unwrap();
+}
+
 /// A journal was replaced by an older copy, and the clock is a year ahead: followers remember what
 /// is not there, and timers wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -335,4 +400,16 @@ async fn an_older_journal_and_a_wrong_clock_raise_alerts() {
     let prometheus = Prometheus::start(&[engine.metrics.as_deref().unwrap()]);
     prometheus.has_scraped(&engine).await;
     prometheus.alarmed(&["OrdinalFollowerStopped", "OrdinalDeadlinesLate"]).await;
+}
+
+/// No alert is without a test that breaks what it is about.
+#[test]
+fn every_alert_is_raised_by_something_that_is_broken() {
+    let tests = [include_str!("alerts.rs"), include_str!("prometheus.rs")].concat();
+    let alerts: Vec<String> =
+        of_rules().into_iter().map(|(name, _)| name).filter(|name| !name.contains(':')).collect();
+    assert!(alerts.len() > 20, "{alerts:?}");
+    for alert in alerts {
+        assert!(tests.contains(&format!("\"{alert}\"")), "nothing is broken for {alert}");
+    }
 }

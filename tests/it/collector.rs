@@ -1,4 +1,5 @@
-//! A collector of spans: it takes OTLP over HTTP as any other would, and keeps what it took.
+//! A collector of spans: it takes OTLP over HTTP or over gRPC as any other would, and keeps what it
+//! took.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -6,12 +7,19 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message as _;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
 
 use crate::support::PATIENCE;
 
@@ -63,6 +71,27 @@ impl Collector {
         Self::listening(TcpListener::bind(("127.0.0.1", port)).unwrap(), Manner::Takes)
     }
 
+    /// One that takes OTLP over gRPC, on a port that was known before, or on any (0).
+    pub fn grpc(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (seen, raw) = (Arc::default(), Arc::default());
+        let taking = Taking { seen: Arc::clone(&seen), raw: Arc::clone(&raw) };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                let incoming = tokio::net::TcpListener::from_std(listener).unwrap();
+                tonic::transport::Server::builder()
+                    .add_service(TraceServiceServer::new(taking))
+                    .serve_with_incoming(TcpListenerStream::new(incoming))
+                    .await
+                    .unwrap();
+            });
+        });
+        Self { port, seen, raw }
+    }
+
     fn with(manner: Manner) -> Self {
         Self::listening(TcpListener::bind("127.0.0.1:0").unwrap(), manner)
     }
@@ -109,6 +138,27 @@ impl Collector {
             assert!(Instant::now() < patience, "{}", drawn(&seen));
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// What takes spans by gRPC.
+struct Taking {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    raw: Arc<Mutex<Vec<u8>>>,
+}
+
+#[tonic::async_trait]
+impl TraceService for Taking {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let head = format!("{:?}", metadata.into_headers());
+        let body = request.encode_to_vec();
+        self.raw.lock().unwrap().extend([head.as_bytes(), &body].concat());
+        self.seen.lock().unwrap().extend(spans(request));
+        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 

@@ -302,7 +302,10 @@ async fn what_people_wrote_is_in_no_log_no_span_and_no_problem() {
         refused.push(http.json("POST /v1/orders", &by_anna, &wrong).await);
     }
     let order_id = Uuid::now_v7();
-    let placed = http.json("POST /v1/orders", &by_anna, &order(order_id, ANNA)).await;
+    // What a caller's systems tell each other goes into events and facts, and is told to nobody.
+    let trace = crate::traces::traceparent(crate::traces::TRACE, true);
+    let traced = [by_anna[0], ("traceparent", &*trace), ("tracestate", "m=MARKER-REASON")];
+    let placed = http.json("POST /v1/orders", &traced, &order(order_id, ANNA)).await;
     assert_eq!(placed.status, 201, "{placed:?}");
     until_confirmed(&mut http, order_id, &by_ops).await;
     let again = order(order_id, ANNA);

@@ -98,7 +98,7 @@ fn names_of_metrics_are_conventional() {
 const OPENS: &str = "<!-- metrics: made of shared-events/src/metric/table -->\n";
 const CLOSES: &str = "<!-- /metrics -->";
 
-/// The page is generated from the table in the code. `ORDINAL_WRITE_GOLDEN=1` rewrites it.
+/// T9: the page is generated from the table in the code. `ORDINAL_WRITE_GOLDEN=1` rewrites it.
 #[test]
 fn the_page_of_metrics_matches_the_table() {
     let file = root().join("docs/metrics.md");
@@ -119,6 +119,7 @@ fn the_page_of_metrics_matches_the_table() {
     }
 }
 
+/// T11, and T9: `promtool` has nothing to say of the page.
 #[tokio::test]
 async fn metrics_have_a_door_of_their_own() {
     let data = TempDir::new().unwrap();

@@ -42,8 +42,23 @@ impl Drop for Prometheus {
 impl Prometheus {
     /// Scrapes these addresses, with our rules.
     pub fn start(targets: &[&str]) -> Self {
+        Self::start_with(targets, &[])
+    }
+
+    /// The same, with these parts of our alerts exchanged for others: a test does not last as long
+    /// as what is broken by people.
+    pub fn start_with(targets: &[&str], shortened: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
-        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
+        let rules = folder.path().join("rules");
+        fs::create_dir(&rules).unwrap();
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
+        fs::copy(ours.join("records.yml"), rules.join("records.yml")).unwrap();
+        let mut alerts = fs::read_to_string(ours.join("alerts.yml")).unwrap();
+        for (part, other) in shortened {
+            assert_eq!(alerts.matches(part).count(), 1, "{part}");
+            alerts = alerts.replace(part, other);
+        }
+        fs::write(rules.join("alerts.yml"), alerts).unwrap();
         let config = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
              rule_files: ['{0}/records.yml', '{0}/alerts.yml']\n\
@@ -58,6 +73,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
+            .arg("--enable-feature=exemplar-storage")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -85,6 +101,14 @@ impl Prometheus {
             Value::Array(series) => series,
             other => panic!("{expression}: {other}"),
         }
+    }
+
+    /// The exemplars of series: their labels, as a text.
+    pub async fn exemplars(&self, series: &str) -> String {
+        let mut http = Http::connect(&self.address).await;
+        let query: String = series.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let answer = http.call(&format!("GET /api/v1/query_exemplars?query={query}"), &[]).await;
+        answer.text
     }
 
     /// Asks these until each has series.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::book::root;
 use crate::collector::{Collector, Seen, drawn};
-use crate::health::logged;
+use crate::health::{logged, until_health};
 use crate::http::{Answer, Http};
 use crate::limits::NO_ORDER;
 use crate::logs::lines;
@@ -207,8 +207,9 @@ async fn an_order_is_one_trace_from_the_call_to_the_mail() {
     assert!(engine.stop().success());
 }
 
-/// The processes of a shop that are joined by Redis.
+/// The processes of a shop that are joined by Redis, with one in front of them.
 struct Roles {
+    edge: Engine,
     orders: Engine,
     stock: Engine,
     mail: Engine,
@@ -220,7 +221,21 @@ impl Roles {
         let (redis, collector) = (redis.url(), collector.url());
         let both = ["--redis-url", &redis, "--otlp-endpoint", &collector];
         let start = |own: &[&str]| Engine::start_with(&[own, &both].concat());
+        let at = [&orders, &stock, &mail].map(|address| format!("http://{address}"));
+        let edge = Engine::start_with(&[
+            "--role",
+            "edge",
+            "--orders-at",
+            &at[0],
+            "--inventory-at",
+            &at[1],
+            "--notifications-at",
+            &at[2],
+            "--otlp-endpoint",
+            &collector,
+        ]);
         Self {
+            edge,
             orders: start(&[
                 "--role",
                 "orders",
@@ -268,11 +283,20 @@ fn an_order_is_one_trace_over_processes_also_where_redis_is_emptied_in_between()
     let folder = TempDir::new().unwrap();
     let mails = folder.path().display().to_string();
     let shop = Roles::start(urls.each_ref().map(String::as_str), &redis, &collector, &mails);
+    until_health(&shop.edge, true, "");
     shop.orders.ask(&["stock", "set", "MUG", "1000"]);
     let header = traceparent(TRACE, true);
-    let first = runtime.block_on(place(&shop.orders, Some(&header)));
+    let first = runtime.block_on(place(&shop.edge, Some(&header)));
     shop.orders.until(&first, "CONFIRMED");
-    let spans = mailed(&collector, TRACE);
+    // What the process in front did is above all the others did.
+    let behind = |spans: Vec<Seen>| -> Vec<Seen> {
+        let (edge, behind): (Vec<Seen>, Vec<Seen>) =
+            spans.into_iter().partition(|it| it.service == "ordinal-edge");
+        assert_eq!((edge.len(), edge[0].parent.as_str()), (1, CALLER), "{edge:#?}");
+        assert_eq!(one(&behind, PATH[0].0, None).parent, edge[0].span);
+        behind
+    };
+    let spans = behind(mailed(&collector, TRACE));
     assert_follow(&spans, &PATH);
     let services = |name: &str| one(&spans, name, None).service.clone();
     assert_eq!(services("order Place"), "ordinal-orders");
@@ -285,16 +309,21 @@ fn an_order_is_one_trace_over_processes_also_where_redis_is_emptied_in_between()
     for follower in ["stock", "notifications"] {
         shop.orders.ask(&["follower", "pause", follower, "--reason", "a test"]);
     }
-    let second = runtime.block_on(place(&shop.orders, Some(&traceparent(&trace, true))));
+    let second = runtime.block_on(place(&shop.edge, Some(&traceparent(&trace, true))));
     redis.cli(&["FLUSHALL"]);
     redis.restart();
     for follower in ["stock", "notifications"] {
         shop.orders.ask(&["follower", "resume", follower]);
     }
     shop.orders.until(&second, "CONFIRMED");
-    assert_follow(&mailed(&collector, &trace), &PATH);
-    let Roles { orders, stock, mail } = shop;
-    assert!(mail.stop().success() && stock.stop().success() && orders.stop().success());
+    assert_follow(&behind(mailed(&collector, &trace)), &PATH);
+    let Roles { edge, orders, stock, mail } = shop;
+    assert!(
+        edge.stop().success()
+            && mail.stop().success()
+            && stock.stop().success()
+            && orders.stop().success()
+    );
     for database in databases {
         runtime.block_on(database.drop());
     }

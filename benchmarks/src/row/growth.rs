@@ -173,6 +173,7 @@ pub fn history_at(commands: &[Command], now: Timestamp) -> anyhow::Result<Vec<Ne
             fingerprint: None,
             causation: None,
             traceparent: None,
+            tracestate: None,
         };
         for event in decided {
             events.push(encode(&event, &metadata)?);

@@ -22,7 +22,7 @@ impl StockEdge {
         let BackorderUpdate { sku, rule, reason, request_id } = update;
         let name = by.to_string();
         let request_id = request_id.as_deref();
-        let details = RequestDetails { by: &name, reason, request_id, traceparent: None };
+        let details = RequestDetails { by: &name, reason, request_id, ..RequestDetails::default() };
         let mut tx = self.begin(false).await?;
         let set =
             store::set_backorder(&self.database, &mut tx, sku, *rule, details, (self.now)()).await;

@@ -34,9 +34,13 @@ impl StockEdge {
         let by = by.to_string();
         let at = (&update.sku, &update.location);
         let (asked, reason) = (&update.request, update.reason.as_str());
-        let (request_id, traceparent) = (&update.request_id, &update.traceparent);
-        let (request_id, traceparent) = (request_id.as_deref(), traceparent.as_deref());
-        let details = RequestDetails { by: &by, reason, request_id, traceparent };
+        let details = RequestDetails {
+            by: &by,
+            reason,
+            request_id: update.request_id.as_deref(),
+            traceparent: update.traceparent.as_deref(),
+            tracestate: update.tracestate.as_deref(),
+        };
         let (database, outbox, now) = (&self.database, &self.outbox, (self.now)());
         let moved = if asked.allows_shortage() {
             store::move_stock_allowing_shortage(database, outbox, tx, at, asked, details, now).await

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use service_edge::page::{Tokens, cut, page_size};
 use service_edge::time::timestamp;
-use service_edge::{parsed, traceparent};
+use service_edge::{parsed, traceparent, tracestate};
 use shared_events::contract::{OrderId, Sku, Timestamp};
 use shared_events::stream::{AskedBy, Database, Outbox};
 use tonic::{Request, Response, Status};
@@ -123,8 +123,9 @@ impl InventoryService for StockEdge {
         request: Request<proto::SetStockRequest>,
     ) -> Result<Response<proto::SetStockResponse>, Status> {
         let (by, traceparent) = (caller(&request), traceparent(&request));
+        let tracestate = tracestate(&request);
         let request = request.into_inner();
-        let update = StockUpdate { traceparent, ..set_request("", &request)? };
+        let update = StockUpdate { traceparent, tracestate, ..set_request("", &request)? };
         let (moved, losers) = self.move_one(&update, &by, request.validate_only).await?;
         let replayed = moved.outcome == MoveOutcome::Replayed;
         let stock = Some(rendered(&moved.stock));

@@ -15,6 +15,8 @@ pub(super) struct StockUpdate {
     pub(super) request_id: Option<String>,
     /// The trace of the call, where the stock-take may take units from orders.
     pub(super) traceparent: Option<String>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    pub(super) tracestate: Option<String>,
 }
 
 impl StockUpdate {
@@ -47,7 +49,8 @@ pub(super) fn set_request(
             let (on_hand, only_if_absent) = (request.on_hand, request.only_if_absent);
             let allow_shortage = request.allow_shortage;
             let request = StockRequest::Set { on_hand, only_if_absent, expected, allow_shortage };
-            Ok(StockUpdate { sku, location, request, reason, request_id, traceparent: None })
+            let (traceparent, tracestate) = (None, None);
+            Ok(StockUpdate { sku, location, request, reason, request_id, traceparent, tracestate })
         }
         _ => Err(violations),
     }
@@ -69,7 +72,8 @@ pub(super) fn adjust_request(
     match sku {
         Some(sku) if violations.is_empty() => {
             let request = StockRequest::Adjust { delta: request.delta, expected };
-            Ok(StockUpdate { sku, location, request, reason, request_id, traceparent: None })
+            let (traceparent, tracestate) = (None, None);
+            Ok(StockUpdate { sku, location, request, reason, request_id, traceparent, tracestate })
         }
         _ => Err(violations),
     }

@@ -79,6 +79,7 @@ fn allocated(
         sequence: None,
         causationid: cause.map(str::to_owned),
         traceparent: None,
+        tracestate: None,
         body: FactBody::Inventory(body),
     })
 }

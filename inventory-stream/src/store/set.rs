@@ -172,6 +172,8 @@ pub struct RequestDetails<'a> {
     pub request_id: Option<&'a str>,
     /// The trace of the call (W3C `traceparent`), for what it causes.
     pub traceparent: Option<&'a str>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    pub tracestate: Option<&'a str>,
 }
 
 /// A product's stock after a request.

@@ -131,6 +131,7 @@ async fn withdraw(
             sequence: None,
             causationid: details.request_id.map(str::to_owned),
             traceparent: details.traceparent.map(str::to_owned),
+            tracestate: details.tracestate.map(str::to_owned),
             body: FactBody::Inventory(body),
         });
         facts.extend(published);

@@ -130,6 +130,8 @@ pub struct Entry {
     pub asked_by: Option<String>,
     /// The recorded trace that it belongs to, while it is being sent.
     pub traceparent: Option<String>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    pub tracestate: Option<String>,
 }
 
 impl Entry {
@@ -254,5 +256,6 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         resend_of: resend_of.map_err(|_| DatabaseError::Corrupt("message id"))?,
         asked_by: row.try_get("asked_by")?,
         traceparent: None,
+        tracestate: None,
     })
 }

@@ -115,6 +115,7 @@ fn sent(entry: &Entry) -> NewFact {
         sequence: None,
         causationid: Some(entry.fact_id.clone()),
         traceparent: entry.traceparent.clone(),
+        tracestate: entry.tracestate.clone(),
         body: FactBody::Notification(sent),
     }
 }

@@ -1,11 +1,20 @@
 use std::collections::{BTreeMap, HashMap};
 
+use serde::Serialize;
 use shared_events::contract::{Fact, FactId, NotificationId};
 use shared_events::stream::{Database, DatabaseError, Tx};
 use shared_events::traces::{self, TraceContext};
 
 use super::{Entry, ids, json};
 use crate::Message;
+
+/// A row of the table.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: String,
+    traceparent: String,
+    tracestate: Option<&'a str>,
+}
 
 /// Records which traces messages belong to. Without traces there is no statement.
 ///
@@ -25,22 +34,33 @@ pub async fn write_traces(
         context.is_sampled().then_some((fact.id, context))
     };
     let of_facts: HashMap<FactId, TraceContext> = facts.iter().filter_map(recorded).collect();
-    let of_messages: BTreeMap<NotificationId, String> = messages
+    let stated: HashMap<FactId, &str> =
+        facts.iter().filter_map(|fact| Some((fact.id, fact.trace_state()?))).collect();
+    let of_messages: BTreeMap<NotificationId, Row<'_>> = messages
         .iter()
-        .filter_map(|message| Some((message.id, of_facts.get(&message.fact_id)?.to_string())))
+        .filter_map(|message| {
+            let traceparent = of_facts.get(&message.fact_id)?.to_string();
+            let tracestate = stated.get(&message.fact_id).copied();
+            Some((message.id, Row { id: message.id.to_string(), traceparent, tracestate }))
+        })
         .collect();
     if of_messages.is_empty() {
         return Ok(());
     }
+    let rows: Vec<Row<'_>> = of_messages.into_values().collect();
     let sql = database.sql(
-        "INSERT INTO message_traces (notification_id, traceparent)
-         SELECT key, value FROM json_each_text($1::json)
-         ON CONFLICT (notification_id) DO UPDATE SET traceparent = excluded.traceparent",
-        "INSERT INTO message_traces (notification_id, traceparent)
-         SELECT key, value FROM json_each($1) WHERE true
-         ON CONFLICT (notification_id) DO UPDATE SET traceparent = excluded.traceparent",
+        "INSERT INTO message_traces (notification_id, traceparent, tracestate)
+         SELECT id, traceparent, tracestate FROM json_to_recordset($1::json)
+                AS row(id TEXT, traceparent TEXT, tracestate TEXT)
+         ON CONFLICT (notification_id) DO UPDATE
+         SET traceparent = excluded.traceparent, tracestate = excluded.tracestate",
+        "INSERT INTO message_traces (notification_id, traceparent, tracestate)
+         SELECT value ->> 'id', value ->> 'traceparent', value ->> 'tracestate'
+         FROM json_each($1) WHERE true
+         ON CONFLICT (notification_id) DO UPDATE
+         SET traceparent = excluded.traceparent, tracestate = excluded.tracestate",
     );
-    sqlx::query(sql).bind(json(&of_messages)?).execute(&mut **tx).await?;
+    sqlx::query(sql).bind(json(&rows)?).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -57,14 +77,19 @@ pub async fn read_traces(
         return Ok(());
     }
     let sql = format!(
-        "SELECT notification_id, traceparent FROM message_traces WHERE notification_id {}",
+        "SELECT notification_id, traceparent, tracestate FROM message_traces
+         WHERE notification_id {}",
         database.one_of()
     );
     let ids = json(&ids(entries.iter()))?;
-    let rows: Vec<(String, String)> = sqlx::query_as(&sql).bind(ids).fetch_all(&mut **tx).await?;
-    let mut known: HashMap<String, String> = rows.into_iter().collect();
+    let rows: Vec<(String, String, Option<String>)> =
+        sqlx::query_as(&sql).bind(ids).fetch_all(&mut **tx).await?;
+    let mut known: HashMap<String, (String, Option<String>)> =
+        rows.into_iter().map(|(id, parent, state)| (id, (parent, state))).collect();
     for entry in entries {
-        entry.traceparent = known.remove(&entry.id.to_string());
+        let (traceparent, tracestate) = known.remove(&entry.id.to_string()).unzip();
+        entry.traceparent = traceparent;
+        entry.tracestate = tracestate.flatten();
     }
     Ok(())
 }

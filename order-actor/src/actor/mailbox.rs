@@ -23,6 +23,8 @@ pub struct Context {
     pub causation: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    pub tracestate: Option<String>,
     /// The trace that lines of the log name where there is no other: 32 hexadecimal digits.
     pub log_trace: Option<String>,
     /// When the caller stops waiting for the answer.
@@ -40,6 +42,7 @@ impl Context {
             validate_only: false,
             causation: None,
             traceparent: None,
+            tracestate: None,
             log_trace: None,
             deadline,
         }

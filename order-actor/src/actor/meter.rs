@@ -1,7 +1,9 @@
 use shared_events::metric::{is_on, start, table};
+use shared_events::traces::{self, TraceContext};
 use tokio::time::Instant;
 
 use super::mailbox::{Context, Executed, Refusal};
+use super::traced;
 use crate::domain::{Command, Event};
 
 /// A command under way.
@@ -9,23 +11,27 @@ pub(super) struct Began {
     command: &'static str,
     validates: bool,
     since: Option<Instant>,
+    /// The recorded trace that it belongs to, by what caused it.
+    trace: Option<TraceContext>,
 }
 
 impl Began {
     pub(super) fn of(command: &Command, context: &Context) -> Self {
         let since = start();
         let command = if since.is_some() { command.name() } else { "" };
-        Self { command, validates: context.validate_only, since }
+        let trace = since.and_then(|_| traced::recorded(context.traceparent.as_deref()));
+        Self { command, validates: context.validate_only, since, trace }
     }
 
     /// Counts it, unless the node that owns the shard does.
     pub(super) fn ended(self, outcome: &Result<Executed, Refusal>) {
-        let Self { command, validates, since } = self;
+        let Self { command, validates, since, trace } = self;
         let Some(since) = since else { return };
         if matches!(outcome, Err(Refusal::NotOwner { owner: Some(_), .. })) {
             return;
         }
-        table::COMMAND_DURATION.took([command], since.elapsed());
+        let exemplar = trace.and_then(traces::exemplar);
+        table::COMMAND_DURATION.took_in([command], since.elapsed(), exemplar);
         let (outcome, reason) = match outcome {
             Ok(_) if validates => ("validated", ""),
             Ok(executed) if executed.events.is_empty() => ("unchanged", ""),

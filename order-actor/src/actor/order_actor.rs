@@ -248,6 +248,7 @@ impl OrderActor {
             fingerprint: request.as_ref().map(|(_, fingerprint)| fingerprint.clone()),
             causation: context.causation.clone(),
             traceparent: context.traceparent.clone(),
+            tracestate: context.tracestate.clone(),
         };
         let new_events = events
             .iter()

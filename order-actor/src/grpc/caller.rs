@@ -1,4 +1,4 @@
-use service_edge::{About, traceparent};
+use service_edge::{About, traceparent, tracestate};
 use shared_events::contract::CustomerId;
 use shared_events::traces::{self, Span, TraceContext};
 use tonic::{Request, Status};
@@ -22,6 +22,8 @@ pub(super) struct CallContext {
     pub(super) by: By,
     /// W3C trace context.
     pub(super) traceparent: Option<String>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    pub(super) tracestate: Option<String>,
     /// The trace that lines of the log name where there is no other.
     pub(super) log_trace: Option<String>,
     /// Whether another node forwarded it here.
@@ -30,8 +32,13 @@ pub(super) struct CallContext {
 
 impl CallContext {
     pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
-        let (traceparent, forwarded) = (traceparent(request), forwarded(request));
-        Ok(Self { by: caller(request)?, traceparent, log_trace: log_trace(request), forwarded })
+        Ok(Self {
+            by: caller(request)?,
+            traceparent: traceparent(request),
+            tracestate: tracestate(request),
+            log_trace: log_trace(request),
+            forwarded: forwarded(request),
+        })
     }
 }
 
@@ -68,6 +75,10 @@ pub(super) fn message_span(call: &mut CallContext) -> Span {
         return Span::none();
     }
     let span = Span::of_message(MESSAGE, call.traceparent.as_deref());
+    if span.is_some() {
+        // Others have added nothing to a trace of its own.
+        call.tracestate = None;
+    }
     let of_stream = call.traceparent.take().and_then(|stream| stream.parse().ok());
     let unsampled = || of_stream.map(|stream: TraceContext| stream.unsampled().to_string());
     call.traceparent = span.traceparent().or_else(unsampled);

@@ -263,7 +263,7 @@ impl StreamContext {
         let (order_id, validate_only) = (parsed.order_id, parsed.options.validate_only);
         let mut call = self.call.clone();
         let _span = message_span(&mut call);
-        let traceparent = call.traceparent.clone();
+        let trace = (call.traceparent.clone(), call.tracestate.clone());
         let refusal = match self.edge.execute_command(call, parsed, deadline).await {
             Ok(executed) => {
                 let mut outcome = outcome(brief, order_id, &executed, validate_only);
@@ -280,7 +280,7 @@ impl StreamContext {
         {
             // The other node takes its own slot. Holding ours could deadlock two nodes.
             drop(slot);
-            return self.forward((owner, wire), command, traceparent.as_deref(), deadline).await;
+            return self.forward((owner, wire), command, trace, deadline).await;
         }
         if let (Refusal::Rejected(Rejection::NotFound), By::Customer(_)) = (&refusal, &self.call.by)
         {
@@ -295,13 +295,16 @@ impl StreamContext {
         &self,
         (owner, wire): (&str, Wire),
         command: proto::ExecuteCommandsRequest,
-        traceparent: Option<&str>,
+        (traceparent, tracestate): (Option<String>, Option<String>),
         deadline: Instant,
     ) -> proto::ExecuteCommandsResponse {
         let tag = command.tag;
         let mut request = Request::new(tokio_stream::once(command));
         *request.metadata_mut() = self.headers.clone();
-        match traceparent.map(str::parse) {
+        if let Some(Ok(stated)) = tracestate.as_deref().map(str::parse) {
+            request.metadata_mut().insert("tracestate", stated);
+        }
+        match traceparent.as_deref().map(str::parse) {
             Some(Ok(own)) => {
                 request.metadata_mut().insert("traceparent", own);
             }

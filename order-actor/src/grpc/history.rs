@@ -100,6 +100,8 @@ pub(super) fn for_caller(by: &By, mut recorded: proto::RecordedEvent) -> proto::
         && let Some(event) = &mut recorded.event
     {
         render::for_customers(event);
+        // What systems tell each other about a call of theirs.
+        recorded.tracestate.clear();
         // The event says so of notes; here is everything else that staff wrote.
         if matches!(event.kind, Some(proto::event::Kind::NoteAdded(_)))
             && recorded.role() != proto::Role::Customer

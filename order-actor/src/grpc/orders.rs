@@ -114,6 +114,7 @@ impl OrdersEdge {
             expected_version: options.expected_version,
             validate_only: options.validate_only,
             traceparent: call.traceparent,
+            tracestate: call.tracestate,
             log_trace: call.log_trace,
             ..Context::new(call.by, deadline)
         };

@@ -161,5 +161,6 @@ pub(super) async fn send(
     context.request_id = Some(fact.id.as_request_id());
     context.causation = Some(fact.id.to_string());
     context.traceparent = fact.trace().map(str::to_owned);
+    context.tracestate = fact.trace_state().map(str::to_owned);
     registry.execute(order_id, command, context).await
 }

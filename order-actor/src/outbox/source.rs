@@ -81,6 +81,7 @@ pub fn facts_of(recorded: &RecordedEvent, step: &Step, ids: &FactIds) -> Vec<Fac
             let (sequence, time) = (recorded.sequence, recorded.event.at());
             Fact::new(id, place, sequence, time, FactBody::Order(fact))
                 .caused(causation.clone(), recorded.metadata.traceparent.clone())
+                .stated(recorded.metadata.tracestate.clone())
                 .marked(recorded.mark)
         })
         .collect()

@@ -160,6 +160,7 @@ fn metadata() -> [Metadata; 2] {
             fingerprint: Some("f".repeat(32)),
             causation: Some(wide(500)),
             traceparent: Some("00-".to_owned()),
+            tracestate: Some("a=1".to_owned()),
         },
         Metadata {
             by: By::ops(&wide(200)),
@@ -167,6 +168,7 @@ fn metadata() -> [Metadata; 2] {
             fingerprint: None,
             causation: None,
             traceparent: None,
+            tracestate: None,
         },
     ]
 }

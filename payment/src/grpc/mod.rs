@@ -9,7 +9,7 @@ mod webhooks; // webhooks of providers, for operators
 use std::collections::BTreeMap;
 
 use service_edge::page::{Tokens, cut, page_size};
-use service_edge::{parsed, traceparent};
+use service_edge::{parsed, traceparent, tracestate};
 use shared_events::contract::{OperationId, OrderId, PaymentId};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
@@ -115,7 +115,7 @@ impl PaymentService for PaymentEdge {
         request: Request<proto::AttemptRequest>,
     ) -> Result<Response<proto::AttemptResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
-        let trace = traceparent(&request);
+        let trace = (traceparent(&request), tracestate(&request));
         let (order, attempt_id, token) = attempted(&request.into_inner())?;
         let case = self.payments.attempt(order, attempt_id, &token, trace).await;
         let case = case.map_err(refused)?;
@@ -205,7 +205,7 @@ impl PaymentService for PaymentEdge {
         request: Request<proto::ResolveOperationRequest>,
     ) -> Result<Response<proto::ResolveOperationResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
-        let trace = traceparent(&request);
+        let trace = (traceparent(&request), tracestate(&request));
         let (id, found, reason) = resolved(&request.into_inner())?;
         let row = self.row(id).await?;
         let case = store::case(self.payments.database(), row.order_id).await;

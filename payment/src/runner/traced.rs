@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use shared_events::contract::{PspName, Reason, Timestamp};
+use shared_events::contract::{PspName, Reason, Timestamp, trace_id};
 use shared_events::metric;
 use shared_events::metric::table::PSP_CALLS;
 use shared_events::traces::{Kind, Span, TraceContext};
@@ -89,7 +89,17 @@ fn following(name: impl FnOnce() -> Cow<'static, str>, kind: Kind, row: &Operati
 /// What follows from an operation belongs to the span of its call; without one, to what opened it.
 pub(super) fn origins(row: &OperationRow, span: Option<String>) -> Origins {
     let opened_in = || row.trace.as_ref().map(|(traceparent, _)| traceparent.clone());
-    Origins { causationid: Some(row.id.to_string()), traceparent: span.or_else(opened_in) }
+    let traceparent = span.or_else(opened_in);
+    let tracestate = state_of(row, traceparent.as_deref());
+    Origins { causationid: Some(row.id.to_string()), traceparent, tracestate }
+}
+
+/// What other systems added to this trace (W3C `tracestate`), where it is the one that opened the
+/// operation: what is done long afterwards has another one.
+fn state_of(row: &OperationRow, traceparent: Option<&str>) -> Option<String> {
+    let stated = row.tracestate.as_ref()?;
+    let (opened_in, _) = row.trace.as_ref()?;
+    (trace_id(opened_in)? == trace_id(traceparent?)?).then(|| stated.clone())
 }
 
 /// The span of a webhook that is handled, which is about an operation.

@@ -45,6 +45,8 @@ struct About<'a> {
     hint: Hint,
     /// What follows belongs to this span.
     traceparent: Option<String>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    tracestate: Option<String>,
 }
 
 impl About<'_> {
@@ -143,33 +145,33 @@ impl Runner {
             return self.wait(row, "nothing is known of its order").await;
         };
         let hint = hint(&case, payment, told);
-        let (_span, traceparent) = self.traced(&case, payment, &hint).await?;
-        let of = About { order, payment, told, hint, traceparent };
+        let (_span, [traceparent, tracestate]) = self.traced(&case, payment, &hint).await?;
+        let of = About { order, payment, told, hint, traceparent, tracestate };
         match self.look(row, &case, &of).await {
             Looked::Wait(why) => self.wait(row, &why).await,
             Looked::Handled(follows, note) => self.handled(row, (&of, follows), note).await,
         }
     }
 
-    /// The span of a webhook, and the trace of what follows: that of the operation it is about, or
-    /// else of the payment's last one.
+    /// The span of a webhook, and the trace of what follows, with what other systems added to it:
+    /// that of the operation it is about, or else of the payment's last one.
     async fn traced(
         &self,
         case: &Case,
         payment: PaymentId,
         hint: &Hint,
-    ) -> Result<(Span, Option<String>), DatabaseError> {
+    ) -> Result<(Span, [Option<String>; 2]), DatabaseError> {
         let last = || Some(case.payment(payment)?.operations.last()?.id);
         let operation = match hint {
             Hint::Ask { operation, .. } => Some(*operation),
             _ => last(),
         };
-        let Some(operation) = operation else { return Ok((Span::none(), None)) };
+        let Some(operation) = operation else { return Ok((Span::none(), [None, None])) };
         let row = store::operation(&self.database, operation).await?;
-        let Some(row) = row else { return Ok((Span::none(), None)) };
+        let Some(row) = row else { return Ok((Span::none(), [None, None])) };
         let span = traced::hearing(&row);
-        let traceparent = span.traceparent();
-        Ok((span, traceparent.or_else(|| row.trace.map(|(traceparent, _)| traceparent))))
+        let origins = traced::origins(&row, span.traceparent());
+        Ok((span, [origins.traceparent, origins.tracestate]))
     }
 
     /// What is to be heard of a webhook. No transaction is open while the provider is asked.
@@ -314,8 +316,9 @@ impl Runner {
         if let (Some(case), Some(input)) = (&mut open, input) {
             let context = self.context(Some(&row.psp));
             let causationid = Some(format!("{}/{}", row.psp, row.event_id));
-            let traceparent = of.traceparent.clone();
-            match case.hear(input, &context, &Origins { causationid, traceparent }) {
+            let (traceparent, tracestate) = (of.traceparent.clone(), of.tracestate.clone());
+            let origins = Origins { causationid, traceparent, tracestate };
+            match case.hear(input, &context, &origins) {
                 Ok(()) => {}
                 Err(error @ Rejection::UnderWay) => {
                     drop(tx);

@@ -174,6 +174,7 @@ fn published(
         sequence: None,
         causationid: origins.causationid.clone(),
         traceparent: origins.traceparent.clone(),
+        tracestate: origins.tracestate.clone(),
         body: FactBody::Payment(fact.clone()),
     })
 }

@@ -10,6 +10,8 @@ pub(crate) struct Origins {
     pub(crate) causationid: Option<String>,
     /// The trace of the command behind it.
     pub(crate) traceparent: Option<String>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    pub(crate) tracestate: Option<String>,
 }
 
 /// The facts that tell an event, with their ids.
@@ -83,10 +85,11 @@ impl OpenCase {
         !self.happened.is_empty()
     }
 
-    /// All that happened to it was caused by this span.
+    /// All that happened to it was caused by this span, which begins a trace.
     pub(crate) fn happened_in(&mut self, traceparent: &str) {
         for (_, _, origins) in &mut self.happened {
             origins.traceparent = Some(traceparent.to_owned());
+            origins.tracestate = None;
         }
     }
 

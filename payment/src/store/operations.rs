@@ -25,6 +25,8 @@ pub struct OperationRow {
     pub claim: i64,
     /// The trace that opened it, as a `traceparent`, and when; none where it belongs to none.
     pub trace: Option<(String, Timestamp)>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    pub tracestate: Option<String>,
 }
 
 impl OperationRow {
@@ -38,7 +40,7 @@ impl OperationRow {
 
 const ROW: &str = "SELECT operation_id, order_id, payment_id, psp, kind, stage, due_at, generation,
                           calls, questions, first_call, last_call, note, claim, traceparent,
-                          traced_at FROM operations";
+                          traced_at, tracestate FROM operations";
 
 fn row_of(row: &AnyRow) -> Result<OperationRow, DatabaseError> {
     let (kind, stage): (String, String) = (row.try_get(4)?, row.try_get(5)?);
@@ -62,6 +64,7 @@ fn row_of(row: &AnyRow) -> Result<OperationRow, DatabaseError> {
         },
         claim: row.try_get(13)?,
         trace: traceparent.zip(optional_instant(row, 15)?),
+        tracestate: row.try_get(16)?,
     })
 }
 
@@ -153,15 +156,16 @@ pub async fn operations_after(
 pub(super) async fn add(tx: &mut Tx, row: &OperationRow) -> Result<(), DatabaseError> {
     let sql = "INSERT INTO operations
                (operation_id, order_id, payment_id, psp, kind, stage, due_at, generation, calls,
-                questions, first_call, last_call, note, claim, traceparent, traced_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, $8, 0, $9, $10)";
+                questions, first_call, last_call, note, claim, traceparent, traced_at, tracestate)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, NULL, NULL, $8, 0, $9, $10, $11)";
     let query = sqlx::query(sql).bind(row.id.to_string()).bind(row.order_id.to_string());
     let query = query.bind(row.payment_id.to_string()).bind(row.psp.as_str().to_owned());
     let query = query.bind(row.kind.code()).bind(row.schedule.stage.code());
     let (traceparent, traced_at) = row.trace.clone().unzip();
     let query = query.bind(row.schedule.due_at.micros()).bind(row.schedule.note.clone());
     let query = query.bind(traceparent);
-    query.bind(traced_at.map(Timestamp::micros)).execute(&mut **tx).await?;
+    let query = query.bind(traced_at.map(Timestamp::micros)).bind(row.tracestate.clone());
+    query.execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -40,6 +40,7 @@ pub(super) async fn todo(
                 schedule: Schedule { stage, note, ..Schedule::due(now) },
                 claim: 0,
                 trace: origins.traceparent.clone().map(|traceparent| (traceparent, now)),
+                tracestate: origins.tracestate.clone(),
             };
             operations::add(tx, &row).await
         }

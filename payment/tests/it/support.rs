@@ -86,7 +86,7 @@ impl Bench {
 
     pub async fn pay(&self, order: OrderId, attempt: u128) -> Result<Case, payment::PaymentError> {
         let token: Token = "tok_1".parse().unwrap();
-        self.payments.attempt(order, Uuid::from_u128(attempt), &token, None).await
+        self.payments.attempt(order, Uuid::from_u128(attempt), &token, (None, None)).await
     }
 
     /// A person says what became of a stuck operation.
@@ -96,7 +96,7 @@ impl Bench {
         let (verb, target) = (Verb::ResolveOperation, row.id.to_string());
         let action = OperatorAction::new(&by, verb, &target, "asked", at);
         let said = (action, "asked".to_owned());
-        self.payments.resolve(row.order_id, row.id, seen, said, None).await.unwrap();
+        self.payments.resolve(row.order_id, row.id, seen, said, (None, None)).await.unwrap();
     }
 
     /// Turns of a runner until nothing is due.

@@ -44,6 +44,31 @@ async fn what_follows_from_an_operation_is_in_its_trace(dialect: Dialect) {
     bench.laws_hold().await;
 }
 
+/// What other systems added to the trace goes with it.
+async fn what_others_added_to_a_trace_goes_on_with_an_operation(dialect: Dialect) {
+    let mut bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    bench.pay(story.order_id, 1).await.unwrap();
+    let asked = story.requested(5_000, CapturePolicy::OnFulfil);
+    let asked = asked.caused(None, Some(ORDER.to_owned())).stated(Some("congo=t61".to_owned()));
+    bench.follow(&[asked]).await.unwrap();
+    bench.restart();
+    bench.turns().await;
+    let shipped = story.shipped(5_000).caused(None, Some(PARCEL.to_owned()));
+    bench.follow(&[shipped]).await.unwrap();
+    bench.turns().await;
+    assert_eq!(bench.operation(OperationKind::Capture).await.tracestate, None);
+    let authorized = bench.operation(OperationKind::Authorize).await;
+    assert_eq!(authorized.tracestate.as_deref(), Some("congo=t61"));
+    let facts = bench.payments.facts().read_after(&Cursors::default(), 100).await.unwrap().items;
+    let state_of = |kind: &str| {
+        let fact = facts.iter().find(|fact| fact.body.kind() == kind).unwrap();
+        fact.trace_state().map(str::to_owned)
+    };
+    assert_eq!(state_of("payment.secured.v1").as_deref(), Some("congo=t61"));
+    assert_eq!(state_of("payment.captured.v1"), None);
+}
+
 async fn what_belongs_to_no_trace_begins_none(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     let mut story = Story::new();
@@ -102,6 +127,7 @@ async fn what_time_opens_is_in_a_trace_that_links_to_what_was_before(dialect: Di
 
 on_both! {
     what_follows_from_an_operation_is_in_its_trace,
+    what_others_added_to_a_trace_goes_on_with_an_operation,
     what_belongs_to_no_trace_begins_none,
     what_time_opens_is_in_a_trace_that_links_to_what_was_before,
 }

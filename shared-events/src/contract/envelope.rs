@@ -4,7 +4,7 @@ use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Contact, FactBody, FactId, Mark, Origin, Subject, Timestamp, json_place};
+use super::{Contact, FactBody, FactId, Mark, Origin, Subject, Timestamp, json_place, trace_id};
 
 /// A published fact: CloudEvents 1.0 attributes around a body. Its JSON is the CloudEvents JSON
 /// format, with `type` and `data` from the body.
@@ -33,6 +33,8 @@ pub struct Fact {
     pub causationid: Option<String>,
     /// W3C trace context of the command that caused it.
     pub traceparent: Option<String>,
+    /// What other systems added to that trace for themselves (W3C `tracestate`).
+    pub tracestate: Option<String>,
     /// The span in which this process handles it, if that is recorded; it is not part of the fact.
     pub handled_in: Option<Box<str>>,
     /// The mark of its position in its log; see [`Fact::mark`]. Order facts have it.
@@ -58,6 +60,8 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<Mark>,
     datacontenttype: &'static str,
     #[serde(flatten)]
@@ -78,6 +82,7 @@ impl Serialize for Fact {
             index: self.index,
             causationid: self.causationid.as_deref(),
             traceparent: self.traceparent.as_deref(),
+            tracestate: self.tracestate.as_deref(),
             mark: self.mark,
             datacontenttype: "application/json",
             body: &self.body,
@@ -140,6 +145,8 @@ struct Envelope {
     #[serde(default)]
     traceparent: Option<String>,
     #[serde(default)]
+    tracestate: Option<String>,
+    #[serde(default)]
     mark: Option<Mark>,
     #[serde(rename = "type")]
     kind: String,
@@ -166,6 +173,7 @@ impl TryFrom<Envelope> for Fact {
             index: read.index,
             causationid: read.causationid,
             traceparent: read.traceparent,
+            tracestate: read.tracestate,
             handled_in: None,
             mark: read.mark,
             body,
@@ -233,6 +241,7 @@ impl Fact {
             index,
             causationid: None,
             traceparent: None,
+            tracestate: None,
             handled_in: None,
             mark: None,
             body,
@@ -250,6 +259,21 @@ impl Fact {
     #[must_use]
     pub fn trace(&self) -> Option<&str> {
         self.handled_in.as_deref().or(self.traceparent.as_deref())
+    }
+
+    /// The same fact with what other systems added to its trace.
+    #[must_use]
+    pub fn stated(self, tracestate: Option<String>) -> Self {
+        Self { tracestate, ..self }
+    }
+
+    /// What other systems added to the trace of what follows from it (W3C `tracestate`): nothing
+    /// where that is another trace than the fact's own.
+    #[must_use]
+    pub fn trace_state(&self) -> Option<&str> {
+        let stated = self.tracestate.as_deref()?;
+        let own = trace_id(self.traceparent.as_deref()?)?;
+        (trace_id(self.trace()?)? == own).then_some(stated)
     }
 
     /// The same fact with the mark of its position in its log.

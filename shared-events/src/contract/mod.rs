@@ -62,4 +62,4 @@ pub use reason::{Reason, StatusCode};
 pub use sku::{ParseSkuError, Sku};
 pub use text::{REASON_MAX, TextError, TextRule, is_hidden};
 pub use timestamp::{ParseTimestampError, Timestamp};
-pub use trace::trace_id;
+pub use trace::{TRACE_STATE_MAX, trace_id, trace_state};

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::exemplar::{BUCKETS_MAX, Exemplar, Exemplars};
 use super::page::{Page, Value};
 use super::series::Bounded;
 use super::{About, Kind, Metric, Unit, is_on};
-
-/// Buckets of a histogram, the last one without a bound.
-pub(super) const BUCKETS_MAX: usize = 16;
 
 /// Series of a metric, unless its row says otherwise.
 const SERIES_MAX: usize = 128;
@@ -140,6 +138,7 @@ impl<const N: usize> Metric for Level<N> {
 pub(super) struct Buckets {
     pub(super) counts: [AtomicU64; BUCKETS_MAX],
     pub(super) sum: AtomicU64,
+    pub(super) exemplars: Exemplars,
 }
 
 /// Counts values by their size, in buckets that are the same in every process, so that those of
@@ -188,7 +187,12 @@ impl<const N: usize> Histogram<N> {
 
     /// It took so long.
     pub fn took(&self, labels: [&str; N], time: Duration) {
-        self.saw(labels, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.took_in(labels, time, None);
+    }
+
+    /// The same, by this call, if it is recorded: its bucket names it from now on.
+    pub fn took_in(&self, labels: [&str; N], time: Duration, exemplar: Option<Exemplar>) {
+        self.saw_in(labels, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), exemplar);
     }
 
     /// It took from then until now; see [`start`](super::start).
@@ -200,6 +204,10 @@ impl<const N: usize> Histogram<N> {
 
     /// There was this value; a time in nanoseconds.
     pub fn saw(&self, labels: [&str; N], value: u64) {
+        self.saw_in(labels, value, None);
+    }
+
+    fn saw_in(&self, labels: [&str; N], value: u64, exemplar: Option<Exemplar>) {
         if !is_on() {
             return;
         }
@@ -208,6 +216,9 @@ impl<const N: usize> Histogram<N> {
         let buckets = self.series.at(labels);
         buckets.counts[bucket].fetch_add(1, Ordering::Relaxed);
         buckets.sum.fetch_add(value, Ordering::Relaxed);
+        if let Some(exemplar) = exemplar {
+            buckets.exemplars.keep(bucket, value, exemplar);
+        }
     }
 }
 
@@ -309,5 +320,12 @@ mod tests {
         crate::metric::begin();
         drop(use_all());
         assert_eq!(series(), [2, 2, 1]);
+        // Nor is anything kept of traces while none is recorded.
+        assert!(TIMES.series.all().iter().all(|(_, buckets)| buckets.exemplars.is_empty()));
+        let recorded = Exemplar { trace: 1, span: 2, at: 3 };
+        TIMES.took_in(["a"], Duration::from_nanos(7), Some(recorded));
+        let (_, buckets) = TIMES.series.all().remove(0);
+        assert_eq!(buckets.exemplars.last(0), None);
+        assert_eq!(buckets.exemplars.last(1), Some((7, recorded)));
     }
 }

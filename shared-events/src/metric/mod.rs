@@ -5,11 +5,15 @@
 //! and there is no lock. While nobody listens ([`begin`]) nothing is counted.
 //! Never here: ids, texts of people, or a label that callers can choose freely.
 
+mod exemplar; // a trace that is in a bucket
+mod format; // how a page is written
 mod kinds; // counters, levels, histograms, and what is only observed
 mod page; // the text that a scraper reads
 mod series; // a bounded number of series
 pub mod table; // every metric, once
 
+pub use exemplar::Exemplar;
+pub use format::Format;
 pub use kinds::{Counter, Histogram, Level, Observed, Up};
 pub use page::{Page, Value};
 

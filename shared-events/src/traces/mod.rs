@@ -16,6 +16,8 @@ pub use tracer::{Ratio, Recorder, begin, is_on};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::metric::Exemplar;
+
 /// Target of the spans of `tracing` that say what a line of the log belongs to: they have the
 /// fields `trace_id`, `order_id`, `shard`, `rpc_method`.
 pub const CONTEXT: &str = "context";
@@ -33,6 +35,15 @@ pub const LOG_TRACE: &str = "ordinal-log-trace";
 pub fn log_trace(text: &str) -> Option<&str> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (text.len() == 32 && text.bytes().all(is_digit)).then_some(text)
+}
+
+/// A recorded call or command that ends now, for the bucket that counts it. Nothing where it is not
+/// recorded.
+#[must_use]
+pub fn exemplar(of: TraceContext) -> Option<Exemplar> {
+    let tracer = tracer::tracer().filter(|_| of.is_sampled())?;
+    let at = u64::try_from(tracer.recorder.now().micros()).ok()?;
+    Some(Exemplar { trace: of.trace(), span: of.span(), at })
 }
 
 /// Whether lines of the log name what they belong to.

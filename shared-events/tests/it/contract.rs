@@ -391,6 +391,31 @@ pub fn fact(body: FactBody) -> Fact {
     Fact::new(id, (3, 17, 0), 1, at("2010-12-01T08:26:00.000001Z"), body).caused(Some(cause), None)
 }
 
+/// What other systems added to a trace goes with the fact, and with what follows from it in the same
+/// trace.
+#[test]
+fn a_fact_says_what_others_added_to_its_trace_where_they_did() {
+    let own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let other = own.replace("0af", "1af");
+    let body = || bodies().remove(0);
+    let none = fact(body()).caused(None, Some(own.to_owned()));
+    assert!(!none.to_json().unwrap().contains("tracestate"));
+    let mut fact = none.stated(Some("congo=t61".to_owned()));
+    let written = fact.to_json().unwrap();
+    assert!(written.contains(r#","tracestate":"congo=t61""#), "{written}");
+    assert_eq!(Fact::from_json(&written).unwrap(), fact);
+    for (handled_in, state) in [
+        (None, Some("congo=t61")),
+        (Some(own.replace("b7a", "c7a")), Some("congo=t61")),
+        (Some(other), None),
+    ] {
+        fact.handled_in = handled_in.map(String::into_boxed_str);
+        assert_eq!(fact.trace_state(), state);
+    }
+    fact.traceparent = None;
+    assert_eq!(fact.trace_state(), None);
+}
+
 /// Published envelopes, each with a golden file for every fact: the first had `sequence` as a
 /// number, and no `datacontenttype`. The last is what is written today.
 const ENVELOPES: [&str; 2] = ["tests/golden", "tests/golden/text-sequence"];

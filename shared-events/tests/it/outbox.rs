@@ -24,7 +24,15 @@ fn fact(shard: u16) -> NewFact {
         reservation_id: None,
     });
     let id = FactId::once(Origin::Inventory, Uuid::now_v7(), body.kind());
-    NewFact { id, shard, sequence: None, causationid: None, traceparent: None, body }
+    NewFact {
+        id,
+        shard,
+        sequence: None,
+        causationid: None,
+        traceparent: None,
+        tracestate: None,
+        body,
+    }
 }
 
 /// Writes a fact to each of these shards; the place of each.

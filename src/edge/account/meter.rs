@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, StatusCode};
 use shared_events::metric::table::{HTTP_DURATION, LIVE_CONNECTIONS, RPC_DURATION};
 use shared_events::metric::{Up, is_on};
+use shared_events::traces::{self, TraceContext};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use web_edge::RouteOf;
@@ -26,14 +27,14 @@ struct Counted {
 }
 
 enum What {
-    Rpc { method: Arc<str>, code: Option<Code> },
+    Rpc { method: Arc<str>, code: Option<Code>, span: Option<TraceContext> },
     Http { method: &'static str, route: Option<RouteOf>, named: bool, status: u16, ended: bool },
 }
 
 impl Meter {
-    /// Of a gRPC call, or one that a call by HTTP became.
-    pub(super) fn of_rpc(method: &Arc<str>, since: Instant) -> Self {
-        let what = || What::Rpc { method: Arc::clone(method), code: None };
+    /// Of a gRPC call, or one that a call by HTTP became, with its span, if it has one.
+    pub(super) fn of_rpc(method: &Arc<str>, since: Instant, span: Option<TraceContext>) -> Self {
+        let what = || What::Rpc { method: Arc::clone(method), code: None, span };
         Self(is_on().then(|| Counted { since, what: what(), _stream: None }))
     }
 
@@ -83,10 +84,11 @@ impl Drop for Meter {
         let Some(Counted { since, what, .. }) = self.0.take() else { return };
         let took = since.elapsed();
         match what {
-            What::Rpc { method, code } => {
+            What::Rpc { method, code, span } => {
                 // Left by its caller.
                 let code = code.unwrap_or(Code::Cancelled);
-                RPC_DURATION.took([&method, code_name(code)], took);
+                let exemplar = span.and_then(traces::exemplar);
+                RPC_DURATION.took_in([&method, code_name(code)], took, exemplar);
             }
             What::Http { method, route, named, status, ended } => {
                 let route = match &route {

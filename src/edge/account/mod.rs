@@ -31,6 +31,8 @@ use meter::Meter;
 
 /// Names the trace of a call (W3C).
 const TRACEPARENT: &str = "traceparent";
+/// What other systems added to that trace.
+const TRACESTATE: &str = "tracestate";
 
 /// Which calls have a line in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,7 +131,8 @@ impl Accounts {
             span.set_with("http.route", || route.template().to_owned());
             let _ = note.route.set(route.clone());
         }
-        let (accounts, meter) = (Some(self.clone()), Meter::of_rpc(&method, since));
+        let meter = Meter::of_rpc(&method, since, span.context());
+        let accounts = Some(self.clone());
         let (caller, behind, route, status) = (None, None, None, 0);
         Call {
             accounts,

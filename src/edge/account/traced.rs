@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use web_edge::TraceId;
 
 use super::lines::shown;
-use super::{Call, TRACEPARENT, Trace};
+use super::{Call, TRACEPARENT, TRACESTATE, Trace};
 
 /// Methods of ours begin so; probes and reflection have no span.
 const OURS: &str = "ordinal.";
@@ -28,6 +28,10 @@ pub(super) fn begin(request: &mut Request<Body>, method: &str) -> (Trace, Span) 
     }
     // Lines of the log, the span and what the caller is told have one id.
     let trace = trace.made();
+    if matches!(trace, Trace::Own(_)) {
+        // It would be about a trace that the caller named.
+        request.headers_mut().remove(TRACESTATE);
+    }
     let mut span = match &trace {
         _ if !traced => Span::none(),
         Trace::Sent(sent) => Span::call(method, sent.to_str().ok(), None),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use shared_events::metric::Format;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -27,11 +28,9 @@ const CONNECTIONS_MAX: usize = 16;
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// A connection ends within this.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
-/// The version of the text format.
-const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Makes the page; it waits for nothing.
-pub(crate) type MakePage = Arc<dyn Fn() -> String + Send + Sync>;
+/// Makes the page in a format; it waits for nothing.
+pub(crate) type MakePage = Arc<dyn Fn(Format) -> String + Send + Sync>;
 
 /// Answers the page until stopped.
 pub(crate) async fn serve_metrics(listener: TcpListener, page: MakePage, stop: CancellationToken) {
@@ -53,7 +52,8 @@ pub(crate) async fn serve_metrics(listener: TcpListener, page: MakePage, stop: C
 
 async fn answer(socket: TcpStream, page: MakePage) {
     let answers = service_fn(move |request: Request<Incoming>| {
-        let answer = answer_to(request.method(), request.uri().path(), &page);
+        let format = format_for(request.headers());
+        let answer = answer_to(request.method(), request.uri().path(), format, &page);
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     let mut builder = http1::Builder::new();
@@ -63,15 +63,27 @@ async fn answer(socket: TcpStream, page: MakePage) {
     }
 }
 
-fn answer_to(method: &Method, path: &str, page: &MakePage) -> Response<Full<Bytes>> {
+/// What a scraper asks for; text where it asks for nothing that is there.
+fn format_for(headers: &HeaderMap) -> Format {
+    let asked = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    Format::asked_for(&asked.collect::<Vec<_>>().join(","))
+}
+
+fn answer_to(
+    method: &Method,
+    path: &str,
+    format: Format,
+    page: &MakePage,
+) -> Response<Full<Bytes>> {
     let (status, text) = match (method, path) {
-        (&Method::GET | &Method::HEAD, PATH) => (StatusCode::OK, page()),
+        (&Method::GET | &Method::HEAD, PATH) => (StatusCode::OK, page(format)),
         (_, PATH) => (StatusCode::METHOD_NOT_ALLOWED, "GET it\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, format!("metrics are at {PATH}\n")),
     };
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
-    let format = http::HeaderValue::from_static(FORMAT);
+    let format = if status == StatusCode::OK { format } else { Format::Text };
+    let format = HeaderValue::from_static(format.media_type());
     answer.headers_mut().insert(header::CONTENT_TYPE, format);
     answer
 }

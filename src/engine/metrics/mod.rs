@@ -60,7 +60,7 @@ impl Door {
         });
         let samples = Samples::new(std::mem::take(&mut building.samples));
         let observed = Observed::of(building, admin.clone(), samples.clone());
-        let page: MakePage = Arc::new(move || observed.page().text());
+        let page: MakePage = Arc::new(move |format| observed.page().written(format));
         building.followers.run(|stop| samples.run(stop));
         building.followers.run(|stop| serve_metrics(listener, page, stop));
         Some(address)

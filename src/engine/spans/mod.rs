@@ -16,9 +16,11 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use order_actor::clock::Clock;
 use shared_events::contract::Timestamp;
 use shared_events::traces::{self, EndedSpan, Ratio, Recorder};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::collector::{CollectorUrl, Way};
 use crate::logs::Process;
 
 /// Spans that wait to be sent; each has some 500 bytes.
@@ -51,7 +53,7 @@ fn drop_spans(count: usize) {
 /// A collector, and which share of traces it gets.
 #[derive(Clone, Debug)]
 pub struct Otlp {
-    url: collector::CollectorUrl,
+    url: CollectorUrl,
     ratio: Ratio,
 }
 
@@ -69,9 +71,11 @@ impl Otlp {
     /// Spans to this collector, for this share of the calls that come without a trace.
     ///
     /// # Errors
-    /// If it is not the URL of one.
+    /// If it is not the URL of one, or `OTEL_EXPORTER_OTLP_PROTOCOL` names no way to send there.
     pub fn new(url: &str, ratio: Ratio) -> anyhow::Result<Self> {
-        let url = url.parse().map_err(|what| anyhow::anyhow!("--otlp-endpoint: {what}"))?;
+        let way = Way::of_environment().map_err(anyhow::Error::msg)?;
+        let url = CollectorUrl::new(url, way);
+        let url = url.map_err(|what| anyhow::anyhow!("--otlp-endpoint: {what}"))?;
         Ok(Self { url, ratio })
     }
 
@@ -81,13 +85,20 @@ impl Otlp {
     /// If there is no thread for it, or a variable `OTEL_EXPORTER_OTLP_…` makes no sense.
     pub fn begin(&self, process: &Process, clock: Arc<dyn Clock>) -> anyhow::Result<Sending> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        let exporter = collector::exporter(&self.url, process, SENT_WITHIN)?;
+        let (told, made) = sync_channel(1);
+        let (url, process, its_clock) = (self.url.clone(), process.clone(), Arc::clone(&clock));
         let thread = std::thread::Builder::new().name("spans".to_owned());
         // A runtime of its own, made where it is used and dropped.
-        thread.spawn(move || match Sender::new(exporter) {
-            Ok(mut sender) => sender.run(&receiver),
-            Err(error) => tracing::error!("spans are not sent: {error:#}"),
+        thread.spawn(move || match Sender::new(&url, &process, its_clock) {
+            Ok(mut sender) => {
+                let _ = told.send(Ok(()));
+                sender.run(&receiver);
+            }
+            Err(error) => {
+                let _ = told.send(Err(error));
+            }
         })?;
+        made.recv().context("the thread that sends spans has ended")??;
         traces::begin(Box::new(Queue { sender: sender.clone(), clock }), self.ratio);
         Ok(Sending(sender))
     }
@@ -133,9 +144,18 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(exporter: opentelemetry_otlp::SpanExporter) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    fn new(url: &CollectorUrl, process: &Process, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let mut runtime = match url.way() {
+            Way::Http => Builder::new_current_thread(),
+            // Its connection is listened to between batches, too: one that was closed is not used.
+            Way::Grpc => Builder::new_multi_thread(),
+        };
+        let runtime = runtime.worker_threads(1).thread_name("spans").enable_all().build();
         let runtime = runtime.context("no runtime")?;
+        let exporter = {
+            let _inside = runtime.enter();
+            collector::exporter(url, process, clock, SENT_WITHIN)?
+        };
         Ok(Self { runtime, exporter, waiting: VecDeque::new(), tries: 0, failing: false })
     }
 

@@ -12,7 +12,8 @@ pub(super) struct ObserveArgs {
     #[arg(long, value_name = "FORM", env = "ORDINAL_LOG_FORMAT", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// Send spans to the OpenTelemetry collector at this URL, by OTLP over HTTP, such as
-    /// http://127.0.0.1:4318; without it there are no spans.
+    /// http://127.0.0.1:4318, or over gRPC where OTEL_EXPORTER_OTLP_PROTOCOL is grpc; without it
+    /// there are no spans.
     #[arg(long, value_name = "URL", env = "ORDINAL_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
     /// Record this share of the calls that come without a trace; callers decide about their own.

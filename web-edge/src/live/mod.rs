@@ -107,10 +107,13 @@ where
         Err(problem) => return problem.of_request(&request).into_response(),
     };
     let mut callers = HeaderMap::new();
-    for name in [AUTHORIZATION, TRACEPARENT, TRACESTATE].iter().chain(&web.passed_headers) {
+    for name in [AUTHORIZATION, TRACEPARENT].iter().chain(&web.passed_headers) {
         if let Some(value) = request.headers().get(name) {
             callers.insert(name, value.clone());
         }
+    }
+    for part in request.headers().get_all(TRACESTATE) {
+        callers.append(TRACESTATE, part.clone());
     }
     let protocol = request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL);
     let upgraded = hyper::upgrade::on(&mut request);

@@ -182,10 +182,14 @@ pub(crate) fn passed(given: &HeaderMap, more: &[HeaderName]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(TE, HeaderValue::from_static("trailers"));
-    for name in [AUTHORIZATION, TRACEPARENT, TRACESTATE].iter().chain(more) {
+    for name in [AUTHORIZATION, TRACEPARENT].iter().chain(more) {
         if let Some(value) = given.get(name) {
             headers.insert(name, value.clone());
         }
+    }
+    // It may come in parts.
+    for part in given.get_all(TRACESTATE) {
+        headers.append(TRACESTATE, part.clone());
     }
     let timeout = prefer::wait(given).map(|wait| format!("{}S", wait.as_secs()));
     if let Some(timeout) = timeout.and_then(|timeout| HeaderValue::from_str(&timeout).ok()) {

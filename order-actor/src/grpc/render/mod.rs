@@ -314,6 +314,7 @@ pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
         request_id: metadata.request_id.map(|id| id.to_string()).unwrap_or_default(),
         causation_id: metadata.causation.clone().unwrap_or_default(),
         traceparent: metadata.traceparent.clone().unwrap_or_default(),
+        tracestate: metadata.tracestate.clone().unwrap_or_default(),
         unreadable: String::new(),
         hash: String::new(),
     }

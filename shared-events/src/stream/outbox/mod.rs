@@ -56,6 +56,8 @@ pub struct NewFact {
     pub causationid: Option<String>,
     /// The trace of the command that caused it.
     pub traceparent: Option<String>,
+    /// What other systems added to that trace (W3C `tracestate`).
+    pub tracestate: Option<String>,
     /// Its content.
     pub body: FactBody,
 }
@@ -70,6 +72,7 @@ impl NewFact {
             sequence: Some(cause.sequence),
             causationid: Some(cause.id.to_string()),
             traceparent: cause.trace().map(str::to_owned),
+            tracestate: cause.trace_state().map(str::to_owned),
             body,
         }
     }
@@ -78,6 +81,7 @@ impl NewFact {
         let sequence = self.sequence.unwrap_or(position);
         Fact::new(self.id, (self.shard, position, 0), sequence, time, self.body)
             .caused(self.causationid, self.traceparent)
+            .stated(self.tracestate)
     }
 }
 
