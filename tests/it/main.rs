@@ -73,6 +73,7 @@ mod order_files;
 mod overload;
 mod own_authority;
 mod paid_load;
+mod paid_messages;
 mod paid_orders;
 mod paid_traces;
 mod payment_plans;

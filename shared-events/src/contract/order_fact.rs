@@ -335,6 +335,27 @@ facts! {
             order: OrderHeader,
             cause: LossCause,
         }
+        /// `order.payment.secured.v1`: all its money is reserved or taken.
+        "order.payment.secured.v1" => PaymentSecured {
+            #[serde(flatten)]
+            order: OrderHeader,
+            amount: Money,
+        }
+        /// `order.refund.settled.v1`: a refund was paid; of zero, nothing of it was owed.
+        "order.refund.settled.v1" => RefundSettled {
+            #[serde(flatten)]
+            order: OrderHeader,
+            refund_id: RefundId,
+            amount: Money,
+        }
+        /// `order.refund.failed.v1`: a refund was not paid, or came back.
+        "order.refund.failed.v1" => RefundFailed {
+            #[serde(flatten)]
+            order: OrderHeader,
+            refund_id: RefundId,
+            amount: Money,
+            code: String,
+        }
         /// `order.compensated.v1`: all that a cancelled order held was given back.
         "order.compensated.v1" => Compensated {
             #[serde(flatten)]
@@ -373,5 +394,6 @@ headers! {
     Created, Confirmed, LinesAllocated, LinesCancelled, Cancelled, LinesFulfilled, Fulfilled,
     ReturnRequested, ReturnApproved, ReturnOverdue, ReturnRejected, Returned, RefundRequested,
     Held, HoldReleased, Corrected, ShipmentCorrected, Delivered, ShipmentUndone, EditRequested,
-    Edited, EditRefused, PaymentRequested, PaymentLost, Compensated,
+    Edited, EditRefused, PaymentRequested, PaymentLost, PaymentSecured, RefundSettled,
+    RefundFailed, Compensated,
 }
