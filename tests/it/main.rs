@@ -49,10 +49,12 @@ mod history;
 mod http;
 mod ids;
 mod issuer;
+mod killed_money;
 mod kills;
 mod layers;
 mod ledger;
 mod limits;
+mod line; // to a provider, which can be cut
 mod listed;
 mod live;
 mod live_nodes;
