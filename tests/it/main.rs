@@ -66,6 +66,7 @@ mod markers;
 mod me;
 mod messages;
 mod metrics;
+mod money_cases;
 mod money_clock;
 mod names;
 mod nodes;

@@ -42,7 +42,8 @@ fn refund_is(shop: &Shop, order: &str, state: &str) {
     shop.until(order, &state, |order| order["payment"]["refunds"][0]["state"] == state.as_str());
 }
 
-fn lawful(stored: &[String]) {
+/// Every law holds for what is stored there.
+pub fn lawful(stored: &[String]) {
     let mut verify = vec!["verify"];
     verify.extend(stored.iter().map(String::as_str));
     let verified = ordinal(&verify);
