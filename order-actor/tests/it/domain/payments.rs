@@ -926,6 +926,16 @@ fn amounts_are_divided_by_weight_with_nothing_left_over() {
     assert_eq!(allot(1, &[5, 5], &[0, 5]), [0, 1]);
     assert_eq!(allot(i64::MAX, &[i64::MAX], &[i64::MAX]), [i64::MAX]);
     assert_eq!(allot(5, &[], &[]), [0_i64; 0]);
+    // Case 29 (RubyMoney/money#1033, moneyphp/money#492): none is off by a whole minor unit.
+    let twelve: Vec<i64> = (1..=12).map(|nth| nth * nth).collect();
+    for (whole, weights) in [(700_273_i64, &twelve[..]), (9_999, &[75, 25])] {
+        let parts = allot(whole, weights, &vec![whole; weights.len()]);
+        let all: i64 = weights.iter().sum();
+        assert_eq!(parts.iter().sum::<i64>(), whole);
+        for (part, weight) in parts.iter().zip(weights) {
+            assert!((part * all - whole * weight).abs() < all, "{part} of {weight}: {parts:?}");
+        }
+    }
 }
 
 /// Lines of up to three sellers, charges, and numbers that decide what happens.
