@@ -212,6 +212,9 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::Delivered { .. }
             | OrderFact::PaymentRequested { .. }
             | OrderFact::PaymentLost { .. }
+            | OrderFact::PaymentSecured { .. }
+            | OrderFact::RefundSettled { .. }
+            | OrderFact::RefundFailed { .. }
             | OrderFact::Compensated { .. } => false,
         },
         FactBody::Inventory(_) | FactBody::Notification(_) | FactBody::Payment(_) => false,
@@ -288,6 +291,9 @@ fn apply(
         | OrderFact::Delivered { .. }
         | OrderFact::PaymentRequested { .. }
         | OrderFact::PaymentLost { .. }
+        | OrderFact::PaymentSecured { .. }
+        | OrderFact::RefundSettled { .. }
+        | OrderFact::RefundFailed { .. }
         | OrderFact::Compensated { .. } => return Ok(Vec::new()),
     };
     let location = location_of(fact).cloned();

@@ -133,7 +133,7 @@ fn plan<'a>(fact: &'a Fact, config: &'a Config, returns: bool) -> Vec<Planned<'a
     let mut add = |channel: Channel, recipient| {
         planned.push(Planned { route: channel.into(), kind, recipient })
     };
-    if matches!(order, OrderFact::ReturnOverdue { .. }) {
+    if kind.is_some_and(Kind::is_for_operators) {
         if let Some(ops) = &config.ops {
             add(Channel::Email, ops);
         }
@@ -160,8 +160,7 @@ fn compose_planned(fact: &Fact, planned: Vec<Planned<'_>>, config: &Config) -> V
         let (kind, subject, body) = match planned.kind {
             Some(kind) => {
                 // Operators read the default language.
-                let operators = kind == Kind::ReturnOverdue;
-                let locale = if operators {
+                let locale = if kind.is_for_operators() {
                     Locale::default()
                 } else {
                     order.order().contact.locale.clone()

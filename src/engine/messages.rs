@@ -32,8 +32,8 @@ pub struct MessageArgs {
     /// repeated, in the variable with blanks between: DHL=https://dhl.example/?id={tracking}.
     #[arg(long, value_name = "CARRIER=URL", env = "ORDINAL_TRACKING_URL", value_delimiter = ' ', value_parser = tracking_url)]
     tracking_url: Vec<TrackingUrl>,
-    /// Where operators are reminded of returns that wait for a decision [default: ops@localhost;
-    /// nowhere with an --smtp-url on another machine].
+    /// Where operators are told of returns that wait for a decision, and of refunds that failed
+    /// [default: ops@localhost; nowhere with an --smtp-url on another machine].
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_OPS")]
     mail_ops: Option<String>,
     /// How long a deferred mail is retried before it fails.
@@ -114,7 +114,8 @@ impl MessageArgs {
             );
             if self.mail_ops.is_none() {
                 tracing::warn!(
-                    "without --mail-ops nobody is reminded of returns that wait for a decision"
+                    "without --mail-ops nobody is told of returns that wait for a decision, and of \
+                     refunds that failed"
                 );
                 config.ops = None;
             }

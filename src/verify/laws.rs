@@ -245,7 +245,8 @@ fn open(details: &Details) -> Vec<u32> {
 
 /// Each fact has exactly one message per channel, not counting messages resent on request. Messages
 /// to webhooks, operators and phones depend on the engine's configuration: they may be absent, but
-/// never double. So may messages of returned units, for which earlier engines sent the refund only.
+/// never double. So may messages of returned units, for which earlier engines sent the refund only,
+/// and those of what was paid and paid back, of which they told nobody.
 pub fn notifications(
     report: &mut Report,
     subject: &str,
@@ -268,7 +269,7 @@ pub fn notifications(
         for channel in Channel::all() {
             let message = (fact.id.to_string(), channel);
             let times = sent.remove(&message).unwrap_or_default().into_values().max().unwrap_or(0);
-            let optional = channel != Channel::Email || is_for_operators(fact) || is_return(fact);
+            let optional = channel != Channel::Email || is_for_operators(fact) || is_later(fact);
             let is_due = due.contains(&message) && !optional;
             if is_due || times > 0 {
                 report.check(Law::NotificationsOnce);
@@ -312,12 +313,23 @@ pub fn contact(
     }
 }
 
-const fn is_return(fact: &Fact) -> bool {
-    matches!(fact.body, FactBody::Order(OrderFact::Returned { .. }))
+/// Whether messages about it came later than what it tells of.
+const fn is_later(fact: &Fact) -> bool {
+    matches!(
+        fact.body,
+        FactBody::Order(
+            OrderFact::Returned { .. }
+                | OrderFact::PaymentSecured { .. }
+                | OrderFact::RefundSettled { .. }
+        )
+    )
 }
 
 const fn is_for_operators(fact: &Fact) -> bool {
-    matches!(fact.body, FactBody::Order(OrderFact::ReturnOverdue { .. }))
+    matches!(
+        fact.body,
+        FactBody::Order(OrderFact::ReturnOverdue { .. } | OrderFact::RefundFailed { .. })
+    )
 }
 
 /// Whether an order waits for the answer of stock, as far as it knows.

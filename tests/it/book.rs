@@ -206,6 +206,30 @@ fn tests_named_in_the_guarantees_of_the_book_exist() {
     assert!(named > 50, "only {named} tests are named");
 }
 
+/// Each failure case and each point of the crash matrix has a row, with tests or the reason why there
+/// are none.
+#[test]
+fn cases_of_money_of_the_book_name_tests_that_exist() {
+    let sources = sources();
+    let page = &pages()["docs/money-cases.md"];
+    let (cases, points) = page.split_once("\n## The crash matrix\n").unwrap();
+    for (part, last) in [(cases, 44), (points, 22)] {
+        let mut numbers = Vec::new();
+        for row in part.lines().filter(|line| line.starts_with("| ")) {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let Ok(number) = cells[0].parse::<u32>() else { continue };
+            numbers.push(number);
+            assert_eq!(cells.len(), 4, "{row}");
+            let names: Vec<&str> = cells[3].split('`').skip(1).step_by(2).collect();
+            for name in &names {
+                assert!(is_there(name, &sources), "{number}: {name} is not there");
+            }
+            assert!(!names.is_empty() || cells[3].starts_with("no test: "), "{row}");
+        }
+        assert_eq!(numbers, (1..=last).collect::<Vec<u32>>());
+    }
+}
+
 #[test]
 fn modules_named_in_the_limits_of_the_book_exist() {
     let sources = sources();

@@ -16,6 +16,8 @@ on_both!(
     what_would_be_booked_is_said_and_nothing_is_booked,
     every_malformed_field_is_named_and_nothing_is_booked,
     a_hold_expires_by_the_clock,
+    of_fifty_holds_at_once_those_stand_that_fit,
+    a_hold_that_is_posted_and_voided_at_once_ends_once,
 );
 
 impl Shop {
@@ -374,6 +376,84 @@ async fn a_hold_expires_by_the_clock(shop: Shop) {
     assert_eq!(hold["hold"]["state"], "HOLD_STATE_EXPIRED");
     let entries = shop.money("ListEntries", json!({ "account": "seller:acme" })).await;
     assert_eq!(entries["entries"][0]["asked_by"], "ledger");
+    shop.close().await;
+}
+
+/// A wallet with 100 pounds, and 50 orders of 20 at the same time.
+async fn of_fifty_holds_at_once_those_stand_that_fit(shop: Shop) {
+    shop.wallet().await;
+    let reserve = |hold_id: Uuid| {
+        let hold = json!({
+            "hold_id": hold_id, "debit": "wallet:anna", "credit": "seller:acme",
+            "amount": gbp(20, 0),
+        });
+        shop.service.call("ledger.v1.LedgerService/ReserveFunds", hold)
+    };
+    let ids: Vec<Uuid> = (0..50).map(|_| Uuid::now_v7()).collect();
+    // Twice: a repeat is answered as the first time, also where the answer was no.
+    for _ in 0..2 {
+        let answers = futures::future::join_all(ids.iter().map(|id| reserve(*id))).await;
+        let held = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(held, 5, "{answers:?}");
+        for failure in answers.into_iter().filter_map(Result::err) {
+            assert_eq!(failure.reason(), "INSUFFICIENT_FUNDS");
+        }
+        let balance = shop.balance("wallet:anna", 0).await;
+        assert_eq!((&balance["posted"], &balance["available"]), (&gbp(100, 0), &gbp(0, 0)));
+    }
+    shop.close().await;
+}
+
+fn ended_hold() -> String {
+    "HOLD_ENDED".to_owned()
+}
+
+/// Whichever comes first counts, and each repeat is answered alike.
+async fn a_hold_that_is_posted_and_voided_at_once_ends_once(shop: Shop) {
+    shop.wallet().await;
+    let mut taken = 0;
+    for _ in 0..10 {
+        let hold_id = Uuid::now_v7();
+        let hold = json!({
+            "hold_id": hold_id, "debit": "wallet:anna", "credit": "seller:acme",
+            "amount": gbp(7, 0),
+        });
+        shop.money("ReserveFunds", hold).await;
+        let post = json!({ "hold_id": hold_id, "entry_id": Uuid::now_v7(), "amount": gbp(7, 0) });
+        let part = json!({ "hold_id": hold_id, "entry_id": Uuid::now_v7(), "amount": gbp(3, 0) });
+        let void = json!({ "hold_id": hold_id, "entry_id": Uuid::now_v7() });
+        let call = |method: &str, request: &Value| {
+            let (method, request) = (format!("ledger.v1.LedgerService/{method}"), request.clone());
+            let service = &shop.service;
+            async move { service.call(&method, request).await }
+        };
+        let [first, second] = {
+            let all = || async {
+                let (post, part, void) = tokio::join!(
+                    call("PostHold", &post),
+                    call("PostHold", &part),
+                    call("VoidHold", &void)
+                );
+                [post, part, void].map(|answer| answer.map(|it| it["hold"]["posted"].clone()))
+            };
+            [all().await, all().await]
+        };
+        let ended: Vec<usize> = (0..3).filter(|nth| first[*nth].is_ok()).collect();
+        assert_eq!(ended.len(), 1, "{first:?}");
+        for (one, again) in first.iter().zip(&second) {
+            match (one, again) {
+                (Ok(one), Ok(again)) => assert_eq!(one, again),
+                (Err(one), Err(again)) => {
+                    assert_eq!((one.reason(), again.reason()), (ended_hold(), ended_hold()));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        taken += [7, 3, 0][ended[0]];
+    }
+    let balance = shop.balance("wallet:anna", 0).await;
+    let left = gbp(100 - taken, 0);
+    assert_eq!((&balance["posted"], &balance["available"]), (&left, &left));
     shop.close().await;
 }
 

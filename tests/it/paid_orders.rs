@@ -15,7 +15,7 @@ use crate::nodes::databases;
 use crate::support::{Engine, free_port, ordinal, placing, write_private};
 
 /// A lost answer is looked up after 5 s, and then 15 s and a minute later.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The live secrets of its webhooks.
 pub const NEW: &str = "whsec_of_nobody_new";

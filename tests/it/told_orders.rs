@@ -16,18 +16,18 @@ use crate::paid_orders::{NEW, OLD, Shop, gbp, on_sqlite, pays};
 use crate::support::{Engine, free_port, ordinal, placing};
 
 const PATIENCE: Duration = Duration::from_secs(180);
-const DOOR: &str = "POST /v1/webhooks/cards";
+pub const DOOR: &str = "POST /v1/webhooks/cards";
 
 fn now() -> Timestamp {
     Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(future)
 }
 
 /// Sends a webhook as the provider does, signed by a secret.
-fn send(shop: &Shop, door: &str, secret: &str, body: &str) -> Answer {
+pub fn send(shop: &Shop, door: &str, secret: &str, body: &str) -> Answer {
     send_to(&shop.engine.address, door, secret, body, &[])
 }
 
@@ -54,7 +54,7 @@ fn of_refund(id: &str, kind: &str, status: &str, (refund, payment): (&str, &str)
     .to_string()
 }
 
-fn simulate(shop: &Shop, line: &str, body: &Value) {
+pub fn simulate(shop: &Shop, line: &str, body: &Value) {
     let answer = block_on(async {
         let mut http = Http::connect(&shop.provider.address).await;
         http.json(line, &[], body).await

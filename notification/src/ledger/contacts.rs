@@ -82,15 +82,17 @@ async fn redirect(
     for (channel, recipient) in [(Channel::Email, &contact.email), (Channel::Sms, &contact.phone)] {
         let Some(recipient) = recipient else { continue };
         // Reminders of operators are not the customer's.
+        let [overdue, failed] = Kind::OF_OPERATORS;
         sqlx::query(
             "UPDATE notifications SET recipient = $1
              WHERE order_id = $2 AND channel = $3 AND state IN ('QUEUED', 'RETRY_AT')
-                 AND kind <> $4",
+                 AND kind <> $4 AND kind <> $5",
         )
         .bind(recipient.as_str())
         .bind(&order_id)
         .bind(channel.code())
-        .bind(Kind::ReturnOverdue.code())
+        .bind(overdue.code())
+        .bind(failed.code())
         .execute(&mut **tx)
         .await?;
     }

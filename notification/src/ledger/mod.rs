@@ -137,7 +137,7 @@ pub struct Entry {
 impl Entry {
     /// Whether it goes to operators.
     pub(crate) fn is_for_operators(&self) -> bool {
-        self.kind == Kind::ReturnOverdue.code()
+        Kind::OF_OPERATORS.iter().any(|kind| self.kind == kind.code())
     }
 }
 

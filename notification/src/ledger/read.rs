@@ -107,8 +107,10 @@ pub async fn list(
         (None, channel) => channel.map(Route::from),
     };
     if filter.to_customer {
-        let operators = Kind::ReturnOverdue.code();
-        sql.push_str(&format!(" AND channel NOT LIKE 'WEBHOOK%' AND kind <> '{operators}'"));
+        sql.push_str(" AND channel NOT LIKE 'WEBHOOK%'");
+        for kind in Kind::OF_OPERATORS {
+            sql.push_str(&format!(" AND kind <> '{}'", kind.code()));
+        }
     }
     let wanted = [
         ("order_id", filter.order_id.map(|id| id.to_string())),

@@ -21,6 +21,8 @@ pub enum Kind {
     Expired,
     /// The order is cancelled, because the payment failed.
     PaymentFailed,
+    /// The order's money is reserved or taken.
+    Paid,
     /// A parcel was shipped, and more are to come.
     ParcelShipped,
     /// The last parcel was shipped.
@@ -35,8 +37,12 @@ pub enum Kind {
     Returned,
     /// A refund was approved.
     Refund,
+    /// A refund was paid.
+    Refunded,
     /// To operators: a return waits for a decision.
     ReturnOverdue,
+    /// To operators: a refund was not paid, or came back.
+    RefundFailed,
 }
 
 impl Kind {
@@ -55,16 +61,27 @@ impl Kind {
             Self::Cancelled => Self::OutOfStock,
             Self::OutOfStock => Self::Expired,
             Self::Expired => Self::PaymentFailed,
-            Self::PaymentFailed => Self::ParcelShipped,
+            Self::PaymentFailed => Self::Paid,
+            Self::Paid => Self::ParcelShipped,
             Self::ParcelShipped => Self::Shipped,
             Self::Shipped => Self::ReturnReceived,
             Self::ReturnReceived => Self::ReturnApproved,
             Self::ReturnApproved => Self::ReturnRefused,
             Self::ReturnRefused => Self::Returned,
             Self::Returned => Self::Refund,
-            Self::Refund => Self::ReturnOverdue,
-            Self::ReturnOverdue => return None,
+            Self::Refund => Self::Refunded,
+            Self::Refunded => Self::ReturnOverdue,
+            Self::ReturnOverdue => Self::RefundFailed,
+            Self::RefundFailed => return None,
         })
+    }
+
+    /// The kinds whose messages go to operators.
+    pub(crate) const OF_OPERATORS: [Self; 2] = [Self::ReturnOverdue, Self::RefundFailed];
+
+    /// Whether its messages go to operators, and not to the customer.
+    pub(crate) const fn is_for_operators(self) -> bool {
+        matches!(self, Self::ReturnOverdue | Self::RefundFailed)
     }
 
     /// The stable name; in small letters, the name of its templates.
@@ -80,6 +97,7 @@ impl Kind {
             Self::OutOfStock => "OUT_OF_STOCK",
             Self::Expired => "EXPIRED",
             Self::PaymentFailed => "PAYMENT_FAILED",
+            Self::Paid => "PAID",
             Self::ParcelShipped => "PARCEL_SHIPPED",
             Self::Shipped => "SHIPPED",
             Self::ReturnReceived => "RETURN_RECEIVED",
@@ -87,7 +105,9 @@ impl Kind {
             Self::ReturnRefused => "RETURN_REFUSED",
             Self::Returned => "RETURNED",
             Self::Refund => "REFUND",
+            Self::Refunded => "REFUNDED",
             Self::ReturnOverdue => "RETURN_OVERDUE",
+            Self::RefundFailed => "REFUND_FAILED",
         }
     }
 
@@ -115,6 +135,9 @@ impl Kind {
             OrderFact::RefundRequested { refund, .. } if refund.minor <= 0 => Self::Returned,
             OrderFact::RefundRequested { .. } => Self::Refund,
             OrderFact::ReturnOverdue { .. } => Self::ReturnOverdue,
+            OrderFact::PaymentSecured { amount, .. } if amount.minor > 0 => Self::Paid,
+            OrderFact::RefundSettled { amount, .. } if amount.minor > 0 => Self::Refunded,
+            OrderFact::RefundFailed { .. } => Self::RefundFailed,
             // A parcel is tracked otherwise than was said: the same words again.
             OrderFact::ShipmentCorrected { .. } => Self::ParcelShipped,
             // Of a parcel that came to nothing, the refund is told; of an edit, what was changed.
@@ -128,6 +151,9 @@ impl Kind {
             | OrderFact::ShipmentFound { .. }
             | OrderFact::PaymentRequested { .. }
             | OrderFact::PaymentLost { .. }
+            // Of nothing.
+            | OrderFact::PaymentSecured { .. }
+            | OrderFact::RefundSettled { .. }
             | OrderFact::Compensated { .. } => return None,
         };
         Some(kind)

@@ -2,8 +2,8 @@
 
 use shared_events::contract::{
     CancelReason, ChargeFact, Contact, CustomerId, Disposition, EditId, KeptUnits, LineUnits,
-    Money, MoneyError, OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId,
-    ReturnId, ReturnedUnits, ShipmentId, Sku, Timestamp,
+    Money, MoneyError, OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, RefundId,
+    ReservationId, ReturnId, ReturnedUnits, ShipmentId, Sku, Timestamp,
 };
 use uuid::Uuid;
 
@@ -59,7 +59,7 @@ impl Sample {
         let order = self.order.clone();
         let (carrier, tracking) = (self.text.clone(), self.text.clone());
         let (reason, return_id) = (self.text.clone(), ReturnId::from_uuid(ID));
-        let shipment_id = ShipmentId::from_uuid(ID);
+        let (shipment_id, refund_id) = (ShipmentId::from_uuid(ID), RefundId::from_uuid(ID));
         let lines = self.units();
         match kind {
             Kind::Received => vec![self.created()],
@@ -162,6 +162,16 @@ impl Sample {
                 payments: Vec::new(),
             }],
             Kind::ReturnOverdue => vec![OrderFact::ReturnOverdue { order, return_id }],
+            Kind::Paid => vec![OrderFact::PaymentSecured { amount: order.total, order }],
+            Kind::Refunded => {
+                vec![OrderFact::RefundSettled { amount: order.total, order, refund_id }]
+            }
+            Kind::RefundFailed => vec![OrderFact::RefundFailed {
+                amount: order.total,
+                order,
+                refund_id,
+                code: self.text.clone(),
+            }],
         }
     }
 

@@ -191,12 +191,7 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         OrderFact::LinesFulfilled { carrier, tracking, .. }
         | OrderFact::ShipmentCorrected { carrier, tracking, .. }
         | OrderFact::Fulfilled { carrier, tracking, .. } => {
-            let parcel = [
-                ("carrier", carrier.as_str().into()),
-                ("tracking", tracking.as_str().into()),
-                ("link", shop.tracking_link(carrier, tracking).into()),
-            ];
-            set("parcel", object(parcel));
+            set("parcel", parcel(carrier, tracking, shop));
         }
         OrderFact::ReturnRequested { return_id, reason, return_reference, .. }
         | OrderFact::ReturnRejected { return_id, reason, return_reference, .. } => {
@@ -210,6 +205,9 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         OrderFact::ReturnApproved { .. }
         | OrderFact::Returned { .. }
         | OrderFact::RefundRequested { .. } => values.extend(of_a_return(fact, numbers)),
+        OrderFact::PaymentSecured { .. }
+        | OrderFact::RefundSettled { .. }
+        | OrderFact::RefundFailed { .. } => values.extend(of_money(fact, numbers)),
         OrderFact::Confirmed { backordered, .. }
         | OrderFact::LinesAllocated { backordered, .. } => {
             values.extend(lines::backordered(backordered, numbers));
@@ -230,6 +228,32 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         | OrderFact::PaymentRequested { .. }
         | OrderFact::PaymentLost { .. }
         | OrderFact::Compensated { .. } => {}
+    }
+    values
+}
+
+fn parcel(carrier: &str, tracking: &str, shop: &Shop) -> Value {
+    let link = shop.tracking_link(carrier, tracking);
+    object([("carrier", carrier.into()), ("tracking", tracking.into()), ("link", link.into())])
+}
+
+/// The variables of what was paid or paid back.
+fn of_money(fact: &OrderFact, numbers: &Numbers) -> Values {
+    let mut values = Values::new();
+    let mut set = |name: &str, value: Value| values.insert(name.to_owned(), value);
+    match fact {
+        OrderFact::PaymentSecured { amount, .. } => {
+            set("paid", numbers.money(*amount));
+        }
+        OrderFact::RefundSettled { amount, .. } => {
+            set("refund", numbers.money(*amount));
+        }
+        OrderFact::RefundFailed { refund_id, amount, code, .. } => {
+            set("refund", numbers.money(*amount));
+            set("refund_id", refund_id.to_string().into());
+            set("code", code.as_str().into());
+        }
+        _ => {}
     }
     values
 }

@@ -425,6 +425,38 @@ fn an_overdue_return_is_mailed_to_operators_only() {
     assert!(compose(&overdue, &silent).is_empty());
 }
 
+/// Of zero nothing is said; what failed is for operators.
+#[test]
+fn money_is_told_to_customers_and_its_failures_to_operators() {
+    let gbp = |minor| Money::new(minor, "GBP".parse().unwrap());
+    let secured = |minor| fact(1, |order| OrderFact::PaymentSecured { order, amount: gbp(minor) });
+    let settled = |minor| {
+        let refund_id = ReturnId::mint().into();
+        fact(2, |order| OrderFact::RefundSettled { order, refund_id, amount: gbp(minor) })
+    };
+    for (fact, kind, text) in [
+        (secured(1_530), "PAID", "we have your payment.\n\n15.30 GBP\n"),
+        (settled(250), "REFUNDED", "your refund was paid.\n\n2.50 GBP\n"),
+    ] {
+        assert_eq!(kinds(&fact), [(Channel::Email, kind)]);
+        let mail = compose(&fact, &config()).remove(0);
+        assert!(mail.body.contains(text), "{}", mail.body);
+        assert_eq!(mail.recipient, "ada@example.org");
+    }
+    assert_eq!((kinds(&secured(0)), kinds(&settled(0))), (Vec::new(), Vec::new()));
+    let failed = fact(3, |order| OrderFact::RefundFailed {
+        order,
+        refund_id: ReturnId::mint().into(),
+        amount: gbp(250),
+        code: "account_closed".to_owned(),
+    });
+    let mails = compose(&failed, &config());
+    assert_eq!((mails.len(), mails[0].kind), (1, "REFUND_FAILED"));
+    assert_eq!(mails[0].recipient, "ops@localhost");
+    assert!(mails[0].body.contains("account_closed.\n\n2.50 GBP\n"), "{}", mails[0].body);
+    assert!(compose(&failed, &Config { ops: None, ..config() }).is_empty());
+}
+
 #[test]
 fn messages_are_in_the_customers_language_or_english() {
     let mut german = placed(1);

@@ -451,7 +451,7 @@ async fn all_pages_of_a_replay_end_where_its_first_was_asked_for(dialect: Dialec
 fn every_type_of_order_fact_can_be_named_in_a_filter() {
     let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
     assert!(OrderFact::KINDS.contains(&order.kind()));
-    assert_eq!(OrderFact::KINDS.len(), 25);
+    assert_eq!(OrderFact::KINDS.len(), 29);
 }
 
 on_both! {

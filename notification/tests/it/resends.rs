@@ -92,8 +92,16 @@ async fn a_resend_goes_to_the_newest_known_contact(dialect: Dialect) {
     let mut overdue = placed(4);
     overdue.subject = received.subject;
     let return_id = ReturnId::mint();
-    overdue.body = FactBody::Order(OrderFact::ReturnOverdue { order, return_id });
-    bench.follow(&[received, corrected, confirmed, overdue, placed(5)]).await;
+    overdue.body = FactBody::Order(OrderFact::ReturnOverdue { order: order.clone(), return_id });
+    let mut failed = placed(6);
+    failed.subject = received.subject;
+    failed.body = FactBody::Order(OrderFact::RefundFailed {
+        amount: order.total,
+        order,
+        refund_id: return_id.into(),
+        code: "account_closed".to_owned(),
+    });
+    bench.follow(&[received, corrected, confirmed, overdue, placed(5), failed]).await;
     let now = *bench.clock.lock().unwrap();
     let until = now.plus(Duration::from_secs(180));
     for channel in [Channel::Email, Channel::Sms] {
@@ -109,6 +117,7 @@ async fn a_resend_goes_to_the_newest_known_contact(dialect: Dialect) {
         ("CONFIRMED", Channel::Email, "ada@new.example", "ada@new.example"),
         ("CONFIRMED", Channel::Sms, "+442071838750", "+442071838750"),
         ("RETURN_OVERDUE", Channel::Email, "ops@localhost", "ops@localhost"),
+        ("REFUND_FAILED", Channel::Email, "ops@localhost", "ops@localhost"),
     ] {
         let first = of(kind, channel);
         assert_eq!(first.recipient, was);

@@ -6,8 +6,9 @@ use shared_events::contract::{
 
 use crate::domain::{Details, Event, Payment, PlanPart, StockHeld, seller_name};
 
-/// The facts of an event about money. What payments has said itself is not told again; `compensated`
-/// is whether all that the order held is back after it.
+/// The facts of an event about money. They name the order and its customer, which facts of payments
+/// do not. What was taken of each payment is not told again; `compensated` is whether all that the
+/// order held is back after it.
 pub(super) fn facts(
     order: OrderHeader,
     details: &Details,
@@ -18,6 +19,19 @@ pub(super) fn facts(
     match event {
         Event::StockHeld(held) => vec![requested(order, payment, held)],
         Event::PaymentLost(lost) => vec![OrderFact::PaymentLost { order, cause: lost.cause }],
+        Event::PaymentSecured(secured) => {
+            vec![OrderFact::PaymentSecured { order, amount: secured.amount }]
+        }
+        Event::RefundSettled(settled) => {
+            let (refund_id, amount) = (settled.refund_id, settled.amount);
+            vec![OrderFact::RefundSettled { order, refund_id, amount }]
+        }
+        Event::RefundFailed(failed) => vec![OrderFact::RefundFailed {
+            order,
+            refund_id: failed.refund_id,
+            amount: failed.amount,
+            code: failed.code.clone(),
+        }],
         Event::CompensationCompleted(_) if compensated => {
             let needs = payment.saga.map(|saga| saga.needs).unwrap_or_default();
             vec![OrderFact::Compensated { order, stock: needs.stock, money: needs.money }]

@@ -129,6 +129,34 @@ async fn an_end_while_refunding_changes_nothing(dialect: Dialect) {
     an_end_at_any_point_of(OperationKind::Refund, dialect).await;
 }
 
+/// Each process ends with the answer in its hands; the next one asks, and sends nothing again.
+async fn a_refund_whose_answer_is_lost_five_times_happens_once(dialect: Dialect) {
+    let mut bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    bench.follow(&[story.requested(5_000, CapturePolicy::OnFulfil)]).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    bench.settle().await;
+    bench.follow(&[story.shipped(5_000)]).await.unwrap();
+    bench.settle().await;
+    bench.follow(&[story.refunded(2_000)]).await.unwrap();
+    let turned_to = |bench: &Bench| bench.psp.calls().len() + bench.psp.questions();
+    for nth in 0..5 {
+        let before = turned_to(&bench);
+        let ends = Arc::new(|point, _| point == Point::Answered);
+        bench.runner().ending(ends).turn().await.unwrap();
+        assert_eq!(turned_to(&bench), before + 1, "{nth}");
+        bench.restart();
+        // Until then the call is taken to be under way.
+        bench.wait(61);
+    }
+    bench.settle().await;
+    let refund = (OperationKind::Refund, 2_000);
+    assert_eq!(bench.psp.effects().into_iter().filter(|effect| *effect == refund).count(), 1);
+    assert_eq!(bench.psp.calls().len(), 3, "one of each kind");
+    assert_eq!(bench.case(story.order_id).await.payments[0].refunded(), 2_000);
+    bench.laws_hold().await;
+}
+
 /// Two processes take up the same operation, or a webhook settles it first.
 async fn whoever_is_second_finds_it_done(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
@@ -233,6 +261,7 @@ on_both! { two_threads:
     an_end_while_capturing_changes_nothing,
     an_end_while_voiding_changes_nothing,
     an_end_while_refunding_changes_nothing,
+    a_refund_whose_answer_is_lost_five_times_happens_once,
     whoever_is_second_finds_it_done,
     a_cancelled_order_gives_back_whatever_came_first,
     what_is_not_wanted_any_more_is_not_called,

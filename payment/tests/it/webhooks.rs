@@ -11,7 +11,7 @@ use payment::{NotReceived, Received, WebhookDoor};
 use psp::webhook::{Secret, Unverified, Verifier, sign};
 use psp::{Answer, Dialect as Spelling};
 use serde_json::{Value, json};
-use shared_events::contract::{CapturePolicy, PspName, Timestamp};
+use shared_events::contract::{CapturePolicy, PaymentId, PspName, Timestamp};
 use shared_events::stream::Dialect;
 use uuid::Uuid;
 
@@ -279,6 +279,61 @@ async fn a_webhook_of_what_is_not_known_waits_and_is_parked_after_a_day(dialect:
     bench.laws_hold().await;
 }
 
+/// Case 7 (juspay/hyperswitch#5298): it names the provider's id of the refund, which nobody here has
+/// stored yet.
+async fn a_refund_is_settled_by_what_came_before_its_name(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = taken(&bench).await;
+    let pending = Answer::Pending { reference: "re_1".parse().unwrap() };
+    bench.psp.will(REFUND, [Act::Say(pending)]);
+    bench.follow(&[story.refunded(2_000)]).await.unwrap();
+    let data = json!({ "reference": "re_1", "amount": 2000, "currency": "GBP" });
+    tell(&bench, "evt_early", "refunded", &data).await;
+    hear(&bench).await;
+    assert_eq!(kept(&bench, "evt_early").await.state, WebhookState::Waiting);
+    bench.turns().await;
+    assert!(!bench.published().await.contains(&"refund.settled.v1"), "the provider works on it");
+    let (reference, amount) = ("re_1".parse().unwrap(), gbp(2_000));
+    let done = Answer::Done { reference, amount, valid_until: None };
+    bench.psp.knows(operation_of(&bench, REFUND).await, done);
+    bench.wait(60);
+    hear(&bench).await;
+    assert_eq!(kept(&bench, "evt_early").await.state, WebhookState::Handled);
+    assert_eq!(bench.case(story.order_id).await.payments[0].refunded(), 2_000);
+    let kinds = bench.published().await;
+    assert_eq!(kinds.iter().filter(|kind| **kind == "refund.settled.v1").count(), 1, "{kinds:?}");
+    bench.laws_hold().await;
+}
+
+/// Case 8 (duncanmcclean/statamic-cargo#190): the payment is not here yet, and nothing is delivered
+/// again.
+async fn a_success_that_is_told_before_there_is_a_payment_counts_once_there_is(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    bench.psp.will(AUTHORIZE, [Act::LoseAnswer]);
+    let mut story = Story::new();
+    let payment = PaymentId::of(story.order_id, None);
+    let attempt = format!("authorize/{}", Uuid::from_u128(1));
+    let ours = Uuid::new_v5(&payment.uuid(), attempt.as_bytes());
+    let data = json!({ "reference": "psp_0", "payment": "psp_0", "amount": 5000,
+                       "currency": "GBP", "our_reference": ours.to_string() });
+    assert_eq!(tell(&bench, "evt_early", "authorized", &data).await, Received::Stored);
+    hear(&bench).await;
+    assert_eq!(kept(&bench, "evt_early").await.state, WebhookState::Waiting);
+    bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    bench.turns().await;
+    assert_eq!(operation_of(&bench, AUTHORIZE).await, ours);
+    assert!(!bench.case(story.order_id).await.secured, "the answer was lost");
+    bench.wait(60);
+    hear(&bench).await;
+    assert_eq!(kept(&bench, "evt_early").await.state, WebhookState::Handled);
+    assert!(bench.case(story.order_id).await.secured);
+    bench.settle().await;
+    let kinds = bench.published().await;
+    assert_eq!(kinds.iter().filter(|kind| **kind == "payment.secured.v1").count(), 1, "{kinds:?}");
+    bench.laws_hold().await;
+}
+
 async fn a_success_after_a_decline_is_given_back_where_nobody_wants_it(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     bench.psp.will(AUTHORIZE, [Act::Say(declined("card_declined"))]);
@@ -494,6 +549,8 @@ on_both! { two_threads:
     a_webhook_that_was_kept_for_days_is_heard,
     a_signature_is_as_old_as_it_is_by_the_clock_of_the_machine,
     a_webhook_of_what_is_not_known_waits_and_is_parked_after_a_day,
+    a_refund_is_settled_by_what_came_before_its_name,
+    a_success_that_is_told_before_there_is_a_payment_counts_once_there_is,
     a_success_after_a_decline_is_given_back_where_nobody_wants_it,
     a_refund_that_fails_days_later_can_be_refunded_again,
     a_capture_that_fails_later_loses_the_money,

@@ -88,8 +88,15 @@ impl Intent {
         self.metadata("ordinal") == Some(our.0.to_string().as_str())
     }
 
-    pub(super) fn is_canceled(&self) -> bool {
-        self.text("status") == Some("canceled")
+    /// Whether nothing of it is reserved any more, and not since all of it was taken. Of one that was
+    /// taken in part the rest goes back, and it is called a success.
+    pub(super) fn is_given_back(&self) -> bool {
+        let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);
+        match self.text("status") {
+            Some("canceled") => true,
+            Some("succeeded") => sum("amount_received") < sum("amount"),
+            _ => false,
+        }
     }
 
     pub(super) fn has(&self, field: &str) -> bool {
@@ -154,7 +161,7 @@ impl Intent {
     pub(super) fn voided(&self) -> Answer {
         let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);
         match self.money(sum("amount").saturating_sub(sum("amount_received"))) {
-            Some(amount) if self.is_canceled() => {
+            Some(amount) if self.is_given_back() => {
                 Answer::Done { reference: self.1.clone(), amount, valid_until: None }
             }
             _ => unclear(),

@@ -247,7 +247,7 @@ impl Psp for Stripe {
         };
         match (found, of.kind) {
             (Err(answer), _) => not_asked(answer),
-            (Ok(intent), Kind::Void) if intent.is_canceled() => Found::Known(intent.voided()),
+            (Ok(intent), Kind::Void) if intent.is_given_back() => Found::Known(intent.voided()),
             (Ok(intent), Kind::Capture) if intent.has(&capture_field(our)) => {
                 Found::Known(intent.captured(&capture_field(our)))
             }

@@ -314,6 +314,24 @@ async fn two_parcels_are_two_captures_at_stripe() {
 }
 
 #[tokio::test]
+async fn what_is_left_after_a_parcel_goes_back_at_stripe() {
+    // Case 19 (paypal/Checkout-PHP-SDK#76): what was taken stays.
+    let at = provider(Dialect::Stripe, Settings::default()).await;
+    let authorization = reference(&at.authorize(1, 5_000, "tok_visa").await);
+    assert_eq!(code(&at.capture(2, &authorization, 2_000, true).await), "done 2000");
+    assert_eq!(at.find(3, Kind::Void, Some(&authorization)).await, "nothing");
+    at.say(Kind::Void, "timeout_after");
+    assert_eq!(code(&at.void(3, &authorization).await), "unknown");
+    assert_eq!(at.find(3, Kind::Void, Some(&authorization)).await, "done 3000");
+    assert_eq!(code(&at.void(3, &authorization).await), "done 3000");
+    assert_eq!(at.book(), [5_000, 3_000, 2_000, 0, 0]);
+    // Where all of it was taken, nothing was given back.
+    let authorization = reference(&at.authorize(4, 100, "tok_visa").await);
+    at.capture(5, &authorization, 100, false).await;
+    assert_eq!(at.find(6, Kind::Void, Some(&authorization)).await, "nothing");
+}
+
+#[tokio::test]
 async fn a_part_of_a_payment_is_not_taken_at_razorpay() {
     let at = provider(Dialect::Razorpay, Settings::default()).await;
     let authorization = reference(&at.authorize(1, 100, "tok_visa").await);

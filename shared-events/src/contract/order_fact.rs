@@ -349,6 +349,27 @@ facts! {
             order: OrderHeader,
             cause: LossCause,
         }
+        /// `order.payment.secured.v1`: all its money is reserved or taken.
+        "order.payment.secured.v1" => PaymentSecured {
+            #[serde(flatten)]
+            order: OrderHeader,
+            amount: Money,
+        }
+        /// `order.refund.settled.v1`: a refund was paid; of zero, nothing of it was owed.
+        "order.refund.settled.v1" => RefundSettled {
+            #[serde(flatten)]
+            order: OrderHeader,
+            refund_id: RefundId,
+            amount: Money,
+        }
+        /// `order.refund.failed.v1`: a refund was not paid, or came back.
+        "order.refund.failed.v1" => RefundFailed {
+            #[serde(flatten)]
+            order: OrderHeader,
+            refund_id: RefundId,
+            amount: Money,
+            code: String,
+        }
         /// `order.compensated.v1`: all that a cancelled order held was given back.
         "order.compensated.v1" => Compensated {
             #[serde(flatten)]
@@ -359,33 +380,4 @@ facts! {
             money: bool,
         }
     }
-}
-
-/// What all of them say of their order. A fact that is not named here does not compile.
-macro_rules! headers {
-    ($($variant:ident),* $(,)?) => {
-        impl OrderFact {
-            /// The part about its order.
-            #[must_use]
-            pub const fn order(&self) -> &OrderHeader {
-                match self {
-                    $( Self::$variant { order, .. } )|* => order,
-                }
-            }
-
-            /// The same, to change it.
-            pub(super) const fn order_mut(&mut self) -> &mut OrderHeader {
-                match self {
-                    $( Self::$variant { order, .. } )|* => order,
-                }
-            }
-        }
-    };
-}
-
-headers! {
-    Created, Confirmed, LinesAllocated, LinesCancelled, Cancelled, LinesFulfilled, Fulfilled,
-    ReturnRequested, ReturnApproved, ReturnOverdue, ReturnRejected, Returned, RefundRequested,
-    Held, HoldReleased, Corrected, ShipmentCorrected, Delivered, ShipmentUndone, ShipmentFound,
-    EditRequested, Edited, EditRefused, PaymentRequested, PaymentLost, Compensated,
 }

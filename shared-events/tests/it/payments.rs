@@ -58,6 +58,7 @@ pub fn of_payments() -> Vec<FactBody> {
         amount: gbp(minor),
         fee_bps,
     };
+    let refund_id = "0190a0b0-0000-7000-8000-000000000003".parse().unwrap();
     let told = vec![
         OrderFact::PaymentRequested {
             order: order.clone(),
@@ -68,10 +69,17 @@ pub fn of_payments() -> Vec<FactBody> {
             parts: vec![requested(None, 1_000, 0), requested(Some(seller()), 530, 1_250)],
         },
         OrderFact::PaymentLost { order: order.clone(), cause: LossCause::CaptureFailed },
+        OrderFact::PaymentSecured { order: order.clone(), amount: gbp(1_530) },
+        OrderFact::RefundSettled { order: order.clone(), refund_id, amount: gbp(265) },
+        OrderFact::RefundFailed {
+            order: order.clone(),
+            refund_id,
+            amount: gbp(265),
+            code: "account_closed".to_owned(),
+        },
         OrderFact::Compensated { order, stock: true, money: true },
     ];
     let valid_until = at("2010-12-08T08:27:00Z");
-    let refund_id = "0190a0b0-0000-7000-8000-000000000003".parse().unwrap();
     let paid = vec![
         PaymentFact::Authorized { payment: header(530), valid_until },
         PaymentFact::Captured {

@@ -336,6 +336,9 @@ fn the_money_confirms_where_stock_stands() {
     assert_eq!(decided, [secured(3_500, DAY, 2), confirmed]);
     let order = decided.iter().try_fold(order, evolve).unwrap();
     assert_eq!(order.status(), Some(Status::Confirmed));
+    let told = translate(&order, &decided[0]);
+    let [OrderFact::PaymentSecured { amount, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(*amount, gbp(3_500));
     assert_eq!(order.payment_status(), PaymentStatus::Secured);
     assert_eq!(events(&order, &secure(3_500, DAY), 3), Ok(Vec::new()));
 }
@@ -746,12 +749,18 @@ fn a_refund_is_paid_or_fails_and_may_be_paid_later() {
     let failed = events(&order, &refund_fails(1, 1_000), 20).unwrap();
     let order = evolve(order, &failed[0]).unwrap();
     assert_eq!(events(&order, &refund_fails(1, 1_000), 21), Ok(Vec::new()));
+    let told = translate(&order, &failed[0]);
+    let [OrderFact::RefundFailed { amount, code, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((*amount, code.as_str()), (gbp(1_000), "account_closed"));
     let refunds =
         |order: &Order| order.details().unwrap().payment.as_ref().unwrap().refunds.clone();
     assert_eq!(refunds(&order)[0].state, RefundState::Failed("account_closed".to_owned()));
     let paid = events(&order, &settle(1, 1_000), 22).unwrap();
     let order = evolve(order, &paid[0]).unwrap();
     assert_eq!(refunds(&order)[0].state, RefundState::Settled(gbp(1_000)));
+    let told = translate(&order, &paid[0]);
+    let [OrderFact::RefundSettled { amount, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(*amount, gbp(1_000));
     assert_eq!(events(&order, &settle(1, 1_000), 23), Ok(Vec::new()));
     assert!(order.is_over(after(900 * DAY)));
     let wrong =
@@ -917,6 +926,16 @@ fn amounts_are_divided_by_weight_with_nothing_left_over() {
     assert_eq!(allot(1, &[5, 5], &[0, 5]), [0, 1]);
     assert_eq!(allot(i64::MAX, &[i64::MAX], &[i64::MAX]), [i64::MAX]);
     assert_eq!(allot(5, &[], &[]), [0_i64; 0]);
+    // Case 29 (RubyMoney/money#1033, moneyphp/money#492): none is off by a whole minor unit.
+    let twelve: Vec<i64> = (1..=12).map(|nth| nth * nth).collect();
+    for (whole, weights) in [(700_273_i64, &twelve[..]), (9_999, &[75, 25])] {
+        let parts = allot(whole, weights, &vec![whole; weights.len()]);
+        let all: i64 = weights.iter().sum();
+        assert_eq!(parts.iter().sum::<i64>(), whole);
+        for (part, weight) in parts.iter().zip(weights) {
+            assert!((part * all - whole * weight).abs() < all, "{part} of {weight}: {parts:?}");
+        }
+    }
 }
 
 /// Lines of up to three sellers, charges, and numbers that decide what happens.
