@@ -6,7 +6,9 @@ use psp::Token;
 use psp::webhook::Verifier;
 use shared_events::chance::Chance;
 use shared_events::contract::{OperationId, OrderId, PspName, Timestamp};
-use shared_events::stream::{Database, DatabaseError, Dialect, OperatorAction, Outbox, migrations};
+use shared_events::stream::{
+    Database, DatabaseError, Dialect, OperatorAction, Outbox, Tx, migrations,
+};
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -19,7 +21,7 @@ use crate::grpc::PaymentEdge;
 use crate::grpc::proto::payment_service_server::PaymentServiceServer;
 use crate::psps::Psps;
 use crate::runner::Runner;
-use crate::store::{self, Of, Origins, PaysWith, Webhook};
+use crate::store::{self, Of, OpenCase, Origins, PaysWith, Webhook};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
@@ -73,6 +75,16 @@ struct Heard<'a> {
     person: Option<(OperationId, OperatorAction, String)>,
     /// The trace of the call (W3C `traceparent` and `tracestate`).
     trace: CallTrace,
+}
+
+/// What comes of it, in the transaction that has its order locked.
+struct Decided {
+    /// The payments of the order, with what happens to them.
+    open: OpenCase,
+    /// The hash of what a new attempt pays with.
+    pays_with: Option<String>,
+    /// When.
+    now: Timestamp,
 }
 
 impl Payments {
@@ -215,9 +227,16 @@ impl Payments {
         next: WebhookState,
         (action, said): (OperatorAction, &str),
     ) -> Result<bool, PaymentError> {
-        let (now, order_id) = ((self.now)(), parked.order_id);
-        let (state, tries, note) = (next, parked.tries.saturating_add(1), parked.note.as_str());
-        let next = store::Outcome { state, due_at: now, tries, note, order_id, now };
+        let now = (self.now)();
+        let next = parked.decided(next, now);
+        let next = store::Outcome {
+            state: next.state,
+            due_at: next.due_at,
+            tries: next.tries,
+            note: &next.note,
+            order_id: next.order_id,
+            now,
+        };
         let mut tx = self.database.begin().await?;
         if !store::settle(&mut tx, parked, &next).await? {
             return Ok(false);
@@ -230,50 +249,46 @@ impl Payments {
         Ok(true)
     }
 
+    /// What an attempt, or what a person says of a stuck operation, would lead to, and when it
+    /// would have been. Nothing is written, and no provider is called.
+    ///
+    /// # Errors
+    /// [`PaymentError`], as of [`Self::attempt`] and [`Self::resolve`].
+    pub(crate) async fn would_hear(
+        &self,
+        order: OrderId,
+        input: Input,
+        pays_with: Option<(Uuid, &Token)>,
+    ) -> Result<(OpenCase, Timestamp), PaymentError> {
+        let mut tx = self.database.begin().await?;
+        let heard = Heard { pays_with, person: None, trace: (None, None) };
+        let none = BTreeSet::new();
+        let decided = self.decided(&mut tx, (order, &none), input, &heard).await?;
+        // What was read stays locked until here, and is as it was.
+        tx.rollback().await?;
+        Ok((decided.open, decided.now))
+    }
+
     async fn hear(
         &self,
         order: OrderId,
         input: Input,
-        Heard { pays_with, person, trace }: Heard<'_>,
+        heard: Heard<'_>,
     ) -> Result<Case, PaymentError> {
         let mut tx = self.database.begin().await?;
-        let orders = BTreeSet::from([order]);
         // An attempt may be the first that is known of an order.
-        let created = if pays_with.is_some() { orders.clone() } else { BTreeSet::new() };
-        let mut cases = store::lock(&self.database, &mut tx, &orders, &created).await?;
-        let Some(mut open) = cases.remove(&order) else {
-            return Err(Rejection::OperationUnknown.into());
-        };
-        let of = match &input {
-            Input::Observed { operation_id, .. } => open.case.operation(*operation_id),
-            _ => None,
-        };
-        let psp = of.and_then(|(_, one)| open.case.psp_of(one));
-        let psp = psp.or_else(|| open.case.plan.as_ref().map(|plan| &plan.psp));
-        let now = (self.now)();
-        let context = Context { capabilities: self.psps.capabilities(psp), now };
-        if let Some((attempt_id, token)) = pays_with {
+        let created: BTreeSet<OrderId> = heard.pays_with.map(|_| order).into_iter().collect();
+        let decided = self.decided(&mut tx, (order, &created), input, &heard).await?;
+        let Decided { open, pays_with, now } = decided;
+        if let Some(((attempt_id, token), pays_with)) = heard.pays_with.zip(pays_with) {
             let attempt = (order, attempt_id);
-            let pays_with = self.pays_with.of(&mut tx, attempt, token).await?;
-            if !open.case.attempts.contains(&attempt_id) {
-                store::keep_token(&mut tx, attempt, token, now).await?;
-                store::keep_attempt(&mut tx, attempt, &pays_with).await?;
-            } else if store::paid_otherwise(&mut tx, attempt, &pays_with).await? {
-                // One with the same token brings nothing: the first has it, as long as it lasts.
-                return Err(Rejection::OtherToken.into());
-            }
+            store::keep_token(&mut tx, attempt, token, now).await?;
+            store::keep_attempt(&mut tx, attempt, &pays_with).await?;
         }
-        if let Some((operation, action, said)) = person {
-            let (_, stuck) = open.case.operation(operation).ok_or(Rejection::OperationUnknown)?;
-            if stuck.state != OperationState::Stuck {
-                return Err(Rejection::NotStuck(stuck.state).into());
-            }
+        if let Some((operation, action, said)) = heard.person {
             store::keep_resolution(&mut tx, Of::Operation(operation), &said).await?;
             action.write(&mut tx).await?;
         }
-        let (traceparent, tracestate) = trace;
-        let origins = Origins { causationid: None, traceparent, tracestate };
-        open.hear(input, &context, &origins)?;
         let (case, became) = (open.case.clone(), open.became());
         let stores = (&self.database, &self.outbox);
         store::write(stores, &mut tx, vec![open], now).await?;
@@ -282,5 +297,51 @@ impl Payments {
         self.outbox.committed();
         self.due.notify_one();
         Ok(case)
+    }
+
+    /// What comes of something that payments hear. Of the orders in `created` a row is made where
+    /// there is none; nothing else is written.
+    async fn decided(
+        &self,
+        tx: &mut Tx,
+        (order, created): (OrderId, &BTreeSet<OrderId>),
+        input: Input,
+        heard: &Heard<'_>,
+    ) -> Result<Decided, PaymentError> {
+        let orders = BTreeSet::from([order]);
+        let mut cases = store::lock(&self.database, tx, &orders, created).await?;
+        let new = || heard.pays_with.map(|_| OpenCase::new(order));
+        let open = cases.remove(&order).or_else(new);
+        let mut open = open.ok_or(Rejection::OperationUnknown)?;
+        let of = match &input {
+            Input::Observed { operation_id, .. } => {
+                // Of such operations alone a person says what became.
+                let known = open.case.operation(*operation_id);
+                let (_, known) = known.ok_or(Rejection::OperationUnknown)?;
+                if known.state != OperationState::Stuck {
+                    return Err(Rejection::NotStuck(known.state).into());
+                }
+                Some(known)
+            }
+            _ => None,
+        };
+        let psp = of.and_then(|one| open.case.psp_of(one));
+        let psp = psp.or_else(|| open.case.plan.as_ref().map(|plan| &plan.psp));
+        let now = (self.now)();
+        let context = Context { capabilities: self.psps.capabilities(psp), now };
+        let mut pays_with = None;
+        if let Some((attempt_id, token)) = heard.pays_with {
+            let attempt = (order, attempt_id);
+            let hash = self.pays_with.of(tx, attempt, token).await?;
+            if !open.case.attempts.contains(&attempt_id) {
+                pays_with = Some(hash);
+            } else if store::paid_otherwise(tx, attempt, &hash).await? {
+                // One with the same token brings nothing: the first has it, as long as it lasts.
+                return Err(Rejection::OtherToken.into());
+            }
+        }
+        let (traceparent, tracestate) = heard.trace.clone();
+        open.hear(input, &context, &Origins { causationid: None, traceparent, tracestate })?;
+        Ok(Decided { open, pays_with, now })
     }
 }

@@ -21,22 +21,51 @@ const BACKOFF: Backoff =
 /// So many failures one after the other end it: after five to ten seconds.
 const FAILURES_MAX: u32 = 7;
 
-/// Shows the items of a stream, each once and in order: the field of this name, in each message
+/// Takes the items of a stream, each once and in order: the field of this name, in each message
 /// that has one.
 ///
 /// # Errors
-/// Why the stream cannot begin, or cannot go on.
+/// Why the stream cannot begin, or cannot go on; what `take` refuses.
 pub(crate) async fn read(
     client: &Client,
     method: &str,
     request: Value,
     item: &str,
-    show: impl Fn(&Value),
+    mut take: impl FnMut(&Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    each_message(client, method, request, |reading, message| match reading.saw(message, item) {
+        Some(item) => take(item),
+        None => Ok(()),
+    })
+    .await
+}
+
+/// Takes published facts, each once and in order within its shard, as CloudEvents in JSON.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) async fn facts(
+    client: &Client,
+    request: Value,
+    mut take: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    each_message(client, "facts.v1.FactService/ReadFacts", request, |reading, message| {
+        reading.saw_facts(message).iter().try_for_each(|fact| take(fact))
+    })
+    .await
+}
+
+/// Takes the messages of a stream, over as many connections as it needs.
+async fn each_message(
+    client: &Client,
+    method: &str,
+    request: Value,
+    mut take: impl FnMut(&mut Reading, &Value) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut reading = Reading::new(request);
     loop {
-        let failure = match once(client, method, &mut reading, (item, &show)).await {
-            Ok(()) => return Ok(()),
+        let failure = match once(client, method, &mut reading, &mut take).await {
+            Ok(taken) => return taken,
             Err(_) if reading.is_complete() => return Ok(()),
             Err(failure) => failure,
         };
@@ -45,21 +74,20 @@ pub(crate) async fn read(
     }
 }
 
-/// One stream, to its end.
+/// One stream, to its end or to what is not taken. The outer error is the stream's.
 async fn once(
     client: &Client,
     method: &str,
     reading: &mut Reading,
-    (item, show): (&str, &impl Fn(&Value)),
-) -> Result<(), Failure> {
+    take: &mut impl FnMut(&mut Reading, &Value) -> Result<(), Failure>,
+) -> Result<Result<(), Failure>, Failure> {
     let mut answers = client.stream(method, reading.next()).await?;
     while let Some(answer) = answers.next().await {
-        let answer = answer?;
-        if let Some(item) = reading.saw(&answer, item) {
-            show(item);
+        if let Err(refused) = take(reading, &answer?) {
+            return Ok(Err(refused));
         }
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// How far a stream was read.
@@ -68,6 +96,8 @@ struct Reading {
     request: Value,
     /// The last position of each shard.
     after: BTreeMap<u64, Value>,
+    /// Facts of a position of which not all have come.
+    partial: Vec<String>,
     /// Items that are still asked for; none for all.
     left: Option<u64>,
     /// Whether it is known where it begins.
@@ -79,8 +109,15 @@ struct Reading {
 impl Reading {
     fn new(request: Value) -> Self {
         let left = request["limit"].as_u64().filter(|limit| *limit > 0);
-        let mut reading =
-            Self { after: BTreeMap::new(), left, begun: false, failures: 0, request: Value::Null };
+        let mut reading = Self {
+            after: BTreeMap::new(),
+            partial: Vec::new(),
+            left,
+            // A watch begins where the journal ends, unless it says otherwise.
+            begun: request["from_beginning"] != false,
+            failures: 0,
+            request: Value::Null,
+        };
         reading.pass(&request["after"]);
         reading.request = request;
         reading
@@ -96,7 +133,9 @@ impl Reading {
     }
 
     /// The request that goes on.
-    fn next(&self) -> Value {
+    fn next(&mut self) -> Value {
+        // What is not complete is read once more.
+        self.partial.clear();
         let mut request = self.request.clone();
         if !self.begun {
             return request;
@@ -105,8 +144,8 @@ impl Reading {
         if let Some(left) = self.left {
             request["limit"] = json!(left);
         }
-        // The first message has told where it begins. What it did not name had no event, and is
-        // read from the first one.
+        // It is known where it begins. A shard that is not named had no event there, and is read
+        // from the first one.
         if request["from_beginning"].is_boolean() {
             request["from_beginning"] = json!(true);
         }
@@ -123,6 +162,23 @@ impl Reading {
         self.pass(&json!([item["position"]]));
         self.left = self.left.map(|left| left.saturating_sub(1));
         Some(item)
+    }
+
+    /// Takes note of a message with facts; those that are complete with it. Facts of one position
+    /// come together, in one message or more, of which the last one has the position.
+    fn saw_facts(&mut self, message: &Value) -> Vec<String> {
+        self.failures = 0;
+        let facts = message["facts"].as_array().into_iter().flatten();
+        self.partial.extend(facts.filter_map(Value::as_str).map(str::to_owned));
+        let through = &message["through"];
+        if through.as_array().is_none_or(Vec::is_empty) {
+            return Vec::new();
+        }
+        self.pass(through);
+        let complete = std::mem::take(&mut self.partial);
+        let count = u64::try_from(complete.len()).unwrap_or(u64::MAX);
+        self.left = self.left.map(|left| left.saturating_sub(count));
+        complete
     }
 
     /// Whether all was seen that is asked for.
@@ -198,8 +254,34 @@ mod tests {
     }
 
     #[test]
+    fn what_has_a_beginning_of_its_own_goes_on_before_its_first_message() {
+        for request in [json!({ "live": false }), json!({ "from_beginning": true })] {
+            let mut reading = Reading::new(request.clone());
+            assert!(reading.goes_on_in(&stopping()).is_some(), "{request}");
+            // A server that nobody has reached is not waited for.
+            assert_eq!(Reading::new(request).goes_on_in(&away()), None);
+        }
+    }
+
+    #[test]
+    fn facts_of_a_position_of_which_not_all_came_are_read_again() {
+        let place = |position: u64| json!([{ "shard": 4, "position": position, "mark": 9 }]);
+        let mut reading = Reading::new(json!({ "source": "/ordinal/orders", "live": false }));
+        let empty: Vec<String> = Vec::new();
+        let first = json!({ "facts": ["a", "b"], "through": place(1) });
+        assert_eq!(reading.saw_facts(&first), ["a", "b"]);
+        assert_eq!(reading.saw_facts(&json!({ "facts": ["c"], "through": [] })), empty);
+        let next = reading.next();
+        assert_eq!(next["after"], place(1), "{next}");
+        assert_eq!(reading.saw_facts(&json!({ "facts": ["c"], "through": [] })), empty);
+        let last = json!({ "facts": ["d"], "through": place(2) });
+        assert_eq!(reading.saw_facts(&last), ["c", "d"]);
+        assert_eq!(reading.next()["after"], place(2));
+    }
+
+    #[test]
     fn only_a_stream_that_was_ended_goes_on_and_not_for_ever() {
-        let mut reading = Reading::new(json!({}));
+        let mut reading = Reading::new(json!({ "from_beginning": false }));
         // Nobody knows where it would begin.
         assert_eq!(reading.goes_on_in(&stopping()), None);
         reading.saw(&json!({ "progress": { "through": [] } }), "event");

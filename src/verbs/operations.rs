@@ -88,16 +88,24 @@ pub async fn dead_letters(
             })
             .await
         }
-        DeadLetterVerb::PutBack { follower, subject, why: Why { reason } } => {
-            let request = json!({ "follower": follower, "subject": subject, "reason": reason });
+        DeadLetterVerb::PutBack { follower, subject, validate_only, why: Why { reason } } => {
+            let request = json!({
+                "follower": follower, "subject": subject, "reason": reason,
+                "validate_only": validate_only,
+            });
             ask(client, out, "PutBackDeadLetters", request, |out, answer| {
+                show::only_would(out, validate_only);
                 out.line(format!("put back: {}; they are retried next", text(answer, "put_back")));
             })
             .await
         }
-        DeadLetterVerb::Drop { follower, subject, reason } => {
-            let request = json!({ "follower": follower, "subject": subject, "reason": reason });
+        DeadLetterVerb::Drop { follower, subject, validate_only, reason } => {
+            let request = json!({
+                "follower": follower, "subject": subject, "reason": reason,
+                "validate_only": validate_only,
+            });
             ask(client, out, "DropDeadLetter", request, |out, answer| {
+                show::only_would(out, validate_only);
                 out.line("dropped; this will never happen:");
                 show::dead_letter(out, &answer["dropped"]);
             })
@@ -123,16 +131,20 @@ pub async fn read_models(
 /// `ordinal follower …`
 pub async fn follower(client: &Client, out: &Output, verb: FollowerVerb) -> Result<(), Failure> {
     match verb {
-        FollowerVerb::Pause { name, reason } => {
-            let request = json!({ "follower": name, "reason": reason });
+        FollowerVerb::Pause { name, validate_only, reason } => {
+            let request =
+                json!({ "follower": name, "reason": reason, "validate_only": validate_only });
             ask(client, out, "PauseFollower", request, |out, _| {
+                show::only_would(out, validate_only);
                 out.line(format!("{name}: pauses within a second, until it is resumed"));
             })
             .await
         }
-        FollowerVerb::Resume { name, why: Why { reason } } => {
-            let request = json!({ "follower": name, "reason": reason });
+        FollowerVerb::Resume { name, validate_only, why: Why { reason } } => {
+            let request =
+                json!({ "follower": name, "reason": reason, "validate_only": validate_only });
             ask(client, out, "ResumeFollower", request, |out, _| {
+                show::only_would(out, validate_only);
                 out.line(format!("{name}: resumes within a second"));
             })
             .await

@@ -1,5 +1,7 @@
 //! `payment`: attempts, payments, operations at providers.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
 
@@ -16,21 +18,8 @@ pub async fn payment(client: &Client, out: &Output, verb: PaymentVerb) -> Result
         client.call(&format!("{SERVICE}/{method}"), request).await
     };
     match verb {
-        PaymentVerb::Attempt { order_id, psp_token_file, id } => {
-            let text = crate::flags::secrets::read("provider's token", &psp_token_file);
-            let text = text.map_err(|error| Failure::usage(&error))?;
-            let token = text.lines().next().unwrap_or_default().trim();
-            let made = id.is_none().then(|| Id(Chance::system().uuid()));
-            let attempt = id.as_ref().or(made.as_ref());
-            let request =
-                json!({ "order_id": order_id, "attempt_id": attempt, "psp_token": token });
-            let answer = ask("Attempt", request).await.map_err(|failure| match &made {
-                Some(id) => {
-                    failure.unless_decided(&format!("to ask for the same again: --id {}", id.0))
-                }
-                None => failure,
-            })?;
-            out.answer(&answer, show::attempt);
+        PaymentVerb::Attempt { order_id, psp_token_file, id, validate_only } => {
+            attempt(client, out, (order_id, id), &psp_token_file, validate_only).await?;
         }
         PaymentVerb::Show { payment_id } => {
             let request = json!({ "payment_id": payment_id });
@@ -52,23 +41,64 @@ pub async fn payment(client: &Client, out: &Output, verb: PaymentVerb) -> Result
             let request = json!({ "operation_id": operation_id });
             out.answer(&ask("GetOperation", request).await?, show::payment_operation);
         }
-        PaymentVerb::Resolve { operation_id, succeeded, declined, why } => {
+        PaymentVerb::Resolve { operation_id, succeeded, declined, validate_only, why } => {
             let request = json!({
                 "operation_id": operation_id,
                 "succeeded": succeeded.is_some(),
                 "psp_reference": succeeded.unwrap_or_default(),
                 "code": declined.unwrap_or_default(),
                 "reason": why.reason,
+                "validate_only": validate_only,
             });
-            out.answer(&ask("ResolveOperation", request).await?, show::payment_operation);
+            let answer = ask("ResolveOperation", request).await?;
+            out.answer(&answer, |out, answer| {
+                show::only_would(out, validate_only);
+                show::payment_operation(out, answer);
+            });
         }
         PaymentVerb::Webhooks { state, page } => webhooks(client, out, (&state, &page)).await?,
-        PaymentVerb::ResolveWebhook { psp, event_id, drop, why } => {
-            let (id, reason) = (event_id, why.reason);
-            let request = json!({ "psp": psp, "event_id": id, "drop": drop, "reason": reason });
-            out.answer(&ask("ResolveWebhook", request).await?, show::payment_webhook);
+        PaymentVerb::ResolveWebhook { psp, event_id, drop, validate_only, why } => {
+            let request = json!({
+                "psp": psp, "event_id": event_id, "drop": drop, "reason": why.reason,
+                "validate_only": validate_only,
+            });
+            let answer = ask("ResolveWebhook", request).await?;
+            out.answer(&answer, |out, answer| {
+                show::only_would(out, validate_only);
+                show::payment_webhook(out, answer);
+            });
         }
     }
+    Ok(())
+}
+
+async fn attempt(
+    client: &Client,
+    out: &Output,
+    (order_id, id): (Id, Option<Id>),
+    psp_token_file: &Path,
+    validate_only: bool,
+) -> Result<(), Failure> {
+    let text = crate::flags::secrets::read("provider's token", psp_token_file);
+    let text = text.map_err(|error| Failure::usage(&error))?;
+    let token = text.lines().next().unwrap_or_default().trim();
+    let made = id.is_none().then(|| Id(Chance::system().uuid()));
+    let attempt = id.or(made);
+    let request = json!({
+        "order_id": order_id, "attempt_id": attempt, "psp_token": token,
+        "validate_only": validate_only,
+    });
+    let answer = client.call(&format!("{SERVICE}/Attempt"), request).await;
+    let answer = answer.map_err(|failure| match made {
+        Some(id) if !validate_only => {
+            failure.unless_decided(&format!("to ask for the same again: --id {}", id.0))
+        }
+        _ => failure,
+    })?;
+    out.answer(&answer, |out, answer| {
+        show::only_would(out, validate_only);
+        show::attempt(out, answer);
+    });
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use notification::{Channel, Route};
 use serde_json::{Value, json};
 use shared_events::contract::{Disposition, Fact, FactBody, OrderFact, OrderId, Origin};
@@ -9,7 +8,7 @@ use shared_events::contract::{Disposition, Fact, FactBody, OrderFact, OrderId, O
 use super::laws;
 use super::report::{Law, Report};
 use crate::client::lag;
-use crate::client::{Client, Failure, text};
+use crate::client::{Client, Failure, resumed, text};
 
 /// How long followers may take to catch up before they are compared.
 const CATCH_UP: Duration = Duration::from_secs(30);
@@ -74,51 +73,54 @@ async fn dead_letters(report: &mut Report, client: &Client) -> Result<(), Failur
 
 /// The last version of each order in the journal.
 async fn events(report: &mut Report, client: &Client) -> Result<BTreeMap<OrderId, u64>, Failure> {
-    let mut versions: BTreeMap<OrderId, u64> = BTreeMap::new();
-    let mut positions: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut answers =
-        client.stream("orders.v1.JournalService/ReadEvents", json!({ "live": false })).await?;
-    while let Some(answer) = answers.next().await {
-        let answer = answer?;
-        let event = &answer["event"];
-        if !event.is_object() {
-            continue;
-        }
-        report.events += 1;
-        report.check(Law::PositionsGapless);
-        let order_id = order_id(event)?;
-        let subject = format!("order/{order_id}");
-        let shard = event["position"]["shard"].as_u64().unwrap_or(0);
-        let position = event["position"]["position"].as_u64().unwrap_or(0);
-        let last = positions.insert(shard, position).unwrap_or(0);
-        if position != last + 1 {
-            let detail = format!("position {position} of shard {shard} follows {last}");
-            report.find(Law::PositionsGapless, &subject, detail);
-        }
-        if !text(event, "unreadable").is_empty() {
-            report.find(Law::HistoryLegal, &subject, text(event, "unreadable"));
-        }
-        let version = event["event"]["version"].as_u64().unwrap_or(0);
-        let last = versions.insert(order_id, version).unwrap_or(0);
-        if version != last + 1 {
-            report.find(Law::HistoryLegal, subject, format!("version {version} follows {last}"));
-        }
-    }
+    let (mut versions, mut positions) = (BTreeMap::new(), BTreeMap::new());
+    let request = json!({ "live": false });
+    resumed::read(client, "orders.v1.JournalService/ReadEvents", request, "event", |event| {
+        recorded(report, event, (&mut versions, &mut positions))
+    })
+    .await?;
     Ok(versions)
+}
+
+/// Compares an event with the last version of its order, and the last position of its shard.
+fn recorded(
+    report: &mut Report,
+    event: &Value,
+    (versions, positions): (&mut BTreeMap<OrderId, u64>, &mut BTreeMap<u64, u64>),
+) -> Result<(), Failure> {
+    report.events += 1;
+    report.check(Law::PositionsGapless);
+    let order_id = order_id(event)?;
+    let subject = format!("order/{order_id}");
+    let shard = event["position"]["shard"].as_u64().unwrap_or(0);
+    let position = event["position"]["position"].as_u64().unwrap_or(0);
+    let last = positions.insert(shard, position).unwrap_or(0);
+    if position != last + 1 {
+        let detail = format!("position {position} of shard {shard} follows {last}");
+        report.find(Law::PositionsGapless, &subject, detail);
+    }
+    if !text(event, "unreadable").is_empty() {
+        report.find(Law::HistoryLegal, &subject, text(event, "unreadable"));
+    }
+    let version = event["event"]["version"].as_u64().unwrap_or(0);
+    let last = versions.insert(order_id, version).unwrap_or(0);
+    if version != last + 1 {
+        report.find(Law::HistoryLegal, subject, format!("version {version} follows {last}"));
+    }
+    Ok(())
 }
 
 async fn facts(client: &Client) -> Result<BTreeMap<OrderId, Vec<Fact>>, Failure> {
     let mut facts: BTreeMap<OrderId, Vec<Fact>> = BTreeMap::new();
     let request = json!({ "source": Origin::Orders.uri(), "live": false });
-    let mut answers = client.stream("facts.v1.FactService/ReadFacts", request).await?;
-    while let Some(answer) = answers.next().await {
-        for json in items(&answer?["facts"]).filter_map(Value::as_str) {
-            let fact = Fact::from_json(json).map_err(|error| Failure::Other(error.into()))?;
-            if let Some(order_id) = fact.body.order_id() {
-                facts.entry(order_id).or_default().push(fact);
-            }
+    resumed::facts(client, request, |json| {
+        let fact = Fact::from_json(json).map_err(|error| Failure::Other(error.into()))?;
+        if let Some(order_id) = fact.body.order_id() {
+            facts.entry(order_id).or_default().push(fact);
         }
-    }
+        Ok(())
+    })
+    .await?;
     Ok(facts)
 }
 

@@ -4,16 +4,18 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
+use service_edge::Refused;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::fake::{Fake, Turn, good};
 use crate::http::Http;
 use crate::rest::events;
 use crate::shop::{Shop, on_both};
 use crate::socket::Socket;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, ordinal};
 
 on_both!(
     streams_of_an_old_connection_say_that_they_can_be_resumed,
@@ -155,4 +157,74 @@ async fn verbs_that_follow_go_on_over_another_connection(mut shop: Shop) {
         process.kill().await.unwrap();
     }
     shop.close().await;
+}
+
+/// An engine of one order with two events, whose streams end after each message.
+fn ends_streams_early() -> Fake {
+    let id = "018f6f3e-0000-7000-8000-000000000001";
+    let place = |position: u64| json!({ "shard": 1, "position": position, "mark": 7 });
+    let event = |version: u64| {
+        json!({ "event": {
+            "order_id": id, "position": place(version), "event": { "version": version },
+        } })
+    };
+    let facts = |through: Vec<Value>| json!({ "facts": [], "through": through });
+    let follower = json!({ "name": "stock", "node": "a", "head_known": true });
+    let order = json!({
+        "order_id": id, "status": "ORDER_STATUS_CONFIRMED", "version": 2, "reservation_id": id,
+    });
+    let summary = json!({ "order_id": id, "status": "ORDER_STATUS_CONFIRMED", "version": 2 });
+    let reservation = json!({
+        "order_id": id, "state": "RESERVATION_STATE_RESERVED", "reservation_id": id,
+    });
+    let begins = json!({ "progress": { "through": [] } });
+    let once = |answer: Value| vec![(vec![answer], good())];
+    let cut = |message: Value| -> Turn { (vec![message], Refused::stopping()) };
+    Fake::in_turns(vec![
+        ("admin.v1.AdminService/ListFollowers", once(json!({ "followers": [follower] }))),
+        ("admin.v1.AdminService/ListDeadLetters", once(json!({}))),
+        (
+            "orders.v1.JournalService/ReadEvents",
+            vec![cut(begins.clone()), cut(event(1)), (vec![begins, event(2)], good())],
+        ),
+        (
+            "facts.v1.FactService/ReadFacts",
+            vec![
+                // It was old when the stream began.
+                (Vec::new(), Refused::stopping()),
+                cut(facts(vec![place(1)])),
+                // Not all of a position: it is read once more.
+                cut(facts(Vec::new())),
+                (vec![facts(vec![place(2)])], good()),
+            ],
+        ),
+        ("orders.v1.OrderService/ListOrders", once(json!({ "orders": [summary] }))),
+        ("orders.v1.OrderService/GetOrder", once(json!({ "order": order }))),
+        (
+            "inventory.v1.InventoryService/GetReservation",
+            once(json!({ "reservation": reservation })),
+        ),
+        ("inventory.v1.InventoryService/ListStock", once(json!({}))),
+        ("notifications.v1.NotificationService/ListNotifications", once(json!({}))),
+    ])
+}
+
+#[test]
+fn verify_reads_each_event_once_over_as_many_connections_as_it_needs() {
+    let fake = ends_streams_early();
+    let output = ordinal(&["--json", "--address", &fake.address, "verify"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stdout));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["events"], &report["orders"]), (&json!(2), &json!(1)), "{report}");
+    assert_eq!(report["findings"], json!([]), "{report}");
+    let after = |method: &str| -> Vec<Value> {
+        fake.asked(method).into_iter().map(|mut asked| asked["after"].take()).collect()
+    };
+    let first = json!([{ "shard": 1, "position": "1", "mark": "7" }]);
+    let none = Value::Null;
+    let events = after("orders.v1.JournalService/ReadEvents");
+    assert_eq!(events, [none.clone(), none.clone(), first.clone()]);
+    let facts = after("facts.v1.FactService/ReadFacts");
+    assert_eq!(facts, [none.clone(), none, first.clone(), first]);
 }

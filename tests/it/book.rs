@@ -196,8 +196,7 @@ fn tests_named_in_the_guarantees_of_the_book_exist() {
     let page = &pages()["docs/guarantees.md"];
     let mut named = 0;
     for row in page.lines().filter(|line| line.starts_with("| ")) {
-        let cell = row.trim_matches('|').rsplit('|').next().unwrap();
-        for name in cell.split('`').skip(1).step_by(2) {
+        for name in last_cell(row) {
             let there = is_there(name, &sources) || root().join(name).exists();
             assert!(there, "docs/guarantees.md names {name}, which is not there");
             named += 1;
@@ -227,6 +226,34 @@ fn cases_of_money_of_the_book_name_tests_that_exist() {
             assert!(!names.is_empty() || cells[3].starts_with("no test: "), "{row}");
         }
         assert_eq!(numbers, (1..=last).collect::<Vec<u32>>());
+    }
+}
+
+/// The names in the last cell of a row.
+fn last_cell(row: &str) -> impl Iterator<Item = &str> {
+    let cell = row.trim_matches('|').rsplit('|').next().unwrap();
+    cell.split('`').skip(1).step_by(2)
+}
+
+/// Every case by which others failed, and how many there are of each kind.
+#[test]
+fn each_case_of_others_in_the_book_has_a_test_that_exists() {
+    let sources = sources();
+    let page = &pages()["docs/edge-cases.md"];
+    let of_row = |row: &str| row.split('|').nth(1).unwrap_or_default().trim().to_owned();
+    let rows: BTreeMap<String, &str> =
+        page.lines().filter(|line| line.starts_with("| ")).map(|row| (of_row(row), row)).collect();
+    for (kind, count) in [("G", 20), ("A", 16), ("T", 13)] {
+        for number in 1..=count {
+            let case = format!("{kind}{number}");
+            let row = rows.get(&case).unwrap_or_else(|| panic!("{case} has no row"));
+            let mut named = 0;
+            for name in last_cell(row) {
+                assert!(is_there(name, &sources), "{case} names {name}, which is not there");
+                named += 1;
+            }
+            assert!(named > 0, "{case} names no test");
+        }
     }
 }
 

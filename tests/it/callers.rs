@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::http::{Answer, Http};
 use crate::issuer::{Issuer, SECOND};
 use crate::shop::{On, Orders as _, Shop, on_both};
 use crate::support::{Engine, PATIENCE, ordinal};
@@ -247,6 +248,54 @@ async fn a_stream_ends_with_its_token_and_is_resumed_with_the_next() {
         }
     };
     assert_eq!(next, second);
+    shop.stop().await;
+}
+
+/// A10: whoever comes with a token that has ended is told so, each time, and sent nowhere: no answer
+/// redirects, and none sets a cookie that a page could come back with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_has_ended_is_refused_and_its_caller_sent_nowhere() {
+    let issuer = Issuer::open().await;
+    let mut shop = Shop::open(On::Sqlite).await;
+    let issuers = issuer.issuers();
+    shop.restart(|settings| settings.access = Access::development().and_issuers(issuers)).await;
+    let ended = issuer.token(&json!({"roles": ["ordinal-ops"], "exp": SECOND - 61}));
+    let bearer = format!("Bearer {ended}");
+    let with = [("authorization", bearer.as_str())];
+    let leads_nowhere = |answer: &Answer| {
+        assert!(!(300..400).contains(&answer.status), "{answer:?}");
+        for header in ["location", "refresh", "set-cookie"] {
+            assert!(!answer.headers.contains_key(header), "{answer:?}");
+        }
+    };
+    let events = [with[0], ("accept", "text/event-stream")];
+    let lines = [with[0], ("accept", "application/x-ndjson")];
+    for (line, headers) in [
+        ("GET /v1/me", &with[..]),
+        ("GET /v1/me", &with[..]),
+        ("GET /v1/orders", &with[..]),
+        ("GET /v1/orders:watch", &events[..]),
+        ("GET /v1/orders:watch", &lines[..]),
+        ("GET /v1/events", &lines[..]),
+    ] {
+        let answer = Http::connect(&shop.address).await.call(line, headers).await;
+        assert_eq!((answer.status, answer.code().as_str()), (401, "TOKEN_EXPIRED"), "{line}");
+        assert!(answer.headers["www-authenticate"].starts_with("Bearer"), "{answer:?}");
+        leads_nowhere(&answer);
+    }
+    // As stock clients of browsers spell it.
+    let method = "POST /ordinal.orders.v1.OrderService/ListOrders";
+    let connect = Http::connect(&shop.address).await.json(method, &with, &json!({})).await;
+    let said = connect.json();
+    assert_eq!((connect.status, &said["code"]), (401, &json!("unauthenticated")), "{said}");
+    leads_nowhere(&connect);
+    // What is for everybody stays so.
+    for path in ["/docs", "/v1/openapi.json", "/v1/problems/TOKEN_EXPIRED", "/livez"] {
+        let mut http = Http::connect(&shop.address).await;
+        let answer = http.call(&format!("GET {path}"), &with).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        leads_nowhere(&answer);
+    }
     shop.stop().await;
 }
 

@@ -123,8 +123,17 @@ async fn a_poison_fact_blocks_only_its_order_until_it_is_fixed() {
     });
     assert!(named, "{report}");
 
-    // Retried before the fix, it fails again.
     let place = json!({ "follower": "stock", "subject": poisoned });
+    // What would be done is told, and is not done.
+    let mut only = place.clone();
+    only["reason"] = json!("looked");
+    only["validate_only"] = json!(true);
+    let would = shop.admin("PutBackDeadLetters", only.clone()).await;
+    assert_eq!(would["put_back"], 4, "{would}");
+    let would = shop.admin("DropDeadLetter", only).await;
+    assert_eq!(would["dropped"]["kind"], "order.fulfilled.v1", "{would}");
+    assert_eq!(shop.dead_letters(4).await, letters);
+    // Retried before the fix, it fails again.
     shop.admin("PutBackDeadLetters", place.clone()).await;
     let patience = Instant::now() + PATIENCE;
     loop {

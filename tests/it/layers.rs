@@ -416,6 +416,10 @@ fn bans_of_a_crate_include_those_of_the_workspace() {
 }
 
 fn packages() -> Vec<Value> {
+    metadata()["packages"].as_array().unwrap().clone()
+}
+
+fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
         .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
@@ -423,8 +427,7 @@ fn packages() -> Vec<Value> {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    metadata["packages"].as_array().unwrap().clone()
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 const SERVICES: [&str; 5] =
@@ -492,4 +495,69 @@ fn dependencies_are_public_and_have_an_allowed_licence() {
         });
         assert!(allowed, "{name}: {licence}");
     }
+}
+
+/// What speaks to the network, of the packages that a build script could use.
+const CLIENTS: [&str; 10] = [
+    "attohttpc",
+    "curl",
+    "git2",
+    "hyper",
+    "isahc",
+    "minreq",
+    "reqwest",
+    "tokio",
+    "ureq",
+    "utoipa-swagger-ui",
+];
+
+/// G19: packages of the registry are all that a build needs. Our scripts could not ask for more, and
+/// neither could what they use.
+#[test]
+fn no_build_script_of_ours_can_fetch_anything() {
+    let metadata = metadata();
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let packages: BTreeMap<String, Value> =
+        list(&metadata["packages"]).into_iter().map(|it| (text(&it["id"]), it)).collect();
+    let nodes: BTreeMap<String, Value> =
+        list(&metadata["resolve"]["nodes"]).into_iter().map(|it| (text(&it["id"]), it)).collect();
+    // A dependency without a kind is of the package itself.
+    let needs = |id: &str, is_meant: fn(&str) -> bool| -> Vec<String> {
+        let meant = |it: &Value| {
+            list(&it["dep_kinds"]).iter().any(|kind| is_meant(kind["kind"].as_str().unwrap_or("")))
+        };
+        let all = list(&nodes[id]["deps"]).into_iter().filter(meant);
+        all.map(|it| text(&it["pkg"])).collect()
+    };
+    let members: Vec<String> = list(&metadata["workspace_members"]).iter().map(text).collect();
+    let mut next: Vec<String> =
+        members.iter().flat_map(|member| needs(member, |kind| kind == "build")).collect();
+    let mut names = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    while let Some(id) = next.pop() {
+        if seen.insert(id.clone()) {
+            names.insert(text(&packages[&id]["name"]));
+            next.extend(needs(&id, |kind| kind != "dev"));
+        }
+    }
+    for used in ["protox", "utoipa-swagger-ui-vendored"] {
+        assert!(names.contains(used), "{used} is not found: {names:?}");
+    }
+    for client in CLIENTS {
+        assert!(!names.contains(client), "a build script can use {client}");
+    }
+    let mut scripts = 0;
+    for member in &members {
+        for target in list(&packages[member]["targets"]) {
+            if list(&target["kind"]).iter().any(|kind| kind == "custom-build") {
+                let script = std::fs::read_to_string(text(&target["src_path"])).unwrap();
+                for way in ["std::net", "TcpStream", "process::Command"] {
+                    assert!(!script.contains(way), "{} uses {way}", target["src_path"]);
+                }
+                scripts += 1;
+            }
+        }
+    }
+    assert!(scripts > 5, "only {scripts} scripts are found");
 }

@@ -57,10 +57,15 @@ impl Drop for Provider {
 
 /// An engine whose operators this provider knows.
 fn engine_of(provider: &Provider, folder: &TempDir) -> Engine {
+    engine_with(provider, folder, "")
+}
+
+/// With more settings of the provider.
+fn engine_with(provider: &Provider, folder: &TempDir, more: &str) -> Engine {
     let file = folder.path().join("issuers.toml");
     let text = format!(
         "[[issuer]]\nissuer = \"{}\"\naudience = [\"ordinal\"]\nroles = \"realm_access.roles\"\n\
-         map = {{ ordinal-ops = \"OPS\" }}\njwks = {{ refresh = \"2s\", cooldown = \"1s\" }}\n",
+         map = {{ ordinal-ops = \"OPS\" }}\njwks = {{ refresh = \"2s\", cooldown = \"1s\" }}\n{more}",
         provider.url
     );
     std::fs::write(&file, text).unwrap();
@@ -100,6 +105,41 @@ fn somebody_who_logged_in_at_a_real_provider_is_an_operator() {
         assert!(std::time::Instant::now() < patience, "the new key is never known");
     }
     engine.ask(&["--token", &anna, "stock", "get", "MUG"]);
+    assert!(engine.stop().success());
+}
+
+/// A9: access tokens last a minute and a login hours. Whoever is logged in goes on with the next
+/// token, and sees no page of the provider meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_logged_in_goes_on_when_a_token_has_ended() {
+    let (mut provider, folder) = (Provider::start(), TempDir::new().unwrap());
+    let engine = engine_with(&provider, &folder, "leeway = \"0s\"\n");
+    let mut http = Http::connect(&engine.address).await;
+    let mut me = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        http.call("GET /v1/me", &[("authorization", bearer.as_str())]).await
+    };
+    assert_eq!(provider.ask("ttl 1"), "1");
+    let mut token = provider.ask("login anna");
+    // Twice: the next token ends as well, and the login is the same.
+    for lasts in ["ttl 1", "ttl 600"] {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let answer = me(&token).await;
+            if answer.status == 401 && answer.code() == "TOKEN_EXPIRED" {
+                break;
+            }
+            assert!(Instant::now() < patience, "the token does not end: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(format!("ttl {}", provider.ask(lasts)), lasts);
+        let next = provider.ask("refresh anna");
+        assert_ne!(next, token);
+        token = next;
+    }
+    let anna = me(&token).await;
+    assert_eq!(anna.status, 200, "{anna:?}");
+    assert!(anna.json()["subject"].as_str().unwrap().contains("anna"), "{anna:?}");
     assert!(engine.stop().success());
 }
 

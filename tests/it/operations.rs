@@ -11,12 +11,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::http::Http;
 use crate::shop::{On, Orders as _, Shop, TestDatabase, on_both};
 use crate::support::{Engine, PATIENCE, free_port, ordinal};
 
 on_both!(
     every_change_by_an_operator_is_recorded_once,
     refused_calls_are_not_recorded,
+    what_would_be_done_about_a_follower_is_told_and_not_done,
     operators_actions_are_listed_in_pages_and_by_filter,
     stock_equals_the_sum_of_its_movements,
 );
@@ -168,6 +170,42 @@ async fn refused_calls_are_not_recorded(shop: Shop) {
     let would = json!({ "sku": "MUG", "on_hand": 5, "validate_only": true });
     stock(&shop.ops, "SetStock", would).await.unwrap();
     assert_eq!(done(&shop.ops, json!({})).await, Vec::<Value>::new());
+    shop.close().await;
+}
+
+async fn what_would_be_done_about_a_follower_is_told_and_not_done(shop: Shop) {
+    let told = |answer: Result<Value, Failure>| match answer {
+        Ok(answer) => answer,
+        Err(failure) => {
+            let failure = failure.to_json();
+            json!({ "reason": failure["reason"], "message": failure["message"] })
+        }
+    };
+    let letters = json!({ "follower": "stock", "subject": Uuid::now_v7(), "reason": "x" });
+    for (method, request, reason) in [
+        ("PauseFollower", json!({ "follower": "stock", "reason": "counting" }), Value::Null),
+        ("ResumeFollower", json!({ "follower": "stock" }), Value::Null),
+        ("PauseFollower", json!({ "follower": "stock" }), json!("INVALID_FIELD")),
+        ("PauseFollower", json!({ "follower": "x", "reason": "x" }), json!("INVALID_FIELD")),
+        ("ResumeFollower", json!({ "follower": "x" }), json!("INVALID_FIELD")),
+        ("PutBackDeadLetters", letters.clone(), json!("NOT_FOUND")),
+        ("DropDeadLetter", letters, json!("NOT_FOUND")),
+    ] {
+        let mut only = request.clone();
+        only["validate_only"] = json!(true);
+        let before = done(&shop.ops, json!({})).await;
+        let would = told(admin(&shop.ops, method, only).await);
+        assert_eq!(done(&shop.ops, json!({})).await, before, "{method}");
+        assert_eq!(would["reason"], reason, "{method}: {would}");
+        assert_eq!(would, told(admin(&shop.ops, method, request).await), "{method}");
+    }
+    let mut http = Http::connect(&shop.address).await;
+    let pause = "POST /v1/followers/stock:pause?validate_only=true";
+    let answer = http.json(pause, &[], &json!({ "reason": "counting" })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let followers = admin(&shop.ops, "ListFollowers", json!({})).await.unwrap();
+    let followers = followers["followers"].as_array().unwrap();
+    assert!(followers.iter().all(|follower| follower["paused"] == ""), "{followers:?}");
     shop.close().await;
 }
 

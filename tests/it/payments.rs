@@ -12,6 +12,7 @@ const SERVICE: &str = "payments.v1.PaymentService";
 on_both!(
     an_attempt_waits_for_an_order_that_asks_for_no_money_yet,
     an_attempt_with_another_token_is_refused_and_its_field_named,
+    what_an_attempt_would_do_is_told_and_nothing_is_kept,
     a_sixth_attempt_that_would_wait_is_refused_with_the_number,
     every_malformed_field_of_payments_is_named,
     what_is_not_there_is_not_found,
@@ -66,6 +67,43 @@ async fn an_attempt_with_another_token_is_refused_and_its_field_named(shop: Shop
     let same = with(attempt_id.to_string().to_uppercase(), "tok_1");
     let answer = shop.service.call(&method, same).await.unwrap();
     assert_eq!(answer["waits"], json!(true), "{answer}");
+    shop.close().await;
+}
+
+async fn what_an_attempt_would_do_is_told_and_nothing_is_kept(shop: Shop) {
+    let order_id = shop.place(&[("MUG", 1)]).await;
+    let (method, attempt_id) = (format!("{SERVICE}/Attempt"), Uuid::now_v7());
+    let with =
+        |token: &str| json!({ "order_id": order_id, "attempt_id": attempt_id, "psp_token": token });
+    let mut dry = with("tok_1");
+    dry["validate_only"] = json!(true);
+    let would = shop.buyer.call(&method, dry.clone()).await.unwrap();
+    assert_eq!(would["waits"], true, "{would}");
+    let mut http = Http::connect(&shop.address).await;
+    let only = "POST /v1/payments:attempt?validate_only=true";
+    let told = http.json(only, &[], &with("tok_1")).await;
+    assert_eq!((told.status, &told.json()["waits"]), (200, &json!(true)), "{told:?}");
+    let stranger = shop.as_caller("CUSTOMER", &Uuid::now_v7().to_string()).await;
+    let not_theirs = refused(&stranger, "Attempt", dry).await;
+    assert!(not_theirs.contains("NOT_FOUND"), "{not_theirs}");
+    // Nothing was kept: the id is as new as before.
+    shop.buyer.call(&method, with("tok_2")).await.unwrap();
+    for answer in [
+        http.json(only, &[], &with("tok_1")).await,
+        http.json("POST /v1/payments:attempt", &[], &with("tok_1")).await,
+    ] {
+        assert_eq!((answer.status, answer.code().as_str()), (422, "IDEMPOTENCY_KEY_REUSED"));
+    }
+    // What operators say: a refusal is told as well.
+    let id = Uuid::now_v7();
+    for (path, body) in [
+        (format!("payment-operations/{id}"), json!({ "code": "lost", "reason": "asked" })),
+        ("payment-webhooks/play/evt_1".to_owned(), json!({ "reason": "asked" })),
+    ] {
+        let call = format!("POST /v1/{path}:resolve?validate_only=true");
+        let answer = http.json(&call, &[], &body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "NOT_FOUND"), "{answer:?}");
+    }
     shop.close().await;
 }
 
@@ -161,6 +199,8 @@ fn an_order_is_paid_at_the_simulator() {
     let attempt =
         ["payment", "attempt", order.as_str(), "--psp-token-file", token.to_str().unwrap()];
     let id = Uuid::now_v7().to_string();
+    let would = engine.ask(&[&attempt[..], &["--validate-only"]].concat());
+    assert_eq!(would["waits"], true);
     let waits = engine.ask(&[&attempt[..], &["--id", &id]].concat());
     assert_eq!(waits["waits"], true);
     engine.ask(&["follower", "resume", "stock"]);
@@ -186,8 +226,12 @@ fn an_order_is_paid_at_the_simulator() {
     assert_eq!(alone["operation"], operation);
     let resolve =
         ["payment", "resolve", operation_id, "--declined", "lost", "--reason", "asked them"];
-    assert_eq!(engine.refused(1, &resolve)["reason"], "OPERATION_NOT_STUCK");
-    assert_eq!(engine.refused(1, &attempt)["reason"], "NOTHING_TO_PAY");
+    for (verb, reason) in [(&resolve[..], "OPERATION_NOT_STUCK"), (&attempt[..], "NOTHING_TO_PAY")]
+    {
+        let only = [verb, &["--validate-only"]].concat();
+        assert_eq!(engine.refused(1, &only)["reason"], reason);
+        assert_eq!(engine.refused(1, verb)["reason"], reason);
+    }
     assert_eq!(engine.ask(&["payment", "stuck"])["operations"], json!([]));
     let other = engine.ask(&["payment", "list", "--status", "captured"]);
     assert_eq!(other["payments"], json!([]));

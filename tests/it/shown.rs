@@ -149,6 +149,8 @@ fn payments() -> Vec<Shown> {
     // Any file: what is in it is of no meaning here.
     let attempt = ["attempt", ID, "--psp-token-file", "Cargo.toml"];
     let resolve = ["resolve", ID, "--declined", "lost", "--reason", "x"];
+    let dry = [&resolve[..], &["--validate-only"]].concat();
+    let would = &["nothing was changed", "STUCK"];
     let (must_act, lost) = ("the customer must act: ", &["CAPTURE", "STUCK", "4.50 GBP"]);
     vec![
         row(&attempt, "Attempt", json!({ "payments": [payment] }), &["ACTION_REQUIRED", must_act]),
@@ -156,6 +158,7 @@ fn payments() -> Vec<Shown> {
         row(&["list"], "ListPayments", all, &["ACTION_REQUIRED", "--page-token next"]),
         row(&["stuck"], "ListStuckOperations", stuck, &["STUCK", "--page-token next"]),
         row(&["operation", ID], "GetOperation", one.clone(), lost),
+        row(&dry, "ResolveOperation", one.clone(), would),
         row(&resolve, "ResolveOperation", one, lost),
         row(&["webhooks"], "ListWebhooks", parked, &["PARKED", "--page-token next"]),
         row(&["resolve-webhook", "x", "y"], "ResolveWebhook", decided, &["PARKED"]),

@@ -160,6 +160,12 @@ pub fn shown() -> Vec<Shown> {
             vec!["dropped"],
         ),
         (
+            vec!["dead-letter", "drop", "stock", ID, "--reason", "x", "--validate-only"],
+            admin("DropDeadLetter"),
+            json!({ "dropped": letter("POISON", 5, EVIL) }),
+            vec!["nothing was changed", "dropped"],
+        ),
+        (
             vec!["followers"],
             admin("ListFollowers"),
             json!({ "followers": [{ "name": "stock", "node": EVIL, "paused": EVIL, "lag": 3,

@@ -128,6 +128,7 @@ impl Clients {
             // The ids of orders and attempts are different spaces.
             attempt_id: OrderId::mint().to_string(),
             psp_token: "tok_visa".to_owned(),
+            validate_only: false,
         };
         self.payments.attempt(attempt).await?;
         Ok(())

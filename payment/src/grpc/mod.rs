@@ -8,14 +8,16 @@ mod webhooks; // webhooks of providers, for operators
 
 use std::collections::BTreeMap;
 
+use psp::Token;
 use service_edge::page::{Tokens, cut, page_size};
 use service_edge::{parsed, traceparent, tracestate};
 use shared_events::contract::{OperationId, OrderId, PaymentId};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::Payments;
-use crate::domain::{Rejection, Stage, Status as Word};
+use crate::domain::{Input, Observation, Rejection, Stage, Status as Word};
 use crate::service::PaymentError;
 use crate::store::{self, Of, OperationRow, PaymentFilter, PaymentSummary};
 
@@ -99,6 +101,39 @@ impl PaymentEdge {
         Err(refused(refusal))
     }
 
+    /// The answer to an attempt that is not made.
+    async fn would_attempt(
+        &self,
+        order: OrderId,
+        (attempt_id, token): (Uuid, &Token),
+        by: &AskedBy,
+    ) -> Result<Response<proto::AttemptResponse>, Status> {
+        let pays_with = Some((attempt_id, token));
+        let would = self.payments.would_hear(order, Input::Attempt { attempt_id }, pays_with);
+        let (open, now) = would.await.map_err(refused)?;
+        let payments = match open.has_happened() {
+            true => self.shown(&store::summaries(&open.case, now), Some(order), by).await?,
+            false => self.of_order(order, by).await?,
+        };
+        let waits = open.case.plan.is_none();
+        Ok(Response::new(proto::AttemptResponse { payments, waits }))
+    }
+
+    /// A stuck operation as it would be.
+    async fn would_resolve(
+        &self,
+        row: OperationRow,
+        seen: Observation,
+    ) -> Result<proto::Operation, PaymentError> {
+        let (order, operation_id) = (row.order_id, row.id);
+        let input = Input::Observed { operation_id, seen };
+        let (open, now) = self.payments.would_hear(order, input, None).await?;
+        let row = row.after(open.events(), now);
+        let known = open.case.operation(operation_id);
+        let (_, operation) = known.ok_or(Rejection::OperationUnknown)?;
+        Ok(rendered_operation(operation, &row))
+    }
+
     async fn operation(&self, row: &OperationRow) -> Result<proto::Operation, Status> {
         let case = store::case(self.payments.database(), row.order_id).await;
         let case = case.map_err(|error| unavailable(&error))?;
@@ -116,7 +151,11 @@ impl PaymentService for PaymentEdge {
     ) -> Result<Response<proto::AttemptResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
         let trace = (traceparent(&request), tracestate(&request));
-        let (order, attempt_id, token) = attempted(&request.into_inner())?;
+        let request = request.into_inner();
+        let (order, attempt_id, token) = attempted(&request)?;
+        if request.validate_only {
+            return self.would_attempt(order, (attempt_id, &token), &by).await;
+        }
         let case = self.payments.attempt(order, attempt_id, &token, trace).await;
         let case = case.map_err(refused)?;
         let (payments, waits) = (self.of_order(order, &by).await?, case.plan.is_none());
@@ -206,27 +245,38 @@ impl PaymentService for PaymentEdge {
     ) -> Result<Response<proto::ResolveOperationResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
         let trace = (traceparent(&request), tracestate(&request));
-        let (id, found, reason) = resolved(&request.into_inner())?;
+        let request = request.into_inner();
+        let (id, found, reason) = resolved(&request)?;
         let row = self.row(id).await?;
         let case = store::case(self.payments.database(), row.order_id).await;
         let case = case.map_err(|error| unavailable(&error))?;
         let known = case.as_ref().and_then(|case| case.operation(id));
         let (_, operation) = known.ok_or_else(|| not_found(NO_OPERATION))?;
         let said = found.said(&reason);
-        let resolved = if row.schedule.stage == Stage::Stuck {
-            let seen = found.observation(operation.amount);
+        let seen = found.observation(operation.amount);
+        let resolved = if row.schedule.stage != Stage::Stuck {
+            Err(Rejection::NotStuck(operation.state).into())
+        } else if request.validate_only {
+            self.would_resolve(row, seen).await.map(Some)
+        } else {
             let (verb, target) = (Verb::ResolveOperation, id.to_string());
             let action = OperatorAction::new(&by, verb, &target, &reason, self.payments.now());
             let action = action.changing(operation.state.code(), found.state().code());
             let person = (action, said.clone());
-            self.payments.resolve(row.order_id, id, seen, person, trace).await.map(drop)
-        } else {
-            Err(Rejection::NotStuck(operation.state).into())
+            self.payments.resolve(row.order_id, id, seen, person, trace).await.map(|_| None)
         };
-        if let Err(refusal) = resolved {
-            self.said_before(refusal, Of::Operation(id), &said).await?;
-        }
-        let operation = Some(self.operation(&self.row(id).await?).await?);
+        let would = match resolved {
+            Ok(would) => would,
+            Err(refusal) => {
+                self.said_before(refusal, Of::Operation(id), &said).await?;
+                None
+            }
+        };
+        let operation = match would {
+            Some(operation) => operation,
+            None => self.operation(&self.row(id).await?).await?,
+        };
+        let operation = Some(operation);
         Ok(Response::new(proto::ResolveOperationResponse { operation }))
     }
 

@@ -54,6 +54,11 @@ impl PaymentEdge {
         let next = if request.drop { WebhookState::Dropped } else { WebhookState::Waiting };
         let action = action.changing(found.state.code(), next.code());
         let said = format!("{next} {reason}");
+        if request.validate_only && found.state == WebhookState::Parked {
+            let would = found.decided(next, self.payments.now());
+            let webhook = Some(rendered_webhook(&would));
+            return Ok(Response::new(proto::ResolveWebhookResponse { webhook }));
+        }
         let decided = if found.state == WebhookState::Parked {
             let said = (action, said.as_str());
             self.payments.decide_webhook(&found, next, said).await.map_err(refused)?

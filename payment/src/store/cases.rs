@@ -8,7 +8,8 @@ use sqlx::any::AnyRow;
 
 use super::chain::{self, StoredEvent, shard_of};
 use super::open::{Asked, OpenCase, Origins};
-use super::todo::LOOK_AGAIN;
+use super::operations::LOOK_AGAIN;
+use super::summary::{PaymentSummary, summaries};
 use super::{json, number, todo, tokens};
 use crate::domain::Case;
 
@@ -59,6 +60,26 @@ struct PaymentRow {
     captured: i64,
     refunded: i64,
     updated_at: i64,
+}
+
+impl From<PaymentSummary> for PaymentRow {
+    fn from(one: PaymentSummary) -> Self {
+        Self {
+            payment_id: one.id.to_string(),
+            order_id: one.order_id,
+            customer_id: one.customer_id.to_string(),
+            seller: one.seller.as_ref().map(ToString::to_string),
+            psp: one.psp.to_string(),
+            currency: one.currency.to_string(),
+            status: one.status.code(),
+            requested: one.requested,
+            wanted: one.wanted,
+            authorized: one.authorized,
+            captured: one.captured,
+            refunded: one.refunded,
+            updated_at: one.updated_at.micros(),
+        }
+    }
 }
 
 /// The cases of these orders, locked until the transaction ends; those of `created` are made where
@@ -229,7 +250,8 @@ async fn write_rows(
         upsert_sql(database)
     );
     sqlx::query(&sql).bind(json(&rows)?).execute(&mut **tx).await?;
-    let rows: Vec<PaymentRow> = changed.iter().flat_map(|open| payments(&open.case, now)).collect();
+    let of_each = changed.iter().flat_map(|open| summaries(&open.case, now));
+    let rows: Vec<PaymentRow> = of_each.map(PaymentRow::from).collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -260,27 +282,6 @@ const PAYMENTS: (&str, &str) = (
             value ->> 'captured', value ->> 'refunded', value ->> 'updated_at'
      FROM json_each($1) WHERE true",
 );
-
-fn payments(case: &Case, now: Timestamp) -> impl Iterator<Item = PaymentRow> {
-    let rows = case.plan.iter().flat_map(|plan| {
-        case.payments.iter().map(move |one| PaymentRow {
-            payment_id: one.id.to_string(),
-            order_id: case.order_id,
-            customer_id: plan.customer_id.to_string(),
-            seller: one.seller.as_ref().map(ToString::to_string),
-            psp: plan.psp.to_string(),
-            currency: one.currency.to_string(),
-            status: one.status().code(),
-            requested: one.requested,
-            wanted: one.wanted(),
-            authorized: one.authorized(),
-            captured: one.captured(),
-            refunded: one.refunded(),
-            updated_at: now.micros(),
-        })
-    });
-    rows.collect::<Vec<_>>().into_iter()
-}
 
 /// The payments of an order, if anything is known of them.
 ///

@@ -1,46 +1,14 @@
 use std::collections::BTreeSet;
 
-use shared_events::contract::{
-    Currency, CustomerId, OrderId, PaymentId, PspName, Seller, Timestamp,
-};
+use shared_events::contract::{Currency, CustomerId, OrderId, PaymentId};
 use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::cases::case_of;
+use super::summary::PaymentSummary;
 use super::{instant, json, word};
 use crate::domain::{Case, Status};
-
-/// A payment as lists have it. Sums are minor units.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PaymentSummary {
-    /// Its id.
-    pub id: PaymentId,
-    /// The order.
-    pub order_id: OrderId,
-    /// Who pays.
-    pub customer_id: CustomerId,
-    /// Who gets it; absent where the shop itself does.
-    pub seller: Option<Seller>,
-    /// The provider.
-    pub psp: PspName,
-    /// The currency of all sums.
-    pub currency: Currency,
-    /// The word for it.
-    pub status: Status,
-    /// Asked for at first.
-    pub requested: i64,
-    /// Still wanted.
-    pub wanted: i64,
-    /// Reserved in all.
-    pub authorized: i64,
-    /// Taken.
-    pub captured: i64,
-    /// Paid back.
-    pub refunded: i64,
-    /// When something last happened.
-    pub updated_at: Timestamp,
-}
 
 /// Which payments. What is absent is not asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

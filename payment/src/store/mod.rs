@@ -8,10 +8,11 @@ mod chain; // the history, in order and chained
 mod counts; // how many wait
 mod disputes; // disputes, for operators
 mod doubts; // orders that the journal may have lost
-mod list; // payments as lists have them
+mod list; // payments by what is asked for
 mod open; // one case in its transaction
 mod operations; // what is to be done at providers
 mod resolutions; // what people said
+mod summary; // payments as lists have them
 mod todo; // what an event means for the runner
 mod tokens; // what customers pay with
 mod webhooks; // what providers told
@@ -28,13 +29,15 @@ pub use chain::{
 pub use counts::{COUNTED, Count, count};
 pub use disputes::{OpenDispute, disputed_since, open_disputes};
 pub(crate) use doubts::{doubt, doubted, doubted_shards, is_any_doubted};
-pub use list::{PaymentFilter, PaymentSummary, cases_of, payment, payments};
+pub use list::{PaymentFilter, cases_of, payment, payments};
 pub(crate) use open::{OpenCase, Origins};
 pub use operations::{
     OperationRow, operation, operations_after, operations_due, stuck, stuck_longest,
 };
 pub(crate) use operations::{claim, trace_of};
 pub(crate) use resolutions::{Of, keep_resolution, was_said};
+pub use summary::PaymentSummary;
+pub(crate) use summary::summaries;
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};
 pub(crate) use webhooks::{
     NOT_UNDERSTOOD, NOT_UNDERSTOOD_NOTE, Outcome, UNREADABLE_NOTE, about, keep, park_unheard,

@@ -1,4 +1,4 @@
-use shared_events::contract::{Fact, FactId, PaymentFact};
+use shared_events::contract::{Fact, FactId, OrderId, PaymentFact};
 
 use crate::counted::Became;
 use crate::domain::{Case, Context, Event, Input, Rejection, decide, fact_id, facts};
@@ -41,6 +41,20 @@ pub(super) struct Asked {
 }
 
 impl OpenCase {
+    /// Of an order of which nothing is known yet.
+    pub(crate) const fn new(order: OrderId) -> Self {
+        Self {
+            case: Case::new(order),
+            shard: None,
+            asked: None,
+            is_doubted: false,
+            asking_changed: false,
+            is_new: true,
+            looked: false,
+            happened: Vec::new(),
+        }
+    }
+
     /// The order asks for money by this fact. Whether it asked by another one in a history that is
     /// in doubt: that one is gone, since an order asks once.
     pub(crate) fn asks_by(&mut self, fact: &Fact) -> bool {
@@ -80,6 +94,11 @@ impl OpenCase {
         Ok(())
     }
 
+    /// What happened to it in this transaction, in order.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.happened.iter().map(|(event, _, _)| event)
+    }
+
     /// Whether anything happened to it.
     pub(crate) fn has_happened(&self) -> bool {
         !self.happened.is_empty()
@@ -95,7 +114,7 @@ impl OpenCase {
 
     /// What became of its operations in this transaction.
     pub(crate) fn became(&self) -> Became {
-        Became::of(&self.case, self.happened.iter().map(|(event, _, _)| event))
+        Became::of(&self.case, self.events())
     }
 
     /// Whether anything is to be written.

@@ -1,10 +1,15 @@
+use std::time::Duration;
+
 use shared_events::contract::{OperationId, OrderId, PaymentId, PspName, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::{instant, number, optional_instant, word};
-use crate::domain::{OperationKind, Schedule, Stage};
+use crate::domain::{Event, OperationKind, Schedule, Stage};
+
+/// How long a case that has nothing to do at its time waits to be looked at again.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is to be done at a provider, and what was done so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +40,30 @@ impl OperationRow {
     #[must_use]
     pub fn since(&self) -> Timestamp {
         self.schedule.last_call.unwrap_or(self.schedule.due_at)
+    }
+
+    /// As it is once these events are written.
+    pub(crate) fn after<'a>(self, events: impl Iterator<Item = &'a Event>, now: Timestamp) -> Self {
+        let id = self.id;
+        let stages = events.filter_map(|event| staged(event, now)).filter(|(of, ..)| *of == id);
+        stages.fold(self, |row, (_, stage, due_at)| Self {
+            schedule: Schedule { stage, due_at, ..row.schedule },
+            ..row
+        })
+    }
+}
+
+/// The stage that an event brings its operation to, and when that is due.
+pub(super) fn staged(event: &Event, now: Timestamp) -> Option<(OperationId, Stage, Timestamp)> {
+    match event {
+        Event::Succeeded { operation_id, .. }
+        | Event::Declined { operation_id, .. }
+        | Event::Reversed { operation_id, .. } => Some((*operation_id, Stage::Done, now)),
+        Event::Waits { operation_id, stuck, .. } => {
+            let stage = if stuck.is_some() { Stage::Stuck } else { Stage::Looking };
+            Some((*operation_id, stage, now.plus(LOOK_AGAIN)))
+        }
+        _ => None,
     }
 }
 

@@ -1,15 +1,10 @@
-use std::time::Duration;
-
 use shared_events::contract::{OperationId, Timestamp};
 use shared_events::stream::{DatabaseError, Tx};
 
 use super::open::Origins;
-use super::operations::{self, OperationRow};
+use super::operations::{self, OperationRow, staged};
 use super::{actions, disputes, webhooks};
 use crate::domain::{Case, Event, OperationKind, OperationState, Schedule, Stage, VANISHED_NOTE};
-
-/// How long a case that has nothing to do at its time waits to be looked at again.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What an event means for the runner, for webhooks that wait for it, and for operators.
 pub(super) async fn todo(
@@ -18,6 +13,20 @@ pub(super) async fn todo(
     event: &Event,
     origins: &Origins,
     now: Timestamp,
+) -> Result<(), DatabaseError> {
+    told(tx, case, event, (origins, now)).await?;
+    match staged(event, now) {
+        Some((id, stage, due_at)) => operations::stage(tx, id, stage, due_at).await,
+        None => Ok(()),
+    }
+}
+
+/// What an event brings beside the next stage of its operation.
+async fn told(
+    tx: &mut Tx,
+    case: &Case,
+    event: &Event,
+    (origins, now): (&Origins, Timestamp),
 ) -> Result<(), DatabaseError> {
     let no_plan = DatabaseError::Corrupt("case without a plan");
     match event {
@@ -45,17 +54,13 @@ pub(super) async fn todo(
             operations::add(tx, &row).await
         }
         Event::Succeeded { operation_id, reference, .. } => {
-            known(tx, case, (*operation_id, Some(reference)), now).await?;
-            operations::stage(tx, *operation_id, Stage::Done, now).await
+            known(tx, case, (*operation_id, Some(reference)), now).await
         }
         Event::Declined { operation_id, .. } | Event::Reversed { operation_id, .. } => {
-            known(tx, case, (*operation_id, None), now).await?;
-            operations::stage(tx, *operation_id, Stage::Done, now).await
+            known(tx, case, (*operation_id, None), now).await
         }
-        Event::Waits { operation_id, reference, stuck } => {
-            known(tx, case, (*operation_id, reference.as_deref()), now).await?;
-            let stage = if stuck.is_some() { Stage::Stuck } else { Stage::Looking };
-            operations::stage(tx, *operation_id, stage, now.plus(LOOK_AGAIN)).await
+        Event::Waits { operation_id, reference, .. } => {
+            known(tx, case, (*operation_id, reference.as_deref()), now).await
         }
         Event::Disputed { payment_id, dispute } => {
             let plan = case.plan.as_ref().map(|plan| &plan.psp);

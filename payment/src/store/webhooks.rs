@@ -52,6 +52,15 @@ pub struct Webhook {
     pub settled_at: Option<Timestamp>,
 }
 
+impl Webhook {
+    /// As it is once a person has put it back, or dropped it.
+    pub(crate) fn decided(&self, state: WebhookState, now: Timestamp) -> Self {
+        let settled_at = (state != WebhookState::Waiting).then_some(now);
+        let tries = self.tries.saturating_add(1);
+        Self { state, due_at: now, tries, settled_at, ..self.clone() }
+    }
+}
+
 const ROW: &str = "SELECT psp, event_id, shard, position, received_at, kind, told, state, due_at,
                           tries, note, order_id, settled_at FROM webhooks";
 

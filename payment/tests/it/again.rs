@@ -36,6 +36,7 @@ async fn attempt(
         order_id: order.to_string(),
         attempt_id: Uuid::from_u128(attempt).to_string(),
         psp_token: psp_token.to_owned(),
+        validate_only: false,
     };
     bench.payments.edge().attempt(Request::new(request)).await.map(tonic::Response::into_inner)
 }
@@ -75,7 +76,7 @@ async fn an_attempt_with_another_token_needs_another_id(dialect: Dialect) {
 }
 
 /// An operation of which nobody knows what became.
-async fn stuck(bench: &Bench) -> String {
+pub async fn stuck(bench: &Bench) -> String {
     bench.psp.will(AUTHORIZE, [Act::LoseRequest]);
     let mut story = Story::new();
     bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
@@ -154,6 +155,7 @@ async fn what_is_done_about_a_webhook_may_be_said_again(dialect: Dialect) {
         event_id: body_id(b"[1]"),
         drop: false,
         reason: "perhaps now".to_owned(),
+        validate_only: false,
     };
     for _ in 0..2 {
         let waits = decide(&bench, &look).await.unwrap();

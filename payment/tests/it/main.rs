@@ -13,6 +13,7 @@ mod again; // what is said twice
 mod crashes;
 mod damage;
 mod domain;
+mod dry; // what would be, and then is
 mod follower;
 #[path = "../../../tests/shared/on_both.rs"]
 mod on_both; // a test for each database

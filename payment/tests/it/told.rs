@@ -143,6 +143,7 @@ async fn where_the_customer_acts_is_in_the_answer_to_an_attempt(dialect: Dialect
             order_id: story.order_id.to_string(),
             attempt_id: Uuid::from_u128(1).to_string(),
             psp_token: "tok_1".to_owned(),
+            validate_only: false,
         });
         let by = AskedBy { role: role.to_owned(), subject: "anna".to_owned() };
         request.extensions_mut().insert(by);

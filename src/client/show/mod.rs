@@ -14,8 +14,8 @@ pub use ledger::{account, accounts, entries, entry, hold};
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
 pub use orders::{command, history, order, orders, parcels, recorded, waiting_returns, what};
 pub use payments::{
-    attempt, payment, payment_operation, payment_operations, payment_webhook, payment_webhooks,
-    payments,
+    attempt, only_would, payment, payment_operation, payment_operations, payment_webhook,
+    payment_webhooks, payments,
 };
 pub use stock::{
     holders, locations, losers, movements, notification, notifications, reservation, stock,

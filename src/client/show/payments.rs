@@ -3,6 +3,13 @@ use serde_json::Value;
 use super::{code, items, next_page, short_time, text};
 use crate::client::Output;
 
+/// That what follows was not done, where that was asked for.
+pub fn only_would(out: &Output, validate_only: bool) {
+    if validate_only {
+        out.line("nothing was changed; it would be:");
+    }
+}
+
 /// What an attempt led to.
 pub fn attempt(out: &Output, answer: &Value) {
     if answer["waits"] == true {

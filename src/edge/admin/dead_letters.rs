@@ -100,11 +100,15 @@ impl AdminEdge {
         if let Some(answer) = self.elsewhere(&request, ask).await {
             return answer;
         }
-        let proto::PutBackDeadLettersRequest { follower, subject: about, reason } =
+        let proto::PutBackDeadLettersRequest { follower, subject: about, reason, validate_only } =
             request.get_ref();
         let letters = self.letters_of(follower)?;
         let subject = subject(about)?;
         let reason = optional_reason(reason)?;
+        if *validate_only {
+            let (_, count) = first_of(letters, follower, subject).await?;
+            return Ok(Response::new(proto::PutBackDeadLettersResponse { put_back: count }));
+        }
         let target = letters_target(follower, subject);
         let action = self.action(&request, Verb::PutBackDeadLetters, &target, &reason);
         let put_back = letters.put_back(follower, subject, action).await.map_err(letter_refused)?;
@@ -120,10 +124,16 @@ impl AdminEdge {
         if let Some(answer) = self.elsewhere(&request, ask).await {
             return answer;
         }
-        let proto::DropDeadLetterRequest { follower, subject: about, reason } = request.get_ref();
+        let proto::DropDeadLetterRequest { follower, subject: about, reason, validate_only } =
+            request.get_ref();
         let letters = self.letters_of(follower)?;
         let subject = subject(about)?;
         let reason = operators_reason(reason)?;
+        if *validate_only {
+            let (first, _) = first_of(letters, follower, subject).await?;
+            let dropped = Some(message(first, true));
+            return Ok(Response::new(proto::DropDeadLetterResponse { dropped }));
+        }
         let target = letters_target(follower, subject);
         let action = self.action(&request, Verb::DropDeadLetter, &target, &reason);
         let dropped =
@@ -179,6 +189,18 @@ impl AdminEdge {
         }
         Ok(dropped)
     }
+}
+
+/// The first dead letter about a subject, and how many there are.
+async fn first_of(
+    letters: &DeadLetters,
+    follower: &str,
+    subject: Subject,
+) -> Result<(DeadLetter, u64), Status> {
+    let found = letters.of_subject(follower, subject).await.map_err(unavailable)?;
+    let count = u64::try_from(found.len()).unwrap_or(u64::MAX);
+    let first = found.into_iter().next();
+    Ok((first.ok_or_else(|| letter_refused(DeadLetterError::NotFound))?, count))
 }
 
 /// The order that a dead letter is about; none for a fact about something else.

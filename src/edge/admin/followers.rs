@@ -57,9 +57,13 @@ impl AdminEdge {
         if let Some(answer) = self.elsewhere(&request, ask).await {
             return answer;
         }
-        let proto::PauseFollowerRequest { follower, reason } = request.get_ref();
+        let proto::PauseFollowerRequest { follower, reason, validate_only } = request.get_ref();
         let database = self.database_of(follower)?;
         let reason = operators_reason(reason)?;
+        if *validate_only {
+            Pause::of(database, follower).await.map_err(unavailable)?;
+            return Ok(Response::new(proto::PauseFollowerResponse {}));
+        }
         let action = self.action(&request, Verb::PauseFollower, follower, &reason);
         Pause::begin(database, follower, action).await.map_err(unavailable)?;
         tracing::warn!(follower, "follower paused by an operator");
@@ -74,9 +78,13 @@ impl AdminEdge {
         if let Some(answer) = self.elsewhere(&request, ask).await {
             return answer;
         }
-        let proto::ResumeFollowerRequest { follower, reason } = request.get_ref();
+        let proto::ResumeFollowerRequest { follower, reason, validate_only } = request.get_ref();
         let database = self.database_of(follower)?;
         let reason = optional_reason(reason)?;
+        if *validate_only {
+            Pause::of(database, follower).await.map_err(unavailable)?;
+            return Ok(Response::new(proto::ResumeFollowerResponse {}));
+        }
         let action = self.action(&request, Verb::ResumeFollower, follower, &reason);
         let resumed = Pause::end(database, follower, action).await;
         if resumed.map_err(unavailable)? {

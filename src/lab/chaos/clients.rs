@@ -224,6 +224,7 @@ async fn pay(channels: &[Channel], random: &mut StdRng, order_id: OrderId) {
             order_id: order_id.to_string(),
             attempt_id: RequestId::mint().to_string(),
             psp_token: token.to_owned(),
+            validate_only: false,
         };
         for again in 0..TRIES {
             let at = random.random_range(0..channels.len());

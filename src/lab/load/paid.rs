@@ -70,6 +70,7 @@ impl Shared {
                 order_id: order.order_id.clone(),
                 attempt_id: plan::derived(&format!("attempt/{order_id}/{attempt}")).to_string(),
                 psp_token: token.to_owned(),
+                validate_only: false,
             };
             if let Err(refused) = self.calls.attempt(request).await? {
                 self.report.pay(|counts| {

@@ -27,6 +27,9 @@ pub enum DeadLetterVerb {
         follower: String,
         /// The subject: the UUID that the list shows, such as an order's id.
         subject: Id,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         why: Why,
     },
@@ -36,6 +39,9 @@ pub enum DeadLetterVerb {
         follower: String,
         /// The subject: the UUID that the list shows, such as an order's id.
         subject: Id,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         /// Why; it is recorded, see `ordinal operations list`.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -62,6 +68,9 @@ pub enum FollowerVerb {
     Pause {
         /// The follower's name; see `ordinal followers`.
         name: String,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         /// Why; operators see it.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -70,6 +79,9 @@ pub enum FollowerVerb {
     Resume {
         /// The follower's name.
         name: String,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         why: Why,
     },

@@ -43,7 +43,10 @@ pub async fn events(client: &Client, out: &Output, verb: EventsVerb) -> Result<(
             }
         }
     };
-    let shown = |event: &Value| out.answer(event, show::recorded);
+    let shown = |event: &Value| {
+        out.answer(event, show::recorded);
+        Ok(())
+    };
     resumed::read(client, "orders.v1.JournalService/ReadEvents", request, "event", shown).await
 }
 

@@ -198,6 +198,7 @@ async fn watch(client: &Client, out: &Output, request: Value) -> Result<(), Fail
             ];
             out.line(line.join("  ").trim_end());
         });
+        Ok(())
     };
     resumed::read(client, "orders.v1.OrderService/WatchOrders", request, "change", shown).await
 }

@@ -1,5 +1,7 @@
 // An OpenID Connect provider (npm oidc-provider) on a free port, driven by lines on stdin:
 //   login NAME   a login by authorization code with PKCE, through its pages; prints the access token
+//   refresh NAME the next access token of that login, without its pages
+//   ttl SECONDS  how long access tokens last from now on
 //   rotate       new keys, beside the old ones
 //   away, back   nobody listens at its port, and it does again
 //   fetches      how often its keys were fetched
@@ -24,6 +26,9 @@ const { port } = server.address();
 const issuer = `http://127.0.0.1:${port}`;
 const callback = 'http://127.0.0.1:1/callback';
 const keys = [];
+// What each login is refreshed with.
+const refreshers = new Map();
+let lasts = 600;
 let names = 0;
 let fetches = 0;
 
@@ -37,8 +42,10 @@ async function rotate() {
     jwks: { keys },
     clients: [{
       client_id: 'console', application_type: 'native', token_endpoint_auth_method: 'none',
-      grant_types: ['authorization_code'], response_types: ['code'], redirect_uris: [callback],
+      grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
+      redirect_uris: [callback],
     }],
+    issueRefreshToken: () => true,
     cookies: { keys: ['a secret of a test'] },
     features: {
       devInteractions: { enabled: true },
@@ -47,7 +54,7 @@ async function rotate() {
         defaultResource: () => 'urn:ordinal',
         useGrantedResource: () => true,
         getResourceServerInfo: () => ({
-          scope: 'openid', audience: 'ordinal', accessTokenTTL: 600, accessTokenFormat: 'jwt',
+          scope: 'openid', audience: 'ordinal', accessTokenTTL: lasts, accessTokenFormat: 'jwt',
           jwt: { sign: { alg: 'RS256' } },
         }),
       },
@@ -92,14 +99,16 @@ async function login(name) {
     at = to;
   }
   const code = new URL(at).searchParams.get('code');
-  const answer = await fetch(`${issuer}/token`, {
-    method: 'POST',
-    body: new URLSearchParams({
-      grant_type: 'authorization_code', code, redirect_uri: callback, client_id: 'console',
-      code_verifier: verifier,
-    }),
+  return token(name, {
+    grant_type: 'authorization_code', code, redirect_uri: callback, code_verifier: verifier,
   });
-  return (await answer.json()).access_token;
+}
+
+async function token(name, grant) {
+  const body = new URLSearchParams({ ...grant, client_id: 'console' });
+  const answer = await (await fetch(`${issuer}/token`, { method: 'POST', body })).json();
+  refreshers.set(name, answer.refresh_token);
+  return answer.access_token;
 }
 
 await rotate();
@@ -109,6 +118,13 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (verb === 'rotate') {
     await rotate();
     say('rotated');
+  } else if (verb === 'ttl') {
+    lasts = Number(name);
+    say(name);
+  } else if (verb === 'refresh') {
+    say(await token(name, {
+      grant_type: 'refresh_token', refresh_token: refreshers.get(name),
+    }));
   } else if (verb === 'away') {
     await new Promise((closed) => { server.close(closed); server.closeAllConnections(); });
     say('away');
