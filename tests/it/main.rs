@@ -88,6 +88,7 @@ mod refusal_format;
 mod refusals;
 mod rest;
 mod rest_guard;
+mod return_lists;
 mod returns;
 mod roles;
 mod routes;

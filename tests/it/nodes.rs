@@ -400,7 +400,7 @@ fn roles(mut redis: Option<RedisServer>) {
     let mut names: Vec<&str> = all().map(|follower| follower["name"].as_str().unwrap()).collect();
     names.dedup();
     // Each order node follows for its own shards and is asked.
-    for name in ["deadlines", "order-summaries", "stock-answers"] {
+    for name in ["deadlines", "order-returns", "order-summaries", "stock-answers"] {
         let nodes: Vec<&str> = all()
             .filter(|follower| follower["name"] == name)
             .map(|follower| follower["node"].as_str().unwrap())
@@ -413,9 +413,9 @@ fn roles(mut redis: Option<RedisServer>) {
     } else {
         vec![]
     };
+    let lists = ["deadlines", "order-returns", "order-summaries"];
     let mut expected =
-        [vec!["deadlines", "notifications", "order-summaries", "stock", "stock-answers"], relays]
-            .concat();
+        [&lists[..], &["notifications", "stock", "stock-answers"][..], &relays[..]].concat();
     expected.sort_unstable();
     assert_eq!(names, expected);
     let listed = second.ask(&["notification", "list", "--order", &short]);

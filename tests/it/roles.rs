@@ -76,6 +76,7 @@ orders.v1.OrderService/FulfillOrder                         customer ops service
 orders.v1.OrderService/GetOrder                             customer ops service
 orders.v1.OrderService/HoldOrder                            customer ops service
 orders.v1.OrderService/ListOrders                           customer ops service
+orders.v1.OrderService/ListReturns                          customer ops service
 orders.v1.OrderService/PlaceOrder                           customer ops service
 orders.v1.OrderService/ReceiveReturn                        customer ops service
 orders.v1.OrderService/RecordDelivery                       customer ops service
@@ -96,13 +97,14 @@ payments.v1.PaymentService/ResolveWebhook                   ops
 ";
 
 /// What a token of scope `returns` may call; of a stream of commands, receiving alone.
-const DESK: [&str; 8] = [
+const DESK: [&str; 9] = [
     "admin.v1.AdminService/GetMe",
     "orders.v1.JournalService/DiffOrder",
     "orders.v1.JournalService/ListOrderEvents",
     "orders.v1.OrderService/ExecuteCommands",
     "orders.v1.OrderService/GetOrder",
     "orders.v1.OrderService/ListOrders",
+    "orders.v1.OrderService/ListReturns",
     "orders.v1.OrderService/ReceiveReturn",
     "orders.v1.OrderService/WatchOrders",
 ];

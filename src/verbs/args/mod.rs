@@ -17,7 +17,9 @@ pub use ledger::{EntryArgs, LedgerVerb};
 pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
-pub use orders::{CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb};
+pub use orders::{
+    CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb, ReturnsArgs,
+};
 pub use payment::PaymentVerb;
 pub use place::{ContactFlags, PlaceArgs};
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
