@@ -71,6 +71,7 @@ mod openapi;
 mod operations;
 mod order_files;
 mod overload;
+mod overview;
 mod own_authority;
 mod paid_load;
 mod paid_orders;

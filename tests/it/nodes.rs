@@ -408,6 +408,11 @@ fn roles(mut redis: Option<RedisServer>) {
         assert_eq!(nodes, ["first", "second"], "{name}");
     }
     assert_eq!(inventory.ask(&["followers"])["followers"].as_array().unwrap().len(), all().count());
+    // Of orders, too, every process knows.
+    let overview = inventory.ask(&["overview"]);
+    assert_eq!(overview["orders"], second.ask(&["overview"])["orders"], "{overview}");
+    assert!(overview["orders"].as_array().is_some_and(|orders| orders.len() == 6), "{overview}");
+    assert_eq!(overview["followers"].as_array().unwrap().len(), all().count(), "{overview}");
     let relays = if redis.is_some() {
         vec!["relay-inventory", "relay-notifications", "relay-orders"]
     } else {

@@ -131,6 +131,8 @@ pub enum Verb {
     /// Show an overview: whether the engine serves, lag, dead letters. Exit code 3 if it does not
     /// serve.
     Status,
+    /// Show what there is and what waits: orders by status, returns, holds, dead letters, lag.
+    Overview,
     /// Show what processes do now, by their metrics: rates, lag, awake orders, shards.
     Top(crate::verbs::top::TopArgs),
     /// Print the version.
