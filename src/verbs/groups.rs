@@ -20,6 +20,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Operating an engine",
         &[
             "status",
+            "overview",
             "health",
             "top",
             "followers",

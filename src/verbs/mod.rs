@@ -16,6 +16,7 @@ mod migrate; // migrates tables
 pub mod openapi; // the document of the REST routes
 mod operations; // followers, dead letters, read models, quarantine
 mod orders; // orders, returns and events
+mod overview; // what there is and what waits
 mod payment; // attempts, payments, operations at providers
 mod psp; // a simulator of payment providers
 pub mod reasons; // all stable reasons, for docs/reasons.md

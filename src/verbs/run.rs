@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::args::{Cli, Verb};
 use super::config::Parsed;
-use super::{ledger, operations, orders, payment, status, stock};
+use super::{ledger, operations, orders, overview, payment, status, stock};
 use crate::client::{Client, Failure, Output};
 
 /// Runs a command line, whose first argument is the program's name.
@@ -73,6 +73,7 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
             });
         }
         Verb::Status => return status::status(&connect().await?, &connection, out).await,
+        Verb::Overview => overview::overview(&connect().await?, out).await?,
         Verb::Order(verb) => orders::order(&connect().await?, out, verb).await?,
         Verb::Return(verb) => orders::returns(&connect().await?, out, verb).await?,
         Verb::Events(verb) => orders::events(&connect().await?, out, verb).await?,

@@ -4,7 +4,7 @@ use inventory_stream::domain::{Reservation, ReservationState};
 use notification::ledger::CorrectedContact;
 use notification::{Channel, Config, Route, planned_all};
 use order_actor::domain::{Details, Line, Order, deadline};
-use order_actor::projections::{DueDeadline, Summary};
+use order_actor::projections::{DueDeadline, ReturnSummary, Summary};
 use shared_events::contract::{
     CancelReason, Disposition, Fact, FactBody, OrderFact, ReservationId,
 };
@@ -39,6 +39,31 @@ pub fn summary(
             format!("the list has {}, the replay {}", text(found), text(expected.as_ref()));
         report.find(Law::SummariesAsReplayed, subject, detail);
     }
+}
+
+/// The list of returns has those of the replayed orders, as they are. Counted with the summaries.
+pub fn returns(
+    report: &mut Report,
+    subject: &str,
+    read_part: &ReadPart<'_>,
+    found: &[ReturnSummary],
+) {
+    let mut expected = ReturnSummary::all_of(read_part.order());
+    expected.sort_by_key(|known| known.return_id);
+    if expected == found {
+        return;
+    }
+    let text = |returns: &[ReturnSummary]| {
+        let states: Vec<&str> = returns.iter().map(|known| known.state.code()).collect();
+        if states.is_empty() { "none".to_owned() } else { states.join(", ") }
+    };
+    let (found, expected) = (text(found), text(&expected));
+    let detail = if found == expected {
+        format!("its returns ({found}) are listed with other content than the replay has")
+    } else {
+        format!("its listed returns are {found}, those of the replay {expected}")
+    };
+    report.find(Law::SummariesAsReplayed, subject, detail);
 }
 
 /// Exactly the open deadlines are armed.

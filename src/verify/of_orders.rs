@@ -1,25 +1,39 @@
 use anyhow::Context as _;
 use order_actor::journal::UniqueKey;
-use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
+use order_actor::projections::{Deadlines, OrderSummaries, ReturnFilter, SummaryFilter};
 use order_actor::record::{name_of_key, order_of, unique_names};
 use shared_events::contract::Timestamp;
 
 use super::report::{Law, Report};
 use super::stores::{Batch, PAGE, ROWS, Rest, readable};
 use super::{laws, plans};
-use crate::engine::services::orders::{DEADLINES, SERVICE, SUMMARIES};
+use crate::engine::services::orders::{DEADLINES, RETURNS, SERVICE, SUMMARIES};
 
 /// Checks these orders.
 pub(super) async fn of_orders(report: &mut Report, batch: &Batch<'_>) -> anyhow::Result<()> {
     let database = batch.stores.of(&SERVICE)?;
     names(report, batch).await?;
     batch.orders.iter().for_each(|one| plans::check(report, &one.subject, &one.history));
+    let summaries = OrderSummaries::new(database.clone());
     let (handled, ids) = batch.handled(&SUMMARIES);
-    let mut found = OrderSummaries::new(database.clone()).of_orders(&ids).await?;
+    let mut found = summaries.of_orders(&ids).await?;
     for one in handled {
         let row = found.remove(&one.order_id).transpose();
         if let Some(row) = readable(report, Law::SummariesAsReplayed, &one.subject, row)? {
             laws::summary(report, &one.subject, &one.read_part(&SUMMARIES), row.as_ref());
+        }
+    }
+    let (handled, ids) = batch.handled(&RETURNS);
+    let mut found = summaries.returns().of_orders(&ids).await?;
+    for one in handled {
+        let rows = found.remove(&one.order_id).transpose();
+        if let Some(rows) = readable(report, Law::SummariesAsReplayed, &one.subject, rows)? {
+            laws::returns(
+                report,
+                &one.subject,
+                &one.read_part(&RETURNS),
+                &rows.unwrap_or_default(),
+            );
         }
     }
     let (handled, ids) = batch.handled(&DEADLINES);
@@ -98,6 +112,16 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
         page.iter().for_each(|row| {
             rest.stray(report, Law::SummariesAsReplayed, row.order_id, "a summary")
         });
+    }
+    let filter = ReturnFilter::default();
+    let mut after = None;
+    loop {
+        let page = summaries.returns().list(&filter, after, PAGE).await;
+        let Some(page) = readable(report, Law::SummariesAsReplayed, ROWS, page)? else { break };
+        let Some(last) = page.last() else { break };
+        after = Some(filter.sort.place(last));
+        page.iter()
+            .for_each(|row| rest.stray(report, Law::SummariesAsReplayed, row.order_id, "a return"));
     }
     let deadlines = Deadlines::new(database.clone());
     let mut after = None;

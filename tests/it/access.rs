@@ -132,7 +132,8 @@ impl Caller {
 pub fn request(method: &str, order_id: &str) -> Value {
     let (service, name) = method.split_once('/').unwrap();
     let about = json!({ "order_id": order_id });
-    let of_order = !["PlaceOrder", "ListOrders", "WatchOrders", "ExecuteCommands"].contains(&name);
+    let of_all = ["PlaceOrder", "ListOrders", "ListReturns", "WatchOrders", "ExecuteCommands"];
+    let of_order = !of_all.contains(&name);
     if !(service == "orders.v1.OrderService" && of_order) {
         let others = [
             "GetReservation",

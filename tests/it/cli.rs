@@ -202,6 +202,7 @@ fn a_parcel_and_a_return_change_stock_and_send_messages() {
         "ledger-entries",
         "money-answers",
         "notifications",
+        "order-returns",
         "order-summaries",
         "payments",
         "stock",
@@ -236,6 +237,7 @@ fn a_rebuilt_read_model_shows_the_same() {
     assert_eq!(rebuilt["events"], 2);
     assert_eq!(list(), before);
     engine.ask(&["read-model", "rebuild", "deadlines"]);
+    engine.ask(&["read-model", "rebuild", "order-returns"]);
     assert_eq!(engine.ask(&["quarantined"])["quarantined"], json!([]));
 }
 

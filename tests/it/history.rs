@@ -199,6 +199,62 @@ fn an_order_placed_again_is_listed_in_its_new_state() {
 }
 
 #[test]
+fn returns_of_a_lost_history_are_listed_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, old) = (folder.path().join("data"), folder.path().join("old"));
+    std::fs::create_dir(&old).unwrap();
+    let engine = Engine::start(&data);
+    engine.ask(&["stock", "set", "MUG", "100"]);
+    let (first, second) = (place(&engine), place(&engine));
+    for order in [&first, &second] {
+        engine.until(order, "CONFIRMED");
+        engine.ask(&["order", "fulfill", order]);
+    }
+    let request = |engine: &Engine, order: &str| {
+        engine.ask(&["return", "request", order, "--line", "1=1", "--reason", "odd"]);
+    };
+    request(&engine, &first);
+    until_caught_up(&engine);
+    assert!(engine.stop().success());
+    ALL.iter().for_each(|name| copy(&data, &old, name));
+
+    let engine = Engine::start(&data);
+    engine.ask(&["return", "reject", &first, "--reason", "worn"]);
+    request(&engine, &second);
+    until_caught_up(&engine);
+    // The orders whose returns have these states.
+    let listed = |engine: &Engine, states: &[&str]| -> Vec<String> {
+        let states = states.iter().flat_map(|state| ["--state", *state]);
+        let words: Vec<&str> = ["return", "list"].into_iter().chain(states).collect();
+        let answer = engine.ask(&words);
+        let returns = answer["returns"].as_array().unwrap().iter();
+        returns.map(|one| one["order_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed(&engine, &["REQUESTED"]), [second.clone()]);
+    assert_eq!(listed(&engine, &["REJECTED"]), [first.clone()]);
+    assert!(engine.stop().success());
+    copy(&old, &data, "journal");
+
+    let engine = Engine::start(&data);
+    until("the journal is doubted", || !doubt(&engine).is_empty());
+    engine.ask(&["journal", "restored", "--reason", "a drill"]);
+    until_caught_up(&engine);
+    assert_eq!(listed(&engine, &["REQUESTED"]), [first.clone()]);
+    assert!(listed(&engine, &["APPROVED", "RECEIVED", "REJECTED"]).is_empty());
+    // The other history goes on, over what was lost.
+    engine.ask(&["order", "note", &second, "--text", "nothing came back"]);
+    request(&engine, &second);
+    until_caught_up(&engine);
+    let mut both = listed(&engine, &["REQUESTED"]);
+    both.sort_unstable();
+    let mut expected = [first, second];
+    expected.sort_unstable();
+    assert_eq!(both, expected);
+    assert!(engine.stop().success());
+    verify_clean(&data);
+}
+
+#[test]
 fn a_set_back_journal_is_detected_even_past_its_old_heads() {
     // No reader that remembers more looks while it grows.
     let set_back = SetBack::of_sqlite();

@@ -400,7 +400,7 @@ fn roles(mut redis: Option<RedisServer>) {
     let mut names: Vec<&str> = all().map(|follower| follower["name"].as_str().unwrap()).collect();
     names.dedup();
     // Each order node follows for its own shards and is asked.
-    for name in ["deadlines", "order-summaries", "stock-answers"] {
+    for name in ["deadlines", "order-returns", "order-summaries", "stock-answers"] {
         let nodes: Vec<&str> = all()
             .filter(|follower| follower["name"] == name)
             .map(|follower| follower["node"].as_str().unwrap())
@@ -408,14 +408,19 @@ fn roles(mut redis: Option<RedisServer>) {
         assert_eq!(nodes, ["first", "second"], "{name}");
     }
     assert_eq!(inventory.ask(&["followers"])["followers"].as_array().unwrap().len(), all().count());
+    // Of orders, too, every process knows.
+    let overview = inventory.ask(&["overview"]);
+    assert_eq!(overview["orders"], second.ask(&["overview"])["orders"], "{overview}");
+    assert!(overview["orders"].as_array().is_some_and(|orders| orders.len() == 6), "{overview}");
+    assert_eq!(overview["followers"].as_array().unwrap().len(), all().count(), "{overview}");
     let relays = if redis.is_some() {
         vec!["relay-inventory", "relay-notifications", "relay-orders"]
     } else {
         vec![]
     };
+    let lists = ["deadlines", "order-returns", "order-summaries"];
     let mut expected =
-        [vec!["deadlines", "notifications", "order-summaries", "stock", "stock-answers"], relays]
-            .concat();
+        [&lists[..], &["notifications", "stock", "stock-answers"][..], &relays[..]].concat();
     expected.sort_unstable();
     assert_eq!(names, expected);
     let listed = second.ask(&["notification", "list", "--order", &short]);

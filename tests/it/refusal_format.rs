@@ -260,6 +260,7 @@ async fn a_value_that_an_enumeration_has_not_is_told_those_it_has(shop: Shop) {
     for some in [
         "orders.v1.OrderService/ListOrders sort",
         "orders.v1.OrderService/ListOrders filter.statuses[0]",
+        "orders.v1.OrderService/ListReturns filter.states[0]",
         "payments.v1.PaymentService/ListPayments status",
         "payments.v1.PaymentService/ListWebhooks state",
         "notifications.v1.NotificationService/ListNotifications state",
@@ -447,6 +448,7 @@ async fn a_page_size_above_the_limit_is_reduced_to_it() {
     let order = shop.place(&[("MUG", 1)]).await;
     let lists = [
         ("orders.v1.OrderService/ListOrders", json!({})),
+        ("orders.v1.OrderService/ListReturns", json!({})),
         ("orders.v1.JournalService/ListOrderEvents", json!({ "order_id": order })),
         ("inventory.v1.InventoryService/ListStock", json!({})),
         ("inventory.v1.InventoryService/ListMovements", json!({ "sku": "MUG" })),

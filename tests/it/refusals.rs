@@ -436,6 +436,14 @@ async fn every_malformed_field_is_named(shop: Shop) {
         ),
         (
             order,
+            "ListReturns",
+            page(json!({
+                "filter": { "states": ["RETURN_STATE_REQUESTED"], "customer_id": id },
+                "sort": "RETURN_SORT_REQUESTED_DESC",
+            })),
+        ),
+        (
+            order,
             "CancelOrder",
             json!({ "order_id": id, "reason": "CANCEL_REASON_OPS", "text": "", "lines": lines, "options": options }),
         ),

@@ -34,6 +34,7 @@ admin.v1.AdminService/UnfreezeShard                         ops
 admin.v1.AdminService/GetJournal                         ops
 admin.v1.AdminService/AcceptJournal                         ops
 admin.v1.AdminService/IssueToken                            ops service
+admin.v1.AdminService/GetOverview                           ops
 admin.v1.AdminService/GetMe                                 customer ops service
 facts.v1.FactService/GetHeads                               ops service
 facts.v1.FactService/Compare                               ops service
@@ -76,6 +77,7 @@ orders.v1.OrderService/FulfillOrder                         customer ops service
 orders.v1.OrderService/GetOrder                             customer ops service
 orders.v1.OrderService/HoldOrder                            customer ops service
 orders.v1.OrderService/ListOrders                           customer ops service
+orders.v1.OrderService/ListReturns                          customer ops service
 orders.v1.OrderService/PlaceOrder                           customer ops service
 orders.v1.OrderService/ReceiveReturn                        customer ops service
 orders.v1.OrderService/RecordDelivery                       customer ops service
@@ -96,13 +98,14 @@ payments.v1.PaymentService/ResolveWebhook                   ops
 ";
 
 /// What a token of scope `returns` may call; of a stream of commands, receiving alone.
-const DESK: [&str; 8] = [
+const DESK: [&str; 9] = [
     "admin.v1.AdminService/GetMe",
     "orders.v1.JournalService/DiffOrder",
     "orders.v1.JournalService/ListOrderEvents",
     "orders.v1.OrderService/ExecuteCommands",
     "orders.v1.OrderService/GetOrder",
     "orders.v1.OrderService/ListOrders",
+    "orders.v1.OrderService/ListReturns",
     "orders.v1.OrderService/ReceiveReturn",
     "orders.v1.OrderService/WatchOrders",
 ];

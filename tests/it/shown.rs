@@ -184,6 +184,24 @@ fn engine() -> Vec<Shown> {
             vec!["incarnation 2", "3 dropped"],
         ),
         (
+            vec!["overview"],
+            "admin.v1.AdminService/GetOverview",
+            json!({
+                "orders": [{ "status": "PENDING", "count": { "number": 3 } }],
+                "returns": [{ "state": "REQUESTED", "count": { "number": 2, "or_more": true },
+                              "oldest_requested_at": TIME }],
+                "followers": [{ "name": "stock", "node": EVIL, "lag": 3, "head_known": true,
+                                "paused": EVIL, "error": EVIL, "dead_letters": 100 }],
+                "held": { "number": 1 }, "away": [EVIL],
+            }),
+            vec![
+                "3 PENDING",
+                "2 or more, the first of 2026-11-28T00:29:07Z",
+                "100 or more",
+                "stock: 3 positions behind; paused: ok",
+            ],
+        ),
+        (
             vec!["timers", "resume", "--reason", "x"],
             "admin.v1.AdminService/ResumeTimers",
             json!({ "away": [EVIL] }),

@@ -332,9 +332,14 @@ pub fn shown() -> Vec<Shown> {
         ),
         (
             vec!["return", "list"],
-            orders("OrderService/ListOrders"),
-            json!({ "orders": [{ "order_id": ID }] }),
-            vec!["judge by", "2 x line 1", "9.00 GBP", "2026-11-28T00:29:07Z"],
+            orders("OrderService/ListReturns"),
+            json!({ "returns": [{
+                "order_id": ID, "return_id": ID, "judge_by": TIME,
+                "state": "RETURN_STATE_REQUESTED", "return_reference": EVIL,
+                "value": { "currency_code": "GBP", "units": 9 },
+                "lines": [{ "line": 1, "quantity": 2 }],
+            }] }),
+            vec!["judge by", "2 x line 1", "9.00 GBP", "2026-11-28T00:29:07Z", "REQUESTED"],
         ),
         (
             vec!["order", "cancel", ID],
@@ -406,7 +411,7 @@ fn empty_lists_are_reported_as_empty() {
         ("admin.v1.AdminService/ListDeadLetters", "dead-letter list", "no dead letters"),
         ("admin.v1.AdminService/ListQuarantined", "quarantined", "no orders are quarantined"),
         ("orders.v1.OrderService/ListOrders", "order list", "no orders"),
-        ("orders.v1.OrderService/ListOrders", "return list", "no pending returns"),
+        ("orders.v1.OrderService/ListReturns", "return list", "no returns"),
         ("inventory.v1.InventoryService/ListStock", "stock list", "no products"),
         (
             "notifications.v1.NotificationService/ListNotifications",
@@ -494,7 +499,9 @@ fn arguments_take_the_names_that_tables_show() {
     // Some more that answered wrongly, or not at all.
     assert_eq!(engine.ask(&["shards", "list"])["one_writer"], true);
     assert_eq!(engine.refused(1, &["health", "--service", "nope"])["reason"], "NOT_FOUND");
-    assert_eq!(engine.ask(&["return", "list"])["orders"], json!([]));
+    assert_eq!(engine.ask(&["return", "list"])["returns"], json!([]));
+    let told = engine.refused(2, &["return", "list", "--state", "LOST"])["message"].to_string();
+    assert!(told.contains("REQUESTED, APPROVED") && !told.contains("RETURN_STATE"), "{told}");
     assert_eq!(engine.ask(&["order", "list", "--placed-from", "2026-11-28"])["orders"], json!([]));
     let status = engine.ask(&["status"]);
     assert_eq!((&status["serving"], &status["dead_letters"]), (&json!(true), &json!(0)));

@@ -242,6 +242,18 @@ fn every_damage_is_reported_by_law_and_order() {
             vec![("summaries_as_replayed", order(returned))],
         ),
         (
+            "a changed return",
+            "orders.db",
+            format!("UPDATE order_returns SET state = 'REJECTED' WHERE order_id = '{returned}'"),
+            vec![("summaries_as_replayed", order(returned))],
+        ),
+        (
+            "a lost return",
+            "orders.db",
+            format!("DELETE FROM order_returns WHERE order_id = '{returned}'"),
+            vec![("summaries_as_replayed", order(returned))],
+        ),
+        (
             "a cursor ahead of the journal",
             "orders.db",
             "UPDATE cursors SET position = position + 1 WHERE follower = 'deadlines'".to_owned(),

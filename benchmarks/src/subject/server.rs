@@ -172,6 +172,13 @@ impl OrderService for FrameworkEdge {
         Err(not_compared())
     }
 
+    async fn list_returns(
+        &self,
+        _: Request<proto::ListReturnsRequest>,
+    ) -> Result<Response<proto::ListReturnsResponse>, Status> {
+        Err(not_compared())
+    }
+
     async fn fulfill_order(
         &self,
         _: Request<proto::FulfillOrderRequest>,

@@ -246,6 +246,29 @@ impl JudgedReturn {
     pub const fn is_approved(&self) -> bool {
         matches!(self.judgement, Judgement::Approved { .. })
     }
+
+    /// What was refunded; none if it was rejected.
+    #[must_use]
+    pub const fn refund(&self) -> Option<Money> {
+        match &self.judgement {
+            Judgement::Approved { refund, .. } => Some(*refund),
+            Judgement::Rejected { .. } => None,
+        }
+    }
+
+    /// Why it was rejected, or units of it: first what was said at its approval, where its goods
+    /// came later.
+    #[must_use]
+    pub fn rejected_reason(&self) -> String {
+        match &self.judgement {
+            Judgement::Approved { rejected_reason, .. } => {
+                let said = self.request.approval.iter().map(|one| &one.rejected_reason);
+                let said = said.chain([rejected_reason]).filter(|said| !said.is_empty());
+                said.map(String::as_str).collect::<Vec<_>>().join("; ")
+            }
+            Judgement::Rejected { reason } => reason.clone(),
+        }
+    }
 }
 
 impl Details {

@@ -16,7 +16,7 @@ mod names; // finds an order by its number or its external id
 mod orders; // how every command is executed
 mod page; // page tokens
 pub mod parse; // proto → domain; reports every invalid field
-mod reads; // GetOrder, ListOrders and WatchOrders
+mod reads; // GetOrder, ListOrders, ListReturns and WatchOrders
 pub mod render; // domain → proto
 pub mod status; // every refusal → one gRPC status
 mod tail; // server streams over the journal

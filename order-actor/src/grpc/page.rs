@@ -1,9 +1,9 @@
-use shared_events::contract::{OrderId, Timestamp};
+use shared_events::contract::{OrderId, ReturnId, Timestamp};
 use shared_events::stream::History;
 use uuid::Uuid;
 
 use super::parse::Violations;
-use crate::projections::{SummaryFilter, Word};
+use crate::projections::{ReturnFilter, ReturnPlace, SummaryFilter, Word};
 
 /// The fingerprint of a query, without its page token.
 pub(super) type Query = [u8; 8];
@@ -45,6 +45,16 @@ pub(super) fn orders_query(filter: &SummaryFilter) -> Query {
     fingerprint(&text)
 }
 
+/// The fingerprint of a filter of returns, after it was restricted to what the caller may see.
+pub(super) fn returns_query(filter: &ReturnFilter) -> Query {
+    let ReturnFilter { states, customer_id, requested_from, requested_until, sort } = filter;
+    let mut states = states.clone();
+    states.sort_unstable();
+    states.dedup();
+    let times = (requested_from, requested_until);
+    fingerprint(&format!("returns {states:?} {customer_id:?} {times:?} {sort:?}"))
+}
+
 /// The fingerprint of the history of one order.
 pub(super) fn history_query(order_id: OrderId) -> Query {
     fingerprint(&format!("history {order_id}"))
@@ -78,6 +88,34 @@ pub(super) fn after_in_orders(
     let micros = i64::from_be_bytes(micros.try_into().map_err(|_| malformed())?);
     let uuid = Uuid::from_slice(uuid).map_err(|_| malformed())?;
     Ok(Some((Timestamp::from_micros(micros), OrderId::from_uuid(uuid))))
+}
+
+/// The token after the last return of a page.
+pub(super) fn token_of_returns(
+    query: Query,
+    history_id: HistoryId,
+    (at, order_id, return_id): ReturnPlace,
+) -> String {
+    let mut bytes = [query, history_id].concat();
+    bytes.extend(at.micros().to_be_bytes());
+    bytes.extend(order_id.uuid().as_bytes());
+    bytes.extend(return_id.uuid().as_bytes());
+    hex::encode(bytes)
+}
+
+/// The return that a page starts after; none for the first page.
+pub(super) fn after_in_returns(
+    query: Query,
+    token: &str,
+) -> Result<Option<ReturnPlace>, Violations> {
+    let Some(place) = place::<40>(query, token)? else { return Ok(None) };
+    let (micros, ids) = place.split_at(8);
+    let (order_id, return_id) = ids.split_at(16);
+    let micros = i64::from_be_bytes(micros.try_into().map_err(|_| malformed())?);
+    let order_id = Uuid::from_slice(order_id).map_err(|_| malformed())?;
+    let return_id = Uuid::from_slice(return_id).map_err(|_| malformed())?;
+    let at = Timestamp::from_micros(micros);
+    Ok(Some((at, OrderId::from_uuid(order_id), ReturnId::from_uuid(return_id))))
 }
 
 /// The token after the last event of a page.
@@ -117,6 +155,7 @@ fn malformed() -> Violations {
 mod tests {
     use super::*;
     use crate::domain::Status;
+    use crate::projections::{ReturnSort, ReturnState};
 
     #[test]
     fn a_page_token_continues_after_its_order_and_fits_only_its_filter() {
@@ -149,6 +188,36 @@ mod tests {
             orders_query(&filter(&[Status::Pending, Status::Confirmed])),
             orders_query(&filter(&[Status::Confirmed, Status::Pending, Status::Pending])),
         );
+    }
+
+    #[test]
+    fn a_token_of_returns_continues_after_its_return_and_fits_only_its_filter() {
+        let states = |states: &[ReturnState]| ReturnFilter {
+            states: states.to_vec(),
+            ..ReturnFilter::default()
+        };
+        let filter = states(&[ReturnState::Approved, ReturnState::Requested]);
+        let query = returns_query(&filter);
+        let twice = [ReturnState::Requested, ReturnState::Approved, ReturnState::Requested];
+        assert_eq!(returns_query(&states(&twice)), query);
+        let id = Uuid::from_u128(7);
+        let place =
+            (Timestamp::from_micros(-17), OrderId::from_uuid(Uuid::max()), ReturnId::from_uuid(id));
+        let token = token_of_returns(query, history_id(None), place);
+        assert_eq!(after_in_returns(query, &token), Ok(Some(place)));
+        assert_eq!(after_in_returns(query, ""), Ok(None));
+        for other in [
+            ReturnFilter { sort: ReturnSort::JudgeByAsc, ..filter.clone() },
+            ReturnFilter { requested_from: Some(Timestamp::MIN), ..filter.clone() },
+            ReturnFilter { requested_until: Some(Timestamp::MIN), ..filter },
+            states(&[ReturnState::Approved]),
+        ] {
+            assert!(after_in_returns(returns_query(&other), &token).is_err(), "{other:?}");
+        }
+        // A token of orders is none of returns.
+        let of_orders = token_of_orders(query, history_id(None), place.0, place.1);
+        assert!(after_in_returns(query, &of_orders).is_err());
+        assert!(after_in_orders(query, &token).is_err());
     }
 
     #[test]

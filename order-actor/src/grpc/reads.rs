@@ -1,6 +1,9 @@
 use std::time::Duration;
 
+use service_edge::page::cut;
+use shared_events::contract::Mark;
 use shared_events::stream::{Cursors, Place};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::caller::{about, caller, forwarded, seen_by, visible, well_formed};
@@ -9,10 +12,15 @@ use super::parse::AsOf;
 use super::tail::{Messages, StreamRange, tail};
 use super::watch::Watch;
 use super::{OrdersEdge, history, page, parse, proto, render, status};
-use crate::domain::{Rejection, Role};
+use crate::domain::{By, Rejection, Role};
 
 /// Reserved at the end of a wait, so that the answer reaches the caller before its deadline.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
+
+/// Until when a list may wait, so that its answer is in time.
+fn answer_by(deadline: Instant) -> Instant {
+    deadline.checked_sub(ANSWER_TIME).unwrap_or(deadline)
+}
 
 impl OrdersEdge {
     /// `GetOrder`: one order, current or at an earlier version.
@@ -68,16 +76,8 @@ impl OrdersEdge {
         let query = page::orders_query(&listing.filter);
         let after = well_formed(page::after_in_orders(query, &listing.token))?;
         let history = self.history_id(&listing.token, deadline).await?;
-        let answer_by = deadline.checked_sub(ANSWER_TIME).unwrap_or(deadline);
-        if let Some((shard, position, _)) = &mut listing.at_least {
-            *position = self.position_of(&by, *shard, *position).await?;
-        }
-        if let Some((shard, position, Some(mark))) = listing.at_least {
-            let place: Cursors = [Place { shard, position, mark }].into_iter().collect();
-            self.ensure_held(&place, deadline).await?;
-        }
-        if let Some((shard, position, _)) = listing.at_least
-            && !self.summaries.includes(shard, position, answer_by).await
+        if let Some((shard, position)) = self.awaited(&by, listing.at_least, deadline).await?
+            && !self.summaries.includes(shard, position, answer_by(deadline)).await
         {
             return Err(status::behind());
         }
@@ -98,6 +98,56 @@ impl OrdersEdge {
             .unwrap_or_default();
         let orders = summaries.iter().map(render::summary).collect();
         Ok(Response::new(proto::ListOrdersResponse { orders, next_page_token }))
+    }
+
+    /// `ListReturns`.
+    pub(super) async fn list_of_returns(
+        &self,
+        request: Request<proto::ListReturnsRequest>,
+    ) -> Result<Response<proto::ListReturnsResponse>, Status> {
+        let by = caller(&request)?;
+        let deadline = deadline(&request)?;
+        let shards = self.journal.shards();
+        let mut listing = well_formed(parse::list_returns(request.into_inner(), shards))?;
+        listing.filter.customer_id = visible(&by, listing.filter.customer_id)?;
+        let query = page::returns_query(&listing.filter);
+        let after = well_formed(page::after_in_returns(query, &listing.token))?;
+        let history = self.history_id(&listing.token, deadline).await?;
+        let returns = self.summaries.returns();
+        if let Some((shard, position)) = self.awaited(&by, listing.at_least, deadline).await?
+            && !returns.includes(shard, position, answer_by(deadline)).await
+        {
+            return Err(status::behind());
+        }
+        // One more than requested shows whether there is a next page.
+        let read = returns.list(&listing.filter, after, listing.size.saturating_add(1));
+        let mut found =
+            within(deadline, read).await?.map_err(|error| status::read_model(&error))?;
+        let more = cut(&mut found, listing.size);
+        let next_page_token = found
+            .last()
+            .filter(|_| more)
+            .map(|last| page::token_of_returns(query, history, listing.filter.sort.place(last)))
+            .unwrap_or_default();
+        let returns = found.iter().map(render::return_summary).collect();
+        Ok(Response::new(proto::ListReturnsResponse { returns, next_page_token }))
+    }
+
+    /// The position of the journal that a list is to include, if one was named; refused where the
+    /// journal does not hold it.
+    async fn awaited(
+        &self,
+        by: &By,
+        at_least: Option<(u16, u64, Option<Mark>)>,
+        deadline: Instant,
+    ) -> Result<Option<(u16, u64)>, Status> {
+        let Some((shard, position, mark)) = at_least else { return Ok(None) };
+        let position = self.position_of(by, shard, position).await?;
+        if let Some(mark) = mark {
+            let place: Cursors = [Place { shard, position, mark }].into_iter().collect();
+            self.ensure_held(&place, deadline).await?;
+        }
+        Ok(Some((shard, position)))
     }
 
     /// `WatchOrders`.

@@ -21,6 +21,19 @@ impl OrderSummaries {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
+    /// How many orders are held; `most` are counted.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn count_held(&self, most: u32) -> Result<u64, DatabaseError> {
+        let sql = "SELECT COUNT(*) FROM
+                       (SELECT 1 AS one FROM order_summaries WHERE held IS NOT NULL LIMIT $1)
+                           AS counted";
+        let row = sqlx::query(sql).bind(i64::from(most)).fetch_one(self.database.reader()).await?;
+        let count: i64 = row.try_get(0)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
     /// How many orders have a return that nobody has judged, and when the oldest of these returns
     /// was requested; `most` orders are counted.
     ///

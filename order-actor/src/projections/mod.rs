@@ -5,9 +5,12 @@
 mod counts; // numbers of orders
 mod deadlines; // the durable list of open deadlines
 mod list; // reads of the order summaries
+mod order_returns; // returns of all orders
 mod order_summaries; // orders as lists show them
 mod rebuild; // rebuilds a read model beside the one in use
-mod rows; // row handling that both share
+mod return_list; // reads of the returns
+mod return_summary; // returns as lists show them, and their rows
+mod rows; // row handling that they share
 mod summary_row; // a row of the list
 mod words; // words by which lists find orders
 
@@ -17,16 +20,19 @@ use sqlx::migrate::Migrator;
 
 pub use deadlines::{Deadlines, DeadlinesHandler, DueDeadline};
 pub use list::{SummaryFilter, SummarySort};
+pub use order_returns::{OrderReturns, OrderReturnsHandler};
 pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary};
 pub use rebuild::RebuildError;
-use rows::{ahead_of, remove, step};
+pub use return_list::{ReturnFilter, ReturnPlace, ReturnSort};
+pub use return_summary::{ReturnContent, ReturnState, ReturnSummary};
+use rows::{ahead_of, included, remove, step};
 pub use words::{SearchBy, Word};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres/orders");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite/orders");
 
 /// The tables that a rebuild replaces.
-pub const TABLES: [&str; 2] = [order_summaries::TABLE, deadlines::TABLE];
+pub const TABLES: [&str; 3] = [order_summaries::TABLE, deadlines::TABLE, order_returns::TABLE];
 
 /// The tables of the read models.
 #[must_use]

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use event_journal::Fingerprints;
@@ -14,6 +13,7 @@ use sqlx::any::AnyRow;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::order_returns::OrderReturns;
 use super::rebuild::{RebuildError, beside, rebuild};
 use super::summary_row::Row;
 use super::words::{SearchBy, Word};
@@ -23,8 +23,6 @@ use crate::record::RecordedEvent;
 use crate::replay::OrderReplay;
 
 pub(super) const TABLE: &str = "order_summaries";
-/// How often a waiting read polls the cursor, which another node may move.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// An order as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +99,7 @@ pub struct OrderSummaries {
     /// Stand for e-mail addresses.
     pub(super) keys: Fingerprints,
     changed: Arc<Notify>,
+    returns: OrderReturns,
 }
 
 impl OrderSummaries {
@@ -111,7 +110,14 @@ impl OrderSummaries {
     #[must_use]
     pub fn new(database: Database) -> Self {
         let (search_by, keys) = (Arc::default(), Fingerprints::default());
-        Self { database, search_by, keys, changed: Arc::default() }
+        let returns = OrderReturns::new(database.clone());
+        Self { database, search_by, keys, changed: Arc::default(), returns }
+    }
+
+    /// The returns of these orders, which have a follower of their own.
+    #[must_use]
+    pub const fn returns(&self) -> &OrderReturns {
+        &self.returns
     }
 
     /// Also searched by these; e-mail addresses stand in it under keys of its journal. Orders from
@@ -168,23 +174,8 @@ impl OrderSummaries {
 
     /// Waits until the read model includes a position of the journal; false at the deadline.
     pub async fn includes(&self, shard: u16, position: u64, deadline: Instant) -> bool {
-        loop {
-            let mut notified = Box::pin(Arc::clone(&self.changed).notified_owned());
-            notified.as_mut().enable();
-            let included = Cursors::load(&self.database, Self::FOLLOWER)
-                .await
-                .is_ok_and(|cursors| cursors.get(shard) >= position);
-            if included {
-                return true;
-            }
-            // Another node may follow that shard; it does not notify this one.
-            let next_poll = deadline.min(Instant::now() + POLL_INTERVAL);
-            if tokio::time::timeout_at(next_poll, notified).await.is_err()
-                && Instant::now() >= deadline
-            {
-                return false;
-            }
-        }
+        let of = (&self.database, Self::FOLLOWER, &self.changed);
+        super::included(of, (shard, position), deadline).await
     }
 }
 

@@ -1,9 +1,13 @@
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use shared_events::contract::OrderId;
 use shared_events::stream::row::json;
 use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Tx};
 use sqlx::Row as _;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
@@ -74,4 +78,32 @@ pub(super) async fn remove(
     let sql = format!("DELETE FROM {table} WHERE order_id {}", database.one_of());
     sqlx::query(&sql).bind(json(&orders)?).execute(&mut **tx).await?;
     Ok(())
+}
+
+/// How often a waiting read polls the cursor, which another node may move.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Waits until a read model, by its follower's cursor, includes a position of the journal; false at
+/// the deadline. Its follower in this process notifies.
+pub(super) async fn included(
+    (database, follower, changed): (&Database, &str, &Arc<Notify>),
+    (shard, position): (u16, u64),
+    deadline: Instant,
+) -> bool {
+    loop {
+        let mut notified = Box::pin(Arc::clone(changed).notified_owned());
+        notified.as_mut().enable();
+        let included = Cursors::load(database, follower)
+            .await
+            .is_ok_and(|cursors| cursors.get(shard) >= position);
+        if included {
+            return true;
+        }
+        // Another node may follow that shard; it does not notify this one.
+        let next_poll = deadline.min(Instant::now() + POLL_INTERVAL);
+        if tokio::time::timeout_at(next_poll, notified).await.is_err() && Instant::now() >= deadline
+        {
+            return false;
+        }
+    }
 }

@@ -454,6 +454,42 @@ fn reads_refuse_each_field_by_name() {
             ("at_least.shard", "INVALID_FIELD", |r| r.at_least.as_mut().unwrap().shard = 4),
         ],
     );
+    let returns = || proto::ListReturnsRequest {
+        filter: Some(proto::ReturnFilter {
+            states: vec![proto::ReturnState::Requested.into()],
+            customer_id: ID.into(),
+            requested_from: at(10),
+            requested_until: at(20),
+        }),
+        page_size: 100,
+        page_token: String::new(),
+        at_least: Some(proto::ShardPosition { shard: 3, position: 9, mark: None }),
+        sort: proto::ReturnSort::RequestedDesc.into(),
+    };
+    each(
+        returns,
+        |request| parse::list_returns(request, SHARDS),
+        &[
+            ("filter.states[0]", "INVALID_FIELD", |r| r.filter.as_mut().unwrap().states[0] = 0),
+            ("filter.states[1]", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().states.push(77);
+            }),
+            ("filter.customer_id", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().customer_id = "x".into();
+            }),
+            ("filter.requested_from", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().requested_from.as_mut().unwrap().nanos = -1;
+            }),
+            ("filter.requested_until", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().requested_until.as_mut().unwrap().seconds = 10;
+            }),
+            ("sort", "INVALID_FIELD", |r| r.sort = 77),
+            // A page by judgement would be read past all that were requested at other times.
+            ("sort", "INVALID_FIELD", |r| r.sort = proto::ReturnSort::JudgeByAsc.into()),
+            ("page_size", "INVALID_FIELD", |r| r.page_size = -1),
+            ("at_least.shard", "INVALID_FIELD", |r| r.at_least.as_mut().unwrap().shard = 4),
+        ],
+    );
     let watch = || proto::WatchOrdersRequest {
         order_ids: vec![ID.into()],
         customer_id: ID.into(),

@@ -1,7 +1,10 @@
 //! Lists of orders: which index serves them, on both databases.
 
-use order_actor::projections::{OrderSummaries, SummaryFilter, SummarySort, Word, migrator};
-use shared_events::contract::{CustomerId, OrderId, Timestamp};
+use order_actor::projections::{
+    OrderReturns, OrderSummaries, ReturnFilter, ReturnSort, ReturnState, SummaryFilter,
+    SummarySort, Word, migrator,
+};
+use shared_events::contract::{CustomerId, OrderId, ReturnId, Timestamp};
 use shared_events::stream::{Database, Dialect};
 use uuid::Uuid;
 
@@ -134,6 +137,92 @@ async fn returns_wait_since_the_oldest_came(dialect: Dialect) {
     assert_eq!(lists.returns_unjudged(100).await.unwrap(), (19, oldest));
 }
 
+/// A return of each of twenty thousand orders, of some thousand customers: one in a hundred waits.
+async fn returns(database: &Database) -> OrderReturns {
+    let sql = r#"INSERT INTO order_returns (order_id, return_id, customer_id, version, state,
+                                            requested_at, judge_by, content)
+                 SELECT order_id, order_id, '00000' || substr(order_id, 6), 4,
+                        CASE WHEN placed_at % 100 = 0 THEN 'REQUESTED'
+                             WHEN placed_at % 2 = 0 THEN 'RECEIVED' ELSE 'REJECTED' END,
+                        placed_at, placed_at + 5,
+                        '{"order_number":"1","lines":[]}'
+                 FROM order_summaries"#;
+    let mut tx = database.begin().await.unwrap();
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    if database.dialect() == Dialect::Postgres {
+        sqlx::query("ANALYZE order_returns").execute(database.reader()).await.unwrap();
+    }
+    OrderReturns::new(database.clone())
+}
+
+const RETURN_SORTS: [ReturnSort; 3] =
+    [ReturnSort::RequestedAsc, ReturnSort::RequestedDesc, ReturnSort::JudgeByAsc];
+
+/// Those of one state are found among many of others, and those of one customer among all.
+async fn a_page_of_returns_is_read_by_an_index(dialect: Dialect) {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, _) = lists(dialect, directory.path()).await;
+    let returns = returns(&database).await;
+    let all = ReturnFilter::default();
+    let id = Uuid::from_u128(9);
+    let place =
+        (Timestamp::from_micros(ORDERS / 2), OrderId::from_uuid(id), ReturnId::from_uuid(id));
+    let states = |states: &[ReturnState]| ReturnFilter { states: states.to_vec(), ..all.clone() };
+    let customer: CustomerId = "00000007-0000-7000-8000-000000000000".parse().unwrap();
+    let customer = ReturnFilter { customer_id: Some(customer), ..all.clone() };
+    let filters = [
+        ("order_returns_by_", states(&[ReturnState::Requested, ReturnState::Approved])),
+        ("order_returns_by_", states(&[ReturnState::Rejected])),
+        ("order_returns_by_", all.clone()),
+        ("order_returns_by_customer", customer),
+    ];
+    for (index, filter) in filters {
+        for (sort, place) in
+            RETURN_SORTS.into_iter().flat_map(|sort| [(sort, None), (sort, Some(place))])
+        {
+            let filter = ReturnFilter { sort, ..filter.clone() };
+            let plan = returns.plan_of(&filter, place, 21).await.unwrap().join("; ");
+            let reads_all = plan.contains("Seq Scan") || plan.contains("SCAN order_returns");
+            assert!(plan.contains(index) && !reads_all, "{filter:?} after {place:?}: {plan}");
+        }
+    }
+}
+
+/// Page by page, each once, in the order of the list, whatever states are put together.
+async fn pages_of_returns_have_each_of_them_once(dialect: Dialect) {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, _) = lists(dialect, directory.path()).await;
+    let returns = returns(&database).await;
+    for sort in RETURN_SORTS {
+        let (from, until) = (Timestamp::from_micros(96), Timestamp::from_micros(302));
+        let filter = ReturnFilter {
+            states: vec![ReturnState::Requested, ReturnState::Received],
+            requested_from: Some(from),
+            requested_until: Some(until),
+            sort,
+            ..ReturnFilter::default()
+        };
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = returns.list(&filter, after, 7).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(sort.place(last));
+            found.extend(page.iter().map(|known| known.requested_at.micros()));
+        }
+        let mut expected: Vec<i64> = (96..302).filter(|at| at % 2 == 0).collect();
+        if sort == ReturnSort::RequestedDesc {
+            expected.reverse();
+        }
+        assert_eq!(found, expected, "{sort:?}");
+    }
+    let counted = returns.count(ReturnState::Requested, 1_000).await.unwrap();
+    assert_eq!(counted, (200, Some(Timestamp::from_micros(100))));
+    let counted = returns.count(ReturnState::Requested, 7).await.unwrap();
+    assert_eq!(counted, (7, Some(Timestamp::from_micros(100))));
+    assert_eq!(returns.count(ReturnState::Approved, 7).await.unwrap(), (0, None));
+}
+
 /// Whether a plan reads the whole table, or sorts.
 fn reads_all(plan: &str) -> bool {
     plan.contains("Seq Scan")
@@ -148,4 +237,6 @@ on_both! {
     a_list_of_one_customer_is_not_read_as_a_whole
     a_list_of_few_orders_is_read_by_their_index
     returns_wait_since_the_oldest_came
+    a_page_of_returns_is_read_by_an_index
+    pages_of_returns_have_each_of_them_once
 }

@@ -12,7 +12,7 @@ mod terms; // who gets an order, and what its sums are for
 
 pub use ledger::{account, accounts, entries, entry, hold};
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
-pub use orders::{command, history, order, orders, parcels, recorded, waiting_returns, what};
+pub use orders::{command, history, listed_returns, order, orders, parcels, recorded, what};
 pub use payments::{
     attempt, only_would, payment, payment_operation, payment_operations, payment_webhook,
     payment_webhooks, payments,

@@ -258,27 +258,22 @@ pub fn orders(out: &Output, answer: &Value) {
     next_page(out, answer);
 }
 
-/// Pending returns, with their units and value.
-pub fn waiting_returns(out: &Output, answer: &Value) {
-    let head = ["judge by", "order", "return", "reference", "state", "units", "value", "reason"];
-    let rows = items(&answer["orders"]).flat_map(|order| {
-        // An older engine knows of one waiting return only.
-        let one =
-            items(&order["pending_returns"]).next().is_none().then_some(&order["pending_return"]);
-        items(&order["pending_returns"]).chain(one).map(|waiting| {
-            vec![
-                short_time(waiting, "judge_by"),
-                text(order, "order_id"),
-                text(waiting, "return_id"),
-                text(waiting, "return_reference"),
-                code(waiting, "state", "RETURN_STATE_"),
-                units_of_return(waiting),
-                text(waiting, "value"),
-                text(waiting, "reason"),
-            ]
-        })
+/// Returns of all orders, with their units, and their value or what was refunded.
+pub fn listed_returns(out: &Output, answer: &Value) {
+    let head = ["judge by", "order", "return", "reference", "state", "units", "value"];
+    let rows = items(&answer["returns"]).map(|known| {
+        let value = text(known, "value");
+        vec![
+            short_time(known, "judge_by"),
+            text(known, "order_id"),
+            text(known, "return_id"),
+            text(known, "return_reference"),
+            code(known, "state", "RETURN_STATE_"),
+            units_of_return(known),
+            if value.is_empty() { text(known, "refund") } else { value },
+        ]
     });
-    out.list(&head, rows, "no pending returns");
+    out.list(&head, rows, "no returns");
     next_page(out, answer);
 }
 

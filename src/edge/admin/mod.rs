@@ -9,6 +9,7 @@ mod health; // why this process cannot serve
 mod journal; // the journal's history, and accepting one that was set back
 mod me; // who the caller is
 mod observe; // what operators are told, as metrics
+mod overview; // what there is and what waits, at a glance
 mod peers; // calls to the admin service of other processes
 mod read_models; // rebuilds read models; lists quarantined orders
 mod shards; // lists, moves and freezes shards
@@ -302,6 +303,13 @@ impl AdminService for AdminEdge {
         request: Request<proto::GetHealthRequest>,
     ) -> Result<Response<proto::GetHealthResponse>, Status> {
         Self::get_health(self, request).await
+    }
+
+    async fn get_overview(
+        &self,
+        request: Request<proto::GetOverviewRequest>,
+    ) -> Result<Response<proto::GetOverviewResponse>, Status> {
+        Self::get_overview(self, request).await
     }
 
     async fn resume_timers(

@@ -1,4 +1,4 @@
-use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
+use order_actor::projections::{Deadlines, OrderReturns, OrderSummaries, RebuildError};
 use service_edge::Refused;
 use service_edge::time::timestamp;
 use shared_events::contract::Reason;
@@ -58,7 +58,8 @@ impl AdminEdge {
                 summaries.rebuild(journal, action).await
             }
             Deadlines::FOLLOWER => Deadlines::new(orders).rebuild(journal, action).await,
-            _ => return Err(violation("name", "order-summaries or deadlines")),
+            OrderReturns::FOLLOWER => OrderReturns::new(orders).rebuild(journal, action).await,
+            _ => return Err(violation("name", "order-summaries, order-returns or deadlines")),
         };
         let events = rebuilt.map_err(rebuild_refused)?;
         tracing::info!(read_model = name, events, "read model rebuilt");

@@ -10,7 +10,7 @@ use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
 use order_actor::outbox::OrderFacts;
-use order_actor::projections::{self, Deadlines, OrderSummaries};
+use order_actor::projections::{self, Deadlines, OrderReturns, OrderSummaries};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
 use shared_events::contract::{Origin, PspName};
@@ -50,7 +50,7 @@ pub static SERVICE: Service = Service {
     ],
     published: Some(PUBLISHED),
     told: false,
-    followers: &[SUMMARIES, DEADLINES, STOCK_ANSWERS, MONEY_ANSWERS],
+    followers: &[SUMMARIES, RETURNS, DEADLINES, STOCK_ANSWERS, MONEY_ANSWERS],
     processes: &[
         Process { name: "orders-a", port: 0, flags: &["--node-name", "a"] },
         Process { name: "orders-b", port: 1, flags: &["--node-name", "b"] },
@@ -70,6 +70,16 @@ pub const SUMMARIES: Follower = Follower {
     follows: Log::Journal,
     // People read it.
     pace: Pace::Every(Duration::from_millis(100)),
+    scope: Runs::ByShard,
+    contacts: false,
+};
+
+/// Maintains the list of returns.
+pub const RETURNS: Follower = Follower {
+    name: OrderReturns::FOLLOWER,
+    follows: Log::Journal,
+    // People read it. Most batches have nothing about returns in them.
+    pace: Pace::Every(Duration::from_millis(250)),
     scope: Runs::ByShard,
     contacts: false,
 };
@@ -218,6 +228,8 @@ fn follow(building: &mut Building, lists: Lists) -> anyhow::Result<()> {
     let events = Arc::new(JournalSource::new(journal.clone()));
     let handler = summaries.handler(journal.clone());
     building.follow_events(&SUMMARIES, events.clone(), handler)?;
+    let handler = summaries.returns().handler(journal.clone());
+    building.follow_events(&RETURNS, events.clone(), handler)?;
     let handler = deadlines.handler(journal);
     building.follow_events(&DEADLINES, events, handler)?;
     let handler = StockAnswers::new(registry.clone());

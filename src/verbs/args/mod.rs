@@ -17,7 +17,9 @@ pub use ledger::{EntryArgs, LedgerVerb};
 pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
-pub use orders::{CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb};
+pub use orders::{
+    CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb, ReturnsArgs,
+};
 pub use payment::PaymentVerb;
 pub use place::{ContactFlags, PlaceArgs};
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
@@ -129,6 +131,8 @@ pub enum Verb {
     /// Show an overview: whether the engine serves, lag, dead letters. Exit code 3 if it does not
     /// serve.
     Status,
+    /// Show what there is and what waits: orders by status, returns, holds, dead letters, lag.
+    Overview,
     /// Show what processes do now, by their metrics: rates, lag, awake orders, shards.
     Top(crate::verbs::top::TopArgs),
     /// Print the version.

@@ -230,14 +230,38 @@ pub struct Outcomes {
     pub rejected_reason: String,
 }
 
+/// Which returns to list.
+#[derive(Debug, Args)]
+pub struct ReturnsArgs {
+    /// With this state: REQUESTED, APPROVED, RECEIVED or REJECTED; may be repeated. By default
+    /// those that wait, REQUESTED and APPROVED.
+    #[arg(long, value_name = "STATE")]
+    pub state: Vec<String>,
+    /// Of this customer.
+    #[arg(long, value_name = "UUID")]
+    pub customer: Option<Id>,
+    /// Requested at this time or later (RFC 3339, or a date).
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub requested_from: Option<String>,
+    /// Requested before this time (RFC 3339, or a date).
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub requested_until: Option<String>,
+    /// Sort by when they are to be judged or were requested: JUDGE_BY_ASC (the default),
+    /// REQUESTED_ASC (the default with --requested-from or --requested-until) or REQUESTED_DESC.
+    #[arg(long, value_name = "SORT")]
+    pub sort: Option<String>,
+    /// Wait until the list includes this place in the journal.
+    #[arg(long, value_name = "SHARD:POSITION[:MARK]")]
+    pub at_least: Option<Place>,
+    #[command(flatten)]
+    pub page: Page,
+}
+
 /// `ordinal return …`
 #[derive(Debug, Subcommand)]
 pub enum ReturnVerb {
-    /// List pending returns with state, units, value and reason; within a page sorted by due time.
-    List {
-        #[command(flatten)]
-        page: Page,
-    },
+    /// List returns with state, units and value: by default those that wait, to be judged first.
+    List(Box<ReturnsArgs>),
     /// Request a return of delivered units.
     Request {
         /// The order: its id or number, or external:ID or external:SHOP:ID.

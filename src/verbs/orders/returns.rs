@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 
-use super::{PAGE_MAX, at, command, command_options, id, units};
-use crate::client::show::{self, text};
-use crate::client::{Client, Failure, Output};
-use crate::verbs::args::{Outcomes, Page, ReturnName, ReturnVerb};
+use super::{at, command, command_options, id, pages, units};
+use crate::client::parse::Place;
+use crate::client::{Client, Failure, Output, show};
+use crate::verbs::args::{Outcomes, ReturnName, ReturnVerb, ReturnsArgs};
 
 /// `ordinal return …`
 pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<(), Failure> {
@@ -60,7 +60,7 @@ pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<
             }));
             command(client, out, "RejectReturn", request, options.validate_only).await
         }
-        ReturnVerb::List { page } => waiting_returns(client, out, &page).await,
+        ReturnVerb::List(args) => list(client, out, *args).await,
     }
 }
 
@@ -82,33 +82,24 @@ impl Outcomes {
     }
 }
 
-/// Lists pending returns. Their details are not in the list of orders, so each order is read.
-async fn waiting_returns(client: &Client, out: &Output, page: &Page) -> Result<(), Failure> {
-    let size = if page.all { PAGE_MAX } else { page.page_size };
-    let mut token = page.page_token.clone();
-    loop {
-        let request = json!({
-            "filter": { "returns_waiting": true },
-            "page_size": size, "page_token": token,
-        });
-        let listed = client.call("orders.v1.OrderService/ListOrders", request).await?;
-        let mut orders = Vec::new();
-        for summary in listed["orders"].as_array().into_iter().flatten() {
-            let request = json!({ "order_id": summary["order_id"] });
-            let mut answer = client.call("orders.v1.OrderService/GetOrder", request).await?;
-            // It may have been decided meanwhile.
-            if answer["order"]["pending_return"].is_object() {
-                orders.push(answer["order"].take());
-            }
-        }
-        // By due time.
-        orders.sort_by_key(|order| text(&order["pending_return"], "judge_by"));
-        token = text(&listed, "next_page_token");
-        let next = if page.all { "" } else { token.as_str() };
-        let answer = json!({ "orders": orders, "next_page_token": next });
-        out.answer(&answer, show::waiting_returns);
-        if !page.all || token.is_empty() {
-            return Ok(());
-        }
-    }
+/// Lists returns; those that wait, unless states are named.
+async fn list(client: &Client, out: &Output, args: ReturnsArgs) -> Result<(), Failure> {
+    let waiting = || ["REQUESTED", "APPROVED"].map(str::to_owned).to_vec();
+    let states = if args.state.is_empty() { waiting() } else { args.state };
+    let states: Vec<String> = states
+        .iter()
+        .map(|state| client.enum_value("orders.v1.ReturnState", state))
+        .collect::<Result<_, _>>()?;
+    let in_time = args.requested_from.is_some() || args.requested_until.is_some();
+    let usual = if in_time { "REQUESTED_ASC" } else { "JUDGE_BY_ASC" };
+    let sort = client.enum_value("orders.v1.ReturnSort", args.sort.as_deref().unwrap_or(usual))?;
+    let request = json!({
+        "filter": {
+            "states": states, "customer_id": id(args.customer),
+            "requested_from": args.requested_from, "requested_until": args.requested_until,
+        },
+        "sort": sort, "at_least": args.at_least.map(Place::to_json),
+    });
+    let method = "orders.v1.OrderService/ListReturns";
+    pages(client, out, method, request, &args.page, show::listed_returns).await
 }

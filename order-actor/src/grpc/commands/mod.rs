@@ -204,6 +204,13 @@ impl OrderService for OrdersEdge {
         self.list(request).await
     }
 
+    async fn list_returns(
+        &self,
+        request: Request<proto::ListReturnsRequest>,
+    ) -> Result<Response<proto::ListReturnsResponse>, Status> {
+        self.list_of_returns(request).await
+    }
+
     type WatchOrdersStream = Messages<proto::WatchOrdersResponse>;
 
     async fn watch_orders(

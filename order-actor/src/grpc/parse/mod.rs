@@ -21,7 +21,7 @@ pub(super) use lines::Units;
 pub use names::OrderRef;
 pub use people::contact_field;
 pub use reads::{
-    AsOf, OrdersPage, Reading, Recorded, Watching, diff_order, get_order, list_order_events,
-    list_orders, read_events, watch_orders,
+    AsOf, OrdersPage, Reading, Recorded, ReturnsPage, Watching, diff_order, get_order,
+    list_order_events, list_orders, list_returns, read_events, watch_orders,
 };
 pub use service_edge::{Violation, Violations};

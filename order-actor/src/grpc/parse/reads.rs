@@ -7,7 +7,7 @@ use shared_events::stream::Cursors;
 use super::{Form, OrderRef, Violations};
 use crate::domain::{Status, bounds};
 use crate::grpc::proto;
-use crate::projections::{SummaryFilter, SummarySort, Word};
+use crate::projections::{ReturnFilter, ReturnSort, ReturnState, SummaryFilter, SummarySort, Word};
 
 /// Which version of an order to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,19 @@ pub struct OrdersPage {
     pub filter: SummaryFilter,
     /// The number that orders must have; empty for any. The edge finds their ids.
     pub order_number: String,
+    /// The most entries.
+    pub size: u32,
+    /// The page token, not checked yet.
+    pub token: String,
+    /// The position that the page must include, with its mark where the caller knows it.
+    pub at_least: Option<(u16, u64, Option<Mark>)>,
+}
+
+/// A page of returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnsPage {
+    /// The filter.
+    pub filter: ReturnFilter,
     /// The most entries.
     pub size: u32,
     /// The page token, not checked yet.
@@ -159,6 +172,44 @@ pub fn list_orders(
     })
 }
 
+/// # Errors
+/// Every invalid field.
+pub fn list_returns(
+    request: proto::ListReturnsRequest,
+    shards: u16,
+) -> Result<ReturnsPage, Violations> {
+    let mut form = Form::default();
+    let filter = request.filter.unwrap_or_default();
+    let sort = form.return_sort(request.sort);
+    let states: Vec<ReturnState> = filter
+        .states
+        .iter()
+        .enumerate()
+        .filter_map(|(index, state)| form.return_state(&format!("filter.states[{index}]"), *state))
+        .collect();
+    let customer_id = form.optional_id("filter.customer_id", &filter.customer_id);
+    let requested_from = form.time("filter.requested_from", filter.requested_from);
+    let requested_until = form.time("filter.requested_until", filter.requested_until);
+    if requested_from.zip(requested_until).is_some_and(|(from, until)| from >= until) {
+        form.invalid("filter.requested_until", "later than requested_from");
+    }
+    let in_time = filter.requested_from.is_some() || filter.requested_until.is_some();
+    if in_time && sort == Some(ReturnSort::JudgeByAsc) {
+        form.invalid("sort", "not JUDGE_BY_ASC with requested_from or requested_until");
+    }
+    let size = form.page_size(request.page_size, ORDERS_PAGE);
+    let at_least = match request.at_least {
+        None => Some(None),
+        Some(place) => form.place("at_least", &place, shards).map(Some),
+    };
+    let token = request.page_token;
+    form.all(|| {
+        let sort = sort?;
+        let filter = ReturnFilter { states, customer_id, requested_from, requested_until, sort };
+        Some(ReturnsPage { filter, size: size?, token, at_least: at_least? })
+    })
+}
+
 /// The order, the page size and the page token.
 ///
 /// # Errors
@@ -287,6 +338,33 @@ impl Form {
             Ok(proto::OrderSort::UpdatedAsc) => SummarySort::UpdatedAsc,
             Err(_) => {
                 self.invalid("sort", one_of(proto::OrderSort::as_str_name));
+                return None;
+            }
+        })
+    }
+
+    fn return_sort(&mut self, sort: i32) -> Option<ReturnSort> {
+        use proto::ReturnSort as Shown;
+        Some(match Shown::try_from(sort) {
+            Ok(Shown::Unspecified | Shown::RequestedAsc) => ReturnSort::RequestedAsc,
+            Ok(Shown::RequestedDesc) => ReturnSort::RequestedDesc,
+            Ok(Shown::JudgeByAsc) => ReturnSort::JudgeByAsc,
+            Err(_) => {
+                self.invalid("sort", one_of(Shown::as_str_name));
+                return None;
+            }
+        })
+    }
+
+    fn return_state(&mut self, field: &str, state: i32) -> Option<ReturnState> {
+        use proto::ReturnState as Shown;
+        Some(match Shown::try_from(state) {
+            Ok(Shown::Requested) => ReturnState::Requested,
+            Ok(Shown::Approved) => ReturnState::Approved,
+            Ok(Shown::Received) => ReturnState::Received,
+            Ok(Shown::Rejected) => ReturnState::Rejected,
+            Ok(Shown::Unspecified) | Err(_) => {
+                self.invalid(field, one_of(Shown::as_str_name));
                 return None;
             }
         })

@@ -12,6 +12,7 @@ mod returns; // returns and their events
 use amounts::{discounts, order_charge, tax_mode, taxes, totals};
 pub use customers::for_customer;
 pub use event::{event, for_customers};
+pub use returns::return_summary;
 use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 

@@ -8,6 +8,7 @@ use crate::domain::{
 };
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
+use crate::projections::{ReturnState, ReturnSummary};
 
 /// A waiting return.
 pub(super) fn pending_return(known: &Return, details: &Details) -> proto::PendingReturn {
@@ -45,26 +46,45 @@ pub(super) fn judged_return(judged: &JudgedReturn) -> proto::JudgedReturn {
         ..proto::JudgedReturn::default()
     };
     match &judged.judgement {
-        Judgement::Approved { lines, kept, rejected_reason, refund, .. } => {
+        Judgement::Approved { lines, kept, .. } => {
             shown.set_state(proto::ReturnState::Received);
             // Units rejected before the others were received are not in the receipt.
             let before = request.approval.iter().flat_map(|one| &one.kept);
             shown.outcomes = outcomes(lines, kept.iter().chain(before));
-            shown.refund = Some(money(*refund));
-            let said = request.approval.iter().map(|one| &one.rejected_reason);
-            let reasons: Vec<&str> = said
-                .chain([rejected_reason])
-                .map(String::as_str)
-                .filter(|it| !it.is_empty())
-                .collect();
-            shown.rejected_reason = reasons.join("; ");
         }
-        Judgement::Rejected { reason } => {
-            shown.set_state(proto::ReturnState::Rejected);
-            shown.rejected_reason.clone_from(reason);
-        }
+        Judgement::Rejected { .. } => shown.set_state(proto::ReturnState::Rejected),
     }
+    shown.refund = judged.refund().map(money);
+    shown.rejected_reason = judged.rejected_reason();
     shown
+}
+
+/// A return as lists show it.
+#[must_use]
+pub fn return_summary(known: &ReturnSummary) -> proto::ReturnSummary {
+    let content = &known.content;
+    let state = match known.state {
+        ReturnState::Requested => proto::ReturnState::Requested,
+        ReturnState::Approved => proto::ReturnState::Approved,
+        ReturnState::Received => proto::ReturnState::Received,
+        ReturnState::Rejected => proto::ReturnState::Rejected,
+    };
+    proto::ReturnSummary {
+        order_id: known.order_id.to_string(),
+        return_id: known.return_id.to_string(),
+        customer_id: known.customer_id.to_string(),
+        order_number: content.order_number.clone(),
+        state: state.into(),
+        requested_at: Some(time(known.requested_at)),
+        judge_by: Some(time(known.judge_by)),
+        escalated: content.escalated,
+        lines: units(&content.lines),
+        return_reference: content.reference.clone(),
+        exchange_order_id: id_or_empty(content.exchange_order_id),
+        value: content.value.map(money),
+        refund: content.refund.map(money),
+        approved_lines: units(&content.approved_lines),
+    }
 }
 
 /// The return that an order replaces goods of.
