@@ -1,5 +1,6 @@
 //! Streams that go on where they were once the server has ended them (`STOPPING`): each connection
-//! has an age, and each process stops some time.
+//! has an age, and each process stops some time. One whose items have no positions begins anew: each
+//! of them says all.
 //! Never here: what an item means.
 
 use std::collections::BTreeMap;
@@ -101,7 +102,9 @@ impl Reading {
         if !self.begun {
             return request;
         }
-        request["after"] = self.after.values().cloned().collect();
+        if !self.after.is_empty() || self.request["after"].is_array() {
+            request["after"] = self.after.values().cloned().collect();
+        }
         if let Some(left) = self.left {
             request["limit"] = json!(left);
         }
@@ -120,6 +123,7 @@ impl Reading {
         self.begun |= progress.is_object();
         self.pass(&progress["through"]);
         let item = Some(&message[item]).filter(|item| item.is_object())?;
+        self.begun |= item["position"].is_null();
         self.pass(&json!([item["position"]]));
         self.left = self.left.map(|left| left.saturating_sub(1));
         Some(item)
@@ -195,6 +199,17 @@ mod tests {
         reading.saw(&json!({ "progress": { "through": [] } }), "change");
         let next = json!({ "order_ids": [], "after": [], "from_beginning": true });
         assert_eq!(reading.next(), next);
+    }
+
+    #[test]
+    fn a_stream_without_positions_begins_anew() {
+        let request = json!({ "customer_id": "x" });
+        let mut reading = Reading::new(request.clone());
+        assert_eq!(reading.goes_on_in(&stopping()), None);
+        let message = json!({ "wallet": { "balances": [] } });
+        assert_eq!(reading.saw(&message, "wallet"), Some(&message["wallet"]));
+        assert!(reading.goes_on_in(&stopping()).is_some());
+        assert_eq!(reading.next(), request);
     }
 
     #[test]
