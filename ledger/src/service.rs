@@ -6,9 +6,14 @@ use shared_events::stream::{Database, Dialect, migrations};
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
-use crate::grpc::LedgerEdge;
 use crate::grpc::proto::ledger_service_server::LedgerServiceServer;
+use crate::grpc::proto::wallet_service_server::WalletServiceServer;
+use crate::grpc::{LedgerEdge, WalletEdge};
+use crate::tail::Tail;
 use crate::{PaymentFollower, SqlBook};
+
+/// The largest request, in bytes.
+const REQUEST_MAX: usize = 64 * 1024;
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
@@ -27,6 +32,7 @@ pub fn migrator(dialect: Dialect) -> Migrator {
 pub struct Ledger {
     database: Database,
     book: SqlBook,
+    tail: Tail,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -35,12 +41,14 @@ impl Ledger {
     #[must_use]
     pub fn new(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         let book = SqlBook::new(database.clone(), Arc::clone(&now));
-        Self { database, book, now }
+        let tail = Tail::new(database.clone());
+        Self { database, book, tail, now }
     }
 
-    /// Books what is asked for, until `stop`. Without it no call that writes is answered.
+    /// Books what is asked for, and tells whoever watches, until `stop`. Without it no call that
+    /// writes is answered, and no watch hears of a change.
     pub async fn run(self, stop: CancellationToken) {
-        self.book.run(stop).await;
+        tokio::join!(self.book.run(stop.clone()), self.tail.run(stop));
     }
 
     /// The follower of facts of payments.
@@ -58,6 +66,19 @@ impl Ledger {
     /// Its gRPC service.
     #[must_use]
     pub fn grpc(&self) -> LedgerServiceServer<LedgerEdge> {
-        LedgerServiceServer::new(self.edge()).max_decoding_message_size(64 * 1024)
+        LedgerServiceServer::new(self.edge()).max_decoding_message_size(REQUEST_MAX)
+    }
+
+    /// The handler of calls about wallets. Watches end at `stop`.
+    #[must_use]
+    pub fn wallet_edge(&self, stop: CancellationToken) -> WalletEdge {
+        let (database, book) = (self.database.clone(), Arc::new(self.book.clone()));
+        WalletEdge::new(database, book, self.tail.clone(), stop)
+    }
+
+    /// Its gRPC service of wallets. Watches end at `stop`.
+    #[must_use]
+    pub fn wallets(&self, stop: CancellationToken) -> WalletServiceServer<WalletEdge> {
+        WalletServiceServer::new(self.wallet_edge(stop)).max_decoding_message_size(REQUEST_MAX)
     }
 }

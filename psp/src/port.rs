@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Money, Timestamp};
+use shared_events::contract::{CustomerId, Money, Timestamp};
 use uuid::Uuid;
 
 use crate::Kind;
@@ -126,6 +126,9 @@ pub struct Authorize {
     pub amount: Money,
     /// Who pays.
     pub token: Token,
+    /// The customer of the order, where it is known. For providers that know customers as we do;
+    /// others are told nothing of them.
+    pub customer: Option<CustomerId>,
     /// Until when the customer may act, where the provider asks them to.
     pub action_until: Timestamp,
 }

@@ -1,5 +1,6 @@
 //! Streams that go on where they were once the server has ended them (`STOPPING`): each connection
-//! has an age, and each process stops some time.
+//! has an age, and each process stops some time. One whose items have no positions begins anew: each
+//! of them says all.
 //! Never here: what an item means.
 
 use std::collections::BTreeMap;
@@ -140,7 +141,9 @@ impl Reading {
         if !self.begun {
             return request;
         }
-        request["after"] = self.after.values().cloned().collect();
+        if !self.after.is_empty() || self.request["after"].is_array() {
+            request["after"] = self.after.values().cloned().collect();
+        }
         if let Some(left) = self.left {
             request["limit"] = json!(left);
         }
@@ -277,6 +280,16 @@ mod tests {
         let last = json!({ "facts": ["d"], "through": place(2) });
         assert_eq!(reading.saw_facts(&last), ["c", "d"]);
         assert_eq!(reading.next()["after"], place(2));
+    }
+
+    #[test]
+    fn a_stream_without_positions_begins_anew() {
+        let request = json!({ "customer_id": "x" });
+        let mut reading = Reading::new(request.clone());
+        let message = json!({ "wallet": { "balances": [] } });
+        assert_eq!(reading.saw(&message, "wallet"), Some(&message["wallet"]));
+        assert!(reading.goes_on_in(&stopping()).is_some());
+        assert_eq!(reading.next(), request);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use futures::FutureExt as _;
 use order_actor::journal::Journal;
 use order_actor::record::RecordedEvent;
+use service_edge::Wire;
 use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
 use shared_events::stream::{
@@ -66,6 +67,8 @@ pub struct Building {
     pub(super) nodes: NodeChannels,
     /// The order service, if this process runs it.
     pub(super) orders: Option<Orders>,
+    /// The ledger, if this process runs it.
+    pub(super) ledger: Option<Wire>,
     pub(super) stop_edge: CancellationToken,
 }
 
@@ -165,6 +168,7 @@ impl Building {
             breakers,
             nodes,
             orders: None,
+            ledger: None,
             stop_edge,
         })
     }

@@ -24,6 +24,7 @@ pub mod spans; // spans on their way to a collector
 mod stepped; // a clock with an adjustable offset
 mod stores; // the databases of the services
 pub mod streams; // flags of the Redis streams
+pub(crate) mod wallets; // wallets of the ledger, as a payment provider
 mod webhooks; // webhook endpoints from a file
 
 use std::net::SocketAddr;

@@ -85,7 +85,7 @@ pub async fn ledger(client: &Client, out: &Output, verb: LedgerVerb) -> Result<(
 }
 
 /// The request with the id of its entry, and the reason; and the id, where it is made here.
-fn asked(
+pub(super) fn asked(
     mut request: Value,
     id_field: &str,
     EntryArgs { id, why }: EntryArgs,
@@ -98,14 +98,15 @@ fn asked(
 
 /// The failure names the id that was made for a call: asked again with the same id, it is booked
 /// once.
-fn naming(failure: Failure, made: Option<&Id>) -> Failure {
+pub(super) fn naming(failure: Failure, made: Option<&Id>) -> Failure {
     match made {
         Some(id) => failure.unless_decided(&format!("to ask for the same again: --id {}", id.0)),
         None => failure,
     }
 }
 
-fn replayed(out: &Output, answer: &Value) {
+/// Says so where nothing changed.
+pub(super) fn replayed(out: &Output, answer: &Value) {
     if answer["replayed"] == true {
         out.line("this was done before; nothing changed");
     }

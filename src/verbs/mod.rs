@@ -35,5 +35,6 @@ mod toy; // tests with a fourth service
 mod unused; // flags of clients without effect beside others
 mod usage; // error texts for an invalid command line
 mod variables; // variables that are no settings
+mod wallet; // wallets of customers
 
 pub use run::run;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::args::{Cli, Verb};
 use super::config::Parsed;
-use super::{ledger, operations, orders, overview, payment, status, stock};
+use super::{ledger, operations, orders, overview, payment, status, stock, wallet};
 use crate::client::{Client, Failure, Output};
 
 /// Runs a command line, whose first argument is the program's name.
@@ -80,6 +80,7 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
         Verb::Stock(verb) => stock::stock(&connect().await?, out, verb).await?,
         Verb::Notification(verb) => stock::notification(&connect().await?, out, verb).await?,
         Verb::Ledger(verb) => ledger::ledger(&connect().await?, out, verb).await?,
+        Verb::Wallet(verb) => wallet::wallet(&connect().await?, out, verb).await?,
         Verb::Payment(verb) => payment::payment(&connect().await?, out, verb).await?,
         Verb::Followers => operations::followers(&connect().await?, out).await?,
         Verb::Follower(verb) => operations::follower(&connect().await?, out, verb).await?,

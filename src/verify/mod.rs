@@ -15,6 +15,7 @@ mod of_money; // the book has what payments say
 mod of_orders; // laws of the read models
 mod of_payments; // laws of payments
 mod of_stock; // laws of reservations and sums
+mod of_wallets; // wallets and payments by them
 mod plans; // money of orders with a payment plan
 mod report; // the laws, and the report of checks and findings
 mod stores; // checks all laws in the databases

@@ -9,6 +9,7 @@ use ledger::store::{BookedEntry, entries_of};
 use shared_events::contract::{Fact, FactBody, PaymentId};
 use shared_events::stream::{Cursors, Database, DeadLetters, Outbox, Source as _};
 
+use super::of_wallets;
 use super::report::{Law, Report};
 use super::stores::{PAGE, Rest};
 use crate::engine::services::ledger::{ENTRIES, SERVICE};
@@ -52,14 +53,19 @@ pub(super) async fn check(
             break;
         }
         at.merge(&page.through);
-        let mut expected = Expected::new();
+        let (mut expected, mut by_wallet) = (Expected::new(), of_wallets::Expected::new());
         for fact in &page.items {
             let is_read = fact.position <= read.get(fact.shard)
                 && !set_aside.contains(&(fact.shard, fact.position));
             expect(report, &mut sums, &mut expected, (fact, is_read));
+            if is_read {
+                of_wallets::expect(&mut by_wallet, fact);
+            }
         }
+        of_wallets::compare(report, book, &by_wallet).await?;
         booked += compare(report, book, &mut sums, &expected).await?;
     }
+    of_wallets::check(report, book, paid).await?;
     report.check(Law::LedgerAsPayments);
     if booked != of_payments {
         let detail = format!("has {of_payments} entries of payments, and {booked} of their facts");

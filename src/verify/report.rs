@@ -71,6 +71,8 @@ pub enum Law {
     WebhooksSettled,
     /// The book has what facts of payments say, and each payment's money adds up in it.
     LedgerAsPayments,
+    /// Wallets have done what payments by wallet say, and hold nothing else for them.
+    WalletsAsPayments,
     /// Payments move what the goods of their orders are worth.
     MoneyAsGoods,
     /// The Redis streams hold the published facts without gaps.
@@ -78,7 +80,7 @@ pub enum Law {
 }
 
 impl Law {
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 32] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -108,6 +110,7 @@ impl Law {
         Self::OnceAtPsp,
         Self::WebhooksSettled,
         Self::LedgerAsPayments,
+        Self::WalletsAsPayments,
         Self::MoneyAsGoods,
         Self::StreamsAsFacts,
     ];
@@ -144,6 +147,7 @@ impl Law {
             Self::OnceAtPsp => "once_at_psp",
             Self::WebhooksSettled => "webhooks_settled",
             Self::LedgerAsPayments => "ledger_as_payments",
+            Self::WalletsAsPayments => "wallets_as_payments",
             Self::MoneyAsGoods => "money_as_goods",
             Self::StreamsAsFacts => "streams_as_facts",
         }
@@ -182,6 +186,7 @@ impl Law {
             Self::OnceAtPsp => "no operation was done twice",
             Self::WebhooksSettled => "webhooks of providers are gapless, and none is forgotten",
             Self::LedgerAsPayments => "entries equal the facts of payments, cent by cent",
+            Self::WalletsAsPayments => "wallets did what payments by them say, and hold no more",
             Self::MoneyAsGoods => "money taken and paid back equals the goods kept",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }

@@ -171,7 +171,7 @@ pub fn request(method: &str, order_id: &str) -> Value {
 
 /// The code with which a call ends; a stream that stays open has begun successfully.
 async fn code(client: &Client, method: &str, request: Value) -> Code {
-    let streams = ["ReadEvents", "ReadFacts", "WatchOrders"];
+    let streams = ["ReadEvents", "ReadFacts", "WatchOrders", "WatchWallet"];
     let outcome = if streams.iter().any(|stream| method.ends_with(stream)) {
         match client.stream(method, request).await {
             Ok(mut stream) => {

@@ -120,4 +120,5 @@ mod traces;
 mod usage;
 mod vanished_orders;
 mod verify;
+mod wallets;
 mod wire;

@@ -68,7 +68,8 @@ fn inr(minor: i64) -> Money {
 
 async fn authorize(psp: &dyn Psp, operation: u128, token: &str) -> Answer {
     let (token, action_until) = (token.parse().unwrap(), Timestamp::MAX);
-    psp.authorize(Authorize { key: key(operation), amount: inr(5_000), token, action_until }).await
+    let (key, amount, customer) = (key(operation), inr(5_000), None);
+    psp.authorize(Authorize { key, amount, token, customer, action_until }).await
 }
 
 #[tokio::test]

@@ -60,6 +60,10 @@ ledger.v1.LedgerService/PostEntry                           ops service
 ledger.v1.LedgerService/PostHold                            ops service
 ledger.v1.LedgerService/ReserveFunds                        ops service
 ledger.v1.LedgerService/VoidHold                            ops service
+ledger.v1.WalletService/CorrectWallet                       ops service
+ledger.v1.WalletService/GetWallet                           customer ops service
+ledger.v1.WalletService/TopUpWallet                         ops service
+ledger.v1.WalletService/WatchWallet                         customer ops service
 notifications.v1.NotificationService/GetNotification        ops service
 notifications.v1.NotificationService/ListNotifications      customer ops service
 notifications.v1.NotificationService/ReplayWebhooks         ops
@@ -112,7 +116,7 @@ const DESK: [&str; 9] = [
 
 /// The code with which an empty call ends; a stream that stays open has begun successfully.
 async fn code(client: &Client, method: &str) -> Code {
-    let streams = ["ReadEvents", "ReadFacts", "WatchOrders"];
+    let streams = ["ReadEvents", "ReadFacts", "WatchOrders", "WatchWallet"];
     let outcome = if streams.iter().any(|stream| method.ends_with(stream)) {
         match client.stream(method, json!({})).await {
             Ok(mut stream) => stream.next().await.transpose().map(drop),

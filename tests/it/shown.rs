@@ -37,7 +37,7 @@ const OTHERS: [&str; 23] = [
 
 /// Money, payments, tokens and the journal; `usage::shown` has the others.
 pub fn more() -> Vec<Shown> {
-    [commands(), ledger(), payments(), engine()].concat()
+    [commands(), ledger(), wallets(), payments(), engine()].concat()
 }
 
 /// Commands of orders: each answers with the order and its new events.
@@ -117,6 +117,27 @@ fn ledger() -> Vec<Shown> {
         row(&["post-hold", ID], "PostHold", held.clone(), &["HELD"]),
         row(&["void-hold", ID], "VoidHold", held.clone(), &["HELD"]),
         row(&["hold", ID], "GetHold", held, &["HELD", "4.50 GBP"]),
+    ]
+}
+
+fn wallets() -> Vec<Shown> {
+    let balance = json!({
+        "currency_code": EVIL, "balance": gbp(), "held": gbp(), "available": gbp(),
+    });
+    let wallet = json!({ "wallet": { "customer_id": EVIL, "balances": [balance] } });
+    let mut again = wallet.clone();
+    again["replayed"] = json!(true);
+    let row = |words: &[&'static str], method: &str, answer: &Value, expected: &[&'static str]| {
+        let verb = [&["wallet"], words].concat();
+        let method = format!("ledger.v1.WalletService/{method}").leak() as &'static str;
+        (verb, method, answer.clone(), expected.to_vec())
+    };
+    let take = ["correct", ID, "--take", "4.50GBP", "--reason", "x"];
+    vec![
+        row(&["show", ID], "GetWallet", &wallet, &["available", "4.50 GBP"]),
+        row(&["top-up", ID, "4.50GBP"], "TopUpWallet", &again, &["done before", "4.50 GBP"]),
+        row(&take, "CorrectWallet", &wallet, &["4.50 GBP"]),
+        row(&["watch", ID], "WatchWallet", &wallet, &["4.50 GBP"]),
     ]
 }
 

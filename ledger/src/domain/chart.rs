@@ -1,6 +1,6 @@
 //! The accounts that the engine itself keeps, and opens as they are needed.
 
-use shared_events::contract::{Currency, PspName, Seller};
+use shared_events::contract::{Currency, CustomerId, PspName, Seller};
 use uuid::Uuid;
 
 use super::{AccountKind, AccountName, Limit, NewAccount, UnknownName};
@@ -23,6 +23,35 @@ pub enum ChartAccount<'a> {
     Sales,
     /// What the shop keeps of its sellers' sales.
     FeeRevenue,
+    /// What the shop owes a customer as credit. It is never below zero.
+    Wallet(CustomerId),
+    /// What the shop has received to put into wallets.
+    WalletFunding,
+    /// What the shop has put into wallets at its own cost, less what it has taken from them.
+    WalletCorrections,
+}
+
+/// How the names of wallets begin.
+const WALLET: &str = "wallet";
+
+/// How the names of a customer's wallets begin, which end with a currency.
+#[must_use]
+pub fn wallets_of(customer: CustomerId) -> String {
+    format!("{WALLET}:{customer}:")
+}
+
+/// Whose wallet an account is, and in which currency, by its name; none where it is no wallet.
+#[must_use]
+pub fn wallet_of(name: &AccountName) -> Option<(CustomerId, Currency)> {
+    let mut parts = name.as_str().split(':');
+    if parts.next() != Some(WALLET) {
+        return None;
+    }
+    let (customer, currency) = (parts.next()?, parts.next()?);
+    // One wallet has one name, however an id could be spelt.
+    let id = customer.parse::<CustomerId>().ok().filter(|id| id.to_string() == customer)?;
+    let code = Currency::recorded(currency).ok().filter(|code| code.code() == currency)?;
+    parts.next().is_none().then_some((id, code))
 }
 
 /// The namespace of names that do not fit into an account's name as they are.
@@ -44,9 +73,16 @@ impl ChartAccount<'_> {
             }
             Self::Sales => ("sales".to_owned(), AccountKind::Income),
             Self::FeeRevenue => ("fee_revenue".to_owned(), AccountKind::Income),
+            Self::Wallet(customer) => (format!("{WALLET}:{customer}"), AccountKind::Liability),
+            Self::WalletFunding => ("wallet_funding".to_owned(), AccountKind::Asset),
+            Self::WalletCorrections => ("wallet_corrections".to_owned(), AccountKind::Expense),
         };
         let name: AccountName = format!("{name}:{currency}").parse()?;
-        Ok(NewAccount { name, kind, currency, limit: Limit::None })
+        let limit = match self {
+            Self::Wallet(_) => Limit::DebitsWithinCredits,
+            _ => Limit::None,
+        };
+        Ok(NewAccount { name, kind, currency, limit })
     }
 }
 

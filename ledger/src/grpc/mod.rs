@@ -1,9 +1,10 @@
-//! The edge of the ledger: the only place that knows its proto.
+//! The edge of the ledger: the only place that knows its protos.
 //! Never here: rules of the book.
 
 mod parse; // requests → entries and accounts, or every field at fault
 mod refusal; // refusals and errors → statuses
 mod render; // accounts, entries, holds → messages
+mod wallets; // wallets of customers
 
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use crate::store::{self, BookedEntry, EntryFilter};
 use parse::{Form, opened};
 use refusal::{not_found, other_content, other_terms, refused, unanswered, unavailable};
 use render::{rendered_account, rendered_entry, rendered_hold};
+
+pub use wallets::WalletEdge;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 mod generated {

@@ -2,7 +2,10 @@ use service_edge::{Violations, one_of};
 use shared_events::contract::{Currency, Money, MoneyError};
 
 use super::proto::{self, leg::Step};
-use crate::domain::{AccountKind, Entry, EntryId, LEGS_MAX, Leg, Limit, Malformed, NewAccount};
+use crate::domain::{
+    AccountKind, ChartAccount, Entry, EntryId, LEGS_MAX, Leg, Limit, Malformed, NewAccount,
+    wallet_of,
+};
 
 /// An account to open, and the reason.
 pub(super) fn opened(
@@ -36,10 +39,30 @@ pub(super) fn opened(
     let reason = violations.reason("reason", &request.reason);
     match (name, kind, currency, limit) {
         (Some(name), Some(kind), Some(currency), Some(limit)) if violations.is_empty() => {
-            Ok((NewAccount { name, kind, currency, limit }, reason))
+            let terms = NewAccount { name, kind, currency, limit };
+            as_wallets_are(&terms)?;
+            Ok((terms, reason))
         }
         _ => Err(violations),
     }
+}
+
+/// An account with the name of a wallet has its terms: else it could be spent below zero.
+fn as_wallets_are(terms: &NewAccount) -> Result<(), Violations> {
+    let mut violations = Violations::default();
+    let wallet = wallet_of(&terms.name);
+    let wallet = wallet.and_then(|(id, currency)| ChartAccount::Wallet(id).terms(currency).ok());
+    let Some(wallet) = wallet else { return Ok(()) };
+    if terms.kind != wallet.kind {
+        violations.wrong("kind", format_args!("a wallet is {}", wallet.kind.code()));
+    }
+    if terms.currency != wallet.currency {
+        violations.wrong("currency_code", "that of the wallet's name");
+    }
+    if terms.limit != wallet.limit {
+        violations.wrong("limit", format_args!("a wallet has {}", wallet.limit.code()));
+    }
+    violations.none_or()
 }
 
 /// What every entry has, whichever call it came by.
@@ -174,7 +197,7 @@ fn seconds(
     }
 }
 
-fn required(
+pub(super) fn required(
     path: &str,
     amount: Option<&proto::Money>,
     violations: &mut Violations,

@@ -1,5 +1,5 @@
 use service_edge::time::timestamp;
-use shared_events::contract::{Currency, Money};
+use shared_events::contract::{Currency, CustomerId, Money};
 
 use super::proto;
 use crate::domain::{
@@ -46,6 +46,32 @@ pub(super) fn rendered_account(account: &Account) -> proto::Account {
         open_time: Some(timestamp(account.opened_at)),
         balance: Some(balance),
     }
+}
+
+/// A customer's wallet, of its accounts; to customers without positions, by which they could count
+/// the transfers of others.
+pub(super) fn rendered_wallet(
+    customer: CustomerId,
+    accounts: &[Account],
+    for_customer: bool,
+) -> proto::Wallet {
+    let balance = |account: &Account| {
+        let Account { terms, sums, .. } = account;
+        let sum = |minor| Some(money(minor, terms.currency));
+        let whole = sums.balance(terms.kind);
+        let free = sums.available(terms.limit).unwrap_or(whole);
+        proto::WalletBalance {
+            currency_code: terms.currency.code().to_owned(),
+            balance: sum(whole),
+            held: sum(sums.debits_held),
+            available: sum(free),
+            position: if for_customer { 0 } else { account.position },
+        }
+    };
+    // One that was opened just now is shown once something is in it.
+    let touched = accounts.iter().filter(|account| account.position > 0);
+    let balances = touched.map(balance).collect();
+    proto::Wallet { customer_id: customer.to_string(), balances }
 }
 
 /// Who asked for what the book did by itself.

@@ -164,6 +164,21 @@ pub async fn accounts(
     rows.iter().map(account_of).collect()
 }
 
+/// The numbers of the accounts that were touched by transfers after one position and up to another.
+pub(crate) async fn touched(
+    database: &Database,
+    after: u64,
+    through: u64,
+) -> Result<BTreeSet<i64>, DatabaseError> {
+    let sql = "SELECT debit FROM transfers WHERE position > $1 AND position <= $2
+               UNION SELECT credit FROM transfers WHERE position > $3 AND position <= $4";
+    let (after, through) = (place(after), place(through));
+    let rows = sqlx::query(sql).bind(after).bind(through).bind(after).bind(through);
+    let rows = rows.fetch_all(database.reader()).await?;
+    let number = |row: &AnyRow| -> Result<i64, DatabaseError> { Ok(row.try_get(0)?) };
+    rows.iter().map(number).collect()
+}
+
 /// A hold, if there is one.
 ///
 /// # Errors
@@ -306,6 +321,21 @@ pub(crate) async fn entries_after(
     let sql = format!("{ENTRY} WHERE first > $1 ORDER BY first LIMIT $2");
     let rows = sqlx::query(&sql).bind(place(position)).bind(i64::from(limit));
     rows.fetch_all(database.reader()).await?.iter().map(entry_of).collect()
+}
+
+/// Holds that reserve their amount, by id after one of them.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn holds_held(
+    database: &Database,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Hold>, DatabaseError> {
+    let sql =
+        format!("{HOLD} WHERE holds.state = 'HELD' AND holds.id > $1 ORDER BY holds.id LIMIT $2");
+    let rows = sqlx::query(&sql).bind(after).bind(i64::from(limit));
+    rows.fetch_all(database.reader()).await?.iter().map(hold_of).collect()
 }
 
 /// Holds after an id, in order.

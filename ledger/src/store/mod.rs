@@ -7,9 +7,9 @@ mod write; // what a batch changed
 
 pub use list::{
     BookedEntry, EntryFilter, account, account_at, accounts, entries, entries_of, entry, find_hold,
-    head,
+    head, holds_held,
 };
-pub(crate) use list::{entries_after, holds_after, transfers_after};
+pub(crate) use list::{entries_after, holds_after, touched, transfers_after};
 pub use read::newest;
 pub(crate) use read::{DUE_MAX, Fence, any_due, limit_waits, lock, part, took_too_long};
 pub(crate) use write::{Notes, write};

@@ -29,7 +29,9 @@ impl Runner {
         if operation.kind == OperationKind::Authorize {
             let token = store::token(tx, case.order_id, operation.cause).await?;
             let action_until = case.plan.as_ref().map_or((self.now)(), |plan| plan.pay_by);
-            let call = |token| Call::Authorize(Authorize { key, amount, token, action_until });
+            let customer = case.plan.as_ref().map(|plan| plan.customer_id);
+            let call =
+                |token| Call::Authorize(Authorize { key, amount, token, customer, action_until });
             return Ok(token.map(call).ok_or("token_gone"));
         }
         let of = operation.of.and_then(|id| case.operation(id));

@@ -8,7 +8,7 @@ use psp::simulator::http::{Service, serve};
 use psp::simulator::{Script, Settings, SimulatedPsp};
 use psp::{
     Answer, ApiKey, Authorize, Capture, Dialect, Endpoint, Found, Kind, Lookup, OurReference, Psp,
-    PspReference, Razorpay, Refund, Stripe, Void,
+    PspReference, Razorpay, Refund, Stripe, Token, Void,
 };
 use shared_events::contract::Money;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,6 +20,10 @@ use crate::ports::free_port;
 use crate::support::{code, key, money, reference, simulator, start};
 
 const KEY: &str = "sk_test_simulated";
+
+fn authorization(operation: u128, amount: Money, token: Token) -> Authorize {
+    Authorize { key: key(operation), amount, token, customer: None, action_until: start() }
+}
 
 pub(crate) struct Provider {
     pub(crate) psp: Arc<dyn Psp>,
@@ -67,9 +71,8 @@ impl Provider {
 
     async fn authorize_money(&self, operation: u128, amount: Money, token: &str) -> Answer {
         let token = token.parse().unwrap();
-        self.psp
-            .authorize(Authorize { key: key(operation), amount, token, action_until: start() })
-            .await
+        let call = authorization(operation, amount, token);
+        self.psp.authorize(call).await
     }
 
     async fn capture(&self, operation: u128, on: &PspReference, minor: i64, more: bool) -> Answer {
@@ -193,6 +196,7 @@ async fn an_answer_that_takes_too_long_is_unknown() {
             key: key(1),
             amount: at.money(100),
             token: token.parse().unwrap(),
+            customer: None,
             action_until: start(),
         };
         let answer = hasty.authorize(call("tok_slow")).await;
@@ -267,7 +271,7 @@ async fn a_payment_of_another_operation_pays_nothing_at_razorpay() {
     let url = answering(response(200, alone)).await;
     let psp = adapter(Dialect::Razorpay, &url, KEY, Duration::from_secs(30));
     let (token, amount) = ("pay_1".parse().unwrap(), money(100, "INR"));
-    let call = Authorize { key: key(1), amount, token, action_until: start() };
+    let call = authorization(1, amount, token);
     assert_eq!(code(&psp.authorize(call).await), "refused payment_of_another");
 }
 
@@ -382,6 +386,7 @@ async fn refused_requests_are_told_from_busy_ones() {
             key: key(3),
             amount: at.money(100),
             token: "tok_visa".parse().unwrap(),
+            customer: None,
             action_until: start(),
         };
         let answer = code(&stranger.authorize(call).await);
@@ -442,7 +447,7 @@ async fn a_provider_that_is_away_is_unknown() {
         let psp = adapter(dialect, &url, KEY, Duration::from_secs(30));
         let amount = money(100, "INR");
         let token = "tok_visa".parse().unwrap();
-        let call = Authorize { key: key(1), amount, token, action_until: start() };
+        let call = authorization(1, amount, token);
         let answer = psp.authorize(call).await;
         assert_eq!(answer, Answer::Unknown { why: "connection lost".to_owned() }, "{dialect}");
     }
@@ -502,7 +507,7 @@ async fn every_status_and_body_is_one_of_the_five_answers() {
         for dialect in BOTH {
             let psp = adapter(dialect, &url, KEY, Duration::from_secs(30));
             let (token, amount) = ("tok_visa".parse().unwrap(), money(100, "INR"));
-            let call = Authorize { key: key(1), amount, token, action_until: start() };
+            let call = authorization(1, amount, token);
             let given = psp.authorize(call).await;
             let text = String::from_utf8_lossy(&answer[..answer.len().min(80)]).into_owned();
             assert!(code(&given).starts_with(expected), "{dialect} {given:?} to {text}");
@@ -514,7 +519,7 @@ async fn every_status_and_body_is_one_of_the_five_answers() {
     let url = answering(response(200, &half)).await;
     let psp = adapter(Dialect::Stripe, &url, KEY, Duration::from_secs(30));
     let (token, amount) = ("tok_visa".parse().unwrap(), money(100, "GBP"));
-    let call = Authorize { key: key(1), amount, token, action_until: start() };
+    let call = authorization(1, amount, token);
     assert_eq!(code(&psp.authorize(call).await), "unknown");
 }
 
@@ -527,7 +532,7 @@ async fn the_same_call_ten_times_at_once_moves_money_once() {
         let (psp, amount) = (Arc::clone(&at.psp), at.money(100));
         calls.spawn(async move {
             let token = "tok_visa".parse().unwrap();
-            psp.authorize(Authorize { key: key(1), amount, token, action_until: start() }).await
+            psp.authorize(authorization(1, amount, token)).await
         });
     }
     let answers = calls.join_all().await;

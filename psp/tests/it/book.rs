@@ -72,7 +72,7 @@ fn run(steps: &[Step], seed: u64) -> Simulator {
                 let amount = money(amount, currency[c]);
                 let token = TOKENS[token].parse().unwrap();
                 let action_until = now.plus(Duration::from_secs(600));
-                let call = Authorize { key: key(k), amount, token, action_until };
+                let call = Authorize { key: key(k), amount, token, customer: None, action_until };
                 simulator.authorize(&call, Some(OurReference(key(k).operation)), at);
             }
             Step::Capture { key: k, nth, amount, more } => {

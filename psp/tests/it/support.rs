@@ -46,7 +46,8 @@ const fn settings_seed() -> u64 {
 
 pub(crate) fn authorize_call(operation: u128, amount: Money, token: &str) -> Authorize {
     let action_until = start().plus(Duration::from_secs(600));
-    Authorize { key: key(operation), amount, token: token.parse().unwrap(), action_until }
+    let token = token.parse().unwrap();
+    Authorize { key: key(operation), amount, token, customer: None, action_until }
 }
 
 pub(crate) async fn authorize(

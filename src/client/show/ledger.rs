@@ -93,3 +93,18 @@ pub fn hold(out: &Output, hold: &Value) {
     let head = ["hold", "state", "debit", "credit", "held", "posted", "expires"];
     out.list(&head, [row], "no hold");
 }
+
+/// A customer's wallet.
+pub fn wallet(out: &Output, wallet: &Value) {
+    let rows = items(&wallet["balances"]).map(|balance| {
+        vec![
+            text(wallet, "customer_id"),
+            text(balance, "currency_code"),
+            text(balance, "balance"),
+            text(balance, "held"),
+            text(balance, "available"),
+        ]
+    });
+    let head = ["customer", "currency", "balance", "held", "available"];
+    out.list(&head, rows, "the wallet is empty");
+}

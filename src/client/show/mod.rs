@@ -10,7 +10,7 @@ mod payments; // payments, operations at providers
 mod stock; // products and messages
 mod terms; // who gets an order, and what its sums are for
 
-pub use ledger::{account, accounts, entries, entry, hold};
+pub use ledger::{account, accounts, entries, entry, hold, wallet};
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
 pub use orders::{command, history, listed_returns, order, orders, parcels, recorded, what};
 pub use payments::{

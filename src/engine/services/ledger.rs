@@ -1,10 +1,15 @@
+use std::convert::Infallible;
 use std::time::Duration;
 
 use ledger::Ledger;
 use ledger::grpc::FILE_DESCRIPTOR_SET;
+use service_edge::Wire;
 use shared_events::contract::Origin;
 use shared_events::stream::Pace;
+use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
+use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
 
 use crate::edge::calls::Rpc;
 use crate::edge::with_caller;
@@ -28,7 +33,10 @@ pub static SERVICE: Service = Service {
     },
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.ledger.",
-    rpcs: &[Rpc { name: "ordinal.ledger.v1.LedgerService", message_bytes_max: 64 * 1024 }],
+    rpcs: &[
+        Rpc { name: "ordinal.ledger.v1.LedgerService", message_bytes_max: 64 * 1024 },
+        Rpc { name: "ordinal.ledger.v1.WalletService", message_bytes_max: 64 * 1024 },
+    ],
     published: None,
     told: false,
     followers: &[ENTRIES],
@@ -51,6 +59,9 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let now = building.clock_beside(ledger::store::newest(&database).await?);
     let ledger = Ledger::new(database, now);
     building.routes.add_service(InterceptedService::new(ledger.grpc(), with_caller));
+    let wallets = ledger.wallets(building.stop_edge.clone());
+    building.routes.add_service(InterceptedService::new(wallets, with_caller));
+    building.ledger = Some(here(&ledger));
     // Every process of the role books what it is asked for: a batch has the book to itself.
     let books = ledger.clone();
     building.followers.run(|stop| books.run(stop));
@@ -61,4 +72,10 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         }
         Ok(())
     }))
+}
+
+/// The ledger of this process, as other services of it call it: whoever calls says who it is.
+fn here(ledger: &Ledger) -> Wire {
+    let never = |never: Infallible| -> Status { match never {} };
+    BoxCloneSyncService::new(ServiceBuilder::new().map_err(never).service(ledger.grpc()))
 }

@@ -21,6 +21,7 @@ use crate::engine::clock::Now;
 use crate::engine::health::Alarm;
 use crate::engine::metrics::Sample;
 use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
+use crate::engine::wallets::Wallets;
 
 /// Payments.
 pub static SERVICE: Service = Service {
@@ -71,7 +72,8 @@ const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
-    let psps = Psps::new(building.settings.psps.psps());
+    let wallets = Wallets::default();
+    let psps = Psps::new(building.settings.psps.psps(&wallets));
     let now = building.clock_beside(store::newest(&database).await?);
     let payments = Payments::new(database, psps, now);
     let door = payments.door(building.settings.psps.verifiers(), Arc::clone(&building.now));
@@ -90,6 +92,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.samples.push(numbers(database.clone(), Arc::clone(&building.now)));
     building.samples.push(held_back(runner.clone()));
     Ok(Box::new(move |building| {
+        connect(building, &wallets)?;
         building.follow_facts(&PAYMENTS, payments.follower())?;
         // Every process calls providers: an operation is taken up by one at a time. Webhooks are
         // left to the processes that can ask their provider.
@@ -98,6 +101,21 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         building.followers.run(|stop| runner.run(stop));
         Ok(())
     }))
+}
+
+/// Wallets are reached at the ledger of this process, or of another.
+fn connect(building: &Building, wallets: &Wallets) -> anyhow::Result<()> {
+    let elsewhere = || building.channels.to(&super::ledger::SERVICE).map(|ledger| ledger.wire());
+    if let Some(ledger) = building.ledger.clone().or_else(elsewhere) {
+        wallets.connect(ledger, building.settings.peers.identity.clone());
+        return Ok(());
+    }
+    anyhow::ensure!(
+        !building.settings.psps.have_wallets(),
+        "the provider {} is the wallets of the ledger: --ledger-at must say where it is",
+        crate::engine::wallets::NAME
+    );
+    Ok(())
 }
 
 /// How many, in words: "1 webhook waits", "7 webhooks wait", "1000 webhooks or more wait".

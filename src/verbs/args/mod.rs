@@ -9,6 +9,7 @@ mod orders; // orders, returns, events
 mod payment; // attempts, payments, operations
 mod place; // a new order
 mod stock; // stock and messages
+mod wallet; // wallets of customers
 
 pub use corrections::{CorrectArgs, CorrectedFields, HoldArgs, ParcelVerb, ReleaseArgs};
 pub use edits::EditArgs;
@@ -23,6 +24,7 @@ pub use orders::{
 pub use payment::PaymentVerb;
 pub use place::{ContactFlags, PlaceArgs};
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
+pub use wallet::{CorrectBy, WalletVerb};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -63,6 +65,9 @@ pub enum Verb {
     /// Show and book money: accounts, entries, holds.
     #[command(subcommand)]
     Ledger(LedgerVerb),
+    /// Show, fill and watch customers' wallets.
+    #[command(subcommand)]
+    Wallet(WalletVerb),
     /// Pay orders; show payments and what is done at providers.
     #[command(subcommand)]
     Payment(PaymentVerb),

@@ -1,4 +1,8 @@
-use ledger::domain::{Account, AccountKind, AccountName, Limit, Opened, Sums};
+use ledger::domain::{
+    Account, AccountKind, AccountName, ChartAccount, Limit, Opened, Sums, wallet_of, wallets_of,
+};
+use shared_events::contract::CustomerId;
+use uuid::Uuid;
 
 use super::support::{Book, name};
 
@@ -57,4 +61,26 @@ fn terms_of_an_account_never_change() {
     }
     assert_eq!(book.head.accounts, 1);
     assert_eq!(book.accounts[&name("cash")].terms.kind, AccountKind::Asset);
+}
+
+#[test]
+fn a_wallet_has_one_name_and_a_limit() {
+    let customer = CustomerId::from_uuid(Uuid::from_u128(0xa7));
+    let terms = ChartAccount::Wallet(customer).terms("GBP".parse().unwrap()).unwrap();
+    assert_eq!(terms.name.as_str(), "wallet:00000000-0000-0000-0000-0000000000a7:GBP");
+    assert!(terms.name.as_str().starts_with(&wallets_of(customer)));
+    assert_eq!((terms.kind, terms.limit), (AccountKind::Liability, Limit::DebitsWithinCredits));
+    assert_eq!(wallet_of(&terms.name), Some((customer, terms.currency)));
+    for other in [
+        "wallet:anna",
+        "wallet:anna:GBP",
+        "wallet:00000000-0000-0000-0000-0000000000A7:GBP",
+        "wallet:000000000000000000000000000000a7:GBP",
+        "wallet:00000000-0000-0000-0000-0000000000a7",
+        "wallet:00000000-0000-0000-0000-0000000000a7:gbp",
+        "wallet:00000000-0000-0000-0000-0000000000a7:GBP:2",
+        "purse:00000000-0000-0000-0000-0000000000a7:GBP",
+    ] {
+        assert_eq!(wallet_of(&name(other)), None, "{other}");
+    }
 }

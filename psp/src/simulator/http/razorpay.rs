@@ -189,7 +189,8 @@ fn pay(
     let key = simulator.fresh_key();
     let our = order.receipt.parse().ok().map(OurReference);
     let before = simulator.newest();
-    let said = simulator.authorize(&Authorize { key, amount, token, action_until }, our, at);
+    let call = Authorize { key, amount, token, customer: None, action_until };
+    let said = simulator.authorize(&call, our, at);
     let made = simulator.newest().filter(|made| Some(made) != before.as_ref());
     order.payments.extend(made.clone());
     orders.1.extend(made.clone().map(|made| (made, order_id.to_owned())));

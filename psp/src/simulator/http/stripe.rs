@@ -119,7 +119,7 @@ fn create(service: &Service, request: &Request) -> Response {
         let key = form.key(request, simulator);
         let our = form.our(key);
         let action_until = at.now.plus(std::time::Duration::from_secs(ACTION_SECONDS));
-        let call = Authorize { key, amount, token, action_until };
+        let call = Authorize { key, amount, token, customer: None, action_until };
         let said = simulator.authorize(&call, our, at);
         heard(said, fault(), |answer| {
             let operation = our.and_then(|our| simulator.operation(our));

@@ -17,6 +17,8 @@ use serde::Deserialize;
 use shared_events::chance::Chance;
 use shared_events::contract::{Currency, Money, PspName};
 
+use super::wallets::{self, Wallets};
+
 /// Providers of one engine.
 const PSPS_MAX: usize = 16;
 /// How long a call to a provider may take, unless its settings say otherwise.
@@ -40,10 +42,16 @@ pub struct PspArgs {
 pub struct Provider {
     /// The provider.
     pub psp: Arc<dyn Psp>,
-    /// How it writes, and counts money.
-    pub dialect: Dialect,
+    /// How it writes, and counts money; none for the wallets of the ledger, which counts as we do.
+    pub dialect: Option<Dialect>,
     /// What verifies its webhooks; without a secret there is none.
     pub verifier: Option<Verifier>,
+}
+
+impl Provider {
+    fn wallets() -> Self {
+        Self { psp: Arc::new(Wallets::default()), dialect: None, verifier: None }
+    }
 }
 
 /// The providers of an engine, by their names.
@@ -51,10 +59,23 @@ pub struct Provider {
 pub struct Psps(BTreeMap<PspName, Provider>);
 
 impl Psps {
-    /// The providers themselves.
+    /// The providers themselves. Those that are wallets are these: each process has its own way to
+    /// the ledger.
     #[must_use]
-    pub fn psps(&self) -> BTreeMap<PspName, Arc<dyn Psp>> {
-        self.0.iter().map(|(name, one)| (name.clone(), Arc::clone(&one.psp))).collect()
+    pub fn psps(&self, wallets: &Wallets) -> BTreeMap<PspName, Arc<dyn Psp>> {
+        let psp = |one: &Provider| -> Arc<dyn Psp> {
+            match one.dialect {
+                Some(_) => Arc::clone(&one.psp),
+                None => Arc::new(wallets.clone()),
+            }
+        };
+        self.0.iter().map(|(name, one)| (name.clone(), psp(one))).collect()
+    }
+
+    /// Whether wallets are among them.
+    #[must_use]
+    pub fn have_wallets(&self) -> bool {
+        self.0.values().any(|one| one.dialect.is_none())
     }
 
     /// One provider without webhooks.
@@ -62,7 +83,7 @@ impl Psps {
     /// # Errors
     /// What is wrong with its name.
     pub fn of(name: &str, dialect: Dialect, psp: Arc<dyn Psp>) -> anyhow::Result<Self> {
-        let provider = Provider { psp, dialect, verifier: None };
+        let provider = Provider { psp, dialect: Some(dialect), verifier: None };
         Ok(Self(BTreeMap::from([(name.parse()?, provider)])))
     }
 
@@ -92,7 +113,8 @@ impl Psps {
             let known: Vec<&str> = self.0.keys().map(PspName::as_str).collect();
             return Some(format!("no such provider; there are {}", known.join(", ")));
         };
-        let takes = provider.dialect.amount(Money::new(0, currency)).is_ok();
+        let zero = Money::new(0, currency);
+        let takes = provider.dialect.is_none_or(|dialect| dialect.amount(zero).is_ok());
         (!takes).then(|| format!("{psp} is not known to take {currency}"))
     }
 
@@ -171,14 +193,30 @@ fn from_file(path: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Psps> {
 
 impl Table {
     fn provider(&self, directory: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Provider> {
-        let dialect: Dialect =
-            self.dialect.parse().map_err(|error| anyhow::anyhow!("dialect: {error}"))?;
+        if wallets::are_meant(&self.name, &self.dialect)? {
+            return self.wallets();
+        }
+        let dialect = self.dialect.parse::<Dialect>();
+        let dialect = dialect
+            .map_err(|error| anyhow::anyhow!("dialect: {error}, and not {}", wallets::NAME))?;
         let psp = match dialect {
             Dialect::Simulator => self.simulator(clock)?,
             Dialect::Stripe | Dialect::Razorpay => self.adapter(dialect, directory)?,
         };
         let verifier = self.verifier(dialect, directory)?;
-        Ok(Provider { psp, dialect, verifier })
+        Ok(Provider { psp, dialect: Some(dialect), verifier })
+    }
+
+    /// The wallets of the ledger, which has no settings here.
+    fn wallets(&self) -> anyhow::Result<Provider> {
+        let of_others = self.url.is_some() || self.ca.is_some() || self.timeout.is_some();
+        let secrets = self.secret_file.is_some() || self.webhook_secret_files.is_some();
+        let simulated = self.seed.is_some() || self.odds.is_some() || self.latency.is_some();
+        anyhow::ensure!(
+            !of_others && !secrets && !simulated && !self.multi_capture,
+            "the wallets of the ledger have a name and a dialect, and nothing else"
+        );
+        Ok(Provider::wallets())
     }
 
     /// What verifies its webhooks, where it sends any.
@@ -279,76 +317,4 @@ fn duration(what: &str, text: &str) -> anyhow::Result<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use order_actor::clock::SystemClock;
-
-    use super::*;
-
-    fn read(text: &str) -> Result<Psps, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let write =
-            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        write("stripe.key", "sk_test_1\n");
-        write("razorpay.key", "rzp_test_1:secret1\n");
-        write("empty", "\n");
-        write("new", "whsec_0123456789");
-        write("old", "whsec_9876543210");
-        let file = folder.path().join("psps.toml");
-        std::fs::write(&file, text).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let prefix = format!("psps {}: ", file.display());
-        from_file(&file, &clock).map_err(|error| error.to_string().replace(&prefix, ""))
-    }
-
-    const CARDS: &str = "[[psps]]\nname = \"cards\"\ndialect = \"stripe\"\n\
-        secret-file = \"stripe.key\"\nwebhook-secret-files = [\"new\", \"old\"]\n\
-        multi-capture = true\n\
-        [[psps]]\nname = \"upi\"\ndialect = \"razorpay\"\nsecret-file = \"razorpay.key\"\n\
-        timeout = \"5s\"\n\
-        [[psps]]\nname = \"play\"\ndialect = \"simulator\"\nseed = 7\nodds = \"slow=10\"\n\
-        latency = \"20ms\"\n";
-
-    #[test]
-    fn providers_are_read_with_their_secrets() {
-        let psps = read(CARDS).unwrap();
-        let names = |all: Vec<PspName>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(psps.psps().into_keys().collect()), ["cards", "play", "upi"]);
-        for (name, psp) in psps.psps() {
-            assert_eq!(psp.name(), name.as_str());
-            assert_eq!(psp.capabilities().multi_capture, name.as_str() != "upi", "{name}");
-        }
-        assert_eq!(names(psps.verifiers().into_keys().collect()), ["cards"]);
-        let wrong = |psp: &str, currency: &str| {
-            psps.wrong(&psp.parse().unwrap(), currency.parse().unwrap()).unwrap_or_default()
-        };
-        assert_eq!(wrong("cards", "GBP"), "");
-        assert_eq!(wrong("cards", "UGX"), "cards is not known to take UGX");
-        assert_eq!(wrong("bank", "GBP"), "no such provider; there are cards, play, upi");
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_provider_is_named_without_its_secret() {
-        for (change, with, expected) in [
-            ("\"stripe\"", "\"paypal\"", "cards: dialect: not simulator, stripe or razorpay"),
-            ("\"cards\"", "\"Cards\"", "lower-case letters"),
-            ("\"upi\"", "\"cards\"", "two providers have this name"),
-            ("multi-capture = true", "multi-captures = true", "unknown key multi-captures"),
-            ("secret-file = \"stripe.key\"", "", "cards: missing key secret-file"),
-            ("\"stripe.key\"", "\"nowhere\"", "nowhere"),
-            ("\"stripe.key\"", "\"empty\"", "it is empty"),
-            ("\"razorpay.key\"", "\"stripe.key\"", "not what razorpay has"),
-            ("[\"new\", \"old\"]", "[\"new\", \"old\", \"new\"]", "at most two webhook secrets"),
-            ("[\"new\", \"old\"]", "[]", "webhook-secret-files: a webhook secret is missing"),
-            ("timeout = \"5s\"", "timeout = \"90s\"", "timeout: is at most 30s"),
-            ("timeout = \"5s\"", "seed = 1", "settings of the simulator"),
-            ("odds = \"slow=10\"", "odds = \"slow\"", "play: odds: "),
-            ("odds = \"slow=10\"", "url = \"http://127.0.0.1:1\"", "has no url"),
-            ("timeout = \"5s\"", "url = \"http://pay.example\"", "the URL must be https://"),
-            ("[[psps]]\nname = \"cards\"", "[psps\nname = \"cards\"", "not valid TOML"),
-        ] {
-            let error = read(&CARDS.replacen(change, with, 1)).err().unwrap_or_default();
-            assert!(error.contains(expected), "{change}: {error}");
-            assert!(!error.contains("sk_test_1") && !error.contains("secret1"), "{error}");
-        }
-    }
-}
+mod tests;
