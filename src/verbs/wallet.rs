@@ -21,7 +21,10 @@ pub async fn wallet(client: &Client, out: &Output, verb: WalletVerb) -> Result<(
         }
         WalletVerb::Watch { customer_id } => {
             let request = json!({ "customer_id": customer_id });
-            let shown = |wallet: &Value| out.answer(wallet, show::wallet);
+            let shown = |wallet: &Value| {
+                out.answer(wallet, show::wallet);
+                Ok(())
+            };
             let method = format!("{SERVICE}/WatchWallet");
             return resumed::read(client, &method, request, "wallet", shown).await;
         }

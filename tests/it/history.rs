@@ -230,8 +230,8 @@ fn returns_of_a_lost_history_are_listed_no_more() {
         let returns = answer["returns"].as_array().unwrap().iter();
         returns.map(|one| one["order_id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(listed(&engine, &["REQUESTED"]), [second.clone()]);
-    assert_eq!(listed(&engine, &["REJECTED"]), [first.clone()]);
+    assert_eq!(listed(&engine, &["REQUESTED"]), std::slice::from_ref(&second));
+    assert_eq!(listed(&engine, &["REJECTED"]), std::slice::from_ref(&first));
     assert!(engine.stop().success());
     copy(&old, &data, "journal");
 
@@ -239,7 +239,7 @@ fn returns_of_a_lost_history_are_listed_no_more() {
     until("the journal is doubted", || !doubt(&engine).is_empty());
     engine.ask(&["journal", "restored", "--reason", "a drill"]);
     until_caught_up(&engine);
-    assert_eq!(listed(&engine, &["REQUESTED"]), [first.clone()]);
+    assert_eq!(listed(&engine, &["REQUESTED"]), std::slice::from_ref(&first));
     assert!(listed(&engine, &["APPROVED", "RECEIVED", "REJECTED"]).is_empty());
     // The other history goes on, over what was lost.
     engine.ask(&["order", "note", &second, "--text", "nothing came back"]);

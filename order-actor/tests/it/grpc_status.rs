@@ -154,6 +154,14 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             AlreadyExists,
             Some("external_id"),
         ),
+        (
+            Rejection::AddressNotOfCountry {
+                at: "address.region".to_owned(),
+                detail: "an address in US names its region".to_owned(),
+            },
+            InvalidArgument,
+            Some("address.region"),
+        ),
     ];
     for (rejection, _, _) in &all {
         match rejection {
@@ -206,7 +214,8 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::PaymentNotSecured { .. }
             | Rejection::PaymentMismatch { .. }
             | Rejection::PaymentPlanFixed
-            | Rejection::NamesNeedOneDatabase => {}
+            | Rejection::NamesNeedOneDatabase
+            | Rejection::AddressNotOfCountry { .. } => {}
         }
     }
     all

@@ -126,10 +126,9 @@ reasons! {
         "Read the order: `open` of each line has their number.";
     "INVALID_PARCEL_STATE" => InvalidParcelState [FailedPrecondition]
         "The parcel is in a state that does not allow this call. `is` is the state, `asked` the \
-         call. A parcel that was delivered, was lost or came back stays as it is; one that was \
-         lost may be FOUND.",
+         call. A parcel that was delivered or came back stays as it is.",
         "Read the order again: `parcels` has their states. Units that were delivered come back by \
-         a return; of a lost parcel that came back after all UndoShipment says FOUND.";
+         a return; a lost parcel that came back after all is FOUND (UndoShipment).";
     "INVALID_PAYMENT" => InvalidPayment [InvalidArgument]
         "The payment plan cannot be followed: the provider's name, a policy or a fee is not one, or \
          a fee is of nobody who sells a line. The violation names the field.",
