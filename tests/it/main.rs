@@ -93,6 +93,7 @@ mod roles;
 mod routes;
 mod security;
 mod server;
+mod set_back_orders;
 mod shop;
 mod shown;
 mod smtp;
