@@ -75,6 +75,7 @@ mod own_authority;
 mod paid_load;
 mod paid_orders;
 mod paid_traces;
+mod partly_restored;
 mod payment_plans;
 mod payments;
 #[path = "../shared/ports.rs"]
