@@ -149,3 +149,63 @@ fn orders_that_lost_their_last_events_move_nothing_twice_on_postgres() {
     };
     nothing_is_moved_twice(SetBack::of(Shop::open(|_| flags), keep, restore));
 }
+
+/// Only the journal is restored: the followers of answers, whose cursors are elsewhere, have read what
+/// the order does not know any more.
+fn answers_are_heard_again(shop: Shop, keep: impl FnOnce(&Shop), restore: impl FnOnce(&Shop)) {
+    let order = shop.place("cards");
+    let asks = |order: &Value| order["payment"]["pay_by"].is_string();
+    shop.until(&order, "asking for money", asks);
+    until_caught_up(&shop.engine);
+    let shop = shop.stopped(keep);
+    shop.attempt(&order, "tok_visa");
+    shop.confirmed(&order);
+    until_caught_up(&shop.engine);
+    let shop = shop.stopped(restore);
+    until("the journal is doubted", || !doubt(&shop.engine).is_empty());
+    shop.engine.ask(&["journal", "restored", "--reason", "a drill"]);
+    shop.confirmed(&order);
+    let secured = shop.engine.ask(&["order", "get", &order])["order"]["payment"]["status"].take();
+    assert_eq!(secured, "PAYMENT_STATUS_SECURED");
+    fulfill(&shop, &order, &[]);
+    assert_eq!(shop.until_payment(&order, "CAPTURED")["captured"], gbp(20));
+    until_caught_up(&shop.engine);
+    shop.close();
+}
+
+#[test]
+fn answers_are_heard_again_where_only_the_journal_is_restored_on_sqlite() {
+    let paths = |shop: &Shop| (shop.folder.path().join("data"), shop.folder.path().join("kept"));
+    let keep = |shop: &Shop| {
+        let (data, old) = paths(shop);
+        std::fs::create_dir_all(&old).unwrap();
+        copy(&data, &old, "journal");
+    };
+    let restore = |shop: &Shop| {
+        let (data, old) = paths(shop);
+        copy(&old, &data, "journal");
+    };
+    answers_are_heard_again(Shop::open(on_sqlite), keep, restore);
+}
+
+#[test]
+fn answers_are_heard_again_where_only_the_journal_is_restored_on_postgres() {
+    let server = PostgresServer::start();
+    let url = server.url();
+    let (head, _) = url.rsplit_once('/').unwrap();
+    for name in ["events", "others"] {
+        psql(&url, &format!("CREATE DATABASE {name}"));
+    }
+    let flags = [
+        ("--journal-database", format!("0-15={head}/events")),
+        ("--database-url", format!("{head}/others")),
+    ];
+    let flags: Vec<String> =
+        flags.into_iter().flat_map(|(flag, url)| [flag.to_owned(), url]).collect();
+    let keep = |_: &Shop| psql(&url, "CREATE DATABASE before TEMPLATE events");
+    let restore = |_: &Shop| {
+        psql(&url, "DROP DATABASE events");
+        psql(&url, "CREATE DATABASE events TEMPLATE before");
+    };
+    answers_are_heard_again(Shop::open(|_| flags), keep, restore);
+}
