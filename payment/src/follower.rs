@@ -1,15 +1,18 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shared_events::contract::{Fact, FactBody, OrderFact, PaymentPart, RefundId, Timestamp};
+use shared_events::contract::{
+    Fact, FactBody, OrderFact, OrderId, PaymentPart, RefundId, Timestamp,
+};
 use shared_events::stream::{Blame, Cursors, Database, Handler, Outbox, Tx};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::counted::Became;
-use crate::domain::{Context, Input, Plan, Rejection};
+use crate::domain::{Case, Context, Input, Plan, Rejection, Unheard};
 use crate::psps::Psps;
-use crate::store::{self, OpenCase, Origins};
+use crate::store::{self, Heard, OpenCase, Origins, StoredEvent};
 
 /// Follows order facts: what an order asks for, delivers, cancels and refunds. Orders without a
 /// payment plan say nothing of payments, and nothing is read or written for them.
@@ -21,7 +24,8 @@ pub struct OrderFollower {
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// What became of operations in the transaction that is under way.
     pub(crate) became: Became,
-    /// Whether orders may be in doubt; true until it is known that none is.
+    /// Whether orders, or some of what they said, may be in doubt; true until it is known that none
+    /// is.
     pub(crate) in_doubt: bool,
 }
 
@@ -47,9 +51,24 @@ impl Handler<Fact> for OrderFollower {
         }
         let now = (self.now)();
         let mut cases = store::lock(&self.database, tx, &orders, &created).await?;
+        let mut doubted = match self.in_doubt {
+            true => store::doubted_heard(&self.database, tx, &orders).await?,
+            false => BTreeMap::new(),
+        };
+        let (mut kept, mut decided) = (Heard::new(), BTreeSet::new());
         for (index, fact, order_id, input) in heard {
             let Some(open) = cases.get_mut(&order_id) else { continue };
             open.shard = Some(fact.shard);
+            if let Some(cause) = cause_of(&input, &open.case) {
+                kept.insert((order_id, cause), (fact.shard, fact.position));
+            }
+            if let Some(causes) = lost_before(&mut doubted, open, fact, &input) {
+                decided.insert(order_id);
+                // An order that is placed anew forgets all that it had said.
+                if !(open.is_in_doubt() && matches!(input, Input::Request { .. })) {
+                    self.unhear(open, causes, now).await?;
+                }
+            }
             let psp = match &input {
                 Input::Request { plan, .. } => Some(&plan.psp),
                 _ => open.case.plan.as_ref().map(|plan| &plan.psp),
@@ -63,6 +82,8 @@ impl Handler<Fact> for OrderFollower {
                 Err(refused) => tracing::warn!(order = %order_id, %refused, "payments"),
             }
         }
+        store::forget_doubted(&self.database, tx, &decided).await?;
+        store::keep_heard(&self.database, tx, &kept).await?;
         self.write(tx, cases.into_values().collect(), now).await
     }
 
@@ -73,7 +94,8 @@ impl Handler<Fact> for OrderFollower {
     }
 
     /// Money that moved stays moved. The facts that the log holds now are heard once more, and those
-    /// heard before do nothing; orders that asked for money after `to` are in doubt until then.
+    /// heard before do nothing; orders that asked for money after `to` are in doubt until then, and
+    /// so is all that orders said after it.
     async fn set_back(
         &mut self,
         tx: &mut Tx,
@@ -83,8 +105,14 @@ impl Handler<Fact> for OrderFollower {
         self.became = Became::default();
         for (shard, _) in from.iter() {
             let orders = store::doubt(tx, shard, to.get(shard)).await?;
-            if orders > 0 {
-                tracing::warn!(shard, orders, "the log was set back: paid orders are in doubt");
+            let facts = store::doubt_heard(tx, shard, to.get(shard)).await?;
+            if orders > 0 || facts > 0 {
+                tracing::warn!(
+                    shard,
+                    orders,
+                    facts,
+                    "the log was set back: paid orders, or what they said, are in doubt"
+                );
             }
         }
         self.in_doubt = true;
@@ -103,34 +131,82 @@ impl Handler<Fact> for OrderFollower {
         Ok(store::doubted_shards(&self.database).await?)
     }
 
-    /// Orders that did not ask for money again are gone.
+    /// Orders that did not ask for money again are gone, and so is what others did not say again.
     async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
         self.became = Became::default();
         if !store::is_any_doubted(tx).await? {
             self.in_doubt = false;
             return Ok(());
         }
-        let gone = store::doubted(&self.database, tx, shards, DECIDED_MAX).await?;
-        let mut cases = store::lock(&self.database, tx, &gone, &BTreeSet::new()).await?;
         let now = (self.now)();
+        let gone = store::doubted(&self.database, tx, shards, DECIDED_MAX).await?;
+        if gone.is_empty() {
+            return self.lost(tx, shards, now).await;
+        }
+        let mut cases = store::lock(&self.database, tx, &gone, &BTreeSet::new()).await?;
         for (order_id, open) in &mut cases {
             // Another process may have decided it since, and the order may be there again.
             if !open.take_doubt() {
                 continue;
             }
-            let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
-            let context = Context { capabilities: self.psps.capabilities(psp), now };
+            let context = self.context(open, now);
             tracing::warn!(order = %order_id, "the journal no longer holds an order with payments");
             // One order does not hold up the others; `verify` names it.
             if let Err(error) = open.hear(Input::Vanished, &context, &Origins::default()) {
                 tracing::error!(order = %order_id, %error, "its payments were left as they are");
             }
         }
+        store::forget_doubted(&self.database, tx, &gone).await?;
         self.write(tx, cases.into_values().collect(), now).await
     }
 }
 
 impl OrderFollower {
+    /// Decides about orders of these shards that are there, and of which something is in doubt.
+    async fn lost(
+        &mut self,
+        tx: &mut Tx,
+        shards: &BTreeSet<u16>,
+        now: Timestamp,
+    ) -> Result<(), Blame> {
+        let orders = store::unheard(&self.database, tx, shards, DECIDED_MAX).await?;
+        let doubted = store::doubted_heard(&self.database, tx, &orders).await?;
+        let mut cases = store::lock(&self.database, tx, &orders, &BTreeSet::new()).await?;
+        for (order_id, causes) in doubted {
+            if let Some(open) = cases.get_mut(&order_id) {
+                self.unhear(open, causes, now).await?;
+            }
+        }
+        store::forget_doubted(&self.database, tx, &orders).await?;
+        self.write(tx, cases.into_values().collect(), now).await
+    }
+
+    /// The journal has the order, and does not have these of its parcels, refunds and facts.
+    async fn unhear(
+        &self,
+        open: &mut OpenCase,
+        causes: BTreeSet<Uuid>,
+        now: Timestamp,
+    ) -> Result<(), Blame> {
+        let (order_id, facts) = (open.case.order_id, causes.len());
+        tracing::warn!(order = %order_id, facts, "the journal lost what moved an order's money");
+        let stored = store::events_of(&self.database, order_id).await?;
+        let history = stored.iter().map(StoredEvent::parsed).collect::<Result<Vec<_>, _>>()?;
+        let input = Input::Unheard(Unheard::of(causes, &history));
+        let context = self.context(open, now);
+        // One order does not hold up the others; `verify` names it.
+        if let Err(error) = open.hear(input, &context, &Origins::default()) {
+            tracing::error!(order = %order_id, %error, "its payments were left as they are");
+        }
+        Ok(())
+    }
+
+    /// What a decision about an order needs beside it.
+    fn context(&self, open: &OpenCase, now: Timestamp) -> Context {
+        let psp = open.case.plan.as_ref().map(|plan| &plan.psp);
+        Context { capabilities: self.psps.capabilities(psp), now }
+    }
+
     /// Writes what happened. It is counted once that is committed.
     async fn write(
         &mut self,
@@ -164,6 +240,37 @@ fn hear(
         open.hear(Input::Vanished, context, &origins)?;
     }
     open.hear(input, context, &origins)
+}
+
+/// The cause of what is heard, by which it is known when it is heard again: a parcel, a refund, or
+/// a fact. A request is known by its own fact.
+fn cause_of(input: &Input, case: &Case) -> Option<Uuid> {
+    match input {
+        // Of other orders a confirmation says nothing of money.
+        Input::Confirmed { cause } => case.takes_first().then_some(*cause),
+        Input::Fulfilled { cause, .. } | Input::Cancelled { cause, .. } => Some(*cause),
+        Input::Refund { refund_id, .. } => Some(refund_id.uuid()),
+        _ => None,
+    }
+}
+
+/// What an order does not say any more, as is known once it says something new: what it said comes
+/// in order, so what was not heard again until then is not there.
+fn lost_before(
+    doubted: &mut BTreeMap<OrderId, BTreeSet<Uuid>>,
+    open: &OpenCase,
+    fact: &Fact,
+    input: &Input,
+) -> Option<BTreeSet<Uuid>> {
+    let order_id = open.case.order_id;
+    let causes = doubted.get_mut(&order_id)?;
+    let is_new = match (cause_of(input, &open.case), input) {
+        (Some(cause), _) => !causes.remove(&cause) && !open.case.has_heard(cause),
+        (None, Input::Request { .. }) => !open.asked_by(fact),
+        (None, _) => false,
+    };
+    let lost = if is_new { doubted.remove(&order_id) } else { None };
+    lost.filter(|causes| !causes.is_empty())
 }
 
 /// Whether an order begins to have payments by it.

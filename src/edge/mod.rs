@@ -41,7 +41,7 @@ pub use account::{AccessLog, Accounts};
 pub use admission::Admission;
 pub use codes::code_name;
 pub use connections::{Bounds, take_descriptors};
-pub(crate) use connections::{MakePage, serve_metrics};
+pub(crate) use connections::{MakePage, PageEnd, serve_metrics};
 pub use limit::{RateLimits, RateRule};
 pub use proxies::{Network, Proxies};
 pub use shares::{Numbers, Shares};

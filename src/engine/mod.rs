@@ -66,7 +66,7 @@ use clock::{Now, TrustedClock};
 use files::Files;
 use followers::Followers;
 use health::{Checks, Stored};
-use metrics::Door;
+use metrics::{Door, Shown};
 
 /// How often health is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// A running process of the engine.
 pub struct Engine {
     address: SocketAddr,
-    metrics: Option<SocketAddr>,
+    metrics: Option<Shown>,
     orders: Option<Orders>,
     databases: Vec<Database>,
     health: Health,
@@ -172,8 +172,8 @@ impl Engine {
 
     /// The address at which its metrics are, if they are anywhere.
     #[must_use]
-    pub const fn metrics(&self) -> Option<SocketAddr> {
-        self.metrics
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|shown| shown.address)
     }
 
     /// Completes when the process can no longer write: it had the journal to itself and its lease
@@ -183,6 +183,21 @@ impl Engine {
             Some(orders) => orders.journal.stopped().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// As [`Self::stop`], for a process that can no longer write. Its metrics are shown once more:
+    /// what it refused, and that it was superseded, would be gone with it before a scraper has seen
+    /// them. Whoever has no time for that says so.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
+    pub async fn stop_and_show(mut self, no_time: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let shown = self.metrics.take();
+        let stopped = self.stop().await;
+        if let Some(shown) = shown {
+            shown.once_more(no_time).await;
+        }
+        stopped
     }
 
     /// Drains in order: reports not ready, hands over shards (calls are forwarded to the new

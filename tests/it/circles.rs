@@ -158,7 +158,7 @@ const CIRCLES: &[Circle] = &[
     },
     Circle {
         folder: "payment/src/domain",
-        modules: "case decide event evolve goods observe payment react theirs vanished",
+        modules: "case decide event evolve goods observe payment react theirs unheard vanished",
         why: "one vocabulary: a case is what its events did to it, and events are made of parts of \
               a case",
     },

@@ -17,7 +17,7 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-fn place(engine: &Engine) -> String {
+pub fn place(engine: &Engine) -> String {
     let order = engine.place(&["MUG=1@1.00GBP"]);
     order["order"]["order_id"].as_str().unwrap().to_owned()
 }
@@ -48,7 +48,7 @@ pub fn doubt(engine: &Engine) -> String {
     engine.ask(&["journal", "history"])["history"]["doubt"].as_str().unwrap_or_default().to_owned()
 }
 
-fn verify_clean(data: &Path) {
+pub fn verify_clean(data: &Path) {
     let verified = ordinal(&["verify", "--data", data.to_str().unwrap()]);
     let printed = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(verified.status.success(), "{printed}");

@@ -45,8 +45,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("replay", &["domain", "journal", "limits", "record"]),
     ("actor", &["clock", "domain", "journal", "limits", "record"]),
     ("outbox", &["domain", "journal", "record", "replay"]),
-    ("inbox", &["actor", "domain", "limits"]),
     ("projections", &["domain", "journal", "record", "replay"]),
+    // Which answers orders hear again is in the database of the lists.
+    ("inbox", &["actor", "domain", "limits", "projections"]),
     ("timers", &["actor", "clock", "domain", "limits", "projections"]),
     ("grpc", &["actor", "domain", "journal", "projections", "record", "replay", "tasks"]),
 ];

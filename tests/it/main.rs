@@ -82,6 +82,7 @@ mod paid_load;
 mod paid_messages;
 mod paid_orders;
 mod paid_traces;
+mod partly_restored;
 mod payment_plans;
 mod payments;
 #[path = "../shared/ports.rs"]
@@ -101,6 +102,7 @@ mod roles;
 mod routes;
 mod security;
 mod server;
+mod set_back_orders;
 mod shop;
 mod shown;
 mod smtp;

@@ -157,6 +157,35 @@ async fn metrics_have_a_door_of_their_own() {
     assert_eq!((public.status, public.code().as_str()), (404, "ROUTE_NOT_FOUND"));
 }
 
+/// The locks are gone, as where a file system does not keep them, and a second process takes the
+/// journal over. The first ends itself, and what it had refused is not gone with it.
+#[tokio::test]
+async fn a_superseded_process_shows_its_metrics_once_more() {
+    let data = TempDir::new().unwrap();
+    let with = ["--data", data.path().to_str().unwrap()];
+    let mut first = Engine::start_with(&[&with[..], &LISTEN].concat());
+    let refused = |page: &str| {
+        let of = "ordinal_appends_refused_total{reason=\"JOURNAL_SUPERSEDED\"} ";
+        let count = page.lines().find_map(|line| line.strip_prefix(of)).unwrap();
+        count.parse::<u64>().unwrap()
+    };
+    assert_eq!(refused(&page_of(&first).await), 0);
+    for entry in fs::read_dir(data.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "lock") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let second = Engine::start_with(&with);
+    let patience = Instant::now() + 2 * PATIENCE;
+    while refused(&page_of(&first).await) == 0 {
+        assert!(Instant::now() < patience, "it is not superseded");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(first.process.wait().unwrap().code(), Some(1));
+    second.place(&["MUG=1@4.50GBP"]);
+}
+
 /// T7: whatever callers send, there are no more series.
 #[tokio::test]
 async fn addresses_that_callers_make_up_are_one_series() {

@@ -9,7 +9,7 @@ use crate::paid_orders::{Shop, gbp, on_sqlite};
 use crate::support::{PostgresServer, ordinal, placing};
 
 /// What `verify` finds: law and subject.
-fn findings(shop: &Shop) -> Vec<(String, String)> {
+pub fn findings(shop: &Shop) -> Vec<(String, String)> {
     let mut verify = vec!["--json", "verify"];
     verify.extend(shop.stored.iter().map(String::as_str));
     let report: Value = serde_json::from_slice(&ordinal(&verify).stdout).unwrap();

@@ -65,7 +65,7 @@ impl Journal {
         let shard = self.shard_of(stream_id);
         let requests = self.database(shard)?.requests.as_ref().ok_or(JournalError::Closed)?;
         if requests.is_closed() {
-            return Err(self.stopped_error());
+            return self.refused();
         }
         let tenure = tenure.ok_or(JournalError::NotOwner { shard })?;
         let (reply, answer) = oneshot::channel();
@@ -83,13 +83,22 @@ impl Journal {
             return Ok(Appended { version, shard, position: 0, recorded_at });
         }
         if requests.send(request).await.is_err() {
-            return Err(self.stopped_error());
+            return self.refused();
         }
         // The reply was dropped: the writer itself died, with an unknown outcome.
         let outcome = answer.await.unwrap_or_else(|_| {
             Err(JournalError::OutcomeUnknown("the writer ended without an answer".to_owned()))
         });
         self.shared.append_health.record(&outcome);
+        outcome
+    }
+
+    /// By a journal that has stopped. One that was closed refuses nothing that anybody looks at.
+    fn refused(&self) -> Result<Appended, JournalError> {
+        let outcome = Err(self.stopped_error());
+        if outcome == Err(JournalError::Superseded) {
+            self.shared.append_health.record(&outcome);
+        }
         outcome
     }
 }

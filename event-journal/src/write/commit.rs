@@ -12,7 +12,7 @@ use super::writer::Writer;
 use crate::error::JournalError;
 use crate::event::{Appended, UniqueKey};
 use crate::id::StreamId;
-use crate::store::{Batch, CommitError};
+use crate::store::{Batch, CommitError, View};
 
 /// How often one batch is tried: conflicts are taken out, lost connections replaced.
 const ATTEMPTS_MAX: u32 = 4;
@@ -56,7 +56,7 @@ impl Writer {
                 }
                 Err(BatchError::Failed(error)) => answer_all(requests, &error),
                 Err(BatchError::Lost(error)) => {
-                    self.lost.cancel();
+                    self.end();
                     answer_all(requests, &error);
                     for requests in alone {
                         answer_all(requests, &JournalError::Superseded);
@@ -96,7 +96,8 @@ impl Writer {
                 }
                 Err(CommitError::Superseded) if self.node.is_some() => {
                     // Another node has one shard of the batch now; the others continue.
-                    self.refresh_view().await.map_err(BatchError::of)?;
+                    let view = self.refresh_view().await.map_err(BatchError::of)?;
+                    self.count_fenced(&sealed.batch, &view);
                 }
                 Err(CommitError::Superseded) => {
                     return Err(BatchError::Lost(JournalError::Superseded));
@@ -120,6 +121,28 @@ impl Writer {
         Err(BatchError::Failed(JournalError::Unavailable(format!(
             "gave up after {ATTEMPTS_MAX} tries"
         ))))
+    }
+
+    /// Its callers are told that the shard is elsewhere, as they are when one is handed over. That a
+    /// process took it while this one trusted its lease is something to look at; that an operator
+    /// froze it, which leaves it without an owner, is not.
+    fn count_fenced(&self, batch: &Batch, view: &View) {
+        let taken = |shard: u16| {
+            let seen = view.shards.iter().find(|seen| seen.head.shard == shard);
+            seen.is_some_and(|seen| !seen.owner.is_empty() && seen.owner != self.store.owner())
+        };
+        if batch.fences.iter().any(|fence| taken(fence.before.shard)) {
+            table::APPENDS_REFUSED.one([JournalError::Superseded.code()]);
+        }
+    }
+
+    /// Nothing is written any more. It is counted first, and by itself: whoever looks at what is
+    /// refused must see it also where nobody waits for an append, since the process ends then.
+    pub(super) fn end(&self) {
+        if !self.lost.is_cancelled() {
+            table::APPENDS_REFUSED.one([JournalError::Superseded.code()]);
+            self.lost.cancel();
+        }
     }
 
     /// Whether an unanswered batch is in the journal after all; an error where that is not known.

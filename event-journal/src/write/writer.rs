@@ -156,7 +156,7 @@ impl Writer {
             Err(error) => {
                 tracing::error!(code = error.code(), %error, "the journal's writer has stopped");
                 // First the signal, then the answers: a refused caller finds the journal stopped.
-                self.lost.cancel();
+                self.end();
                 while let Some(request) = requests.recv().await {
                     waiting.push_back(request);
                 }

@@ -175,6 +175,14 @@ async fn an_owner_superseded_unnoticed_keeps_only_its_other_shards() {
     let pool = place.pool().await;
     let (lost, kept) = (stream_in(&a, 3), stream_in(&a, 4));
     a.append(lost, 0, vec![event(1)]).await.unwrap();
+    shared_events::metric::begin();
+    let counted = || {
+        let page = shared_events::metric::Page::default().text();
+        let of = "ordinal_appends_refused_total{reason=\"JOURNAL_SUPERSEDED\"} ";
+        let count = page.lines().find_map(|line| line.strip_prefix(of));
+        count.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let before = counted();
     sqlx::query(
         "UPDATE shards SET epoch = epoch + 1, owner = 'somebody else',
                 lease_until = clock_timestamp() + interval '1 hour' WHERE shard = 3",
@@ -189,6 +197,7 @@ async fn an_owner_superseded_unnoticed_keeps_only_its_other_shards() {
     assert_eq!(refused, Err(JournalError::NotOwner { shard: 3 }));
     assert_eq!(appended.unwrap().version, 1);
     assert_eq!(a.tenure(3), None);
+    assert_eq!(counted(), before + 1, "whoever watches it sees that it was fenced");
     assert_eq!(a.load(lost).await.unwrap().len(), 1);
     assert_eq!(a.verify().await.unwrap(), 2);
 }

@@ -9,7 +9,7 @@ use shared_events::stream::Blame;
 use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
-use crate::domain::{By, Command, Rejection};
+use crate::domain::{By, Command, NO_SUCH_REFUND, Rejection};
 use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
 
 /// What becomes of answers about orders that the journal does not hold. Such an answer is a dead
@@ -59,15 +59,16 @@ impl Missing {
             Refusal::Rejected(Rejection::InvalidTransition { .. }) | Refusal::Archived { .. } => {
                 Ok(None)
             }
-            // About an order that the journal no longer holds since it was set back.
-            Refusal::Rejected(Rejection::NotFound)
-                if registry
-                    .was_set_back()
-                    .await
-                    .map_err(|error| Blame::World(error.to_string()))? =>
+            // About an order, or a refund, that the journal no longer holds since it was set back.
+            Refusal::Rejected(
+                Rejection::NotFound | Rejection::PaymentMismatch { detail: NO_SUCH_REFUND },
+            ) if registry
+                .was_set_back()
+                .await
+                .map_err(|error| Blame::World(error.to_string()))? =>
             {
                 let (order, follower) = (fact.subject, self.follower);
-                tracing::warn!(%order, follower, "answered about an order that the journal no longer holds");
+                tracing::warn!(%order, follower, "answered about what the journal no longer holds");
                 Ok(None)
             }
             refusal @ (Refusal::Rejected(_)

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use shared_events::contract::{CapturePolicy, Fact, FactBody, PaymentFact};
-use shared_events::stream::{Blame, Handler, Tx};
+use shared_events::stream::{Blame, Cursors, Handler, Tx};
 
 use super::answers::{Missing, answer, send};
 use crate::actor::Registry;
@@ -8,6 +10,7 @@ use crate::domain::{
     By, Command, Compensated, Component, FailPayment, LosePayment, NoteCapture, RefundOutcome,
     SecurePayment, SettleRefund,
 };
+use crate::projections::{Again, MONEY_ANSWERS};
 
 /// Confirms or cancels orders as payments answer, and notes what became of their money. The effect
 /// is a command whose request id is the fact's id, so repeating a batch after a crash changes
@@ -15,16 +18,18 @@ use crate::domain::{
 pub struct MoneyAnswers {
     registry: Registry,
     missing: Missing,
+    again: Again,
 }
 
 impl MoneyAnswers {
     /// The follower's name.
-    pub const FOLLOWER: &'static str = "money-answers";
+    pub const FOLLOWER: &'static str = MONEY_ANSWERS;
 
     /// Sends answers to the orders of this registry.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry, missing: Missing::of(Self::FOLLOWER) }
+        let (missing, again) = (Missing::of(Self::FOLLOWER), Again::of(Self::FOLLOWER));
+        Self { registry, missing, again }
     }
 }
 
@@ -71,14 +76,47 @@ fn command_of(fact: &Fact) -> Option<Command> {
 
 #[async_trait]
 impl Handler<Fact> for MoneyAnswers {
-    async fn handle(&mut self, _: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let registry = &self.registry;
+    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        self.again.begin(tx, facts).await?;
+        let (registry, again) = (&self.registry, &self.again);
+        let command_of =
+            |fact: &Fact| if again.passes_over(fact) { None } else { command_of(fact) };
         let execute = |order_id, command, index: usize| async move {
             let by = By::Engine(Component::PAYMENTS);
             send(registry, by, order_id, command, &facts[index]).await?;
             Ok(())
         };
         answer((registry, &self.missing), facts, command_of, execute).await
+    }
+
+    fn committed(&mut self) {
+        self.again.committed();
+    }
+
+    async fn set_back(
+        &mut self,
+        tx: &mut Tx,
+        from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        self.again.set_back(tx, from, to).await?;
+        Ok(to.clone())
+    }
+
+    fn resumes(&mut self) {
+        self.again.resumes();
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.again.is_in_doubt(self.registry.incarnation())
+    }
+
+    async fn shards_in_doubt(&mut self) -> Result<BTreeSet<u16>, Blame> {
+        Ok(self.again.shards())
+    }
+
+    async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+        Ok(self.again.read_again(tx, shards, self.registry.incarnation()).await?)
     }
 
     fn failed_with(&mut self) -> Option<String> {

@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use shared_events::contract::{
     CancelReason, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin, ReservationId,
 };
-use shared_events::stream::{Blame, Handler, Tx};
+use shared_events::stream::{Blame, Cursors, Handler, Tx};
 
 use super::answers::{Missing, Unanswered, answer, send};
 use crate::actor::{Refusal, Registry};
@@ -10,24 +12,27 @@ use crate::domain::{
     Allocate, AnswerEdit, By, Cancel, Command, Compensated, Compensation, Component, Confirm,
     LineQuantity, Order, Rejection,
 };
+use crate::projections::{Again, STOCK_ANSWERS};
 
 /// Confirms or cancels orders as stock answers, and allocates units that waited. The effect is a
 /// command whose request id is the fact's id, so repeating a batch after a crash changes nothing.
 pub struct StockAnswers {
     registry: Registry,
     missing: Missing,
+    again: Again,
     /// Whether cancelled orders with a payment plan note that their stock is free.
     compensates: bool,
 }
 
 impl StockAnswers {
     /// The follower's name.
-    pub const FOLLOWER: &'static str = "stock-answers";
+    pub const FOLLOWER: &'static str = STOCK_ANSWERS;
 
     /// Sends answers to the orders of this registry.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry, missing: Missing::of(Self::FOLLOWER), compensates: false }
+        let (missing, again) = (Missing::of(Self::FOLLOWER), Again::of(Self::FOLLOWER));
+        Self { registry, missing, again, compensates: false }
     }
 
     /// The same in an engine that has payments: cancelled orders with a payment plan note that their
@@ -94,13 +99,46 @@ const fn withdrawn_by(fact: &Fact) -> Option<ReservationId> {
 
 #[async_trait]
 impl Handler<Fact> for StockAnswers {
-    async fn handle(&mut self, _: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let (registry, compensates) = (&self.registry, self.compensates);
-        let command_of = |fact: &Fact| command_of(fact, compensates);
+    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        self.again.begin(tx, facts).await?;
+        let (registry, compensates, again) = (&self.registry, self.compensates, &self.again);
+        let command_of = |fact: &Fact| {
+            if again.passes_over(fact) { None } else { command_of(fact, compensates) }
+        };
         let execute = |order_id, command, index: usize| async move {
             execute(registry, order_id, command, &facts[index]).await
         };
         answer((registry, &self.missing), facts, command_of, execute).await
+    }
+
+    fn committed(&mut self) {
+        self.again.committed();
+    }
+
+    async fn set_back(
+        &mut self,
+        tx: &mut Tx,
+        from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        self.again.set_back(tx, from, to).await?;
+        Ok(to.clone())
+    }
+
+    fn resumes(&mut self) {
+        self.again.resumes();
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.again.is_in_doubt(self.registry.incarnation())
+    }
+
+    async fn shards_in_doubt(&mut self) -> Result<BTreeSet<u16>, Blame> {
+        Ok(self.again.shards())
+    }
+
+    async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+        Ok(self.again.read_again(tx, shards, self.registry.incarnation()).await?)
     }
 
     fn failed_with(&mut self) -> Option<String> {

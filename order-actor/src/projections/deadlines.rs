@@ -38,7 +38,7 @@ pub struct Deadlines {
 
 impl Deadlines {
     /// The follower's name.
-    pub const FOLLOWER: &'static str = "deadlines";
+    pub const FOLLOWER: &'static str = super::DEADLINES;
 
     /// The list in this database.
     #[must_use]
@@ -245,6 +245,7 @@ impl Handler<RecordedEvent> for DeadlinesHandler {
         self.replay.forget();
         let journal = self.replay.journal();
         let ahead = super::ahead_of(&self.list.database, journal, TABLE, from).await?;
+        super::hear_again(&self.list.database, tx, journal, &ahead).await?;
         let gone: Vec<OrderId> = ahead.into_keys().collect();
         super::remove(&self.list.database, tx, TABLE, &gone).await?;
         let begins = journal.begins_after().await;

@@ -2,6 +2,7 @@
 //! its rows. All of it can be discarded and rebuilt.
 //! Never here: decisions, because a read model lags behind the journal.
 
+mod again; // answers that orders hear again
 mod counts; // numbers of orders
 mod deadlines; // the durable list of open deadlines
 mod list; // reads of the order summaries
@@ -14,6 +15,8 @@ mod rows; // row handling that they share
 mod summary_row; // a row of the list
 mod words; // words by which lists find orders
 
+pub(crate) use again::{Again, MONEY_ANSWERS, STOCK_ANSWERS};
+use again::{DEADLINES, SUMMARIES, hear_again};
 use include_dir::{Dir, include_dir};
 use shared_events::stream::{Dialect, migrations};
 use sqlx::migrate::Migrator;

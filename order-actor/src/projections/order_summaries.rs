@@ -104,7 +104,7 @@ pub struct OrderSummaries {
 
 impl OrderSummaries {
     /// The follower's name.
-    pub const FOLLOWER: &'static str = "order-summaries";
+    pub const FOLLOWER: &'static str = super::SUMMARIES;
 
     /// The read model in this database.
     #[must_use]
@@ -331,6 +331,8 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
         self.replay.forget();
         let ahead =
             super::ahead_of(&self.model.database, self.replay.journal(), TABLE, from).await?;
+        let journal = self.replay.journal();
+        super::hear_again(&self.model.database, tx, journal, &ahead).await?;
         let gone: Vec<OrderId> =
             ahead.iter().filter(|(_, now)| now.is_none()).map(|(order_id, _)| *order_id).collect();
         super::remove(&self.model.database, tx, TABLE, &gone).await?;

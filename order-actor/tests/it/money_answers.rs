@@ -1,5 +1,7 @@
 //! What orders make of the answers of payments, and of stock where there are payments.
 
+use std::collections::BTreeSet;
+
 use order_actor::actor::{Limits, Refusal, Registry};
 use order_actor::domain::{
     Cancel, Command, Compensation, LineQuantity, Order, PaymentPlan, PaymentStatus, Place, Status,
@@ -292,4 +294,51 @@ async fn units_that_a_stock_take_withdrew_are_not_waited_for() {
         money(&registry, &[given_back]).await.unwrap();
         assert_eq!(order(&registry, order_id).await.compensation(), Compensation::Done);
     }
+}
+
+/// The lists have found an order that lost events. What others were told stays as it is.
+#[tokio::test]
+async fn only_orders_that_lost_events_hear_an_answer_again() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    let [lost, other] =
+        [placed(&registry, Some(a_plan())).await, placed(&registry, Some(a_plan())).await];
+    for (position, order_id) in (1..).zip([lost, other]) {
+        goods(&registry, &[reserved(position, order_id, ReservationId::mint())]).await.unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orders.db");
+    let database = Database::sqlite(&path, &migrator(Dialect::Sqlite)).await.unwrap();
+    let mut handler = MoneyAnswers::new(registry.clone());
+    let mut tx = database.begin().await.unwrap();
+    let sql = "INSERT INTO cursors (follower, shard, position) VALUES ('money-answers', 0, 2)";
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    let sql = "INSERT INTO answers_again (follower, shard, order_id, through)
+               VALUES ('money-answers', 0, $1, 0)";
+    sqlx::query(sql).bind(lost.to_string()).execute(&mut *tx).await.unwrap();
+    // It looks, finds the shard, and begins once that was read to its end.
+    handler.read_again(&mut tx, &BTreeSet::new()).await.unwrap();
+    let shards = handler.shards_in_doubt().await.unwrap();
+    assert_eq!(shards, BTreeSet::from([0]));
+    handler.read_again(&mut tx, &shards).await.unwrap();
+    tx.commit().await.unwrap();
+    let at = "SELECT position FROM cursors WHERE follower = 'money-answers'";
+    let (at,): (i64,) = sqlx::query_as(at).fetch_one(database.reader()).await.unwrap();
+    assert_eq!(at, 0);
+
+    let mut tx = database.begin().await.unwrap();
+    let facts = [secured(1, lost, 2_000), secured(2, other, 2_000)];
+    handler.handle(&mut tx, &facts).await.unwrap();
+    tx.commit().await.unwrap();
+    handler.committed();
+    let status = async |order_id| order(&registry, order_id).await.status();
+    assert_eq!(status(lost).await, Some(Status::Confirmed));
+    assert_eq!(status(other).await, Some(Status::Pending), "it had heard that before");
+    // Behind where it was read before, all count.
+    let mut tx = database.begin().await.unwrap();
+    handler.handle(&mut tx, &[secured(3, other, 2_000)]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(status(other).await, Some(Status::Confirmed));
+    let left = "SELECT COUNT(*) FROM answers_again";
+    let (left,): (i64,) = sqlx::query_as(left).fetch_one(database.reader()).await.unwrap();
+    assert_eq!(left, 0);
 }

@@ -37,6 +37,10 @@ pub struct RefundOfOrder {
     /// What is not owed of it, since it was to be taken and was not: by which capture, how much.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_taken: Vec<(OperationId, i64)>,
+    /// What was paid back for it before the order asked for it, for what the journal lost: how much
+    /// of each payment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<(PaymentId, i64)>,
     /// What the order was told of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<RefundTold>,
@@ -60,7 +64,14 @@ impl RefundOfOrder {
     pub fn missing_of(&self, payment: &Payment) -> i64 {
         let of_it = self.operations(payment).filter(|one| one.is_used());
         let used = of_it.map(|one| one.amount.minor).fold(0, i64::saturating_add);
-        self.owed_of(payment).saturating_sub(used)
+        self.owed_of(payment).saturating_sub(used).saturating_sub(self.before_of(payment.id))
+    }
+
+    /// What was paid back of a payment before the order asked for it.
+    #[must_use]
+    pub fn before_of(&self, payment: PaymentId) -> i64 {
+        let before = self.before.iter().filter(|(id, _)| *id == payment);
+        before.map(|(_, minor)| *minor).fold(0, i64::saturating_add)
     }
 
     /// What is, and was, done about it at a payment.
@@ -126,6 +137,9 @@ pub struct Case {
     /// again when it vanished. A person decides about that money.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncounted: Option<u32>,
+    /// How often the journal had lost something that the order had said.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unheard: u32,
 }
 
 impl Case {
@@ -148,6 +162,7 @@ impl Case {
             vanished: false,
             reappeared: 0,
             uncounted: None,
+            unheard: 0,
         }
     }
 
@@ -170,6 +185,12 @@ impl Case {
         let (payment, one) = self.operation(id)?;
         let acts = one.is_open() && !payment.is_earlier(id);
         acts.then_some((id, self.order_id, payment.id))
+    }
+
+    /// Whether a parcel, a refund, or a fact of a confirmation or a cancellation was heard.
+    pub(crate) fn has_heard(&self, cause: Uuid) -> bool {
+        let refund = |one: &RefundOfOrder| one.id.uuid() == cause;
+        self.causes.contains(&cause) || self.refunds.iter().any(refund)
     }
 
     /// Whether the customer made an attempt before the order asked for money again.

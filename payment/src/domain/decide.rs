@@ -8,10 +8,11 @@ use super::observe::{expired, observed};
 use super::payment::ATTEMPTS_MAX;
 use super::react::react;
 use super::theirs::{disputed, external};
+use super::unheard::unheard;
 use super::vanished::{asked_again, vanished};
 use super::{
     Case, Event, External, Impossible, OfDispute, Operation, OperationKind, OperationState,
-    Payment, Plan,
+    Payment, Plan, Unheard,
 };
 
 /// Attempts that may wait for an order that has not asked for money yet.
@@ -77,6 +78,8 @@ pub enum Input {
     Dispute(OfDispute),
     /// The journal was restored, and no longer holds the order.
     Vanished,
+    /// The journal was restored, and holds the order without some of what it had said.
+    Unheard(Unheard),
     /// Time passed.
     Tick,
 }
@@ -213,6 +216,7 @@ fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Re
     Ok(match input {
         Input::Request { plan, parts } if case.vanished => asked_again(case, plan, parts)?,
         Input::Vanished => vanished(case, context.now).into_iter().collect(),
+        Input::Unheard(what) => unheard(case, what).into_iter().collect(),
         Input::Request { plan, parts } => {
             let known = case.plan.is_some() || case.cancelled.is_some();
             if known { Vec::new() } else { request(plan, parts)? }

@@ -4,7 +4,7 @@ use shared_events::contract::{
 };
 use uuid::Uuid;
 
-use super::{Dispute, Operation, Plan};
+use super::{Dispute, Operation, Plan, Unheard};
 
 /// What happened to the payments of an order. Private to this service; kept for ever. Names on the
 /// left never change.
@@ -32,6 +32,11 @@ pub enum Event {
         /// Whether what was taken before does not count for it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         uncounted: bool,
+    },
+    /// The journal was restored to an earlier state, and lost some of what the order had said.
+    Unheard {
+        /// What.
+        what: Unheard,
     },
     /// The customer began to pay.
     Attempted {

@@ -45,9 +45,12 @@ impl Case {
                 let parts = parts.iter().map(|part| (part.payment_id, part.amount.minor));
                 let (id, parts, not_taken) = (*refund_id, parts.collect(), Vec::new());
                 let cancelled = *cancelled;
-                let refund = RefundOfOrder { id, parts, cancelled, not_taken, told: None };
+                let before = Vec::new();
+                let refund = RefundOfOrder { id, parts, cancelled, not_taken, before, told: None };
                 self.refunds.push(refund);
+                self.paid_before(id);
             }
+            Event::Unheard { what } => self.forget(what)?,
             Event::Opened { payment_id, operation } => {
                 self.payment_mut(*payment_id)?.operations.push(operation.clone());
             }
@@ -114,11 +117,11 @@ impl Case {
                 let operation = self.operation_mut(*operation_id)?;
                 operation.state = OperationState::Declined;
                 operation.code.clone_from(code);
-                if operation.kind == OperationKind::Capture {
-                    self.not_taken(*operation_id);
-                }
+                self.not_taken(*operation_id);
+                self.not_paid_before(*operation_id);
             }
             Event::Reversed { operation_id, code, .. } => {
+                self.not_paid_before(*operation_id);
                 self.take_back_goods(*operation_id)?;
                 let operation = self.operation_mut(*operation_id)?;
                 operation.state = OperationState::Reversed;
@@ -141,6 +144,9 @@ impl Case {
     /// the newest first. Of a parcel that came back it may be taken once more.
     fn not_taken(&mut self, capture: OperationId) {
         let Some((payment, declined)) = self.operation(capture) else { return };
+        if declined.kind != OperationKind::Capture {
+            return;
+        }
         let captures = payment.of_kind(OperationKind::Capture);
         let there = captures.map(|one| payment.refundable_of(one)).fold(0, i64::saturating_add);
         let there = there.saturating_add(payment.capture_pending());

@@ -56,6 +56,7 @@ fn done(after: &Case, event: &Event) -> Uuid {
         Event::Requested { .. }
         | Event::Vanished { .. }
         | Event::Reappeared { .. }
+        | Event::Unheard { .. }
         | Event::Attempted { .. }
         | Event::Unwanted { .. }
         | Event::Due { .. }
@@ -68,6 +69,13 @@ fn done(after: &Case, event: &Event) -> Uuid {
     let name = match after.reappeared {
         0 => name,
         times => format!("{name}/again/{times}"),
+    };
+    // What the order was told of what the journal lost is told anew once it says so again.
+    let is_answer =
+        matches!(event, Event::RefundSettled { .. } | Event::RefundFailed { .. } | Event::Released);
+    let name = match after.unheard {
+        times if is_answer && times > 0 => format!("{name}/unheard/{times}"),
+        _ => name,
     };
     Uuid::new_v5(&after.order_id.uuid(), name.as_bytes())
 }

@@ -57,6 +57,7 @@ pub fn facts(before: &Case, event: &Event, after: &Case) -> Vec<PaymentFact> {
         Event::Requested { .. }
         | Event::Vanished { .. }
         | Event::Reappeared { .. }
+        | Event::Unheard { .. }
         | Event::Attempted { .. }
         | Event::Unwanted { .. }
         | Event::Due { .. }

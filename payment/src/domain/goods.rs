@@ -61,7 +61,7 @@ impl Payment {
 
 impl Case {
     /// Whether money is taken before its goods leave.
-    fn takes_first(&self) -> bool {
+    pub(crate) fn takes_first(&self) -> bool {
         self.plan.as_ref().is_some_and(|plan| plan.capture == CapturePolicy::OnConfirm)
     }
 

@@ -17,6 +17,7 @@ mod payment; // one payment, its sums and its word
 mod react; // what follows
 mod schedule; // when the provider is called and asked
 mod theirs; // what others do at the provider
+mod unheard; // what orders had said that the journal lost
 mod vanished; // orders that the journal lost
 mod words; // closed lists
 
@@ -29,10 +30,11 @@ pub use facts::facts;
 pub use fee::fee;
 pub use goods::Goods;
 pub use hint::{Hint, hint};
-pub use operation::Operation;
+pub use operation::{Operation, Unasked};
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};
 pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
 pub use theirs::{Dispute, External, OfDispute};
+pub use unheard::Unheard;
 pub use vanished::{VANISHED, VANISHED_NOTE};
 pub use words::{OperationKind, OperationState, Stage, Status, WebhookState};
 

@@ -54,6 +54,18 @@ pub struct Operation {
     /// Whether an authorisation ended by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,
+    /// Of a refund: that the order does not know why it was made, since the journal lost it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<Unasked>,
+}
+
+/// What was paid back for a reason that the journal lost, and counts for no refund of the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unasked {
+    /// Minor units. They become less where a later refund of the order counts them.
+    pub minor: i64,
+    /// Whether the order wants that money again: it was paid back because something was cancelled.
+    pub wanted: bool,
 }
 
 impl Operation {
@@ -86,6 +98,14 @@ impl Operation {
     #[must_use]
     pub const fn is_of_vanished(&self) -> bool {
         matches!(self.kind, OperationKind::Refund) && self.refund_id.is_none() && !self.external
+    }
+
+    /// What it paid back that counts for no refund of the order, in minor units: of what the order
+    /// wants again, or of returns.
+    #[must_use]
+    pub fn unasked_of(&self, wanted: bool) -> i64 {
+        let unasked = self.unasked.filter(|one| one.wanted == wanted && self.is_used());
+        unasked.map_or(0, |one| one.minor)
     }
 
     /// Whether the provider did another amount than it was asked for.

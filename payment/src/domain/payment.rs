@@ -122,6 +122,26 @@ impl Payment {
         self.sum(OperationKind::Capture, Operation::is_open)
     }
 
+    /// Paid back because of what the journal lost, and counted for no refund of the order: of what
+    /// the order wants again, or of returns.
+    #[must_use]
+    pub fn unasked_of(&self, wanted: bool) -> i64 {
+        let refunds = self.of_kind(OperationKind::Refund);
+        refunds.map(|one| one.unasked_of(wanted)).fold(0, i64::saturating_add)
+    }
+
+    /// Taken, and not paid back although the order wants it.
+    #[must_use]
+    pub fn in_hand(&self) -> i64 {
+        self.captured().saturating_sub(self.unasked_of(true))
+    }
+
+    /// The same, with what is being taken.
+    #[must_use]
+    pub fn taken(&self) -> i64 {
+        self.in_hand().saturating_add(self.capture_pending())
+    }
+
     /// Paid back.
     #[must_use]
     pub fn refunded(&self) -> i64 {
@@ -198,16 +218,18 @@ impl Payment {
     }
 
     /// The authorisation that counts: the first that was done as asked, has not ended, is not being
-    /// given back, and of which no capture failed. One from before the order asked again counts
-    /// where what was taken of it does.
+    /// given back, and of which no capture failed, or was paid back although the order wants it.
+    /// One from before the order asked again counts where what was taken of it does.
     #[must_use]
     pub fn standing(&self) -> Option<&Operation> {
+        let refunds = self.of_kind(OperationKind::Refund).filter(|one| one.unasked_of(true) > 0);
+        let back: Vec<OperationId> = refunds.filter_map(|one| one.of).collect();
         self.of_kind(OperationKind::Authorize).find(|one| {
             let broken = self.operations.iter().any(|other| {
                 other.of == Some(one.id)
                     && match other.kind {
                         OperationKind::Void => true,
-                        OperationKind::Capture => !other.is_used(),
+                        OperationKind::Capture => !other.is_used() || back.contains(&other.id),
                         _ => false,
                     }
             });
@@ -233,7 +255,7 @@ impl Payment {
     /// Whether money is to be secured and is not: more is wanted than is taken or being taken.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.wanted() > self.captured().saturating_add(self.capture_pending())
+        self.wanted() > self.taken()
     }
 
     /// Whether nothing of it is reserved, under way, or taken and not paid back.

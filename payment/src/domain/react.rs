@@ -55,6 +55,7 @@ pub(super) fn operation(
         released: 0,
         of_earned: 0,
         expired: false,
+        unasked: None,
     }
 }
 
@@ -75,7 +76,7 @@ fn authorize(case: &Case) -> Option<Event> {
     }
     let payable = case.payments.iter().filter(|one| may_pay(one));
     payable.filter(|one| one.attempts().count() < ATTEMPTS_MAX).find_map(|payment| {
-        let minor = payment.wanted() - payment.captured() - payment.capture_pending();
+        let minor = payment.wanted().saturating_sub(payment.taken());
         let (kind, key) = (OperationKind::Authorize, attempt.to_string());
         opened(payment, operation(payment, kind, &key, *attempt, minor))
     })
@@ -94,7 +95,7 @@ fn void(case: &Case, payment: &Payment) -> Option<Event> {
         let useless = standing != Some(one.id)
             || !case.is_wanted()
             || !payment.failed.is_empty()
-            || payment.wanted() <= payment.captured();
+            || payment.wanted() <= payment.in_hand();
         // With a parcel on its way after a cancellation what it is worth is still taken.
         let due = case.failed || case.vanished || undemanded(payment) <= 0;
         if !useless || (!due && standing == Some(one.id)) {
@@ -115,8 +116,7 @@ fn void(case: &Case, payment: &Payment) -> Option<Event> {
 /// What is demanded and neither taken nor being taken.
 fn undemanded(payment: &Payment) -> i64 {
     let demanded = payment.demands.iter().map(|one| one.amount).fold(0, i64::saturating_add);
-    let taken = payment.captured().saturating_add(payment.capture_pending());
-    demanded.min(payment.wanted()).saturating_sub(taken)
+    demanded.min(payment.wanted()).saturating_sub(payment.taken())
 }
 
 /// Takes what parcels, or the confirmation, are worth. At a provider that takes one part only the
@@ -124,7 +124,7 @@ fn undemanded(payment: &Payment) -> i64 {
 fn capture(case: &Case, payment: &Payment, context: &Context) -> Option<Event> {
     let authorization = payment.standing().filter(|_| !case.failed && !case.vanished)?;
     let left = payment.left_of(authorization);
-    let taken = payment.captured().saturating_add(payment.capture_pending());
+    let taken = payment.taken();
     if left <= 0 {
         return None;
     }
@@ -199,6 +199,10 @@ fn refund_told(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
         let is_short = failed_here.is_none() && refund.missing_of(payment) > 0;
         let unsettled = payment.has_open(OperationKind::Capture) || payment.is_disputed();
         let waits = is_short && unsettled;
+        // What was paid back for the lost history may still fail.
+        let is_before = |one: &Operation| one.unasked.is_some() && one.is_open();
+        let refunds = || payment.of_kind(OperationKind::Refund);
+        let waits = waits || (refund.before_of(payment.id) > 0 && refunds().any(is_before));
         code = if payment.lost_by_disputes() > 0 { "disputed" } else { code };
         if waits || refund.operations(payment).any(Operation::is_open) {
             return None;
@@ -236,6 +240,11 @@ fn lost(case: &Case) -> Option<Event> {
                 }
                 OperationKind::Capture if !one.is_used() => {
                     Some((one.id, LossCause::CaptureFailed))
+                }
+                // Given back for a reason that the journal lost.
+                OperationKind::Void if case.unheard > 0 => Some((one.id, LossCause::Reversed)),
+                OperationKind::Refund if one.unasked_of(true) > 0 => {
+                    Some((one.id, LossCause::Reversed))
                 }
                 _ => None,
             });

@@ -146,8 +146,11 @@ impl Case {
             payment.demands.clear();
             payment.failed.clear();
             payment.earlier = payment.operations.len();
-            for one in payment.operations.iter_mut().filter(|one| one.psp.is_none()) {
-                one.psp.clone_from(&before);
+            for one in &mut payment.operations {
+                one.unasked = None;
+                if one.psp.is_none() {
+                    one.psp.clone_from(&before);
+                }
             }
             (payment.goods.delivered, payment.goods.parcel) = (0, None);
         }

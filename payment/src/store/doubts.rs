@@ -15,16 +15,18 @@ pub(crate) async fn doubt(tx: &mut Tx, shard: u16, after: u64) -> Result<u64, Da
     Ok(query.execute(&mut **tx).await?.rows_affected())
 }
 
-/// The shards of orders that are in doubt.
+/// The shards of orders that are in doubt, or of which something is.
 pub(crate) async fn doubted_shards(database: &Database) -> Result<BTreeSet<u16>, DatabaseError> {
-    let sql = "SELECT DISTINCT shard FROM cases WHERE doubted = 1 AND shard IS NOT NULL";
+    let sql = "SELECT shard FROM cases WHERE doubted = 1 AND shard IS NOT NULL
+               UNION SELECT shard FROM heard WHERE doubted = 1";
     let rows = sqlx::query(sql).fetch_all(database.reader()).await?;
     rows.iter().map(|row| number(row, 0, "shard of a case")).collect()
 }
 
-/// Whether any order is in doubt.
+/// Whether any order is in doubt, or something of one.
 pub(crate) async fn is_any_doubted(tx: &mut Tx) -> Result<bool, DatabaseError> {
-    let sql = "SELECT order_id FROM cases WHERE doubted = 1 LIMIT 1";
+    let sql = "SELECT order_id FROM cases WHERE doubted = 1
+               UNION ALL SELECT order_id FROM heard WHERE doubted = 1 LIMIT 1";
     Ok(sqlx::query(sql).fetch_optional(&mut **tx).await?.is_some())
 }
 

@@ -8,6 +8,7 @@ mod chain; // the history, in order and chained
 mod counts; // how many wait
 mod disputes; // disputes, for operators
 mod doubts; // orders that the journal may have lost
+mod heard; // what orders said, and where
 mod list; // payments by what is asked for
 mod open; // one case in its transaction
 mod operations; // what is to be done at providers
@@ -29,6 +30,7 @@ pub use chain::{
 pub use counts::{COUNTED, Count, count};
 pub use disputes::{OpenDispute, disputed_since, open_disputes};
 pub(crate) use doubts::{doubt, doubted, doubted_shards, is_any_doubted};
+pub(crate) use heard::{Heard, doubt_heard, doubted_heard, forget_doubted, keep_heard, unheard};
 pub use list::{PaymentFilter, cases_of, payment, payments};
 pub(crate) use open::{OpenCase, Origins};
 pub use operations::{

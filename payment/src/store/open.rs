@@ -66,6 +66,16 @@ impl OpenCase {
         is_other && was_doubted
     }
 
+    /// Whether it asked for money by this fact.
+    pub(crate) fn asked_by(&self, fact: &Fact) -> bool {
+        self.asked.as_ref().is_some_and(|known| known.fact == fact.id.to_string())
+    }
+
+    /// Whether the journal may have lost the order.
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        self.is_doubted
+    }
+
     /// It is known now whether the journal has the order; returns whether it was not before.
     pub(crate) fn take_doubt(&mut self) -> bool {
         let was_doubted = std::mem::take(&mut self.is_doubted);

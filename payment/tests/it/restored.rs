@@ -45,6 +45,18 @@ async fn read_again(bench: &Bench) {
     assert!(!follower.is_in_doubt());
 }
 
+/// How often a kind of operation had an effect at the provider, and over how much in all.
+fn effect(bench: &Bench, kind: OperationKind) -> (usize, i64) {
+    let all: Vec<i64> = bench
+        .psp
+        .effects()
+        .into_iter()
+        .filter(|(known, _)| *known == kind)
+        .map(|(_, minor)| minor)
+        .collect();
+    (all.len(), all.into_iter().sum())
+}
+
 async fn facts(bench: &Bench) -> Vec<Fact> {
     bench.payments.facts().read_after(&Cursors::default(), 10_000).await.unwrap().items
 }
@@ -214,6 +226,94 @@ async fn what_was_reserved_is_given_back_where_it_was(dialect: Dialect) {
     }
 }
 
+/// The journal still has the order, and not its last events. What the order says anew may be read
+/// before it is known that they are gone.
+async fn parcels_and_returns_of_the_lost_history_move_nothing_twice(dialect: Dialect) {
+    for decided_before in [false, true] {
+        let bench = Bench::on(dialect).await;
+        let mut story = Story::new();
+        let asked = story.requested(5_000, FULFIL);
+        bench.follow(std::slice::from_ref(&asked)).await.unwrap();
+        bench.pay(story.order_id, 1).await.unwrap();
+        bench.settle().await;
+        let shipped = story.shipped(5_000);
+        bench.follow(&[shipped]).await.unwrap();
+        bench.settle().await;
+        bench.follow(&[story.refunded(2_000)]).await.unwrap();
+        bench.settle().await;
+        assert_eq!(effect(&bench, CAPTURE), (1, 5_000));
+        assert_eq!(effect(&bench, OperationKind::Refund), (1, 2_000));
+
+        set_back(&bench, asked.position).await;
+        if decided_before {
+            read_again(&bench).await;
+        }
+        let again = [story.shipped(3_000), story.shipped(2_000), story.refunded(2_000)];
+        bench.follow(&again).await.unwrap();
+        read_again(&bench).await;
+        bench.settle().await;
+        assert_eq!(effect(&bench, CAPTURE), (1, 5_000), "{decided_before}");
+        assert_eq!(effect(&bench, OperationKind::Refund), (1, 2_000), "{decided_before}");
+        assert_eq!(effect(&bench, VOID).0, 0);
+        let case = bench.case(story.order_id).await;
+        assert_eq!((case.payments[0].demands.len(), case.refunds.len()), (2, 1));
+        let told = bench.published().await;
+        let settled = told.iter().filter(|kind| **kind == "refund.settled.v1").count();
+        assert_eq!(settled, 2, "the order that asks again is told again");
+        let ids: BTreeSet<FactId> = facts(&bench).await.iter().map(|fact| fact.id).collect();
+        assert_eq!(ids.len(), told.len());
+        bench.laws_hold().await;
+    }
+}
+
+/// What was in doubt is read again, also in part, and by a process that begins in between.
+async fn what_the_journal_holds_after_all_is_not_forgotten(dialect: Dialect) {
+    let mut bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    let asked = story.requested(5_000, FULFIL);
+    bench.follow(std::slice::from_ref(&asked)).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    bench.settle().await;
+    let parcels = [story.shipped(2_000), story.shipped(1_000)];
+    bench.follow(&parcels).await.unwrap();
+    bench.settle().await;
+    let before = bench.case(story.order_id).await;
+    set_back(&bench, asked.position).await;
+    bench.follow(&parcels[..1]).await.unwrap();
+    bench.restart();
+    bench.follow(&parcels[1..]).await.unwrap();
+    read_again(&bench).await;
+    assert_eq!(bench.case(story.order_id).await, before);
+    // Then only the second one is lost.
+    set_back(&bench, parcels[0].position).await;
+    read_again(&bench).await;
+    let case = bench.case(story.order_id).await;
+    assert_eq!(case.payments[0].demands.len(), 1);
+    assert_eq!(case.payments[0].captured(), 3_000, "money that moved stays moved");
+    bench.laws_hold().await;
+}
+
+/// Nothing is sent for money that was given back for a cancellation which the journal lost.
+async fn an_order_whose_cancellation_is_lost_is_told_that_its_money_is(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    let asked = story.requested(5_000, FULFIL);
+    bench.follow(std::slice::from_ref(&asked)).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    bench.settle().await;
+    bench.follow(&[story.cancelled(5_000)]).await.unwrap();
+    bench.settle().await;
+    assert_eq!(effect(&bench, VOID).0, 1);
+    set_back(&bench, asked.position).await;
+    read_again(&bench).await;
+    assert_eq!(bench.published().await.pop(), Some("payment.lost.v1"));
+    bench.pay(story.order_id, 2).await.unwrap();
+    bench.settle().await;
+    assert_eq!(bench.published().await.pop(), Some("payment.secured.v1"));
+    assert_eq!(effect(&bench, AUTHORIZE), (2, 10_000));
+    bench.laws_hold().await;
+}
+
 /// The ids of what is told of these orders, one after the other, by kind. Until when money is secured
 /// depends on when it is found.
 async fn ids_after(
@@ -260,5 +360,8 @@ on_both! {
     an_order_that_is_placed_again_at_once_is_another_one,
     an_attempt_of_a_lost_order_goes_no_further,
     what_was_reserved_is_given_back_where_it_was,
+    parcels_and_returns_of_the_lost_history_move_nothing_twice,
+    what_the_journal_holds_after_all_is_not_forgotten,
+    an_order_whose_cancellation_is_lost_is_told_that_its_money_is,
     restored_payments_tell_what_was_done_under_the_same_ids,
 }

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,35 +33,75 @@ const ENDS_WITHIN: Duration = Duration::from_secs(30);
 /// Makes the page in a format; it waits for nothing.
 pub(crate) type MakePage = Arc<dyn Fn(Format) -> String + Send + Sync>;
 
-/// Answers the page until stopped.
-pub(crate) async fn serve_metrics(listener: TcpListener, page: MakePage, stop: CancellationToken) {
+/// The end of a listener of metrics, which may outlive all else of its process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PageEnd {
+    stop: CancellationToken,
+    /// The numbers are final: the page is to be read once more.
+    is_last: CancellationToken,
+    /// It was read since.
+    was_read: CancellationToken,
+}
+
+impl PageEnd {
+    /// Nothing is answered any more.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// The page is the last one from now on.
+    pub(crate) fn is_last(&self) {
+        self.is_last.cancel();
+    }
+
+    /// Completes once the last page was read.
+    pub(crate) async fn was_read(&self) {
+        self.was_read.cancelled().await;
+    }
+}
+
+/// Answers the page until its end.
+pub(crate) async fn serve_metrics(listener: TcpListener, page: MakePage, end: PageEnd) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let stop = &end.stop;
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let Ok((socket, _)) = accepted else {
             let _ = stop.run_until_cancelled(sleep(PAUSE)).await;
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let (page, stop) = (Arc::clone(&page), stop.clone());
+        let (page, end) = (Arc::clone(&page), end.clone());
         crate::tasks::spawn(async move {
+            // What is made from here on has the last numbers.
+            let is_last = end.is_last.is_cancelled();
             let answering = timeout(ENDS_WITHIN, answer(socket, page));
-            let _ = stop.run_until_cancelled(answering).await;
+            let answered = end.stop.run_until_cancelled(answering).await;
+            if is_last && matches!(answered, Some(Ok(true))) {
+                end.was_read.cancel();
+            }
             drop(place);
         });
     }
 }
 
-async fn answer(socket: TcpStream, page: MakePage) {
+/// Answers one request; returns whether somebody has read the page.
+async fn answer(socket: TcpStream, page: MakePage) -> bool {
+    let is_page = Arc::new(AtomicBool::new(false));
+    let shown = Arc::clone(&is_page);
     let answers = service_fn(move |request: Request<Incoming>| {
         let format = format_for(request.headers());
         let answer = answer_to(request.method(), request.uri().path(), format, &page);
+        let reads = request.method() == Method::GET && answer.status() == StatusCode::OK;
+        shown.store(reads, Ordering::Relaxed);
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).keep_alive(false);
     if let Err(error) = builder.serve_connection(TokioIo::new(socket), answers).await {
         tracing::debug!(%error, "a connection for metrics broke");
+        return false;
     }
+    is_page.load(Ordering::Relaxed)
 }
 
 /// What a scraper asks for; text where it asks for nothing that is there.

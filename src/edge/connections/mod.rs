@@ -43,7 +43,7 @@ use crate::edge::{
 pub use bounds::{Bounds, take_descriptors};
 use customers::Owner;
 use lifetime::{Lifetime, Next};
-pub(crate) use metrics::{MakePage, serve_metrics};
+pub(crate) use metrics::{MakePage, PageEnd, serve_metrics};
 use pool::Pool;
 use under_way::{CallGuard, Calls};
 

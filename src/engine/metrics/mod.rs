@@ -25,9 +25,11 @@ use crate::edge::access::Access;
 use crate::edge::admin::AdminEdge;
 use crate::edge::breaker::Breakers;
 use crate::edge::tls::{ClientTls, ServerTls};
-use crate::edge::{MakePage, RateLimits, serve_metrics};
+use crate::edge::{MakePage, PageEnd, RateLimits, serve_metrics};
 use sample::Samples;
 
+/// A scraper comes within this: twice the 15 s that are usual.
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 /// How often followers are asked for; an alert needs a few answers.
 const FOLLOWERS_EVERY: Duration = Duration::from_secs(5);
 
@@ -46,9 +48,8 @@ impl Door {
         Ok(Self(Some(listens)))
     }
 
-    /// Answers until the followers of the process are stopped, the last of what runs. Returns
-    /// where.
-    pub(super) fn serve(self, building: &mut Building, admin: &AdminEdge) -> Option<SocketAddr> {
+    /// Answers until its end, the last of what runs. Returns where.
+    pub(super) fn serve(self, building: &mut Building, admin: &AdminEdge) -> Option<Shown> {
         let (listener, address) = self.0?;
         let asked = admin.clone();
         building.samples.push(Sample {
@@ -62,8 +63,35 @@ impl Door {
         let observed = Observed::of(building, admin.clone(), samples.clone());
         let page: MakePage = Arc::new(move |format| observed.page().written(format));
         building.followers.run(|stop| samples.run(stop));
-        building.followers.run(|stop| serve_metrics(listener, page, stop));
-        Some(address)
+        let end = PageEnd::default();
+        crate::tasks::spawn(serve_metrics(listener, page, end.clone()));
+        Some(Shown { address, end })
+    }
+}
+
+/// Metrics that are shown until this is dropped.
+pub(super) struct Shown {
+    pub(super) address: SocketAddr,
+    end: PageEnd,
+}
+
+impl Shown {
+    /// The numbers are final. Answers until they were read, for as long as scrapers may take, or
+    /// until somebody has no time.
+    pub(super) async fn once_more(self, no_time: impl Future<Output = ()>) {
+        self.end.is_last();
+        tracing::info!(at = %self.address, "metrics are shown once more");
+        tokio::select! {
+            () = self.end.was_read() => {}
+            () = tokio::time::sleep(SHOWN_WITHIN) => {}
+            () = no_time => {}
+        }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.end.stop();
     }
 }
 

@@ -50,12 +50,20 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
         interrupted = tokio::signal::ctrl_c() => { interrupted.context("Ctrl-C")?; false }
         () = engine.failed() => true,
     };
-    if superseded {
+    let stopped = if superseded {
         tracing::error!(
             "another engine has taken over the journal, or the lease expired; stopping"
         );
-    }
-    let stopped = engine.stop().await;
+        let no_time = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        };
+        engine.stop_and_show(no_time).await
+    } else {
+        engine.stop().await
+    };
     if let Some(sending) = sending {
         sending.end().await;
     }

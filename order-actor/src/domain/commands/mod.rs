@@ -58,6 +58,7 @@ pub use reject_return::RejectReturn;
 pub use release_hold::{HoldName, ReleaseHold};
 pub use request_return::RequestReturn;
 pub use secure_payment::SecurePayment;
+pub(crate) use settle_refund::NO_SUCH_REFUND;
 pub use settle_refund::{RefundOutcome, SettleRefund};
 pub use undo_shipment::UndoShipment;
 pub use update_shipment::UpdateShipment;

@@ -8,6 +8,9 @@ use crate::domain::{
     Role,
 };
 
+/// The detail of the refusal of what became of a refund that the order does not know so.
+pub(crate) const NO_SUCH_REFUND: &str = "the order has no such refund, or it is smaller";
+
 /// A refund was paid, or was not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SettleRefund {
@@ -53,8 +56,7 @@ impl Decide for SettleRefund {
         let currency = details.totals.total.currency;
         let known = refunds.next().filter(|_| amount.currency == currency);
         let Some(known) = known.filter(|it| (0..=it.amount).contains(&amount.minor)) else {
-            let detail = "the order has no such refund, or it is smaller";
-            return Err(Rejection::PaymentMismatch { detail });
+            return Err(Rejection::PaymentMismatch { detail: NO_SUCH_REFUND });
         };
         let (refund_id, state) = (self.refund_id, &known.state);
         let event = match &self.outcome {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use payment::domain::{
-    Case, Event, External, Input, Observation, OfDispute, OperationKind, OperationState,
+    Case, Event, External, Input, Observation, OfDispute, OperationKind, OperationState, Unheard,
 };
 use proptest::prelude::*;
 use shared_events::contract::{CapturePolicy, PaymentFact, PaymentPolicy, RefundId};
@@ -28,6 +28,8 @@ enum Step {
     Dispute(u8, u8),
     /// The journal lost the order.
     Vanish,
+    /// The journal lost something that the order had said.
+    Unhear(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -44,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<u8>(), 0_u16..700).prop_map(|(n, minor)| Step::External(n, minor)),
         1 => (0_u8..3, 0_u8..3).prop_map(|(n, verdict)| Step::Dispute(n, verdict)),
         1 => Just(Step::Vanish),
+        2 => any::<u8>().prop_map(Step::Unhear),
     ]
 }
 
@@ -118,6 +121,12 @@ fn hear(told: &mut Told, step: &Step, capture: CapturePolicy, policy: PaymentPol
             Input::Dispute(OfDispute { payment_id, id, capture, amount, respond_by, won })
         }
         Step::Vanish => Input::Vanished,
+        Step::Unhear(nth) => {
+            let refunds = told.case.refunds.iter().map(|one| one.id.uuid());
+            let heard: Vec<_> = told.case.causes.iter().copied().chain(refunds).collect();
+            let Some(cause) = heard.get(usize::from(*nth) % heard.len().max(1)) else { return };
+            Input::Unheard(Unheard::of([*cause].into(), &told.events))
+        }
         Step::Late(minutes) => {
             told.context.now = told.context.now.max(at(i64::from(*minutes)));
             Input::Tick
@@ -263,6 +272,7 @@ proptest! {
         told.request(&[(None, 1_000, 300)], capture, PaymentPolicy::AllOrNone);
         let parcels = |step: &&Step| {
             let others = matches!(step, Step::External(..) | Step::Dispute(..) | Step::Vanish);
+            let others = others || matches!(step, Step::Unhear(_));
             !(others || matches!(step, Step::Parcel(..) | Step::Refund(..)))
         };
         for step in steps.iter().filter(parcels) {

@@ -7,4 +7,5 @@ mod schedule; // calls and questions
 mod stories; // one order from end to end
 pub mod support;
 mod theirs; // what others do at the provider
+mod unheard; // what orders had said that the journal lost
 mod vanished; // orders that the journal lost

@@ -1,0 +1,192 @@
+//! Parcels, cancellations and returns that the journal lost when it was restored, of orders that it
+//! still has.
+
+use payment::domain::{Input, OperationKind, Unheard};
+use shared_events::contract::CapturePolicy;
+
+use super::support::{Told, id};
+
+const AUTHORIZE: OperationKind = OperationKind::Authorize;
+const CAPTURE: OperationKind = OperationKind::Capture;
+const REFUND: OperationKind = OperationKind::Refund;
+const VOID: OperationKind = OperationKind::Void;
+
+/// An order of 50.00 whose money is reserved.
+fn reserved(capture: CapturePolicy) -> Told {
+    let mut told = Told::asked(5_000, capture);
+    told.attempt(10).unwrap();
+    told.done(AUTHORIZE);
+    told
+}
+
+/// One whose money was taken when it was confirmed.
+fn taken() -> Told {
+    let mut told = reserved(CapturePolicy::OnConfirm);
+    told.hears(Input::Confirmed { cause: id(20) }).unwrap();
+    told.done(CAPTURE);
+    told
+}
+
+/// The journal lost these; what is told of that alone is left in `facts`.
+fn unhear(told: &mut Told, causes: &[u128]) {
+    told.kinds();
+    let causes = causes.iter().map(|number| id(*number)).collect();
+    let what = Unheard::of(causes, &told.events);
+    assert!(told.hears(Input::Unheard(what.clone())).unwrap() > 0);
+    assert_eq!(told.hears(Input::Unheard(what)), Ok(0), "it is forgotten once");
+}
+
+#[test]
+fn goods_that_are_sent_again_are_not_taken_twice() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(21, 2_000);
+    told.done(CAPTURE);
+    unhear(&mut told, &[21]);
+    assert!(told.kinds().is_empty() && !told.has_open(VOID), "nothing moves because of it");
+    told.parcel(22, 2_000);
+    assert!(!told.has_open(CAPTURE));
+    told.parcel(23, 3_000);
+    assert_eq!(told.open(CAPTURE).amount, told.money(3_000));
+    told.done(CAPTURE);
+    assert_eq!(told.payment(0).captured(), 5_000);
+}
+
+#[test]
+fn a_parcel_that_is_there_after_all_is_not_taken_twice() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(21, 2_000);
+    told.done(CAPTURE);
+    let before = told.payment(0).clone();
+    unhear(&mut told, &[21]);
+    told.parcel(21, 2_000);
+    assert_eq!(*told.payment(0), before);
+}
+
+#[test]
+fn an_order_that_is_confirmed_again_is_not_taken_twice() {
+    let mut told = taken();
+    unhear(&mut told, &[20]);
+    told.hears(Input::Confirmed { cause: id(24) }).unwrap();
+    assert!(!told.has_open(CAPTURE));
+    assert!(told.kinds().is_empty());
+}
+
+#[test]
+fn what_is_sent_again_is_not_earned_twice() {
+    let mut told = taken();
+    told.parcel(21, 2_000);
+    unhear(&mut told, &[21]);
+    told.parcel(22, 2_000);
+    assert!(told.kinds().is_empty());
+    told.parcel(23, 3_000);
+    assert_eq!(told.kinds(), ["payment.earned.v1"]);
+    assert_eq!(told.payment(0).goods.earned, 5_000);
+}
+
+#[test]
+fn a_return_that_is_approved_again_is_not_paid_back_twice() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(21, 5_000);
+    told.done(CAPTURE);
+    told.refund(30, 2_000);
+    told.done(REFUND);
+    unhear(&mut told, &[30]);
+    assert!(told.kinds().is_empty());
+    told.refund(30, 2_000);
+    assert!(!told.has_open(REFUND));
+    assert_eq!(told.kinds(), ["refund.settled.v1"], "the order is told anew");
+    // The journal lost its request, too: the return has another id.
+    unhear(&mut told, &[30]);
+    told.refund(31, 2_500);
+    assert_eq!(told.open(REFUND).amount, told.money(500));
+    told.done(REFUND);
+    assert_eq!(told.payment(0).refunded(), 2_500);
+    assert_eq!(told.kinds(), ["payment.refunded.v1", "refund.settled.v1"]);
+    // What came back later is another return.
+    told.refund(32, 1_000);
+    assert_eq!(told.open(REFUND).amount, told.money(1_000));
+}
+
+#[test]
+fn an_order_whose_lost_cancellation_gave_money_back_is_paid_anew() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.cancel(40, 5_000, true);
+    told.done(VOID);
+    unhear(&mut told, &[40]);
+    assert_eq!(told.kinds(), ["payment.lost.v1"], "nothing is sent without its money");
+    told.attempt(11).unwrap();
+    told.done(AUTHORIZE);
+    assert_eq!(told.kinds(), ["payment.authorized.v1", "payment.secured.v1"]);
+    told.parcel(21, 5_000);
+    told.done(CAPTURE);
+    assert_eq!(told.payment(0).captured(), 5_000);
+}
+
+#[test]
+fn what_is_cancelled_again_is_not_paid_back_twice() {
+    let mut told = taken();
+    told.cancel(40, 5_000, true);
+    told.done(REFUND);
+    unhear(&mut told, &[40]);
+    assert_eq!(told.kinds(), ["payment.lost.v1"]);
+    told.cancel(50, 5_000, true);
+    assert!(!told.has_open(REFUND));
+    assert_eq!(told.kinds(), ["refund.settled.v1", "payment.released.v1"]);
+    assert_eq!(told.payment(0).refunded(), 5_000);
+}
+
+#[test]
+fn what_was_paid_anew_after_a_lost_cancellation_is_paid_back_anew() {
+    let mut told = taken();
+    told.cancel(40, 5_000, true);
+    told.done(REFUND);
+    unhear(&mut told, &[40]);
+    told.attempt(11).unwrap();
+    told.done(AUTHORIZE);
+    told.done(CAPTURE);
+    assert_eq!(told.payment(0).captured(), 10_000);
+    told.cancel(50, 5_000, true);
+    told.done(REFUND);
+    assert_eq!(told.payment(0).refunded(), 10_000);
+    assert_eq!(told.kinds().last(), Some(&"payment.released.v1"));
+}
+
+#[test]
+fn a_part_that_was_cancelled_in_the_lost_history_is_paid_anew() {
+    let mut told = taken();
+    told.cancel(40, 2_000, false);
+    told.done(REFUND);
+    unhear(&mut told, &[40]);
+    assert_eq!(told.kinds(), ["payment.lost.v1"]);
+    told.attempt(11).unwrap();
+    assert_eq!(told.open(AUTHORIZE).amount, told.money(2_000));
+}
+
+#[test]
+fn a_refund_that_fails_after_it_was_counted_is_owed() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(21, 5_000);
+    told.done(CAPTURE);
+    told.refund(30, 2_000);
+    unhear(&mut told, &[30]);
+    told.refund(31, 2_000);
+    assert_eq!(told.payment(0).of_kind(REFUND).count(), 1, "the one that is under way");
+    told.declined(REFUND, "expired_card");
+    assert_eq!(told.open(REFUND).amount, told.money(2_000));
+}
+
+#[test]
+fn a_cancelled_order_that_had_not_asked_for_money_may_ask() {
+    let mut told = Told::new();
+    let refund_id = shared_events::contract::RefundId::from_uuid(id(41));
+    let cause = id(40);
+    told.hears(Input::Cancelled { cause, refund_id, parts: Vec::new(), whole: true }).unwrap();
+    unhear(&mut told, &[40]);
+    told.request(
+        &[(None, 5_000, 0)],
+        CapturePolicy::OnFulfil,
+        shared_events::contract::PaymentPolicy::AllOrNone,
+    );
+    assert!(told.case.is_wanted());
+    assert_eq!(told.attempt(10), Ok(2));
+}
