@@ -215,7 +215,8 @@ async fn whatever_happened_an_attempt_is_answered_as_it_would_be(dialect: Dialec
                     let attempt_id = Uuid::from_u128(number + 1);
                     let made = |case: &Case| case.attempts.contains(&attempt_id);
                     // The provider takes one token only.
-                    let other = known.as_ref().is_some_and(made) && chance.number().is_multiple_of(2);
+                    let other =
+                        known.as_ref().is_some_and(made) && chance.number().is_multiple_of(2);
                     let token = if other { "tok_2" } else { "tok_1" };
                     let answer = pays(&bench, story.order_id, number + 1, token).await;
                     assert!(!other || answer.is_err(), "{answer:?}");

@@ -104,8 +104,7 @@ reasons! {
         "The call failed outside the services, for a reason without a code of its own.",
         "Try again with the same ids. If it keeps failing, it is a defect: report it.";
     "INVALID_ADDRESS" => InvalidAddress [InvalidArgument]
-        "The address cannot be printed on a parcel, or with `--check-addresses` is not one of its \
-         country. The violation names the field.",
+        "The address cannot be printed on a parcel or is none of its country; the field is named.",
         "Correct that field.";
     "INVALID_AMOUNT" => InvalidAmount [InvalidArgument]
         "A discount, a tax, a charge or what is paid back of a charge is below zero or more than \
