@@ -60,8 +60,8 @@ reasons! {
         "Another order of the shop has this external id. `order_id` is that order.",
         "Take another external id. To repeat a call, send the same order id or request id.";
     "FILTER_OFF" => FilterOff [FailedPrecondition]
-        "The list of orders cannot be searched by this: it was not switched on. `setting` names          the switch.",
-        "Operators: start `serve` with the setting and rebuild the list (`ordinal read-model          rebuild`).";
+        "The list of orders cannot be searched by this: `setting` was not switched on.",
+        "Operators: start `serve` with it, and rebuild the list (`ordinal read-model rebuild`).";
     "FORBIDDEN" => Forbidden [PermissionDenied]
         "The caller's role may not do this, or its token has not the scope for it. `role` names the \
          role where an order requires it, `scope` the scope.",
@@ -189,8 +189,8 @@ reasons! {
         "More is to be posted than the hold has. `held` and `requested` are minor units.",
         "Post at most what is held, under another id.";
     "NAMES_NEED_ONE_DATABASE" => NamesNeedOneDatabase [FailedPrecondition]
-        "An order number or external id was given, and the journal has several databases, which          cannot keep them unique together.",
-        "Place the order without them: it gets the number of its id. `metadata` holds what else          there is to keep.";
+        "An order number or external id was given, and several databases cannot keep it unique.",
+        "Place the order without: it gets the number of its id. `metadata` keeps other names.";
     "NODE_UNKNOWN" => NodeUnknown [FailedPrecondition]
         "No order node has this name.",
         "The message names the existing ones.";
@@ -247,7 +247,7 @@ reasons! {
         "The order is held and does not ship. `holds` names its holds.",
         "Release every hold (`ReleaseHold`), then ship it.";
     "ORDER_NUMBER_AMBIGUOUS" => OrderNumberAmbiguous [FailedPrecondition]
-        "Several orders have ids with this number. `order_ids` are those, to services and          operators.",
+        "Several orders have this number; services and operators get them as `order_ids`.",
         "Name the order by its id.";
     "ORDER_NUMBER_TAKEN" => OrderNumberTaken [AlreadyExists]
         "Another order has this order number. `order_id` is that order.",
