@@ -302,7 +302,7 @@ async fn only_orders_that_lost_events_hear_an_answer_again() {
     let (registry, ..) = in_memory(Limits::default()).await;
     let [lost, other] =
         [placed(&registry, Some(a_plan())).await, placed(&registry, Some(a_plan())).await];
-    for (position, order_id) in (1..).zip([lost, other]) {
+    for (position, order_id) in (11..).zip([lost, other]) {
         goods(&registry, &[reserved(position, order_id, ReservationId::mint())]).await.unwrap();
     }
     let folder = tempfile::tempdir().unwrap();

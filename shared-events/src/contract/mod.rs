@@ -16,6 +16,7 @@ mod money; // minor units and their currency
 mod notification_fact; // facts about messages
 mod order_fact; // facts about orders
 mod order_header; // what every one of them says, and words of theirs
+mod order_headers; // how they are reached in any of them
 mod order_lines; // lines, units and sums, as those have them
 mod order_names; // names that a client gives an order
 mod order_number; // the number of an order that its client gave none

@@ -637,9 +637,12 @@ fn a_lost_parcel_that_is_found_is_back_on_the_shelf_and_stays_paid_back() {
             .then_rejected(&exists(Existing::UndoneShipment, &["reason"]));
         // Its id ships nothing, and it is not delivered.
         let (is, call) = (ParcelState::ReturnedToSender, "RecordDelivery");
-        given(history)
-            .when(&deliver(1, None), &by_ops(), seconds)
-            .then_rejected(&Rejection::InvalidParcelState { is, call });
+        let refused = match status {
+            Status::Confirmed => Rejection::InvalidParcelState { is, call },
+            Status::Fulfilled => Rejection::ReturnWindowExpired,
+            from => Rejection::InvalidTransition { from, call },
+        };
+        given(history).when(&deliver(1, None), &by_ops(), seconds).then_rejected(&refused);
     }
 }
 
