@@ -124,7 +124,7 @@ const MAKERS: [&str; 12] = [
 ];
 
 /// Codes in the files that create refusals which are not reasons.
-const OTHERS: [(&str, &[&str]); 20] = [
+const OTHERS: [(&str, &[&str]); 22] = [
     // A product.
     ("rest/tests/bodies.rs", &["MUG"]),
     // The end of the name of an enumeration's zero.
@@ -154,7 +154,10 @@ const OTHERS: [(&str, &[&str]); 20] = [
     ("load/steady.rs", &["GBP"]),
     ("chaos/clients.rs", &["GBP"]),
     ("chaos/mixed_copies.rs", &["GBP", "MUG", "ORDER_STATUS_CONFIRMED"]),
+    // How a hold ended.
+    ("wallets/answers.rs", &["POSTED", "EXPIRED", "VOIDED"]),
     // The roles of callers.
+    ("engine/wallets/mod.rs", &["ENGINE"]),
     ("edge/certificates.rs", &["CUSTOMER", "SERVICE", "RETURNS_DESK"]),
     ("limit/rules.rs", &["CUSTOMER", "SERVICE", "NOBODY"]),
     // The names of statuses without a reason.
