@@ -185,6 +185,12 @@ impl Engine {
         }
     }
 
+    /// Whether another process has taken its journal over.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.orders.as_ref().is_some_and(|orders| orders.journal.is_superseded())
+    }
+
     /// As [`Self::stop`], for a process that can no longer write. Its metrics are shown once more:
     /// what it refused, and that it was superseded, would be gone with it before a scraper has seen
     /// them. Whoever has no time for that says so.

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use shared_events::metric::{About, Kind, Unit, table};
@@ -40,7 +40,7 @@ async fn page_with(engine: &Engine, line: impl Fn(&str) -> bool) -> String {
             return page;
         }
         assert!(Instant::now() < patience, "{page}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -178,11 +178,27 @@ async fn a_superseded_process_shows_its_metrics_once_more() {
     }
     let second = Engine::start_with(&with);
     let patience = Instant::now() + 2 * PATIENCE;
-    while refused(&page_of(&first).await) == 0 {
+    while std::net::TcpStream::connect(&first.address).is_ok() {
         assert!(Instant::now() < patience, "it is not superseded");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(first.process.wait().unwrap().code(), Some(1));
+    // Nothing else is answered any more. It ends once this was read, and would stay for 30 s else.
+    assert!(refused(&page_of(&first).await) > 0);
+    let at = first.metrics.clone().unwrap();
+    let until = Instant::now() + Duration::from_secs(25);
+    let status = loop {
+        if let Some(status) = first.process.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < until, "it stays although it was read");
+        // That page may have been read before its numbers were the last ones.
+        if let Ok(mut again) = std::net::TcpStream::connect(&at) {
+            let _ = again.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            let _ = again.read_to_end(&mut Vec::new());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    assert_eq!(status.code(), Some(1));
     second.place(&["MUG=1@4.50GBP"]);
 }
 
@@ -260,7 +276,7 @@ async fn page_with_lag(
             return page;
         }
         assert!(Instant::now() < patience, "{follower}: {page}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -492,7 +508,7 @@ async fn top_shows_what_a_process_does() {
     let patience = Instant::now() + PATIENCE;
     while !drawn().unwrap_or_default().contains("followers") {
         assert!(Instant::now() < patience, "{:?}", drawn());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     terminal.stdin.as_mut().unwrap().write_all(b"q").unwrap();
     let ended = tokio::task::spawn_blocking(move || terminal.wait()).await.unwrap().unwrap();

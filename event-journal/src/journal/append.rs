@@ -96,7 +96,7 @@ impl Journal {
     /// By a journal that has stopped. One that was closed refuses nothing that anybody looks at.
     fn refused(&self) -> Result<Appended, JournalError> {
         let outcome = Err(self.stopped_error());
-        if outcome == Err(JournalError::Superseded) {
+        if self.is_superseded() {
             self.shared.append_health.record(&outcome);
         }
         outcome

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) ownership: watch::Sender<Ownership>,
     pub(super) scope: watch::Sender<Scope>,
     pub(super) leaving: CancellationToken,
+    /// Before `lost`, where another process is the reason.
+    pub(super) taken_over: CancellationToken,
     pub(super) lost: CancellationToken,
     pub(super) closing: CancellationToken,
     /// The latest state of the journal's history that the databases reported.
@@ -96,6 +98,11 @@ impl Journal {
     /// more; the process should end.
     pub fn stopped(&self) -> WaitForCancellationFutureOwned {
         self.shared.lost.clone().cancelled_owned()
+    }
+
+    /// Whether another process has taken the journal over.
+    pub fn is_superseded(&self) -> bool {
+        self.shared.taken_over.is_cancelled()
     }
 
     /// Changes whenever this process discards its cached state of the databases, because their

@@ -106,8 +106,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
     let (lost_tails, _) = watch::channel(Vec::new());
     let (ownership, _) = watch::channel(Ownership::default());
     let (scope, _) = watch::channel(Scope::nothing());
-    let (leaving, lost) = (CancellationToken::new(), CancellationToken::new());
-    let closing = CancellationToken::new();
+    let [leaving, taken_over, lost, closing] = std::array::from_fn(|_| CancellationToken::new());
     // Tasks that were started before another database failed are stopped with it.
     let unfinished = closing.clone().drop_guard();
     let mut databases = Vec::new();
@@ -121,6 +120,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
             shards_changed: Arc::new(Notify::new()),
             leaving: leaving.clone(),
             handed_over: CancellationToken::new(),
+            taken_over: taken_over.clone(),
             lost: lost.clone(),
             closing: closing.clone(),
         };
@@ -139,6 +139,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         ownership,
         scope,
         leaving,
+        taken_over,
         lost,
         closing,
         last_chronicle,

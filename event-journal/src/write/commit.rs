@@ -56,7 +56,7 @@ impl Writer {
                 }
                 Err(BatchError::Failed(error)) => answer_all(requests, &error),
                 Err(BatchError::Lost(error)) => {
-                    self.end();
+                    self.end(&error);
                     answer_all(requests, &error);
                     for requests in alone {
                         answer_all(requests, &JournalError::Superseded);
@@ -138,11 +138,15 @@ impl Writer {
 
     /// Nothing is written any more. It is counted first, and by itself: whoever looks at what is
     /// refused must see it also where nobody waits for an append, since the process ends then.
-    pub(super) fn end(&self) {
-        if !self.lost.is_cancelled() {
-            table::APPENDS_REFUSED.one([JournalError::Superseded.code()]);
-            self.lost.cancel();
+    pub(super) fn end(&self, error: &JournalError) {
+        if self.lost.is_cancelled() {
+            return;
         }
+        table::APPENDS_REFUSED.one([error.code()]);
+        if *error == JournalError::Superseded {
+            self.taken_over.cancel();
+        }
+        self.lost.cancel();
     }
 
     /// Whether an unanswered batch is in the journal after all; an error where that is not known.

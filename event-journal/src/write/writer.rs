@@ -65,6 +65,7 @@ pub(crate) struct Writer {
     pub(super) recorded_at: Timestamp,
     pub(super) committed: watch::Sender<Cursors>,
     pub(super) tail: Arc<Tail>,
+    pub(super) taken_over: CancellationToken,
     pub(super) lost: CancellationToken,
 }
 
@@ -78,6 +79,8 @@ pub(crate) struct Channels {
     pub(crate) shards_changed: Arc<Notify>,
     pub(crate) leaving: CancellationToken,
     pub(crate) handed_over: CancellationToken,
+    /// Before `lost`, where another process is the reason.
+    pub(crate) taken_over: CancellationToken,
     pub(crate) lost: CancellationToken,
     pub(crate) closing: CancellationToken,
 }
@@ -119,6 +122,7 @@ impl Writer {
             recorded_at: Timestamp::MIN,
             committed: channels.committed,
             tail: channels.tail,
+            taken_over: channels.taken_over,
             lost: channels.lost,
         }
     }
@@ -156,7 +160,7 @@ impl Writer {
             Err(error) => {
                 tracing::error!(code = error.code(), %error, "the journal's writer has stopped");
                 // First the signal, then the answers: a refused caller finds the journal stopped.
-                self.end();
+                self.end(&error);
                 while let Some(request) = requests.recv().await {
                     waiting.push_back(request);
                 }
@@ -229,8 +233,8 @@ impl Writer {
         match self.lease.state() {
             LeaseState::Superseded => return Err(JournalError::Superseded),
             LeaseState::RanOut if self.node.is_none() => {
-                tracing::error!("the journal's lease could not be renewed; stopping");
-                return Err(JournalError::Superseded);
+                let detail = "the journal's lease could not be renewed".to_owned();
+                return Err(JournalError::Unavailable(detail));
             }
             LeaseState::RanOut | LeaseState::Valid => {}
         }

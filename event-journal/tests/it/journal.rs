@@ -264,6 +264,7 @@ async fn a_superseded_writer_appends_nothing_and_stops() {
         let new = place.open(Options { force_takeover: true, ..options() }).await.unwrap();
         assert_eq!(old.append(id, 1, vec![event(2)]).await, Err(JournalError::Superseded));
         timeout(SOON, old.stopped()).await.unwrap();
+        assert!(old.is_superseded());
         assert_eq!(old.append(stream(), 0, vec![event(2)]).await, Err(JournalError::Superseded));
         assert_eq!(new.append(id, 1, vec![event(3)]).await.unwrap().version, 2);
         assert_eq!(new.load(id).await.unwrap()[1].payload, event(3).payload());
@@ -409,6 +410,7 @@ async fn a_writer_that_cannot_renew_stops_before_its_lease_ends() {
     journal.stopped().await;
     assert!(began.elapsed() >= Duration::from_secs(4), "{:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(!journal.is_superseded(), "nobody else has it");
     assert_eq!(journal.append(stream(), 0, vec![event(1)]).await, Err(JournalError::Superseded));
     disk.fail_renewals(false);
     open_memory_on(&disk, options())

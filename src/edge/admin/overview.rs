@@ -31,7 +31,9 @@ impl AdminEdge {
         let asked = Request::from_parts(metadata, extensions, proto::ListFollowersRequest {});
         let listed = self.list_followers(asked).await?.into_inner();
         let followers = listed.followers.into_iter().map(standing).collect();
-        let away = listed.away;
+        away.extend(listed.away);
+        away.sort();
+        away.dedup();
         Ok(Response::new(proto::GetOverviewResponse { followers, away, ..counted }))
     }
 

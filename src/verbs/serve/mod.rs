@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::Failure;
 use crate::edge::take_descriptors;
@@ -37,27 +38,31 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
         other => other.name().to_owned(),
     };
     // Installed before the address is printed, so that an immediate stop drains the engine, too.
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("cannot listen for SIGTERM")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let engine = tokio::select! {
         started = Engine::start(settings) => started?,
         // Stopped before it served.
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };
     announce(args, &engine, (role, &backend, tokens.as_deref()), json);
-    let superseded = tokio::select! {
+    let failed = tokio::select! {
         _ = terminate.recv() => false,
-        interrupted = tokio::signal::ctrl_c() => { interrupted.context("Ctrl-C")?; false }
+        _ = interrupt.recv() => false,
         () = engine.failed() => true,
     };
-    let stopped = if superseded {
+    if failed {
         tracing::error!(
             "another engine has taken over the journal, or the lease expired; stopping"
         );
+    }
+    // Where nobody else serves, the next start is not to wait for a scraper.
+    let stopped = if failed && engine.is_superseded() {
         let no_time = async {
             tokio::select! {
                 _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                _ = interrupt.recv() => {}
             }
         };
         engine.stop_and_show(no_time).await
@@ -68,7 +73,7 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
         sending.end().await;
     }
     stopped?;
-    Ok(if superseded { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Prints where it listens, and by what callers are known.
