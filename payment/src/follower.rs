@@ -1,10 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shared_events::contract::{
-    Fact, FactBody, OrderFact, OrderId, PaymentPart, RefundId, Timestamp,
-};
+use shared_events::contract::{Fact, FactBody, OrderFact, PaymentPart, RefundId, Timestamp};
 use shared_events::stream::{Blame, Cursors, Database, Handler, Outbox, Tx};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -12,7 +10,7 @@ use uuid::Uuid;
 use crate::counted::Became;
 use crate::domain::{Case, Context, Input, Plan, Rejection, Unheard};
 use crate::psps::Psps;
-use crate::store::{self, Heard, OpenCase, Origins, StoredEvent};
+use crate::store::{self, Doubted, Heard, OpenCase, Origins, Place, StoredEvent};
 
 /// Follows order facts: what an order asks for, delivers, cancels and refunds. Orders without a
 /// payment plan say nothing of payments, and nothing is read or written for them.
@@ -53,14 +51,14 @@ impl Handler<Fact> for OrderFollower {
         let mut cases = store::lock(&self.database, tx, &orders, &created).await?;
         let mut doubted = match self.in_doubt {
             true => store::doubted_heard(&self.database, tx, &orders).await?,
-            false => BTreeMap::new(),
+            false => Doubted::new(),
         };
         let (mut kept, mut decided) = (Heard::new(), BTreeSet::new());
         for (index, fact, order_id, input) in heard {
             let Some(open) = cases.get_mut(&order_id) else { continue };
             open.shard = Some(fact.shard);
             if let Some(cause) = cause_of(&input, &open.case) {
-                kept.insert((order_id, cause), (fact.shard, fact.position));
+                kept.insert((order_id, cause), Place::of(fact));
             }
             if let Some(causes) = lost_before(&mut doubted, open, fact, &input) {
                 decided.insert(order_id);
@@ -144,11 +142,13 @@ impl Handler<Fact> for OrderFollower {
             return self.lost(tx, shards, now).await;
         }
         let mut cases = store::lock(&self.database, tx, &gone, &BTreeSet::new()).await?;
+        let mut decided = BTreeSet::new();
         for (order_id, open) in &mut cases {
             // Another process may have decided it since, and the order may be there again.
             if !open.take_doubt() {
                 continue;
             }
+            decided.insert(*order_id);
             let context = self.context(open, now);
             tracing::warn!(order = %order_id, "the journal no longer holds an order with payments");
             // One order does not hold up the others; `verify` names it.
@@ -156,7 +156,7 @@ impl Handler<Fact> for OrderFollower {
                 tracing::error!(order = %order_id, %error, "its payments were left as they are");
             }
         }
-        store::forget_doubted(&self.database, tx, &gone).await?;
+        store::forget_doubted(&self.database, tx, &decided).await?;
         self.write(tx, cases.into_values().collect(), now).await
     }
 }
@@ -174,7 +174,7 @@ impl OrderFollower {
         let mut cases = store::lock(&self.database, tx, &orders, &BTreeSet::new()).await?;
         for (order_id, causes) in doubted {
             if let Some(open) = cases.get_mut(&order_id) {
-                self.unhear(open, causes, now).await?;
+                self.unhear(open, causes.into_keys().collect(), now).await?;
             }
         }
         store::forget_doubted(&self.database, tx, &orders).await?;
@@ -257,7 +257,7 @@ fn cause_of(input: &Input, case: &Case) -> Option<Uuid> {
 /// What an order does not say any more, as is known once it says something new: what it said comes
 /// in order, so what was not heard again until then is not there.
 fn lost_before(
-    doubted: &mut BTreeMap<OrderId, BTreeSet<Uuid>>,
+    doubted: &mut Doubted,
     open: &OpenCase,
     fact: &Fact,
     input: &Input,
@@ -265,12 +265,20 @@ fn lost_before(
     let order_id = open.case.order_id;
     let causes = doubted.get_mut(&order_id)?;
     let is_new = match (cause_of(input, &open.case), input) {
-        (Some(cause), _) => !causes.remove(&cause) && !open.case.has_heard(cause),
-        (None, Input::Request { .. }) => !open.asked_by(fact),
+        (Some(cause), _) => match causes.get(&cause) {
+            Some(known) if *known == fact.id.to_string() => {
+                causes.remove(&cause);
+                false
+            }
+            // It is said anew, by another fact: what it said before is gone.
+            Some(_) => true,
+            None => !open.case.has_heard(cause),
+        },
+        (None, Input::Request { .. }) => open.asked_otherwise(fact),
         (None, _) => false,
     };
     let lost = if is_new { doubted.remove(&order_id) } else { None };
-    lost.filter(|causes| !causes.is_empty())
+    lost.filter(|causes| !causes.is_empty()).map(|causes| causes.into_keys().collect())
 }
 
 /// Whether an order begins to have payments by it.

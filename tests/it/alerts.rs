@@ -79,7 +79,7 @@ fn level(engine: &Engine) {
     loop {
         let told = engine.ask(&["followers"]);
         let followers = told["followers"].as_array().unwrap();
-        let lags = |one: &Value| one["lag"].as_str().is_some_and(|lag| lag != "0");
+        let lags = |one: &Value| one["lag"] != json!(0);
         if followers.iter().all(|one| one["head_known"] == json!(true) && !lags(one)) {
             return;
         }
@@ -334,7 +334,7 @@ async fn a_log_that_cannot_be_read_and_values_that_do_not_come_raise_alerts() {
         let told = engine.ask(&["followers"]);
         let followers = told["followers"].as_array().unwrap();
         let one = followers.iter().find(|one| one["name"] == name).unwrap();
-        one["lag"].as_str().map_or(0, |lag| lag.parse().unwrap())
+        one["lag"].as_u64().unwrap()
     };
     // What is not paused is level: nothing else has to be read.
     let patience = Instant::now() + PATIENCE;

@@ -178,7 +178,8 @@ async fn a_superseded_process_shows_its_metrics_once_more() {
     }
     let second = Engine::start_with(&with);
     let patience = Instant::now() + 2 * PATIENCE;
-    while std::net::TcpStream::connect(&first.address).is_ok() {
+    let edge = first.address.trim_start_matches("http://").to_owned();
+    while std::net::TcpStream::connect(&edge).is_ok() {
         assert!(Instant::now() < patience, "it is not superseded");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -304,8 +304,7 @@ async fn mail_is_unavailable_for_an_hour(mut shop: Shop) {
     let server = SmtpServer::start(port, &mails.path().join("box")).await;
     // Whatever was tried in between, each is due again within ten minutes; one that was being tried
     // while the clock moved, ten minutes after that.
-    let delivered = all("NOTIFICATION_STATE_DELIVERED");
-    tokio::pin!(delivered);
+    let mut delivered = Box::pin(all("NOTIFICATION_STATE_DELIVERED"));
     loop {
         shop.advance(11 * MINUTE);
         tokio::select! {
@@ -313,6 +312,7 @@ async fn mail_is_unavailable_for_an_hour(mut shop: Shop) {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
         }
     }
+    drop(delivered);
     assert_eq!(std::fs::read_dir(mails.path().join("box/new")).unwrap().count(), 3);
     assert_eq!(shop.get(&order).await["status"], "ORDER_STATUS_FULFILLED");
     drop(server);

@@ -435,7 +435,7 @@ fn money_is_told_to_customers_and_its_failures_to_operators() {
         fact(2, |order| OrderFact::RefundSettled { order, refund_id, amount: gbp(minor) })
     };
     for (fact, kind, text) in [
-        (secured(1_530), "PAID", "we have your payment.\n\n15.30 GBP\n"),
+        (secured(1_530), "PAID", "your payment is secured.\n\n15.30 GBP\n"),
         (settled(250), "REFUNDED", "your refund was paid.\n\n2.50 GBP\n"),
     ] {
         assert_eq!(kinds(&fact), [(Channel::Email, kind)]);

@@ -139,11 +139,15 @@ impl Again {
         if !shards.is_empty() {
             return Ok(());
         }
+        // Each list may still find more: a shard is read again once, for all of them.
+        if !lists_agree(tx, incarnation).await? {
+            return Ok(());
+        }
         let sql = "SELECT DISTINCT shard FROM answers_again WHERE follower = $1 AND through = 0";
         let rows = sqlx::query(sql).bind(self.follower).fetch_all(&mut **tx).await?;
         let waiting = rows.iter().map(|row| number(row, 0, "shard of an answer"));
         self.to_begin = waiting.collect::<Result<_, _>>()?;
-        if self.to_begin.is_empty() && lists_agree(tx, incarnation).await? {
+        if self.to_begin.is_empty() {
             self.settled = incarnation;
         }
         Ok(())
@@ -192,7 +196,12 @@ impl Again {
             self.load(tx).await?.iter().map(|(shard, one)| (*shard, one.through))
         {
             if from.iter().any(|(other, _)| other == shard) && through > to.get(shard) {
-                self.ends(tx, shard, to.get(shard)).await?;
+                // Those that have not begun wait for that.
+                let sql = "UPDATE answers_again SET through = $3
+                           WHERE follower = $1 AND shard = $2 AND through > 0";
+                let query = sqlx::query(sql).bind(self.follower).bind(i64::from(shard));
+                let to = i64::try_from(to.get(shard)).unwrap_or(i64::MAX);
+                query.bind(to).execute(&mut **tx).await?;
             }
         }
         self.reads = None;

@@ -80,13 +80,18 @@ impl Deadlines {
         let (due_at, order_id) = after.map_or((i64::MIN, String::new()), |(due, order_id)| {
             (due.micros(), order_id.to_string())
         });
-        // In the collation of the index by time; on Postgres it differs from the key's (0102).
+        // In the collation of the index by time; on Postgres it differs from the key's (0102). What
+        // an order is still to hear again may be what its deadline waits for.
         let sql = self.database.sql(
             r#"SELECT order_id, kind, due_at FROM deadlines
                WHERE due_at <= $1 AND (due_at, order_id COLLATE "C") > ($2, $3)
+                 AND NOT EXISTS (SELECT 1 FROM answers_again AS waits
+                                 WHERE waits.order_id = deadlines.order_id)
                ORDER BY due_at, order_id COLLATE "C" LIMIT $4"#,
             "SELECT order_id, kind, due_at FROM deadlines
              WHERE due_at <= $1 AND (due_at, order_id) > ($2, $3)
+               AND NOT EXISTS (SELECT 1 FROM answers_again AS waits
+                               WHERE waits.order_id = deadlines.order_id)
              ORDER BY due_at, order_id LIMIT $4",
         );
         let rows = sqlx::query(sql)

@@ -4,6 +4,7 @@
 CREATE TABLE heard (
     order_id TEXT NOT NULL,
     cause    TEXT NOT NULL,
+    fact     TEXT NOT NULL, -- that said it
     shard    BIGINT NOT NULL, -- of the journal
     position BIGINT NOT NULL,
     doubted  BIGINT NOT NULL DEFAULT 0,

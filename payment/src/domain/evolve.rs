@@ -73,6 +73,7 @@ impl Case {
             }
             _ => self.observed(event)?,
         }
+        self.count_back();
         Ok(self)
     }
 
@@ -197,6 +198,7 @@ pub(super) fn requested(part: &shared_events::contract::RequestedPayment) -> Pay
         currency: part.amount.currency,
         requested: part.amount.minor,
         unwanted: 0,
+        back: 0,
         fee_bps: part.fee_bps,
         demands: Vec::new(),
         operations: Vec::new(),

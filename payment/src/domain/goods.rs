@@ -109,7 +109,9 @@ impl Case {
         let asked = self.refunds.iter().find(|one| Some(one.id) == operation.refund_id);
         // Of an order that vanished nothing came back.
         let unsaid = self.is_for_a_person() && asked.is_none();
-        let of_earned = if unsaid || asked.is_some_and(|one| one.cancelled) {
+        // One that the journal lost is of what it was of.
+        let lost = || operation.unasked.is_some_and(|one| one.wanted);
+        let of_earned = if unsaid || asked.map_or_else(lost, |one| one.cancelled) {
             minor.saturating_sub(payment.held())
         } else {
             minor.min(payment.goods.net())

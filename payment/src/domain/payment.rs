@@ -31,6 +31,10 @@ pub struct Payment {
     pub requested: i64,
     /// No longer wanted since.
     pub unwanted: i64,
+    /// What is owed, or was paid back, of it because something was cancelled after it was taken. The
+    /// order keeps what its refunds are; this is their sum.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub back: i64,
     /// The shop's fee, in hundredths of a percent.
     pub fee_bps: u16,
     /// What is to be captured, in order.
@@ -130,10 +134,10 @@ impl Payment {
         refunds.map(|one| one.unasked_of(wanted)).fold(0, i64::saturating_add)
     }
 
-    /// Taken, and not paid back although the order wants it.
+    /// Taken, but for what cancellations give back, also ones that the journal lost.
     #[must_use]
     pub fn in_hand(&self) -> i64 {
-        self.captured().saturating_sub(self.unasked_of(true))
+        self.captured().saturating_sub(self.back).saturating_sub(self.unasked_of(true))
     }
 
     /// The same, with what is being taken.

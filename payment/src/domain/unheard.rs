@@ -110,9 +110,12 @@ impl Case {
     /// The order asks for a refund: what was paid back for what the journal lost counts for it.
     pub(super) fn paid_before(&mut self, refund: RefundId) {
         let Some(asked) = self.refunds.iter().find(|one| one.id == refund).cloned() else { return };
+        // The same refund, asked for again: what counted for others meanwhile is its own.
+        let own = self.payments.iter().flat_map(|one| asked.operations(one));
+        let own: Vec<OperationId> = own.map(|one| one.id).collect();
+        own.into_iter().for_each(|id| self.not_paid_before(id));
         let mut before = Vec::new();
         for payment in &mut self.payments {
-            // The same refund, asked for again.
             for one in &mut payment.operations {
                 if one.refund_id == Some(refund) {
                     one.unasked = None;
@@ -129,6 +132,14 @@ impl Case {
         }
         if let Some(known) = self.refunds.iter_mut().find(|one| one.id == refund) {
             known.before = before;
+        }
+    }
+
+    /// What cancellations give back of each payment.
+    pub(super) fn count_back(&mut self) {
+        for payment in &mut self.payments {
+            let cancelled = self.refunds.iter().filter(|one| one.cancelled);
+            payment.back = cancelled.map(|one| one.owed_of(payment)).fold(0, i64::saturating_add);
         }
     }
 

@@ -3,19 +3,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use shared_events::contract::OrderId;
+use shared_events::contract::{Fact, OrderId};
 use shared_events::stream::{Database, DatabaseError, Tx};
+use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::{json, word};
 
-/// Of an order, by its cause (a parcel, a refund, or a fact): its shard and its position there.
-pub(crate) type Heard = BTreeMap<(OrderId, Uuid), (u16, u64)>;
+/// Of an order, by its cause (a parcel, a refund, or a fact).
+pub(crate) type Heard = BTreeMap<(OrderId, Uuid), Place>;
+
+/// What is in doubt of each order: by its cause, the fact that said it.
+pub(crate) type Doubted = BTreeMap<OrderId, BTreeMap<Uuid, String>>;
+
+/// Where something was said.
+pub(crate) struct Place {
+    fact: String,
+    shard: u16,
+    position: u64,
+}
+
+impl Place {
+    /// By this fact.
+    pub(crate) fn of(fact: &Fact) -> Self {
+        Self { fact: fact.id.to_string(), shard: fact.shard, position: fact.position }
+    }
+}
 
 #[derive(Serialize)]
-struct Row {
+struct Row<'a> {
     order_id: OrderId,
     cause: Uuid,
+    fact: &'a str,
     shard: u16,
     position: u64,
 }
@@ -29,25 +48,27 @@ pub(crate) async fn keep_heard(
     if heard.is_empty() {
         return Ok(());
     }
-    let row = |((order_id, cause), (shard, position)): (&(OrderId, Uuid), &(u16, u64))| Row {
-        order_id: *order_id,
-        cause: *cause,
-        shard: *shard,
-        position: *position,
-    };
-    let rows: Vec<Row> = heard.iter().map(row).collect();
+    let rows = heard.iter().map(|(&(order_id, cause), place)| Row {
+        order_id,
+        cause,
+        fact: &place.fact,
+        shard: place.shard,
+        position: place.position,
+    });
+    let rows: Vec<Row<'_>> = rows.collect();
     let sql = database.sql(
-        "INSERT INTO heard (order_id, cause, shard, position)
-         SELECT order_id, cause, shard, position FROM json_to_recordset($1::json)
-             AS row(order_id TEXT, cause TEXT, shard BIGINT, position BIGINT)
+        "INSERT INTO heard (order_id, cause, fact, shard, position)
+         SELECT order_id, cause, fact, shard, position FROM json_to_recordset($1::json)
+             AS row(order_id TEXT, cause TEXT, fact TEXT, shard BIGINT, position BIGINT)
          ORDER BY order_id, cause
-         ON CONFLICT (order_id, cause) DO UPDATE SET shard = excluded.shard,
-             position = excluded.position, doubted = 0",
-        "INSERT INTO heard (order_id, cause, shard, position)
-         SELECT value ->> 'order_id', value ->> 'cause', value ->> 'shard', value ->> 'position'
+         ON CONFLICT (order_id, cause) DO UPDATE SET fact = excluded.fact,
+             shard = excluded.shard, position = excluded.position, doubted = 0",
+        "INSERT INTO heard (order_id, cause, fact, shard, position)
+         SELECT value ->> 'order_id', value ->> 'cause', value ->> 'fact', value ->> 'shard',
+             value ->> 'position'
          FROM json_each($1) WHERE true
-         ON CONFLICT (order_id, cause) DO UPDATE SET shard = excluded.shard,
-             position = excluded.position, doubted = 0",
+         ON CONFLICT (order_id, cause) DO UPDATE SET fact = excluded.fact,
+             shard = excluded.shard, position = excluded.position, doubted = 0",
     );
     sqlx::query(sql).bind(json(&rows)?).execute(&mut **tx).await?;
     Ok(())
@@ -66,16 +87,16 @@ pub(crate) async fn doubted_heard(
     database: &Database,
     tx: &mut Tx,
     orders: &BTreeSet<OrderId>,
-) -> Result<BTreeMap<OrderId, BTreeSet<Uuid>>, DatabaseError> {
+) -> Result<Doubted, DatabaseError> {
     let sql = format!(
-        "SELECT order_id, cause FROM heard WHERE doubted = 1 AND order_id {}",
+        "SELECT order_id, cause, fact FROM heard WHERE doubted = 1 AND order_id {}",
         database.one_of()
     );
     let rows = sqlx::query(&sql).bind(json(orders)?).fetch_all(&mut **tx).await?;
-    let mut doubted: BTreeMap<OrderId, BTreeSet<Uuid>> = BTreeMap::new();
+    let mut doubted = Doubted::new();
     for row in &rows {
         let (order_id, cause) = (word(row, 0, "order of a fact")?, word(row, 1, "cause")?);
-        doubted.entry(order_id).or_default().insert(cause);
+        doubted.entry(order_id).or_default().insert(cause, row.try_get(2)?);
     }
     Ok(doubted)
 }

@@ -30,7 +30,9 @@ pub use chain::{
 pub use counts::{COUNTED, Count, count};
 pub use disputes::{OpenDispute, disputed_since, open_disputes};
 pub(crate) use doubts::{doubt, doubted, doubted_shards, is_any_doubted};
-pub(crate) use heard::{Heard, doubt_heard, doubted_heard, forget_doubted, keep_heard, unheard};
+pub(crate) use heard::{
+    Doubted, Heard, Place, doubt_heard, doubted_heard, forget_doubted, keep_heard, unheard,
+};
 pub use list::{PaymentFilter, cases_of, payment, payments};
 pub(crate) use open::{OpenCase, Origins};
 pub use operations::{

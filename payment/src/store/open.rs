@@ -59,16 +59,16 @@ impl OpenCase {
     /// in doubt: that one is gone, since an order asks once.
     pub(crate) fn asks_by(&mut self, fact: &Fact) -> bool {
         let asked = Asked { position: fact.position, fact: fact.id.to_string() };
-        let is_other = self.asked.as_ref().is_some_and(|known| known.fact != asked.fact);
+        let is_other = self.asked_otherwise(fact);
         let was_doubted = self.take_doubt();
         self.asking_changed |= self.asked.as_ref() != Some(&asked);
         self.asked = Some(asked);
         is_other && was_doubted
     }
 
-    /// Whether it asked for money by this fact.
-    pub(crate) fn asked_by(&self, fact: &Fact) -> bool {
-        self.asked.as_ref().is_some_and(|known| known.fact == fact.id.to_string())
+    /// Whether it is known to have asked for money by another fact.
+    pub(crate) fn asked_otherwise(&self, fact: &Fact) -> bool {
+        self.asked.as_ref().is_some_and(|known| known.fact != fact.id.to_string())
     }
 
     /// Whether the journal may have lost the order.

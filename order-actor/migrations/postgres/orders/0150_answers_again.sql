@@ -8,3 +8,4 @@ CREATE TABLE answers_again (
     through  BIGINT NOT NULL,
     PRIMARY KEY (follower, shard, order_id)
 );
+CREATE INDEX answers_again_by_order ON answers_again (order_id);

@@ -163,6 +163,58 @@ fn a_part_that_was_cancelled_in_the_lost_history_is_paid_anew() {
 }
 
 #[test]
+fn what_another_cancellation_gave_back_is_not_in_hand() {
+    for (stands, lost) in [(1_000, 2_000), (2_000, 2_000)] {
+        let mut told = taken();
+        told.cancel(40, stands, false);
+        told.done(REFUND);
+        told.cancel(41, lost, false);
+        told.done(REFUND);
+        unhear(&mut told, &[41]);
+        assert_eq!(told.kinds(), ["payment.lost.v1"]);
+        told.cancel(50, lost, false);
+        assert!(!told.has_open(REFUND));
+        assert_eq!(told.payment(0).refunded(), stands + lost);
+    }
+    // Less is cancelled than in the lost history.
+    let mut told = taken();
+    told.cancel(41, 2_000, false);
+    told.done(REFUND);
+    unhear(&mut told, &[41]);
+    assert_eq!(told.kinds(), ["payment.lost.v1"]);
+    told.cancel(50, 1_000, false);
+    assert!(!told.has_open(REFUND));
+    assert!(!told.kinds().contains(&"payment.secured.v1"), "10.00 are missing");
+}
+
+#[test]
+fn two_refunds_do_not_count_the_same_money() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(21, 5_000);
+    told.done(CAPTURE);
+    told.refund(30, 3_000);
+    told.done(REFUND);
+    unhear(&mut told, &[30]);
+    told.refund(31, 1_000);
+    assert!(!told.has_open(REFUND), "that much was paid back");
+    told.refund(30, 3_000);
+    assert_eq!(told.open(REFUND).amount, told.money(1_000));
+    told.done(REFUND);
+    assert_eq!(told.payment(0).refunded(), 4_000);
+}
+
+#[test]
+fn a_refund_of_a_lost_cancellation_is_not_of_goods_that_left() {
+    let mut told = taken();
+    told.parcel(21, 2_000);
+    told.cancel(40, 3_000, false);
+    unhear(&mut told, &[40]);
+    told.done(REFUND);
+    let refund = told.payment(0).of_kind(REFUND).next().unwrap();
+    assert_eq!((refund.amount.minor, refund.of_earned), (3_000, 0));
+}
+
+#[test]
 fn a_refund_that_fails_after_it_was_counted_is_owed() {
     let mut told = reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 5_000);
