@@ -639,6 +639,16 @@ async fn addresses_are_of_their_country_where_that_is_set(mut shop: Shop) {
     assert_eq!(shop.buyer.refused("CorrectOrder", correct("W2")).await, "INVALID_ADDRESS");
     let done = shop.buyer.orders("CorrectOrder", correct("w1a 4zz")).await.unwrap();
     assert_eq!(done["order"]["address"]["postal_code"], "w1a 4zz");
+    let bill = |code: &str| {
+        let mut billing = shop.order(&[("MUG", 1)])["address"].clone();
+        billing["postal_code"] = json!(code);
+        json!({
+            "order_id": id, "reason": "typo", "update_mask": "billingAddress",
+            "billing_address": billing,
+        })
+    };
+    assert_eq!(shop.buyer.refused("CorrectOrder", bill("1")).await, "INVALID_ADDRESS");
+    shop.buyer.orders("CorrectOrder", bill("W1A 4ZZ")).await.unwrap();
     shop.settled().await;
     shop.close().await;
 }

@@ -154,7 +154,9 @@ impl Shop {
                 let id = payments[0]["payment_id"].as_str().unwrap_or_default();
                 let shown = self.engine.run(&["payment", "show", id]);
                 let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-                panic!("not {what}: {}\n{shown}\n{}", seen["payment"], self.provider.book());
+                let followers = self.engine.ask(&["followers"]);
+                let (payment, book) = (&seen["payment"], self.provider.book());
+                panic!("not {what}: {payment}\n{shown}\n{book}\n{followers}");
             }
             std::thread::sleep(Duration::from_millis(30));
         }

@@ -12,9 +12,9 @@ use crate::actor::{Context, Executed, Refusal, Registry};
 use crate::domain::{By, Command, NO_SUCH_REFUND, Rejection};
 use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
 
-/// What becomes of answers about orders that the journal does not hold. Such an answer is a dead
-/// letter at once: it holds up no answer about another order. Where the journal was set back, which
-/// is noticed some seconds later, it is retried then, and passed over.
+/// What becomes of answers about orders, or refunds, that the journal does not hold. Such an answer
+/// is a dead letter at once: it holds up no answer about another order. Where the journal was set
+/// back, which is noticed some seconds later, it is retried then, and passed over.
 pub(super) struct Missing {
     follower: &'static str,
     /// The incarnation of the journal for which letters were put back, and the one for which they
@@ -28,12 +28,16 @@ impl Missing {
         Self { follower, retried: (1, 1) }
     }
 
-    /// Where the journal continues as another incarnation, the error of letters about orders that it
-    /// did not hold: they are retried, once.
-    pub(super) fn failed_with(&mut self, registry: &Registry) -> Option<String> {
+    /// Where the journal continues as another incarnation, the errors of letters about orders and
+    /// refunds that it did not hold: they are retried, once.
+    pub(super) fn failed_with(&mut self, registry: &Registry) -> Vec<String> {
         self.retried.1 = self.retried.0.max(registry.incarnation());
         let another = self.retried.1 > self.retried.0;
-        another.then(|| Refusal::Rejected(Rejection::NotFound).to_string())
+        if !another {
+            return Vec::new();
+        }
+        let refund = Rejection::PaymentMismatch { detail: NO_SUCH_REFUND };
+        [Rejection::NotFound, refund].map(|one| Refusal::Rejected(one).to_string()).into()
     }
 
     /// So many letters are put back.

@@ -119,7 +119,7 @@ impl Handler<Fact> for MoneyAnswers {
         Ok(self.again.read_again(tx, shards, self.registry.incarnation()).await?)
     }
 
-    fn failed_with(&mut self) -> Option<String> {
+    fn failed_with(&mut self) -> Vec<String> {
         self.missing.failed_with(&self.registry)
     }
 

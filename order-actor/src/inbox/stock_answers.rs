@@ -141,7 +141,7 @@ impl Handler<Fact> for StockAnswers {
         Ok(self.again.read_again(tx, shards, self.registry.incarnation()).await?)
     }
 
-    fn failed_with(&mut self) -> Option<String> {
+    fn failed_with(&mut self) -> Vec<String> {
         self.missing.failed_with(&self.registry)
     }
 

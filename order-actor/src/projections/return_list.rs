@@ -1,5 +1,5 @@
 //! Reads of the returns: which, and in which order. Every page is read by an index, from where it
-//! begins, whatever the filter.
+//! begins; for one customer and by judgement, all returns of that customer are read.
 
 use shared_events::contract::{CustomerId, OrderId, ReturnId, Timestamp};
 use shared_events::stream::{DatabaseError, Dialect};

@@ -83,11 +83,11 @@ pub trait Handler<T>: Send + Sync + 'static {
     /// other groups) when a try was rolled back; effects outside the transaction must allow that.
     async fn handle(&mut self, tx: &mut Tx, items: &[T]) -> Result<(), Blame>;
 
-    /// The error of dead letters whose cause is gone, if that has just turned out: they are retried,
+    /// The errors of dead letters whose cause is gone, if that has just turned out: they are retried,
     /// in order and soon. Asked before each read, also where nothing new comes, until
     /// [`retried`](Self::retried) is called.
-    fn failed_with(&mut self) -> Option<String> {
-        None
+    fn failed_with(&mut self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The letters that [`failed_with`](Self::failed_with) named are put back; so many.

@@ -374,9 +374,15 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     }
 
     async fn retry_parked(&mut self, scope: &Scope) -> Result<bool, Blame> {
-        if let Some(error) = self.handler.failed_with() {
+        let errors = self.handler.failed_with();
+        if !errors.is_empty() {
             let mut tx = self.database.begin().await?;
-            let letters = DeadLetters::retry_failed_with(&mut tx, &self.follower, &error).await?;
+            let mut letters = 0_u64;
+            for error in &errors {
+                let retried =
+                    DeadLetters::retry_failed_with(&mut tx, &self.follower, error).await?;
+                letters = letters.saturating_add(retried);
+            }
             tx.commit().await?;
             self.handler.retried(letters);
             self.seen.put_back |= letters > 0;

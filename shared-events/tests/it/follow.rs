@@ -128,8 +128,9 @@ impl Handler<Thing> for Writer {
         if outage.is_ok() { Err(Blame::World("away".to_owned())) } else { Ok(()) }
     }
 
-    fn failed_with(&mut self) -> Option<String> {
-        self.gone.load(Ordering::SeqCst).then(|| "cannot be handled".to_owned())
+    fn failed_with(&mut self) -> Vec<String> {
+        let gone = self.gone.load(Ordering::SeqCst);
+        gone.then(|| "cannot be handled".to_owned()).into_iter().collect()
     }
 
     fn retried(&mut self, _: u64) {
