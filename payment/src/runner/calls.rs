@@ -29,7 +29,10 @@ impl Runner {
         if operation.kind == OperationKind::Authorize {
             let token = store::token(tx, case.order_id, operation.cause).await?;
             let action_until = case.plan.as_ref().map_or((self.now)(), |plan| plan.pay_by);
-            let customer = case.plan.as_ref().map(|plan| plan.customer_id);
+            // That of an order that was lost may be another customer's.
+            let known = case.operation(operation.id);
+            let of_lost = known.is_some_and(|(payment, one)| payment.is_earlier(one.id));
+            let customer = case.plan.as_ref().filter(|_| !of_lost).map(|plan| plan.customer_id);
             let call =
                 |token| Call::Authorize(Authorize { key, amount, token, customer, action_until });
             return Ok(token.map(call).ok_or("token_gone"));

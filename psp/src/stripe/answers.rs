@@ -4,6 +4,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use shared_events::contract::{Currency, Money, Timestamp};
 
+use super::CAPTURE_FIELD;
 use crate::webhook::{code, seconds};
 use crate::{Answer, Dialect, OurReference, PspReference};
 
@@ -89,14 +90,24 @@ impl Intent {
     }
 
     /// Whether nothing of it is reserved any more, and not since all of it was taken. Of one that was
-    /// taken in part the rest goes back, and it is called a success.
+    /// taken in part the rest goes back, and it is called a success; one that somebody else took of
+    /// was not given back by us.
     pub(super) fn is_given_back(&self) -> bool {
         let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);
+        let received = sum("amount_received");
         match self.text("status") {
             Some("canceled") => true,
-            Some("succeeded") => sum("amount_received") < sum("amount"),
+            Some("succeeded") => received < sum("amount") && received == self.taken_by_us(),
             _ => false,
         }
+    }
+
+    /// What our captures took: each has its amount in the metadata.
+    fn taken_by_us(&self) -> i64 {
+        let fields = self.0.get("metadata").and_then(Value::as_object).into_iter().flatten();
+        let captures = fields.filter(|(field, _)| field.starts_with(CAPTURE_FIELD));
+        let amounts = captures.filter_map(|(_, amount)| amount.as_str()?.parse::<i64>().ok());
+        amounts.fold(0, i64::saturating_add)
     }
 
     pub(super) fn has(&self, field: &str) -> bool {

@@ -128,9 +128,12 @@ impl Stripe {
     }
 }
 
+/// How the field of a capture begins in the metadata; its amount is its value.
+const CAPTURE_FIELD: &str = "capture_";
+
 /// The field of the metadata of a payment intent that says that an operation captured.
 fn capture_field(our: OurReference) -> String {
-    format!("capture_{}", our.0.simple())
+    format!("{CAPTURE_FIELD}{}", our.0.simple())
 }
 
 /// A look-up that failed is not an answer to the operation.

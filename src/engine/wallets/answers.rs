@@ -49,6 +49,10 @@ pub(super) fn of_status(status: &Status) -> Answer {
     {
         return answer;
     }
+    // The book has an answer to this id, whatever it was asked: that is looked up.
+    if reason == Some(Reason::IdempotencyKeyReused) {
+        return Answer::Unknown { why: "the book has this id with other content".to_owned() };
+    }
     let code = || reason.map_or("refused", Reason::code).to_ascii_lowercase();
     match status.code() {
         Code::InvalidArgument

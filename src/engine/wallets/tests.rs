@@ -101,7 +101,8 @@ async fn a_definite_no_of_the_ledger_is_a_decline() {
         (Reason::HoldNotFound, "declined authorization_not_found"),
         (Reason::MoreThanHeld, "declined more_than_authorized"),
         (Reason::HoldEnded, "declined already_captured"),
-        (Reason::IdempotencyKeyReused, "refused idempotency_key_reused"),
+        // The book has an answer to that id, which is asked for.
+        (Reason::IdempotencyKeyReused, "unknown"),
         (Reason::Overloaded, "refused for now rate_limited"),
         (Reason::Forbidden, "refused for now not_authenticated"),
     ] {

@@ -1,7 +1,7 @@
 //! A cluster whose connections can be disturbed, and one run of chaos on it.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::money::Provider;
 use super::proxy::{Proxy, Way};
 use super::report::{Report, counts, latencies};
 use super::set_back::{LossPeriods, accept_if_doubted};
-use super::{ChaosArgs, READY_WITHIN, Scenario, check, witness};
+use super::{ChaosArgs, READY_WITHIN, Scenario, check, free_listener, witness};
 use crate::client::{Caller, Client, Connection, Output, lag};
 use crate::engine::{Backend, Databases, Stores, services};
 use crate::lab::cluster::{self, Addresses, Cluster, SHARDS, Ways};
@@ -349,12 +349,11 @@ fn free_addresses(journal_databases: u16) -> anyhow::Result<Addresses> {
     // All are bound together, so that no port is given out twice.
     let services = cluster::processes().count();
     let listeners = (0..=services + usize::from(journal_databases)).map(|_| {
-        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| {
-            let address: SocketAddr = free.local_addr()?;
-            Ok((free, address))
-        })
+        let free = free_listener()?;
+        let address: SocketAddr = free.local_addr()?;
+        Ok((free, address))
     });
-    let free: Vec<_> = listeners.collect::<Result<_, _>>().context("no free port")?;
+    let free: Vec<_> = listeners.collect::<anyhow::Result<_>>()?;
     let mut free = free.iter().map(|(_, address)| *address);
     Ok(Addresses {
         services: free.by_ref().take(services).collect(),

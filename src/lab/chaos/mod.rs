@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use shared_events::chance::Chance;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Failure, Output};
@@ -186,7 +187,18 @@ async fn postgres_again(server: &mut cluster::Process) -> anyhow::Result<()> {
     }
 }
 
+/// Below the ports that the system gives away by itself, to connections as well: such a one may be
+/// somebody's by the time a process listens on it, or listens again.
+fn free_listener() -> anyhow::Result<std::net::TcpListener> {
+    let (first, count) = (10_000, 5_000);
+    let begin = Chance::system().number();
+    let ports = (0..count).map(|nth| first + begin.wrapping_add(nth) % count);
+    let mut free = ports.filter_map(|port| {
+        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, u16::try_from(port).ok()?)).ok()
+    });
+    free.next().context("no free port")
+}
+
 fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?)
+    Ok(free_listener()?.local_addr()?)
 }
