@@ -189,6 +189,19 @@ pub async fn find_hold(database: &Database, id: HoldId) -> Result<Option<Hold>, 
     row.as_ref().map(hold_of).transpose()
 }
 
+/// Those of these holds that there are.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn holds_of(
+    database: &Database,
+    ids: &BTreeSet<HoldId>,
+) -> Result<Vec<Hold>, DatabaseError> {
+    let sql = format!("{HOLD} WHERE holds.id {}", database.one_of());
+    let rows = sqlx::query(&sql).bind(json(ids)?).fetch_all(database.reader()).await?;
+    rows.iter().map(hold_of).collect()
+}
+
 /// An entry with its transfers, if it was ever asked for.
 ///
 /// # Errors
