@@ -294,14 +294,14 @@ async fn a_wallet_cannot_be_opened_without_its_limit(shop: Shop) {
 }
 
 /// A shop whose customers pay with their wallets.
-struct Paid {
-    folder: TempDir,
+pub struct Paid {
+    pub folder: TempDir,
     stored: Vec<String>,
-    engine: Engine,
+    pub engine: Engine,
 }
 
 impl Paid {
-    fn open(stored: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
+    pub fn open(stored: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
         let folder = TempDir::new().unwrap();
         let stored = stored(&folder);
         let psps = "[[psps]]\nname = \"wallet\"\ndialect = \"wallet\"\n";
@@ -329,20 +329,20 @@ impl Paid {
     }
 
     /// Two mugs of 10 GBP, paid with the wallet of their customer.
-    fn place(&self) -> String {
+    pub fn place(&self) -> String {
         let mut order = placing(&["MUG=2@10.00GBP"]);
         order.extend(["--payment", "wallet"]);
         self.engine.ask(&order)["order"]["order_id"].as_str().unwrap().to_owned()
     }
 
-    fn attempt(&self, order: &str, token: &str) {
+    pub fn attempt(&self, order: &str, token: &str) {
         let file = self.folder.path().join(token).display().to_string();
         self.engine.ask(&["payment", "attempt", order, "--psp-token-file", &file]);
     }
 
     /// Looks at an order until it is confirmed. A call that was lost before it left is made again
     /// once the ledger could have answered it: after a minute.
-    fn confirmed(&self, order: &str) {
+    pub fn confirmed(&self, order: &str) {
         let since = Instant::now();
         loop {
             let seen = self.engine.ask(&["order", "get", order])["order"].take();
@@ -359,7 +359,7 @@ impl Paid {
     }
 
     /// Looks at the payment of an order until it has this status.
-    fn until_payment(&self, order: &str, status: &str) -> Value {
+    pub fn until_payment(&self, order: &str, status: &str) -> Value {
         let since = Instant::now();
         loop {
             let payment = self.payment(order);
@@ -378,12 +378,17 @@ impl Paid {
     }
 
     /// Waits until the ledger has read what payments did: then the wallets owe the shop nothing.
-    fn until_settled(&self) {
+    pub fn until_settled(&self) {
+        self.until_balance("psp_receivable:wallet:GBP", 0);
+    }
+
+    /// Looks at an account of the ledger until it has so many pounds.
+    pub fn until_balance(&self, account: &str, units: i64) {
         let since = Instant::now();
         loop {
-            let told = self.engine.ask(&["ledger", "balance", "psp_receivable:wallet:GBP"]);
+            let told = self.engine.ask(&["ledger", "balance", account]);
             let posted = &told["account"]["balance"]["posted"];
-            if *posted == gbp(0) {
+            if *posted == gbp(units) {
                 return;
             }
             assert!(since.elapsed() < PATIENCE, "{told}");
@@ -406,7 +411,7 @@ impl Paid {
     }
 }
 
-fn on_sqlite(folder: &TempDir) -> Vec<String> {
+pub fn on_sqlite(folder: &TempDir) -> Vec<String> {
     vec!["--data".to_owned(), folder.path().join("data").display().to_string()]
 }
 
