@@ -43,7 +43,7 @@ pub(crate) fn are_meant(name: &str, dialect: &str) -> anyhow::Result<bool> {
     Ok(dialect == NAME)
 }
 
-/// How long the ledger may take for a call. Payments give up later.
+/// How long the ledger may take for an operation or a question. Payments give up later.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
 /// How long an amount stays held: 30 days.
 const HELD_SECONDS: u32 = 30 * 24 * 3_600;
@@ -76,6 +76,7 @@ impl Link {
         let mut request = self.identity.request(message);
         let by = AskedBy { role: "ENGINE".to_owned(), subject: "wallets".to_owned() };
         request.extensions_mut().insert(by);
+        // Without it another process would give up earlier. This one does not read it.
         request.set_timeout(CALL_WITHIN);
         request
     }
@@ -269,8 +270,14 @@ impl Wallets {
     }
 }
 
-fn either(answer: Result<Answer, Status>) -> Answer {
-    answer.unwrap_or_else(|status| of_status(&status))
+/// What a call comes to within its time. One that is given up may have its effect all the same.
+async fn within<T>(call: impl Future<Output = Result<T, Status>> + Send) -> Result<T, Status> {
+    let late = |_| Status::deadline_exceeded("the ledger did not answer in time");
+    tokio::time::timeout(CALL_WITHIN, call).await.map_err(late)?
+}
+
+async fn answer(call: impl Future<Output = Result<Answer, Status>> + Send) -> Answer {
+    within(call).await.unwrap_or_else(|status| of_status(&status))
 }
 
 #[async_trait]
@@ -297,31 +304,31 @@ impl Psp for Wallets {
             return declined("token_not_wallet");
         }
         match call.customer {
-            Some(customer) => either(self.reserve(&call, customer).await),
+            Some(customer) => answer(self.reserve(&call, customer)).await,
             None => refused("customer_unknown"),
         }
     }
 
     async fn capture(&self, call: Capture) -> Answer {
-        either(self.post(&call).await)
+        answer(self.post(&call)).await
     }
 
     async fn void(&self, call: Void) -> Answer {
-        either(self.end(&call).await)
+        answer(self.end(&call)).await
     }
 
     async fn refund(&self, call: Refund) -> Answer {
-        either(self.give_back(&call).await)
+        answer(self.give_back(&call)).await
     }
 
     async fn fetch(&self, of: OurReference) -> Found {
-        let found = self.found(of.0, None, None).await;
+        let found = within(self.found(of.0, None, None)).await;
         found.map_or_else(|status| not_asked(&status), Found::Known)
     }
 
     async fn find(&self, of: &Lookup) -> Found {
         let about = of.about.as_ref().map(psp::PspReference::as_str);
-        let found = self.found(of.operation.0, Some(of.kind), about).await;
+        let found = within(self.found(of.operation.0, Some(of.kind), about)).await;
         found.map_or_else(|status| not_asked(&status), Found::Known)
     }
 
