@@ -1,7 +1,6 @@
 //! Wallets of customers: accounts of the book by the name of their customer.
 //! Never here: how much may be taken from one, which is a limit of its account.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -190,9 +189,6 @@ struct Watching {
     customer: CustomerId,
     by_customer: bool,
     watcher: Watcher,
-    /// The numbers of its accounts, and of the last one that was open when they were read.
-    numbers: BTreeSet<i64>,
-    newest: i64,
     /// As it was told last.
     told: Option<proto::Wallet>,
     stop: CancellationToken,
@@ -207,22 +203,16 @@ impl Watching {
                 self.told = Some(wallet.clone());
                 return Ok(wallet);
             }
-            let (numbers, newest) = (&self.numbers, self.newest);
-            // A wallet in another currency has a number that was not given yet.
-            let is_mine = |number: i64| number > newest || numbers.contains(&number);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(Refused::stopping()),
-                () = self.watcher.touched(is_mine) => {}
+                () = self.watcher.touched(self.customer) => {}
             }
         }
     }
 
-    async fn read(&mut self) -> Result<proto::Wallet, Status> {
-        let head = store::head(&self.database).await.map_err(|error| unavailable(&error))?;
+    async fn read(&self) -> Result<proto::Wallet, Status> {
         let accounts = accounts_of(&self.database, self.customer).await?;
-        self.newest = head.accounts;
-        self.numbers = accounts.iter().map(|account| account.number).collect();
         Ok(rendered_wallet(self.customer, &accounts, self.by_customer))
     }
 }
@@ -285,8 +275,6 @@ impl WalletService for WalletEdge {
             customer: customer_of(&request, &request.get_ref().customer_id)?,
             by_customer: super::caller(&request).is_customer(),
             watcher: self.tail.watch(),
-            numbers: BTreeSet::new(),
-            newest: 0,
             told: None,
             stop: self.stop.clone(),
         };
