@@ -18,7 +18,7 @@ use super::refusal::{other_content, other_terms, refused, unanswered, unavailabl
 use super::render::rendered_wallet;
 use crate::book::Book;
 use crate::domain::{
-    Account, ChartAccount, Entry, EntryId, Leg, Limit, NewAccount, Opened, Outcome, UnknownName,
+    Account, ChartAccount, Entry, EntryId, Leg, NewAccount, Opened, Outcome, UnknownName,
     wallet_of, wallets_of,
 };
 use crate::store;
@@ -85,8 +85,7 @@ impl WalletEdge {
         Ok((rendered_wallet(customer, &accounts, false), replayed))
     }
 
-    /// Opens an account where it is not. Whoever opened one of the shop's before may have given it a
-    /// limit; that of a wallet is always the same.
+    /// Opens an account where it is not.
     async fn open(&self, terms: NewAccount, by: &AskedBy, reason: &str) -> Result<(), Status> {
         let account = match self.book.account(&terms.name).await.map_err(unanswered)? {
             Some(account) => account,
@@ -97,10 +96,7 @@ impl WalletEdge {
                 }
             }
         };
-        let open = &account.terms;
-        let fits = (open.kind, open.currency) == (terms.kind, terms.currency)
-            && (terms.limit == Limit::None || open.limit == terms.limit);
-        if fits { Ok(()) } else { Err(other_terms(&account)) }
+        if terms.fits(&account.terms) { Ok(()) } else { Err(other_terms(&account)) }
     }
 }
 
