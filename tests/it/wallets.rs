@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -473,6 +475,36 @@ fn orders_are_paid_with_wallets_on_postgres() {
     let (_runtime, [database]) = databases();
     let url = database.url();
     pays_with_a_wallet(Paid::open(|_| vec!["--database-url".to_owned(), url]));
+}
+
+/// An account with the name of a wallet and without its limit, as earlier versions opened them, is
+/// not held on.
+#[test]
+fn an_account_that_is_no_wallet_does_not_pay() {
+    let mut shop = Paid::open(on_sqlite);
+    shop.engine.ask(&["wallet", "top-up", CUSTOMER, "5.00GBP"]);
+    shop.engine.signal("-TERM");
+    assert!(shop.engine.process.wait().unwrap().success());
+    let path = shop.folder.path().join("data/ledger.db");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let options = SqliteConnectOptions::new().filename(path);
+        let database = SqlitePool::connect_with(options).await.unwrap();
+        let sql = format!(
+            "DROP TRIGGER terms_refuse_update;
+             UPDATE accounts SET bound = 'NONE' WHERE name = 'wallet:{CUSTOMER}:GBP'"
+        );
+        assert_eq!(database.execute(sql.as_str()).await.unwrap().rows_affected(), 1);
+        database.close().await;
+    });
+    shop.engine = Paid::start(&shop.folder, &shop.stored);
+    let order = shop.place();
+    shop.attempt(&order, "wallet");
+    let payment = shop.until_payment(&order, "DECLINED");
+    let shown = shop.engine.ask(&["payment", "show", payment["payment_id"].as_str().unwrap()]);
+    assert_eq!(shown["operations"][0]["code"], "account_not_wallet", "{shown}");
+    let account = format!("wallet:{CUSTOMER}:GBP");
+    let told = shop.engine.ask(&["ledger", "balance", &account]);
+    assert_eq!(told["account"]["balance"]["debits_held"], gbp(0), "{told}");
 }
 
 /// Killed after anything: each order is held once and posted once.

@@ -52,12 +52,24 @@ const KEY_SECONDS: u32 = 365 * 24 * 3_600;
 /// How long after a call its entry may still come: a full queue of the ledger takes a minute.
 const GRACE_SECONDS: u32 = 60;
 
+/// Accounts that are known to be wallets, at most: some MB. The terms of more are asked for again.
+const WALLETS_MAX: usize = 10_000;
+
 /// The wallets of the ledger. Clones share the way to it.
 #[derive(Clone, Default)]
 pub struct Wallets {
     link: Arc<OnceLock<Link>>,
-    /// Currencies whose account is known to be open.
-    open: Arc<Mutex<BTreeSet<Currency>>>,
+    /// What needs not be asked for again.
+    known: Arc<Mutex<Known>>,
+}
+
+/// What the ledger has said of accounts, whose terms never change.
+#[derive(Default)]
+struct Known {
+    /// Currencies in which the account that wallets pay into is open.
+    open: BTreeSet<Currency>,
+    /// Accounts with the terms of a wallet.
+    wallets: BTreeSet<AccountName>,
 }
 
 /// The way to the ledger, here or in another process.
@@ -79,6 +91,12 @@ impl Link {
         // Without it another process would give up earlier. This one does not read it.
         request.set_timeout(CALL_WITHIN);
         request
+    }
+
+    async fn account(&self, name: &AccountName) -> Result<proto::Account, Status> {
+        let request = proto::GetAccountRequest { name: name.to_string(), position: 0 };
+        let answer = self.client().get_account(self.request(request)).await?.into_inner();
+        answer.account.ok_or_else(|| Status::data_loss("no account"))
     }
 
     async fn entry(&self, id: Uuid) -> Result<proto::Entry, Status> {
@@ -116,14 +134,14 @@ impl Wallets {
         self.link.get().ok_or_else(|| Status::unavailable("the ledger is not connected yet"))
     }
 
-    fn known_open(&self) -> MutexGuard<'_, BTreeSet<Currency>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the account that wallets pay into. Else the first reservation would be refused, and so
     /// for ever under its id.
     async fn opened(&self, link: &Link, terms: &NewAccount) -> Result<(), Status> {
-        if self.known_open().contains(&terms.currency) {
+        if self.known().open.contains(&terms.currency) {
             return Ok(());
         }
         let request = proto::OpenAccountRequest {
@@ -140,8 +158,32 @@ impl Wallets {
             Err(status) if status.code() == Code::AlreadyExists => {}
             Err(status) => return Err(status),
         }
-        self.known_open().insert(terms.currency);
+        self.known().open.insert(terms.currency);
         Ok(())
+    }
+
+    /// Whether this account has the terms of a wallet. Ledgers of earlier versions opened others of
+    /// such a name, and what they hold has no limit. One that is not open is for the book to refuse,
+    /// which keeps that under the operation's id.
+    async fn is_wallet(&self, link: &Link, terms: &NewAccount) -> Result<bool, Status> {
+        if self.known().wallets.contains(&terms.name) {
+            return Ok(true);
+        }
+        let account = match link.account(&terms.name).await {
+            Err(status) if status.code() == Code::NotFound => return Ok(true),
+            account => account?,
+        };
+        let is_wallet = account.kind() == proto::AccountKind::Liability
+            && account.limit() == proto::AccountLimit::DebitsWithinCredits
+            && account.currency_code == terms.currency.code();
+        if is_wallet {
+            let mut known = self.known();
+            if known.wallets.len() >= WALLETS_MAX {
+                known.wallets.clear();
+            }
+            known.wallets.insert(terms.name.clone());
+        }
+        Ok(is_wallet)
     }
 
     async fn reserve(&self, call: &Authorize, customer: CustomerId) -> Result<Answer, Status> {
@@ -151,6 +193,9 @@ impl Wallets {
         let (Ok(wallet), Ok(receivable)) = (names, receivable(currency)) else {
             return Ok(refused("invalid_account"));
         };
+        if !self.is_wallet(link, &wallet).await? {
+            return Ok(declined("account_not_wallet"));
+        }
         self.opened(link, &receivable).await?;
         let request = proto::ReserveFundsRequest {
             hold_id: call.key.operation.to_string(),
@@ -166,7 +211,9 @@ impl Wallets {
             Err(status) => {
                 // A ledger that was restored to an earlier state may not have ours any more.
                 if reason_of(&status) == Some(Reason::AccountNotOpen) {
-                    self.known_open().remove(&currency);
+                    let mut known = self.known();
+                    known.open.remove(&currency);
+                    known.wallets.remove(&wallet.name);
                 }
                 Err(status)
             }
