@@ -111,9 +111,15 @@ impl Shop {
     }
 
     /// Killed like by a power cut, and started again.
-    pub fn killed(mut self) -> Self {
+    pub fn killed(self) -> Self {
+        self.killed_and(|_| ())
+    }
+
+    /// The same, once something was done meanwhile.
+    pub fn killed_and(mut self, meanwhile: impl FnOnce(&Self)) -> Self {
         self.engine.process.kill().unwrap();
         self.engine.process.wait().unwrap();
+        meanwhile(&self);
         self.engine = Self::engine(&self.folder, &self.stored);
         self
     }
@@ -183,6 +189,17 @@ impl Shop {
         self.until(order, "confirmed", |order| order["status"] == "ORDER_STATUS_CONFIRMED")
     }
 
+    /// Looks at an order until stock is held and it asks for its money.
+    pub fn asks_for_money(&self, order: &str) -> Value {
+        self.until(order, "asking for money", |order| order["payment"]["pay_by"].is_string())
+    }
+
+    /// Looks at a cancelled order until all that it held is back.
+    pub fn compensated(&self, order: &str) -> Value {
+        let done = |order: &Value| order["payment"]["compensation"] == "COMPENSATION_DONE";
+        self.until(order, "compensated", done)
+    }
+
     /// What an account has in the ledger, in minor units; 0 where it is not open.
     fn balance(&self, account: &str) -> i64 {
         let found = self.engine.run(&["ledger", "balance", account]);
@@ -247,6 +264,11 @@ pub fn on_sqlite(folder: &TempDir) -> Vec<String> {
     vec!["--data".to_owned(), folder.path().join("data").display().to_string()]
 }
 
+/// In the database at this URL.
+pub fn on_postgres(url: String) -> impl FnOnce(&TempDir) -> Vec<String> {
+    move |_| vec!["--database-url".to_owned(), url]
+}
+
 pub fn pays(shop: Shop) -> Shop {
     // Whichever comes last confirms: here the attempt comes before stock has answered, or after.
     let order = shop.place("cards,fee=250");
@@ -267,7 +289,7 @@ pub fn pays(shop: Shop) -> Shop {
 
     // Declined, and paid with another card.
     let order = shop.place("cards");
-    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.asks_for_money(&order);
     shop.attempt(&order, "tok_decline_insufficient_funds");
     shop.until_payment(&order, "DECLINED");
     assert_eq!(
@@ -279,8 +301,7 @@ pub fn pays(shop: Shop) -> Shop {
 
     // Cancelled: stock and money go back.
     shop.engine.ask(&["order", "cancel", &order]);
-    let done = |order: &Value| order["payment"]["compensation"] == "COMPENSATION_DONE";
-    let cancelled = shop.until(&order, "compensated", done);
+    let cancelled = shop.compensated(&order);
     assert_eq!(cancelled["payment"]["status"], "PAYMENT_STATUS_RELEASED");
     shop.until_payment(&order, "VOIDED");
 
@@ -290,7 +311,7 @@ pub fn pays(shop: Shop) -> Shop {
     shop.confirmed(&order);
     let before = shop.engine.ask(&["stock", "get", "MUG"])["stock"]["on_hand"].to_string();
     shop.engine.ask(&["stock", "set", "MUG", "0", "--allow-shortage", "--reason", "burnt"]);
-    let cancelled = shop.until(&order, "compensated", done);
+    let cancelled = shop.compensated(&order);
     assert_eq!(cancelled["cancel_reason"], "CANCEL_REASON_INSUFFICIENT_STOCK");
     shop.until_payment(&order, "VOIDED");
     shop.engine.ask(&["stock", "set", "MUG", &before.replace('"', "")]);
@@ -319,8 +340,7 @@ fn paid_orders_on_sqlite() {
 #[test]
 fn paid_orders_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    pays(Shop::open(|_| vec!["--database-url".to_owned(), url])).close();
+    pays(Shop::open(on_postgres(database.url()))).close();
 }
 
 /// An attempt whose answer nobody heard is looked up, not made again.
@@ -386,6 +406,5 @@ fn books_of_a_killed_engine_on_sqlite() {
 #[test]
 fn books_of_a_killed_engine_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    is_killed_before_it_books(Shop::open(|_| vec!["--database-url".to_owned(), url]));
+    is_killed_before_it_books(Shop::open(on_postgres(database.url())));
 }

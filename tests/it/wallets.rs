@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::http::Http;
 use crate::nodes::databases;
+use crate::paid_orders::{on_postgres, on_sqlite};
 use crate::rest::events;
 use crate::shop::{Shop, on_both};
 use crate::support::{CUSTOMER, Engine, PATIENCE, free_port, ordinal, placing, write_private};
@@ -413,10 +414,6 @@ impl Paid {
     }
 }
 
-pub fn on_sqlite(folder: &TempDir) -> Vec<String> {
-    vec!["--data".to_owned(), folder.path().join("data").display().to_string()]
-}
-
 fn pays_with_a_wallet(shop: Paid) {
     // Without a wallet it is declined; so is a token that is not a wallet's.
     let order = shop.place();
@@ -473,8 +470,7 @@ fn orders_are_paid_with_wallets_on_sqlite() {
 #[test]
 fn orders_are_paid_with_wallets_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    pays_with_a_wallet(Paid::open(|_| vec!["--database-url".to_owned(), url]));
+    pays_with_a_wallet(Paid::open(on_postgres(database.url())));
 }
 
 /// An account with the name of a wallet and without its limit, as earlier versions opened them, is
@@ -547,8 +543,7 @@ fn wallets_of_a_killed_engine_on_sqlite() {
 #[test]
 fn wallets_of_a_killed_engine_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    is_killed_between_reserve_and_post(Paid::open(|_| vec!["--database-url".to_owned(), url]));
+    is_killed_between_reserve_and_post(Paid::open(on_postgres(database.url())));
 }
 
 /// Payments and the ledger in two processes. While the ledger is away nobody knows what became of an
