@@ -107,7 +107,7 @@ fn damaged_books_break_the_laws_of_money() {
 /// A shop that was paid with wallets: one order is taken and half of it paid back, one is held, one
 /// was given back. Returns its data, and the order that is held.
 fn paid_with_wallets(stranger: &str) -> (TempDir, String) {
-    let shop = Paid::open(wallets::on_sqlite);
+    let shop = Paid::open(on_sqlite);
     shop.engine.ask(&["wallet", "top-up", CUSTOMER, "100.00GBP"]);
     shop.engine.ask(&["wallet", "top-up", stranger, "9.00GBP"]);
     let [taken, held, freed] = [(); 3].map(|()| {

@@ -343,18 +343,8 @@ impl Paid {
         self.engine.ask(&["payment", "attempt", order, "--psp-token-file", &file]);
     }
 
-    /// Looks at an order until it is confirmed. A call that was lost before it left is made again
-    /// once the ledger could have answered it: after a minute.
     pub fn confirmed(&self, order: &str) {
-        let since = Instant::now();
-        loop {
-            let seen = self.engine.ask(&["order", "get", order])["order"].take();
-            if seen["status"] == "ORDER_STATUS_CONFIRMED" {
-                return;
-            }
-            assert!(since.elapsed() < 4 * PATIENCE, "{seen} {}", self.payment(order));
-            std::thread::sleep(Duration::from_millis(30));
-        }
+        confirmed(&self.engine, order);
     }
 
     fn payment(&self, order: &str) -> Value {
@@ -411,6 +401,21 @@ impl Paid {
         let report: Value = serde_json::from_str(&said).unwrap();
         let checked = report["checked"]["wallets_as_payments"].as_u64().unwrap_or_default();
         assert!(checked > 0, "{report}");
+    }
+}
+
+/// Looks at an order until it is confirmed. A call that was lost before it left is made again once
+/// the ledger could have answered it: after a minute.
+fn confirmed(engine: &Engine, order: &str) {
+    let since = Instant::now();
+    loop {
+        let seen = engine.ask(&["order", "get", order])["order"].take();
+        if seen["status"] == "ORDER_STATUS_CONFIRMED" {
+            return;
+        }
+        let payments = || engine.ask(&["payment", "list", "--order", order]);
+        assert!(since.elapsed() < 4 * PATIENCE, "{seen} {}", payments());
+        std::thread::sleep(Duration::from_millis(30));
     }
 }
 
@@ -593,19 +598,7 @@ fn wallets_of_another_process_pay_once_it_answers() {
         shop.ask(&["payment", "attempt", &order, "--psp-token-file", &token]);
         order
     };
-    let confirmed = |order: &str| {
-        let since = Instant::now();
-        loop {
-            let seen = shop.ask(&["order", "get", order])["order"].take();
-            if seen["status"] == "ORDER_STATUS_CONFIRMED" {
-                return;
-            }
-            let payments = shop.ask(&["payment", "list", "--order", order]);
-            assert!(since.elapsed() < 4 * PATIENCE, "{seen} {payments}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
-    confirmed(&pay());
+    confirmed(&shop, &pay());
     book.kill();
     let order = pay();
     let since = Instant::now();
@@ -622,7 +615,7 @@ fn wallets_of_another_process_pay_once_it_answers() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let book = start("ledger", &ledger, &["--payments-at", &payments]);
-    confirmed(&order);
+    confirmed(&shop, &order);
     let told = shop.ask(&["wallet", "show", CUSTOMER]);
     assert_eq!(sums(&told["wallet"]), [gbp(50), gbp(40), gbp(10)]);
     drop((book, others));
