@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::health::until_health;
-use crate::history::{doubt, until, until_caught_up};
+use crate::history::{doubt, until_caught_up};
 use crate::older_journal::OlderJournal;
 use crate::paid_orders::{Shop, gbp};
+use crate::support::until;
 use crate::vanished_orders::findings;
 
 const ONE_MUG: [&str; 2] = ["--line", "1=1"];

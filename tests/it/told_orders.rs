@@ -1,7 +1,7 @@
 //! Webhooks of a provider, from its socket to the order: a simulator that sends them late, twice,
 //! never, or signed by another secret, and an engine that is killed around each of them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use psp::Dialect;
 use psp::webhook::{Secret, sign};
@@ -13,7 +13,7 @@ use crate::http::{Answer, Http};
 use crate::metrics::page_of;
 use crate::nodes::databases;
 use crate::paid_orders::{NEW, OLD, Shop, gbp, on_postgres, on_sqlite, pays};
-use crate::support::{Engine, free_port, ordinal, placing};
+use crate::support::{Engine, free_port, ordinal, placing, until_within};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 pub const DOOR: &str = "POST /v1/webhooks/cards";
@@ -72,12 +72,8 @@ pub fn webhooks(shop: &Shop, state: &str) -> Vec<Value> {
     shop.engine.ask(&all)["webhooks"].as_array().unwrap().clone()
 }
 
-pub fn until(what: &str, is: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !is() {
-        assert!(since.elapsed() < PATIENCE, "not {what}");
-        std::thread::sleep(Duration::from_millis(30));
-    }
+pub fn until(what: &str, is: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, is);
 }
 
 /// An order that was paid, delivered and returned.

@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::history::{doubt, until, until_caught_up};
+use crate::history::{doubt, until_caught_up};
 use crate::http::Http;
 use crate::older_journal::OlderJournal;
 use crate::paid_orders::{Shop, gbp};
-use crate::support::{ordinal, placing};
+use crate::support::{ordinal, placing, until};
 
 /// What `verify` finds: law and subject.
 pub fn findings(shop: &Shop) -> Vec<(String, String)> {
