@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use crate::history::until_caught_up;
 use crate::http::Http;
 use crate::nodes::databases;
-use crate::paid_messages::lawful;
-use crate::paid_orders::{NEW, Shop, on_postgres, on_sqlite};
+use crate::paid_orders::{NEW, Shop, lawful, on_postgres, on_sqlite};
 use crate::support::{PostgresServer, placing};
 use crate::told_orders::{DOOR, block_on, send, simulate, until, webhooks};
 

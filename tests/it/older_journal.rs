@@ -25,13 +25,13 @@ impl OlderJournal {
         for name in ["journal", "others"] {
             psql(&url, &format!("CREATE DATABASE {name}"));
         }
-        let flags = [
+        let flags = vec![
             flag.to_owned(),
             format!("{before}{head}/journal"),
             "--database-url".to_owned(),
             format!("{head}/others"),
         ];
-        (Shop::open(|_| flags.to_vec()), Self::Postgres(server))
+        (Shop::open(|_| flags), Self::Postgres(server))
     }
 
     pub fn keep(&self, shop: &Shop) {

@@ -240,20 +240,25 @@ impl Shop {
         self.until_balance("auth_memo_d:GBP", left);
         let Self { folder, engine, stored, provider } = self;
         assert!(engine.stop().success());
-        let mut verify = vec!["--json", "verify"];
         // The last two say where it listens, if it is told anything.
         let place = stored.iter().position(|flag| flag == "--listen").unwrap_or(stored.len());
-        verify.extend(stored.iter().take(place).map(String::as_str));
-        let verified = ordinal(&verify);
-        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-        assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
-        let report: Value = serde_json::from_str(&said).unwrap();
+        let report = lawful(&stored[..place]);
         for law in ["ledger_as_payments", "money_as_goods"] {
             let checked = report["checked"][law].as_u64().unwrap_or_default();
             assert!(checked > 0 || report["orders"] == 0, "{law}: {report}");
         }
         drop((folder, provider));
     }
+}
+
+/// Every law holds for what is stored there; returns the report.
+pub fn lawful(stored: &[String]) -> Value {
+    let mut verify = vec!["--json", "verify"];
+    verify.extend(stored.iter().map(String::as_str));
+    let verified = ordinal(&verify);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
+    serde_json::from_str(&said).unwrap()
 }
 
 pub fn gbp(units: i64) -> Value {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::http::Http;
 use crate::nodes::databases;
-use crate::paid_orders::{on_postgres, on_sqlite};
+use crate::paid_orders::{lawful, on_postgres, on_sqlite};
 use crate::rest::events;
 use crate::shop::{Shop, on_both};
 use crate::support::{CUSTOMER, Engine, PATIENCE, free_port, ordinal, placing, write_private};
@@ -393,12 +393,7 @@ impl Paid {
     fn close(self) {
         self.until_settled();
         assert!(self.engine.stop().success());
-        let mut verify = vec!["--json", "verify"];
-        verify.extend(self.stored.iter().map(String::as_str));
-        let verified = ordinal(&verify);
-        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-        assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
-        let report: Value = serde_json::from_str(&said).unwrap();
+        let report = lawful(&self.stored);
         let checked = report["checked"]["wallets_as_payments"].as_u64().unwrap_or_default();
         assert!(checked > 0, "{report}");
     }
