@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::paid_orders::{Shop, on_sqlite};
 use crate::support::{CUSTOMER, ordinal};
 use crate::told_orders::{until, webhooks};
-use crate::wallets::{self, Paid};
+use crate::wallets::Paid;
 
 /// A copy of the data with one file changed directly.
 fn damaged(folder: &TempDir, file: &str, sql: &str) -> TempDir {
