@@ -144,11 +144,16 @@ impl Case {
     }
 
     /// A refund was not paid, or came back: what counted it before is owed after all, the newest
-    /// first.
+    /// first. From then on nothing counts it, so that nothing is owed twice because of it.
     pub(super) fn not_paid_before(&mut self, id: OperationId) {
-        let Some((payment, one)) = self.operation(id) else { return };
-        let Some(Unasked { minor, wanted }) = one.unasked else { return };
-        let (payment, mut left) = (payment.id, one.amount.minor.saturating_sub(minor));
+        let mut operations = self.payments.iter_mut().flat_map(|payment| {
+            let of = payment.id;
+            payment.operations.iter_mut().map(move |one| (of, one))
+        });
+        let Some((payment, one)) = operations.find(|(_, one)| one.id == id) else { return };
+        let Some(Unasked { minor, wanted }) = &mut one.unasked else { return };
+        let (mut left, wanted) = (one.amount.minor.saturating_sub(*minor), *wanted);
+        *minor = one.amount.minor;
         for refund in self.refunds.iter_mut().rev().filter(|one| one.cancelled == wanted) {
             for (_, counts) in refund.before.iter_mut().filter(|(of, _)| *of == payment) {
                 let less = left.min(*counts);

@@ -1,10 +1,10 @@
 //! Parcels, cancellations and returns that the journal lost when it was restored, of orders that it
 //! still has.
 
-use payment::domain::{Input, OperationKind, Unheard};
-use shared_events::contract::CapturePolicy;
+use payment::domain::{Input, Observation, OperationKind, Unheard};
+use shared_events::contract::{CapturePolicy, OperationId};
 
-use super::support::{Told, id};
+use super::support::{Told, done, id};
 
 const AUTHORIZE: OperationKind = OperationKind::Authorize;
 const CAPTURE: OperationKind = OperationKind::Capture;
@@ -225,6 +225,118 @@ fn a_refund_that_fails_after_it_was_counted_is_owed() {
     assert_eq!(told.payment(0).of_kind(REFUND).count(), 1, "the one that is under way");
     told.declined(REFUND, "expired_card");
     assert_eq!(told.open(REFUND).amount, told.money(2_000));
+}
+
+/// One return counts what was paid back for another, which is approved again once the first is paid.
+#[test]
+fn a_refund_that_counted_what_another_takes_back_is_paid_in_full() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(21, 5_000);
+    told.done(CAPTURE);
+    told.refund(30, 2_000);
+    told.done(REFUND);
+    unhear(&mut told, &[30]);
+    told.refund(31, 3_000);
+    assert_eq!(told.open(REFUND).amount, told.money(1_000));
+    told.done(REFUND);
+    assert_eq!(told.kinds(), ["payment.refunded.v1", "refund.settled.v1"]);
+    told.refund(30, 2_000);
+    assert_eq!(told.open(REFUND).amount, told.money(2_000));
+    assert_eq!(told.kinds(), ["refund.settled.v1"], "of the one whose money it was");
+    told.done(REFUND);
+    assert!(!told.has_open(REFUND));
+    assert_eq!(told.payment(0).refunded(), 5_000);
+    assert_eq!(told.kinds(), ["payment.refunded.v1"], "each was told once");
+}
+
+/// What a return counted fails before, or after, its own part is paid at the same capture.
+#[test]
+fn a_refund_pays_what_it_counted_beside_what_it_has_paid() {
+    for own_first in [true, false] {
+        let mut told = reserved(CapturePolicy::OnFulfil);
+        told.parcel(21, 5_000);
+        told.done(CAPTURE);
+        told.refund(30, 2_000);
+        let counted = told.open(REFUND).id;
+        unhear(&mut told, &[30]);
+        told.refund(31, 3_000);
+        let own = told.open(REFUND);
+        assert_eq!(own.amount, told.money(1_000));
+        let fails = Observation::Declined { code: "expired_card".to_owned() };
+        if own_first {
+            told.observe(own.id, done(own.amount));
+            told.observe(counted, fails);
+        } else {
+            told.observe(counted, fails);
+            assert_eq!(told.payment(0).of_kind(REFUND).count(), 2, "its own is waited for");
+            told.observe(own.id, done(own.amount));
+        }
+        assert_eq!(told.open(REFUND).amount, told.money(2_000), "{own_first}");
+        told.done(REFUND);
+        assert_eq!(told.payment(0).refunded(), 3_000);
+        let refunded = "payment.refunded.v1";
+        assert_eq!(told.kinds(), [refunded, refunded, "refund.settled.v1"]);
+    }
+}
+
+/// The same return is approved again, of more than in the lost history.
+#[test]
+fn a_return_that_is_approved_again_over_more_is_paid_the_rest() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(21, 5_000);
+    told.done(CAPTURE);
+    told.refund(30, 2_000);
+    told.done(REFUND);
+    unhear(&mut told, &[30]);
+    told.refund(30, 3_000);
+    assert_eq!(told.open(REFUND).amount, told.money(1_000));
+    told.done(REFUND);
+    assert_eq!(told.payment(0).refunded(), 3_000);
+    assert_eq!(told.kinds(), ["payment.refunded.v1", "refund.settled.v1"]);
+}
+
+/// Two parcels of 50.00, and a return that counts two others: one paid, one that fails.
+fn counted_and_failed() -> (Told, OperationId) {
+    let mut told = Told::asked(10_000, CapturePolicy::OnFulfil);
+    told.attempt(10).unwrap();
+    told.done(AUTHORIZE);
+    for number in [21, 22] {
+        told.parcel(number, 5_000);
+        told.done(CAPTURE);
+    }
+    told.refund(30, 2_000);
+    told.done(REFUND);
+    told.refund(31, 2_000);
+    let failed = told.open(REFUND).id;
+    unhear(&mut told, &[30, 31]);
+    told.refund(32, 4_000);
+    assert_eq!(told.payment(0).of_kind(REFUND).count(), 2, "both count");
+    told.declined(REFUND, "expired_card");
+    assert_eq!(told.open(REFUND).amount, told.money(2_000));
+    told.done(REFUND);
+    assert_eq!(told.kinds(), ["payment.refunded.v1", "refund.settled.v1"]);
+    (told, failed)
+}
+
+#[test]
+fn a_refund_that_failed_takes_nothing_back_from_others_twice() {
+    let (mut told, _) = counted_and_failed();
+    told.refund(31, 2_000);
+    assert!(!told.has_open(REFUND), "the other one still counts what was paid");
+    assert_eq!(told.payment(0).refunded(), 4_000);
+    assert_eq!(told.kinds(), ["refund.failed.v1"]);
+}
+
+#[test]
+fn a_refund_that_failed_and_was_done_after_all_is_of_its_own_return() {
+    let (mut told, failed) = counted_and_failed();
+    told.observe(failed, done(told.money(2_000)));
+    assert!(!told.has_open(REFUND));
+    assert_eq!(told.kinds(), ["payment.refunded.v1"]);
+    told.refund(31, 2_000);
+    assert!(!told.has_open(REFUND));
+    assert_eq!(told.payment(0).refunded(), 6_000, "40.00 of one return, 20.00 of the other");
+    assert_eq!(told.kinds(), ["refund.settled.v1"]);
 }
 
 #[test]
