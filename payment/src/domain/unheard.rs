@@ -135,11 +135,20 @@ impl Case {
         }
     }
 
-    /// What cancellations give back of each payment.
+    /// What cancellations give back of each payment. Where a capture failed or was taken back, and
+    /// a refund of that money was not paid, the customer has it already: what is wanted and not
+    /// taken is asked for without it.
     pub(super) fn count_back(&mut self) {
         for payment in &mut self.payments {
-            let cancelled = self.refunds.iter().filter(|one| one.cancelled);
-            payment.back = cancelled.map(|one| one.owed_of(payment)).fold(0, i64::saturating_add);
+            let (mut owed, mut unpaid) = (0_i64, 0_i64);
+            for one in self.refunds.iter().filter(|one| one.cancelled) {
+                owed = owed.saturating_add(one.owed_of(payment));
+                unpaid = unpaid.saturating_add(one.missing_of(payment).max(0));
+            }
+            payment.back = owed;
+            let short = payment.wanted().saturating_sub(payment.taken());
+            let has_already = short.min(unpaid).min(payment.not_captured()).max(0);
+            payment.back = owed.saturating_sub(has_already);
         }
     }
 
