@@ -222,20 +222,15 @@ fn refund_told(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
         failed = failed.or(failed_here);
         is_missing |= is_short;
     }
-    match (failed, is_missing) {
-        (Some(failed), _) => {
-            let new = refund.told != Some(RefundTold::Failed);
-            new.then(|| Event::RefundFailed { refund_id, code: failed.code.clone() })
-        }
-        // Nothing is left that could be paid back.
-        (None, true) => {
-            refund.told.is_none().then(|| Event::RefundFailed { refund_id, code: code.to_owned() })
-        }
-        (None, false) => {
-            let new = refund.told != Some(RefundTold::Settled);
-            new.then_some(Event::RefundSettled { refund_id })
-        }
+    if failed.is_none() && !is_missing {
+        let new = refund.told != Some(RefundTold::Settled);
+        return new.then_some(Event::RefundSettled { refund_id });
     }
+    // Of what is missing nothing is left that could be paid back; also where it was settled, and
+    // what it had counted is another's.
+    let code = failed.map_or(code, |one| one.code.as_str()).to_owned();
+    let new = refund.told != Some(RefundTold::Failed);
+    new.then_some(Event::RefundFailed { refund_id, code })
 }
 
 /// Secured money that is gone.

@@ -249,6 +249,27 @@ fn a_refund_that_counted_what_another_takes_back_is_paid_in_full() {
     assert_eq!(told.kinds(), ["payment.refunded.v1"], "each was told once");
 }
 
+/// More is approved than was taken: whose money it was not is told so.
+#[test]
+fn a_refund_that_counted_what_another_takes_back_fails_where_nothing_is_left() {
+    let mut told = reserved(CapturePolicy::OnFulfil);
+    told.parcel(21, 5_000);
+    told.done(CAPTURE);
+    told.refund(30, 3_000);
+    told.done(REFUND);
+    unhear(&mut told, &[30]);
+    told.refund(31, 5_000);
+    assert_eq!(told.open(REFUND).amount, told.money(2_000));
+    told.done(REFUND);
+    assert_eq!(told.kinds(), ["payment.refunded.v1", "refund.settled.v1"]);
+    told.refund(30, 3_000);
+    assert!(!told.has_open(REFUND));
+    assert_eq!(told.payment(0).refunded(), 5_000);
+    assert_eq!(told.kinds(), ["refund.failed.v1", "refund.settled.v1"]);
+    told.tick(1);
+    assert!(told.kinds().is_empty(), "each is told once");
+}
+
 /// What a return counted fails before, or after, its own part is paid at the same capture.
 #[test]
 fn a_refund_pays_what_it_counted_beside_what_it_has_paid() {
