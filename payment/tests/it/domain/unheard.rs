@@ -1,31 +1,10 @@
 //! Parcels, cancellations and returns that the journal lost when it was restored, of orders that it
 //! still has.
 
-use payment::domain::{Input, Observation, OperationKind, Unheard};
+use payment::domain::{Input, Observation, Unheard};
 use shared_events::contract::{CapturePolicy, OperationId};
 
-use super::support::{Told, done, id};
-
-const AUTHORIZE: OperationKind = OperationKind::Authorize;
-const CAPTURE: OperationKind = OperationKind::Capture;
-const REFUND: OperationKind = OperationKind::Refund;
-const VOID: OperationKind = OperationKind::Void;
-
-/// An order of 50.00 whose money is reserved.
-fn reserved(capture: CapturePolicy) -> Told {
-    let mut told = Told::asked(5_000, capture);
-    told.attempt(10).unwrap();
-    told.done(AUTHORIZE);
-    told
-}
-
-/// One whose money was taken when it was confirmed.
-fn taken() -> Told {
-    let mut told = reserved(CapturePolicy::OnConfirm);
-    told.hears(Input::Confirmed { cause: id(20) }).unwrap();
-    told.done(CAPTURE);
-    told
-}
+use super::support::{AUTHORIZE, CAPTURE, REFUND, Told, VOID, done, id};
 
 /// The journal lost these; what is told of that alone is left in `facts`.
 fn unhear(told: &mut Told, causes: &[u128]) {
@@ -38,7 +17,7 @@ fn unhear(told: &mut Told, causes: &[u128]) {
 
 #[test]
 fn goods_that_are_sent_again_are_not_taken_twice() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 2_000);
     told.done(CAPTURE);
     unhear(&mut told, &[21]);
@@ -53,7 +32,7 @@ fn goods_that_are_sent_again_are_not_taken_twice() {
 
 #[test]
 fn a_parcel_that_is_there_after_all_is_not_taken_twice() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 2_000);
     told.done(CAPTURE);
     let before = told.payment(0).clone();
@@ -64,7 +43,7 @@ fn a_parcel_that_is_there_after_all_is_not_taken_twice() {
 
 #[test]
 fn an_order_that_is_confirmed_again_is_not_taken_twice() {
-    let mut told = taken();
+    let mut told = Told::taken();
     unhear(&mut told, &[20]);
     told.hears(Input::Confirmed { cause: id(24) }).unwrap();
     assert!(!told.has_open(CAPTURE));
@@ -73,7 +52,7 @@ fn an_order_that_is_confirmed_again_is_not_taken_twice() {
 
 #[test]
 fn what_is_sent_again_is_not_earned_twice() {
-    let mut told = taken();
+    let mut told = Told::taken();
     told.parcel(21, 2_000);
     unhear(&mut told, &[21]);
     told.parcel(22, 2_000);
@@ -85,7 +64,7 @@ fn what_is_sent_again_is_not_earned_twice() {
 
 #[test]
 fn a_return_that_is_approved_again_is_not_paid_back_twice() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 5_000);
     told.done(CAPTURE);
     told.refund(30, 2_000);
@@ -109,7 +88,7 @@ fn a_return_that_is_approved_again_is_not_paid_back_twice() {
 
 #[test]
 fn an_order_whose_lost_cancellation_gave_money_back_is_paid_anew() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.cancel(40, 5_000, true);
     told.done(VOID);
     unhear(&mut told, &[40]);
@@ -124,7 +103,7 @@ fn an_order_whose_lost_cancellation_gave_money_back_is_paid_anew() {
 
 #[test]
 fn what_is_cancelled_again_is_not_paid_back_twice() {
-    let mut told = taken();
+    let mut told = Told::taken();
     told.cancel(40, 5_000, true);
     told.done(REFUND);
     unhear(&mut told, &[40]);
@@ -137,7 +116,7 @@ fn what_is_cancelled_again_is_not_paid_back_twice() {
 
 #[test]
 fn what_was_paid_anew_after_a_lost_cancellation_is_paid_back_anew() {
-    let mut told = taken();
+    let mut told = Told::taken();
     told.cancel(40, 5_000, true);
     told.done(REFUND);
     unhear(&mut told, &[40]);
@@ -153,7 +132,7 @@ fn what_was_paid_anew_after_a_lost_cancellation_is_paid_back_anew() {
 
 #[test]
 fn a_part_that_was_cancelled_in_the_lost_history_is_paid_anew() {
-    let mut told = taken();
+    let mut told = Told::taken();
     told.cancel(40, 2_000, false);
     told.done(REFUND);
     unhear(&mut told, &[40]);
@@ -165,7 +144,7 @@ fn a_part_that_was_cancelled_in_the_lost_history_is_paid_anew() {
 #[test]
 fn what_another_cancellation_gave_back_is_not_in_hand() {
     for (stands, lost) in [(1_000, 2_000), (2_000, 2_000)] {
-        let mut told = taken();
+        let mut told = Told::taken();
         told.cancel(40, stands, false);
         told.done(REFUND);
         told.cancel(41, lost, false);
@@ -177,7 +156,7 @@ fn what_another_cancellation_gave_back_is_not_in_hand() {
         assert_eq!(told.payment(0).refunded(), stands + lost);
     }
     // Less is cancelled than in the lost history.
-    let mut told = taken();
+    let mut told = Told::taken();
     told.cancel(41, 2_000, false);
     told.done(REFUND);
     unhear(&mut told, &[41]);
@@ -189,7 +168,7 @@ fn what_another_cancellation_gave_back_is_not_in_hand() {
 
 #[test]
 fn two_refunds_do_not_count_the_same_money() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 5_000);
     told.done(CAPTURE);
     told.refund(30, 3_000);
@@ -205,7 +184,7 @@ fn two_refunds_do_not_count_the_same_money() {
 
 #[test]
 fn a_refund_of_a_lost_cancellation_is_not_of_goods_that_left() {
-    let mut told = taken();
+    let mut told = Told::taken();
     told.parcel(21, 2_000);
     told.cancel(40, 3_000, false);
     unhear(&mut told, &[40]);
@@ -216,7 +195,7 @@ fn a_refund_of_a_lost_cancellation_is_not_of_goods_that_left() {
 
 #[test]
 fn a_refund_that_fails_after_it_was_counted_is_owed() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 5_000);
     told.done(CAPTURE);
     told.refund(30, 2_000);
@@ -230,7 +209,7 @@ fn a_refund_that_fails_after_it_was_counted_is_owed() {
 /// One return counts what was paid back for another, which is approved again once the first is paid.
 #[test]
 fn a_refund_that_counted_what_another_takes_back_is_paid_in_full() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 5_000);
     told.done(CAPTURE);
     told.refund(30, 2_000);
@@ -252,7 +231,7 @@ fn a_refund_that_counted_what_another_takes_back_is_paid_in_full() {
 /// More is approved than was taken: whose money it was not is told so.
 #[test]
 fn a_refund_that_counted_what_another_takes_back_fails_where_nothing_is_left() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 5_000);
     told.done(CAPTURE);
     told.refund(30, 3_000);
@@ -274,7 +253,7 @@ fn a_refund_that_counted_what_another_takes_back_fails_where_nothing_is_left() {
 #[test]
 fn a_refund_pays_what_it_counted_beside_what_it_has_paid() {
     for own_first in [true, false] {
-        let mut told = reserved(CapturePolicy::OnFulfil);
+        let mut told = Told::reserved(CapturePolicy::OnFulfil);
         told.parcel(21, 5_000);
         told.done(CAPTURE);
         told.refund(30, 2_000);
@@ -303,7 +282,7 @@ fn a_refund_pays_what_it_counted_beside_what_it_has_paid() {
 /// The same return is approved again, of more than in the lost history.
 #[test]
 fn a_return_that_is_approved_again_over_more_is_paid_the_rest() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 5_000);
     told.done(CAPTURE);
     told.refund(30, 2_000);
