@@ -230,7 +230,7 @@ fn a_refund_that_counted_what_another_takes_back_is_paid_in_full() {
 
 /// More is approved than was taken: whose money it was not is told so.
 #[test]
-fn a_refund_that_counted_what_another_takes_back_fails_where_nothing_is_left() {
+fn a_refund_whose_counted_money_is_taken_back_fails_without_more() {
     let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(21, 5_000);
     told.done(CAPTURE);
