@@ -190,6 +190,9 @@ impl OrderFollower {
     ) -> Result<(), Blame> {
         let (order_id, facts) = (open.case.order_id, causes.len());
         tracing::warn!(order = %order_id, facts, "the journal lost what moved an order's money");
+        // Read beside the transaction: what is in doubt was committed before the journal was set
+        // back, and the case is locked, so that nothing is added meanwhile. What this transaction
+        // itself decided is of no cause in doubt.
         let stored = store::events_of(&self.database, order_id).await?;
         let history = stored.iter().map(StoredEvent::parsed).collect::<Result<Vec<_>, _>>()?;
         let input = Input::Unheard(Unheard::of(causes, &history));

@@ -3,6 +3,8 @@
 //! that is not there or does not answer, or a lock of the database. After each the provider's book
 //! must agree with ours, and every law must hold. The other points: `docs/money-cases.md`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use sqlx::{Connection as _, Executor as _};
 
@@ -182,10 +184,11 @@ fn an_answer_was_read_and_not_committed(shop: Shop) {
     shop.attempt(&order, "tok_visa");
     until("reserved", || theirs(&shop, "authorized") == 2_000);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lock = runtime.block_on(Lock::take(&shop));
+    let mut lock = runtime.block_on(Lock::take(&shop));
     line.forget_answers();
     line.does(Manner::Passes);
     line.until_answered(PATIENCE);
+    runtime.block_on(lock.until_waited_for());
     shop = shop.killed_and(|_| runtime.block_on(lock.release()));
     is_paid_once(shop, &order);
 }
@@ -267,6 +270,27 @@ impl Lock {
         connection.execute("BEGIN").await.unwrap();
         connection.execute("LOCK TABLE payments.operations IN EXCLUSIVE MODE").await.unwrap();
         Self::Postgres(connection)
+    }
+
+    /// Waits until payments wait for it: they have read the answer, and write what it means. A file
+    /// of SQLite does not say who waits for it; there the answer has come to the process.
+    async fn until_waited_for(&mut self) {
+        let Self::Postgres(connection) = self else { return };
+        let sql = "SELECT count(*) FROM pg_locks
+                   WHERE NOT granted AND mode = 'RowExclusiveLock'
+                       AND relation = 'payments.operations'::regclass
+                       AND database = (SELECT oid FROM pg_database
+                                       WHERE datname = current_database())";
+        let waits = async {
+            loop {
+                let query = sqlx::query_scalar::<_, i64>(sql);
+                if query.fetch_one(&mut *connection).await.unwrap() > 0 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waits).await.expect("payments do not write the answer");
     }
 
     async fn release(self) {
