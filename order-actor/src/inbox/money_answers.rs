@@ -115,7 +115,11 @@ impl Handler<Fact> for MoneyAnswers {
         Ok(self.again.shards())
     }
 
-    async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+    async fn read_again(
+        &mut self,
+        tx: &mut Tx,
+        shards: &BTreeSet<u16>,
+    ) -> Result<BTreeSet<u16>, Blame> {
         Ok(self.again.read_again(tx, shards, self.registry.incarnation()).await?)
     }
 
