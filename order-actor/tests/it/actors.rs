@@ -1,5 +1,6 @@
 //! One mailbox per order: the guarantees for callers, whatever happens to the actor.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,18 @@ pub async fn in_memory(limits: Limits) -> (Registry, Journal, ManualClock) {
     let journal = open_memory(options(&clock)).await.unwrap();
     let registry = registry(&journal, &clock, limits).await;
     (registry, journal, clock)
+}
+
+/// An engine whose journal has one shard: in this file, or in memory.
+pub async fn of_one_shard(file: Option<&Path>) -> (Registry, Journal) {
+    let clock = ManualClock::new(start());
+    let options = Options { shards: 1, ..options(&clock) };
+    let journal = match file {
+        Some(file) => open_sqlite(file, options).await.unwrap(),
+        None => open_memory(options).await.unwrap(),
+    };
+    let registry = registry(&journal, &clock, Limits::default()).await;
+    (registry, journal)
 }
 
 async fn registry(journal: &Journal, clock: &ManualClock, limits: Limits) -> Registry {
