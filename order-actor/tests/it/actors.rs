@@ -397,6 +397,7 @@ async fn an_impossible_history_quarantines_only_its_order() {
     assert!(matches!(refused, Refusal::Quarantined(_)), "{refused:?}");
     let quarantined = journal.quarantined().await.unwrap();
     assert_eq!(quarantined.iter().map(|one| one.stream_id).collect::<Vec<_>>(), [bad.into()]);
+    assert_eq!(journal.count_quarantined().await.unwrap(), 1);
     assert!(registry.execute(good, cancel(), ops()).await.is_ok());
 }
 

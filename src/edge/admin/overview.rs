@@ -45,8 +45,7 @@ impl AdminEdge {
             return Ok(proto::GetOverviewResponse::default());
         };
         let counted = of_lists(summaries).await.map_err(unavailable)?;
-        let quarantined = journal.quarantined().await.map_err(unavailable)?;
-        let quarantined = u64::try_from(quarantined.len()).unwrap_or(u64::MAX);
+        let quarantined = journal.count_quarantined().await.map_err(unavailable)?;
         Ok(proto::GetOverviewResponse { quarantined: Some(count(quarantined)), ..counted })
     }
 }

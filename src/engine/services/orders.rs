@@ -204,8 +204,8 @@ fn numbers(
                     table::DEADLINE_LATE.is(&mut page, [kind.code()], late);
                 }
             }
-            if let Ok(quarantined) = journal.quarantined().await {
-                table::QUARANTINED.is(&mut page, [], quarantined.len());
+            if let Ok(quarantined) = journal.count_quarantined().await {
+                table::QUARANTINED.is(&mut page, [], quarantined);
             }
             page
         })
