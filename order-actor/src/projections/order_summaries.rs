@@ -13,7 +13,6 @@ use sqlx::any::AnyRow;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::order_returns::OrderReturns;
 use super::rebuild::{RebuildError, beside, rebuild};
 use super::summary_row::Row;
 use super::words::{SearchBy, Word};
@@ -99,7 +98,6 @@ pub struct OrderSummaries {
     /// Stand for e-mail addresses.
     pub(super) keys: Fingerprints,
     changed: Arc<Notify>,
-    returns: OrderReturns,
 }
 
 impl OrderSummaries {
@@ -110,14 +108,7 @@ impl OrderSummaries {
     #[must_use]
     pub fn new(database: Database) -> Self {
         let (search_by, keys) = (Arc::default(), Fingerprints::default());
-        let returns = OrderReturns::new(database.clone());
-        Self { database, search_by, keys, changed: Arc::default(), returns }
-    }
-
-    /// The returns of these orders, which have a follower of their own.
-    #[must_use]
-    pub const fn returns(&self) -> &OrderReturns {
-        &self.returns
+        Self { database, search_by, keys, changed: Arc::default() }
     }
 
     /// Also searched by these; e-mail addresses stand in it under keys of its journal. Orders from
