@@ -10,7 +10,7 @@ use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
 use order_actor::outbox::OrderFacts;
-use order_actor::projections::{self, Deadlines, OrderReturns, OrderSummaries};
+use order_actor::projections::{self, Deadlines, OrderReturns, OrderSummaries, ReturnState};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
 use shared_events::contract::{Origin, PspName};
@@ -174,7 +174,7 @@ fn payers(building: &Building) -> Option<Payers> {
 fn numbers(lists: Lists, journal: &Journal, clock: &Arc<dyn Clock>) -> Sample {
     let (journal, clock) = (journal.clone(), Arc::clone(clock));
     let look = move || -> BoxFuture<'static, Page> {
-        let Lists { summaries, deadlines, .. } = lists.clone();
+        let Lists { summaries, returns, deadlines } = lists.clone();
         let (journal, clock) = (journal.clone(), Arc::clone(&clock));
         Box::pin(async move {
             let (mut page, now) = (Page::default(), clock.now());
@@ -183,8 +183,9 @@ fn numbers(lists: Lists, journal: &Journal, clock: &Arc<dyn Clock>) -> Sample {
                     table::ORDERS.is(&mut page, [status.code()], orders);
                 }
             }
-            if let Ok((returns, oldest)) = summaries.returns_unjudged(COUNTED_MAX).await {
-                table::RETURNS_WAITING.is(&mut page, [], returns);
+            let waiting = returns.count(ReturnState::Requested, COUNTED_MAX).await;
+            if let Ok((waiting, oldest)) = waiting {
+                table::RETURNS_WAITING.is(&mut page, [], waiting);
                 let wait = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
                 table::RETURN_WAIT.is(&mut page, [], wait);
             }
