@@ -56,17 +56,16 @@ impl Wrong {
 fn book(part: &mut BookPart, posting: &Posting, now: Timestamp) -> Result<Outcome, String> {
     let Posting { entry, accounts } = posting;
     for terms in accounts {
-        // Whoever opened it may have given it a limit; what it is must be the same.
-        if let Opened::OtherTerms { account } = part.open(terms, now) {
+        if let Opened::OtherTerms { account } = part.open(terms, now)
+            && !terms.fits(&account.terms)
+        {
             let open = &account.terms;
-            if (open.kind, open.currency) != (terms.kind, terms.currency) {
-                let (kind, currency) = (open.kind.code(), open.currency);
-                let asked = (terms.kind.code(), terms.currency);
-                return Err(format!(
-                    "account {} is open as {kind} in {currency}, not as {} in {}",
-                    terms.name, asked.0, asked.1
-                ));
-            }
+            let (kind, currency) = (open.kind.code(), open.currency);
+            let asked = (terms.kind.code(), terms.currency);
+            return Err(format!(
+                "account {} is open as {kind} in {currency}, not as {} in {}",
+                terms.name, asked.0, asked.1
+            ));
         }
     }
     match part.book(entry, now) {

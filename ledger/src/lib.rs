@@ -13,7 +13,7 @@ pub mod posting; // what a fact of payments is in the book
 mod request; // what is asked of the book
 mod service; // the parts put together
 pub mod store;
-mod tail; // which accounts were touched, for whoever watches one
+mod tail; // which wallets were touched, for whoever watches one
 mod writer; // the book in a database: a queue and one transaction per batch
 
 pub use audit::{BookAudit, BookFinding, BookLaw, FINDINGS_MAX, audit};

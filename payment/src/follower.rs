@@ -130,16 +130,23 @@ impl Handler<Fact> for OrderFollower {
     }
 
     /// Orders that did not ask for money again are gone, and so is what others did not say again.
-    async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+    async fn read_again(
+        &mut self,
+        tx: &mut Tx,
+        shards: &BTreeSet<u16>,
+    ) -> Result<BTreeSet<u16>, Blame> {
+        // No shard is read once more: what came was enough to decide.
+        let none = BTreeSet::new();
         self.became = Became::default();
         if !store::is_any_doubted(tx).await? {
             self.in_doubt = false;
-            return Ok(());
+            return Ok(none);
         }
         let now = (self.now)();
         let gone = store::doubted(&self.database, tx, shards, DECIDED_MAX).await?;
         if gone.is_empty() {
-            return self.lost(tx, shards, now).await;
+            self.lost(tx, shards, now).await?;
+            return Ok(none);
         }
         let mut cases = store::lock(&self.database, tx, &gone, &BTreeSet::new()).await?;
         let mut decided = BTreeSet::new();
@@ -157,7 +164,8 @@ impl Handler<Fact> for OrderFollower {
             }
         }
         store::forget_doubted(&self.database, tx, &decided).await?;
-        self.write(tx, cases.into_values().collect(), now).await
+        self.write(tx, cases.into_values().collect(), now).await?;
+        Ok(none)
     }
 }
 
@@ -190,6 +198,9 @@ impl OrderFollower {
     ) -> Result<(), Blame> {
         let (order_id, facts) = (open.case.order_id, causes.len());
         tracing::warn!(order = %order_id, facts, "the journal lost what moved an order's money");
+        // Read beside the transaction: what is in doubt was committed before the journal was set
+        // back, and the case is locked, so that nothing is added meanwhile. What this transaction
+        // itself decided is of no cause in doubt.
         let stored = store::events_of(&self.database, order_id).await?;
         let history = stored.iter().map(StoredEvent::parsed).collect::<Result<Vec<_>, _>>()?;
         let input = Input::Unheard(Unheard::of(causes, &history));

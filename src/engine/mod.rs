@@ -35,7 +35,7 @@ use anyhow::Context as _;
 use order_actor::actor::Registry;
 use order_actor::clock::Clock;
 use order_actor::journal::Journal;
-use order_actor::projections::OrderSummaries;
+use order_actor::projections::{OrderReturns, OrderSummaries};
 use shared_events::stream::{Database, Unfinished};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -95,6 +95,7 @@ struct Orders {
     registry: Registry,
     database: Database,
     summaries: OrderSummaries,
+    returns: OrderReturns,
     clock: Arc<TrustedClock>,
 }
 
@@ -327,6 +328,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
         databases: building.databases.clone(),
         orders: orders.map(|orders| orders.database.clone()),
         summaries: orders.map(|orders| orders.summaries.clone()),
+        returns: orders.map(|orders| orders.returns.clone()),
         now: Arc::clone(&building.now),
         chance: settings.chance.of_part("tokens"),
         health: health.clone(),

@@ -96,8 +96,7 @@ pub(super) fn asked(
     (request, made)
 }
 
-/// The failure names the id that was made for a call: asked again with the same id, it is booked
-/// once.
+/// The failure names the id that was made for a call: asked again with the same id, it is done once.
 pub(super) fn naming(failure: Failure, made: Option<&Id>) -> Failure {
     match made {
         Some(id) => failure.unless_decided(&format!("to ask for the same again: --id {}", id.0)),

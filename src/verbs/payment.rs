@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use shared_events::chance::Chance;
 
 use super::args::{Page, PaymentVerb};
+use super::ledger::naming;
 use super::orders::pages;
 use crate::client::parse::Id;
 use crate::client::{Client, Failure, Output, show};
@@ -89,12 +90,9 @@ async fn attempt(
         "validate_only": validate_only,
     });
     let answer = client.call(&format!("{SERVICE}/Attempt"), request).await;
-    let answer = answer.map_err(|failure| match made {
-        Some(id) if !validate_only => {
-            failure.unless_decided(&format!("to ask for the same again: --id {}", id.0))
-        }
-        _ => failure,
-    })?;
+    // What was not kept is not asked for again.
+    let kept = made.filter(|_| !validate_only);
+    let answer = answer.map_err(|failure| naming(failure, kept.as_ref()))?;
     out.answer(&answer, |out, answer| {
         show::only_would(out, validate_only);
         show::attempt(out, answer);

@@ -129,6 +129,6 @@ impl ReadPart<'_> {
     /// Whether a parcel that was lost came back after all: then that says what became of its units.
     fn was_found(&self, shipment_id: ShipmentId) -> bool {
         let parcel = self.order().details().and_then(|details| details.shipment(shipment_id));
-        parcel.is_some_and(|parcel| parcel.found.is_some())
+        parcel.is_some_and(|parcel| parcel.found().is_some())
     }
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use inventory_stream::domain::{Reservation, ReservationState};
 use notification::ledger::CorrectedContact;
-use notification::{Channel, Config, Route, planned_all};
+use notification::{Channel, Config, Kind, Route, planned_all};
 use order_actor::domain::{Details, Line, Order, deadline};
 use order_actor::projections::{DueDeadline, ReturnSummary, Summary};
 use shared_events::contract::{
@@ -350,11 +350,9 @@ const fn is_later(fact: &Fact) -> bool {
     )
 }
 
-const fn is_for_operators(fact: &Fact) -> bool {
-    matches!(
-        fact.body,
-        FactBody::Order(OrderFact::ReturnOverdue { .. } | OrderFact::RefundFailed { .. })
-    )
+fn is_for_operators(fact: &Fact) -> bool {
+    let FactBody::Order(order) = &fact.body else { return false };
+    Kind::of(order).is_some_and(Kind::is_for_operators)
 }
 
 /// Whether an order waits for the answer of stock, as far as it knows.

@@ -46,6 +46,7 @@ pub(super) async fn check(
     let facts = Outbox::new(paid.clone());
     let (mut at, mut booked) = (Cursors::default(), 0_u64);
     let mut sums: BTreeMap<PaymentId, Sums> = BTreeMap::new();
+    let mut by_wallet = of_wallets::Expected::default();
     loop {
         let page = facts.read_after(&at, usize::try_from(PAGE).unwrap_or(usize::MAX)).await;
         let page = page.context("facts of payments")?;
@@ -53,16 +54,16 @@ pub(super) async fn check(
             break;
         }
         at.merge(&page.through);
-        let (mut expected, mut by_wallet) = (Expected::new(), of_wallets::Expected::new());
+        let mut expected = Expected::new();
         for fact in &page.items {
             let is_read = fact.position <= read.get(fact.shard)
                 && !set_aside.contains(&(fact.shard, fact.position));
             expect(report, &mut sums, &mut expected, (fact, is_read));
             if is_read {
-                of_wallets::expect(&mut by_wallet, fact);
+                by_wallet.expect(fact);
             }
         }
-        of_wallets::compare(report, book, &by_wallet).await?;
+        by_wallet.compare(report, book).await?;
         booked += compare(report, book, &mut sums, &expected).await?;
     }
     of_wallets::check(report, book, paid).await?;

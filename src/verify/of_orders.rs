@@ -1,6 +1,8 @@
 use anyhow::Context as _;
 use order_actor::journal::UniqueKey;
-use order_actor::projections::{Deadlines, OrderSummaries, ReturnFilter, SummaryFilter};
+use order_actor::projections::{
+    Deadlines, OrderReturns, OrderSummaries, ReturnFilter, SummaryFilter,
+};
 use order_actor::record::{name_of_key, order_of, unique_names};
 use shared_events::contract::Timestamp;
 
@@ -24,7 +26,7 @@ pub(super) async fn of_orders(report: &mut Report, batch: &Batch<'_>) -> anyhow:
         }
     }
     let (handled, ids) = batch.handled(&RETURNS);
-    let mut found = summaries.returns().of_orders(&ids).await?;
+    let mut found = OrderReturns::new(database.clone()).of_orders(&ids).await?;
     for one in handled {
         let rows = found.remove(&one.order_id).transpose();
         if let Some(rows) = readable(report, Law::SummariesAsReplayed, &one.subject, rows)? {
@@ -113,10 +115,10 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
             rest.stray(report, Law::SummariesAsReplayed, row.order_id, "a summary")
         });
     }
-    let filter = ReturnFilter::default();
+    let (returns, filter) = (OrderReturns::new(database.clone()), ReturnFilter::default());
     let mut after = None;
     loop {
-        let page = summaries.returns().list(&filter, after, PAGE).await;
+        let page = returns.list(&filter, after, PAGE).await;
         let Some(page) = readable(report, Law::SummariesAsReplayed, ROWS, page)? else { break };
         let Some(last) = page.last() else { break };
         after = Some(filter.sort.place(last));

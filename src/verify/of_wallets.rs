@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::domain::{ChartAccount, EntryId, Hold, TransferKind, wallet_of};
+use ledger::domain::{
+    AccountName, ChartAccount, EntryId, Hold, HoldId, HoldState, Transfer, TransferKind, wallet_of,
+};
 use ledger::store::{self, BookedEntry};
-use payment::domain::OperationKind;
-use shared_events::contract::{Fact, FactBody, OperationId, PaymentFact, PaymentId, PspName};
+use payment::domain::{Case, OperationKind, OperationState, Stage};
+use payment::store::OperationRow;
+use shared_events::contract::{
+    Currency, Fact, FactBody, Money, OperationId, OrderId, PaymentFact, PaymentId, PspName,
+};
 use shared_events::stream::Database;
 
 use super::report::{Law, Report};
@@ -14,59 +19,119 @@ use crate::engine::wallets::NAME;
 /// Rows that are read together.
 const PAGE: u32 = 500;
 
-/// What payments say was done with a wallet.
-pub(super) struct Said {
+/// What payments say was done with a wallet. The entry has the operation's id.
+struct Said {
+    operation: EntryId,
     payment: PaymentId,
     kind: TransferKind,
-    minor: i64,
+    amount: Money,
 }
 
-/// By operation, whose entry has the same id.
-pub(super) type Expected = BTreeMap<EntryId, Said>;
-
-/// Adds what a fact says that the ledger has read: by then its wallet had done it.
-pub(super) fn expect(expected: &mut Expected, fact: &Fact) {
-    let FactBody::Payment(body) = &fact.body else { return };
-    let (payment, kind) = match body {
-        PaymentFact::Authorized { payment, .. } => (payment, TransferKind::Held),
-        PaymentFact::Captured { payment, .. } => (payment, TransferKind::HoldPosted),
-        PaymentFact::Refunded { payment, .. } => (payment, TransferKind::Posted),
-        _ => return,
-    };
-    if payment.psp.as_str() == NAME {
-        let said = Said { payment: payment.payment_id, kind, minor: payment.amount.minor };
-        expected.insert(EntryId::from(payment.operation_id.uuid()), said);
-    }
+/// What is to be found in the book, a page of facts at a time.
+#[derive(Default)]
+pub(super) struct Expected {
+    said: Vec<Said>,
+    /// Holds that were given back, and whose.
+    given_back: BTreeMap<HoldId, PaymentId>,
+    /// The wallets that each payment held money of, of all pages: one, but where an order was lost
+    /// and placed again by somebody else.
+    wallets: BTreeMap<PaymentId, BTreeSet<AccountName>>,
 }
 
-/// Looks for the entries of operations.
-pub(super) async fn compare(
-    report: &mut Report,
-    book: &Database,
-    expected: &Expected,
-) -> anyhow::Result<()> {
-    if expected.is_empty() {
-        return Ok(());
-    }
-    let ids: BTreeSet<EntryId> = expected.keys().copied().collect();
-    let found = store::entries_of(book, &ids).await?;
-    let found: BTreeMap<EntryId, BookedEntry> =
-        found.into_iter().map(|entry| (entry.id, entry)).collect();
-    for (id, Said { payment, kind, minor }) in expected {
-        report.check(Law::WalletsAsPayments);
-        let is_of_wallet = |one: &ledger::domain::Transfer| {
-            [&one.debit, &one.credit].iter().any(|name| wallet_of(name).is_some())
+impl Expected {
+    /// Adds what a fact says that the ledger has read: by then its wallet had done it.
+    pub(super) fn expect(&mut self, fact: &Fact) {
+        let FactBody::Payment(body) = &fact.body else { return };
+        let (payment, kind) = match body {
+            PaymentFact::Authorized { payment, .. } => (payment, Some(TransferKind::Held)),
+            PaymentFact::Captured { payment, .. } => (payment, Some(TransferKind::HoldPosted)),
+            PaymentFact::Refunded { payment, .. } => (payment, Some(TransferKind::Posted)),
+            PaymentFact::Voided { payment } => (payment, None),
+            _ => return,
         };
-        let wrong = match found.get(id).and_then(|entry| entry.transfers.first()) {
-            None => "is not in the book",
-            Some(one) if (one.kind, one.amount) != (*kind, *minor) => "is another in the book",
-            Some(one) if !is_of_wallet(one) => "is of no wallet",
-            Some(_) => continue,
-        };
-        let detail = format!("operation {id} by wallet {wrong}");
-        report.find(Law::WalletsAsPayments, format!("payment/{payment}"), detail);
+        if payment.psp.as_str() != NAME {
+            return;
+        }
+        let (operation, amount) = (payment.operation_id.uuid(), payment.amount);
+        let payment = payment.payment_id;
+        if let Some(kind) = kind {
+            self.said.push(Said { operation: operation.into(), payment, kind, amount });
+        } else {
+            // It names the authorisation, whose id the hold has.
+            self.given_back.insert(operation.into(), payment);
+        }
     }
-    Ok(())
+
+    /// Looks for the entries and holds of this page, and forgets them.
+    pub(super) async fn compare(
+        &mut self,
+        report: &mut Report,
+        book: &Database,
+    ) -> anyhow::Result<()> {
+        let said = std::mem::take(&mut self.said);
+        if !said.is_empty() {
+            let ids: BTreeSet<EntryId> = said.iter().map(|one| one.operation).collect();
+            let found = store::entries_of(book, &ids).await?;
+            let found: BTreeMap<EntryId, BookedEntry> =
+                found.into_iter().map(|entry| (entry.id, entry)).collect();
+            for one in &said {
+                report.check(Law::WalletsAsPayments);
+                let transfers = found.get(&one.operation).map(|entry| entry.transfers.as_slice());
+                let Some(wrong) = self.wrong(one, transfers.unwrap_or_default()) else { continue };
+                let detail = format!("operation {} by wallet {wrong}", one.operation);
+                report.find(Law::WalletsAsPayments, format!("payment/{}", one.payment), detail);
+            }
+        }
+        self.compare_holds(report, book).await
+    }
+
+    /// What is wrong with the transfers of an operation.
+    fn wrong(&mut self, said: &Said, transfers: &[Transfer]) -> Option<&'static str> {
+        let one = match transfers {
+            [] => return Some("is not in the book"),
+            [one] if (one.kind, one.amount) == (said.kind, said.amount.minor) => one,
+            _ => return Some("is another in the book"),
+        };
+        if one.currency != said.amount.currency {
+            return Some("is in another currency");
+        }
+        let (wallet, other) = match one.kind {
+            TransferKind::Posted => (&one.credit, &one.debit),
+            _ => (&one.debit, &one.credit),
+        };
+        if wallet_of(wallet).is_none() {
+            return Some("is of no wallet");
+        }
+        if receivable(one.currency).as_ref() != Some(other) {
+            return Some("is not booked against what wallets owe the shop");
+        }
+        let wallets = self.wallets.entry(said.payment).or_default();
+        if one.kind == TransferKind::Held {
+            wallets.insert(wallet.clone());
+        }
+        (!wallets.contains(wallet)).then_some("is of a wallet of which nothing was held for it")
+    }
+
+    async fn compare_holds(&mut self, report: &mut Report, book: &Database) -> anyhow::Result<()> {
+        let given_back = std::mem::take(&mut self.given_back);
+        if given_back.is_empty() {
+            return Ok(());
+        }
+        report.check_many(
+            Law::WalletsAsPayments,
+            u64::try_from(given_back.len()).unwrap_or(u64::MAX),
+        );
+        let ids: BTreeSet<HoldId> = given_back.keys().copied().collect();
+        for hold in store::holds_of(book, &ids).await? {
+            if let Some(payment) = given_back.get(&hold.id)
+                && hold.state == HoldState::Held
+            {
+                let detail = format!("{} was given back and holds still", hold.id);
+                report.find(Law::WalletsAsPayments, format!("payment/{payment}"), detail);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Wallets have the terms of wallets, and what they hold for payments is held by operations. The
@@ -82,19 +147,49 @@ pub(super) async fn check(
         let page = store::holds_held(book, &after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.id.to_string();
-        for hold in page.iter().filter(|hold| is_for_payments(hold)) {
-            report.check(Law::WalletsAsPayments);
-            let id = OperationId::from_uuid(hold.id.uuid());
-            let made = payment::store::operation(paid, id).await?;
-            let is_its_own = made.is_some_and(|one| {
-                one.kind == OperationKind::Authorize && one.psp.as_str() == NAME
-            });
-            if !is_its_own {
-                let detail = format!("{} is held for no payment", hold.debit);
-                report.find(Law::WalletsAsPayments, format!("hold/{}", hold.id), detail);
-            }
+        let holds: Vec<&Hold> = page.iter().filter(|hold| is_for_payments(hold)).collect();
+        if !holds.is_empty() {
+            held(report, paid, &holds).await?;
         }
     }
+}
+
+/// What wallets hold belongs to authorisations that were not declined.
+async fn held(report: &mut Report, paid: &Database, holds: &[&Hold]) -> anyhow::Result<()> {
+    let ids: BTreeSet<OperationId> =
+        holds.iter().map(|hold| OperationId::from_uuid(hold.id.uuid())).collect();
+    let rows = payment::store::operations_of(paid, &ids).await?;
+    let rows: BTreeMap<OperationId, OperationRow> =
+        rows.into_iter().map(|row| (row.id, row)).collect();
+    let over = rows.values().filter(|row| row.schedule.stage == Stage::Done);
+    let orders: BTreeSet<OrderId> = over.map(|row| row.order_id).collect();
+    let cases = payment::store::cases_of(paid, &orders).await?;
+    let cases: BTreeMap<OrderId, Case> =
+        cases.into_iter().map(|case| (case.order_id, case)).collect();
+    for hold in holds {
+        report.check(Law::WalletsAsPayments);
+        let made = rows.get(&OperationId::from_uuid(hold.id.uuid()));
+        let made =
+            made.filter(|one| one.kind == OperationKind::Authorize && one.psp.as_str() == NAME);
+        let wrong = match made {
+            None => "is held for no payment",
+            Some(row) if cases.get(&row.order_id).is_some_and(|case| declined(case, row.id)) => {
+                "is held for a payment that was declined"
+            }
+            Some(_) => continue,
+        };
+        let detail = format!("{} {wrong}", hold.debit);
+        report.find(Law::WalletsAsPayments, format!("hold/{}", hold.id), detail);
+    }
+    Ok(())
+}
+
+/// Whether an authorisation was declined for another reason than that its hold had ended: that may
+/// be since the snapshot of the book.
+fn declined(case: &Case, id: OperationId) -> bool {
+    let Some((_, one)) = case.operation(id) else { return false };
+    let ended = ["canceled", "authorization_expired"].contains(&one.code.as_str());
+    one.state == OperationState::Declined && !ended
 }
 
 async fn terms(report: &mut Report, book: &Database) -> anyhow::Result<()> {
@@ -118,8 +213,11 @@ async fn terms(report: &mut Report, book: &Database) -> anyhow::Result<()> {
 
 /// Whether a wallet holds for what payments by wallet are booked on.
 fn is_for_payments(hold: &Hold) -> bool {
-    let psp: Option<PspName> = NAME.parse().ok();
-    let receivable =
-        psp.and_then(|psp| ChartAccount::PspReceivable(&psp).terms(hold.currency).ok());
-    wallet_of(&hold.debit).is_some() && receivable.is_some_and(|one| one.name == hold.credit)
+    wallet_of(&hold.debit).is_some() && receivable(hold.currency).as_ref() == Some(&hold.credit)
+}
+
+/// The account of what wallets owe the shop.
+fn receivable(currency: Currency) -> Option<AccountName> {
+    let psp: PspName = NAME.parse().ok()?;
+    Some(ChartAccount::PspReceivable(&psp).terms(currency).ok()?.name)
 }

@@ -8,8 +8,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
 use crate::paid_orders::{Shop, on_sqlite};
-use crate::support::ordinal;
+use crate::support::{CUSTOMER, ordinal};
 use crate::told_orders::{until, webhooks};
+use crate::wallets::Paid;
 
 /// A copy of the data with one file changed directly.
 fn damaged(folder: &TempDir, file: &str, sql: &str) -> TempDir {
@@ -100,5 +101,90 @@ fn damaged_books_break_the_laws_of_money() {
             let named = all.iter().any(|one| one.0 == *law && one.1.contains(detail));
             assert!(named, "{sql}: {law} {detail} in {all:#?}");
         }
+    }
+}
+
+/// A shop that was paid with wallets: one order is taken and half of it paid back, one is held, one
+/// was given back. Returns its data, and the order that is held.
+fn paid_with_wallets(stranger: &str) -> (TempDir, String) {
+    let shop = Paid::open(on_sqlite);
+    shop.engine.ask(&["wallet", "top-up", CUSTOMER, "100.00GBP"]);
+    shop.engine.ask(&["wallet", "top-up", stranger, "9.00GBP"]);
+    let [taken, held, freed] = [(); 3].map(|()| {
+        let order = shop.place();
+        shop.attempt(&order, "wallet");
+        shop.confirmed(&order);
+        order
+    });
+    shop.engine.ask(&["order", "fulfill", &taken, "--line", "1=1"]);
+    shop.until_payment(&taken, "CAPTURED");
+    shop.engine.ask(&["return", "request", &taken, "--line", "1=1", "--reason", "chipped"]);
+    shop.engine.ask(&["return", "approve", &taken]);
+    shop.until_payment(&taken, "PARTIALLY_REFUNDED");
+    shop.engine.ask(&["order", "cancel", &freed]);
+    shop.until_payment(&freed, "VOIDED");
+    // What the law compares is what the ledger has read.
+    shop.until_settled();
+    shop.until_balance("auth_memo_d:GBP", 20);
+    let Paid { folder, engine, .. } = shop;
+    assert!(engine.stop().success());
+    (folder, held)
+}
+
+#[test]
+fn damaged_wallets_break_their_law() {
+    let stranger = "018f6f3e-0000-7000-8000-000000000002";
+    let (folder, held) = paid_with_wallets(stranger);
+    assert_eq!(findings(&folder.path().join("data")), []);
+    let own = format!("wallet:{CUSTOMER}:GBP");
+    let number = |name: &str| format!("(SELECT number FROM accounts WHERE name = '{name}')");
+    let transfers = |change: &str| {
+        let of = format!("DROP TRIGGER transfers_refuse_update; UPDATE transfers SET {change}");
+        ("ledger.db", of)
+    };
+    let refunded_to = |name: &str| {
+        let (debit, credit) = (number("psp_receivable:wallet:GBP"), number(&own));
+        let to = number(name);
+        transfers(&format!("credit = {to} WHERE debit = {debit} AND credit = {credit}"))
+    };
+    let terms = |change: &str| {
+        let drop = "DROP TRIGGER terms_refuse_update";
+        let sql = format!("{drop}; UPDATE accounts SET {change} WHERE name = '{own}'");
+        ("ledger.db", sql)
+    };
+    let of_payments = |sql: &str| ("payments.db", format!("{sql} AND order_id = '{held}'"));
+    for ((file, sql), found) in [
+        (terms("bound = 'NONE'"), "has not the terms of a wallet"),
+        (terms("currency = 'EUR'"), "is in another currency"),
+        (transfers("amount = 1999 WHERE kind = 'HOLD_POSTED'"), "is another in the book"),
+        (refunded_to("wallet_funding:GBP"), "is of no wallet"),
+        (refunded_to(&format!("wallet:{stranger}:GBP")), "nothing was held for it"),
+        (
+            (
+                "ledger.db",
+                "UPDATE holds SET state = 'HELD', ended = NULL WHERE state = 'VOIDED'".to_owned(),
+            ),
+            "was given back and holds still",
+        ),
+        (
+            of_payments(
+                "DROP TRIGGER operations_refuse_delete;
+                 DELETE FROM operations WHERE kind = 'AUTHORIZE'",
+            ),
+            "is held for no payment",
+        ),
+        (
+            of_payments(
+                "UPDATE cases
+                 SET body = json_set(body, '$.payments[0].operations[0].state', 'DECLINED')
+                 WHERE true",
+            ),
+            "is held for a payment that was declined",
+        ),
+    ] {
+        let copy = damaged(&folder, file, &sql);
+        let all = findings(copy.path());
+        let named = all.iter().any(|one| one.0 == "wallets_as_payments" && one.1.contains(found));
+        assert!(named, "{sql}: {found} in {all:#?}");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use shared_events::chance::Chance;
 use tempfile::TempDir;
 
 use crate::collector::Collector;
@@ -10,21 +9,13 @@ use crate::http::Http;
 use crate::metrics::page_of;
 use crate::prometheus::Prometheus;
 use crate::support::{Engine, PATIENCE};
-use crate::traces::{TRACE, order, traceparent};
+use crate::traces::{TRACE, place, traceparent};
 
 /// Of calls, and of commands.
 const NAMED: [&str; 2] = [
     "rpc_server_call_duration_seconds_bucket{rpc_method=\"ordinal.orders.v1.OrderService/PlaceOrder\"}",
     "ordinal_command_duration_seconds_bucket{command=\"Place\"}",
 ];
-
-async fn place(engine: &Engine, sampled: bool) {
-    let (mut http, id) = (Http::connect(&engine.address).await, Chance::system().uuid());
-    let header = traceparent(TRACE, sampled);
-    let headers = [("traceparent", header.as_str())];
-    let placed = http.json("POST /v1/orders", &headers, &order(id)).await;
-    assert_eq!(placed.status, 201, "{placed:?}");
-}
 
 /// The page as OpenMetrics.
 async fn open_page(engine: &Engine) -> String {
@@ -52,9 +43,9 @@ async fn a_real_prometheus_finds_the_trace_of_a_bucket() {
         "0",
     ]);
     // Nothing is named while nothing is recorded.
-    place(&engine, false).await;
+    place(&engine, Some(&traceparent(TRACE, false))).await;
     assert!(!open_page(&engine).await.contains("trace_id"));
-    place(&engine, true).await;
+    place(&engine, Some(&traceparent(TRACE, true))).await;
     let line = |page: &str, name: &str| {
         let of = name.trim_end_matches('}');
         page.lines().any(|line| line.starts_with(of) && line.contains(TRACE))

@@ -2,20 +2,10 @@
 //! work continues when somebody has accepted it.
 
 use std::path::Path;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, placing};
-
-/// Waits until this holds.
-pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let patience = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < patience, "{what}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-}
+use crate::support::{Engine, PostgresServer, RedisServer, free_port, ordinal, placing, until};
 
 pub fn place(engine: &Engine) -> String {
     let order = engine.place(&["MUG=1@1.00GBP"]);

@@ -3,13 +3,15 @@
 //! that is not there or does not answer, or a lock of the database. After each the provider's book
 //! must agree with ours, and every law must hold. The other points: `docs/money-cases.md`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use sqlx::{Connection as _, Executor as _};
 
 use crate::history::{copy, psql, until_caught_up};
 use crate::line::{Line, Manner};
 use crate::nodes::databases;
-use crate::paid_orders::{PATIENCE, Shop, gbp, on_sqlite};
+use crate::paid_orders::{PATIENCE, Shop, gbp, on_postgres, on_sqlite};
 use crate::told_orders::until;
 
 /// Each on both databases, in a process of its own: what waits for a minute waits beside others.
@@ -28,8 +30,7 @@ macro_rules! points {
                 #[test]
                 fn $name() {
                     let (_runtime, [database]) = super::databases();
-                    let url = database.url();
-                    super::$name(super::Shop::open(|_| vec!["--database-url".to_owned(), url]));
+                    super::$name(super::Shop::open(super::on_postgres(database.url())));
                 }
             )*
         }
@@ -59,7 +60,7 @@ fn resume(shop: &Shop, follower: &str) {
 /// An order that waits for its money, as far as it knows itself.
 fn asking(shop: &Shop) -> String {
     let order = shop.place("cards,fee=250");
-    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.asks_for_money(&order);
     order
 }
 
@@ -183,15 +184,12 @@ fn an_answer_was_read_and_not_committed(shop: Shop) {
     shop.attempt(&order, "tok_visa");
     until("reserved", || theirs(&shop, "authorized") == 2_000);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lock = runtime.block_on(Lock::take(&shop));
+    let mut lock = runtime.block_on(Lock::take(&shop));
     line.forget_answers();
     line.does(Manner::Passes);
     line.until_answered(PATIENCE);
-    shop.engine.process.kill().unwrap();
-    shop.engine.process.wait().unwrap();
-    runtime.block_on(lock.release());
-    // What was killed already is started again.
-    shop = shop.killed();
+    runtime.block_on(lock.until_waited_for());
+    shop = shop.killed_and(|_| runtime.block_on(lock.release()));
     is_paid_once(shop, &order);
 }
 
@@ -215,10 +213,7 @@ fn the_order_was_confirmed_and_the_answer_is_read_again(mut shop: Shop) {
     shop = shop.stopped(|_| cursors.keep());
     shop.attempt(&order, "tok_visa");
     shop.confirmed(&order);
-    shop.engine.process.kill().unwrap();
-    shop.engine.process.wait().unwrap();
-    cursors.restore();
-    shop = shop.killed();
+    shop = shop.killed_and(|_| cursors.restore());
     until_caught_up(&shop.engine);
     is_paid_once(shop, &order);
 }
@@ -232,8 +227,7 @@ fn an_order_is_cancelled_and_payments_have_not_read_it(mut shop: Shop) {
     assert_eq!(shop.until_payment(&order, "AUTHORIZED")["captured"], gbp(0));
     resume(&shop, "payments");
     shop.until_payment(&order, "VOIDED");
-    let done = |order: &Value| order["payment"]["compensation"] == "COMPENSATION_DONE";
-    shop.until(&order, "compensated", done);
+    shop.compensated(&order);
     assert_eq!(times(&shop, &order, "OrderCancelled"), 1);
     assert_eq!((theirs(&shop, "released"), theirs(&shop, "captured")), (2_000, 0));
     shop.close();
@@ -276,6 +270,27 @@ impl Lock {
         connection.execute("BEGIN").await.unwrap();
         connection.execute("LOCK TABLE payments.operations IN EXCLUSIVE MODE").await.unwrap();
         Self::Postgres(connection)
+    }
+
+    /// Waits until payments wait for it: they have read the answer, and write what it means. A file
+    /// of SQLite does not say who waits for it; there the answer has come to the process.
+    async fn until_waited_for(&mut self) {
+        let Self::Postgres(connection) = self else { return };
+        let sql = "SELECT count(*) FROM pg_locks
+                   WHERE NOT granted AND mode = 'RowExclusiveLock'
+                       AND relation = 'payments.operations'::regclass
+                       AND database = (SELECT oid FROM pg_database
+                                       WHERE datname = current_database())";
+        let waits = async {
+            loop {
+                let query = sqlx::query_scalar::<_, i64>(sql);
+                if query.fetch_one(&mut *connection).await.unwrap() > 0 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waits).await.expect("payments do not write the answer");
     }
 
     async fn release(self) {

@@ -71,6 +71,7 @@ mod money_cases;
 mod money_clock;
 mod names;
 mod nodes;
+mod older_journal; // of a shop, restored by itself
 mod openapi;
 mod operations;
 mod order_files;

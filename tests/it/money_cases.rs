@@ -2,13 +2,11 @@
 //! both databases. `docs/money-cases.md` has all of them, and the tests of those that are elsewhere.
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::history::until_caught_up;
 use crate::http::Http;
 use crate::nodes::databases;
-use crate::paid_messages::lawful;
-use crate::paid_orders::{NEW, Shop, on_sqlite};
+use crate::paid_orders::{NEW, Shop, lawful, on_postgres, on_sqlite};
 use crate::support::{PostgresServer, placing};
 use crate::told_orders::{DOOR, block_on, send, simulate, until, webhooks};
 
@@ -195,7 +193,7 @@ const CASES: &[Case] = &[
 fn goes(shop: &Shop, case: &Case) {
     let before = sums(shop);
     let order = shop.place(case.plan);
-    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.asks_for_money(&order);
     for step in case.steps {
         let what = format!("case {}: {step:?}", case.number);
         take(shop, &order, *step, &what);
@@ -287,8 +285,7 @@ fn cases_of_money_end_as_they_must_on_sqlite() {
 #[test]
 fn cases_of_money_end_as_they_must_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    all_cases(Shop::told(|_| vec!["--database-url".to_owned(), url], DOUBLED));
+    all_cases(Shop::told(on_postgres(database.url()), DOUBLED));
 }
 
 /// Cases 27, 28 and 31: what a provider is asked for, to the unit, or not at all.
@@ -341,8 +338,7 @@ fn a_provider_is_asked_for_exact_amounts_or_not_at_all_on_sqlite() {
 #[test]
 fn a_provider_is_asked_for_exact_amounts_or_not_at_all_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    asks_for_exact_amounts_or_nobody(Shop::open(|_| vec!["--database-url".to_owned(), url]));
+    asks_for_exact_amounts_or_nobody(Shop::open(on_postgres(database.url())));
 }
 
 /// Case 3: somebody takes all of it at the provider, at the moment at which the order is confirmed.
@@ -380,17 +376,14 @@ fn what_was_taken_elsewhere_is_not_taken_again_on_sqlite() {
 #[test]
 fn what_was_taken_elsewhere_is_not_taken_again_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    takes_it_elsewhere(Shop::told(|_| vec!["--database-url".to_owned(), url], DOUBLED));
+    takes_it_elsewhere(Shop::told(on_postgres(database.url()), DOUBLED));
 }
 
 /// Case 34: the database is away. The provider is told so, and sends again.
 #[test]
 fn a_webhook_that_cannot_be_stored_is_answered_503_and_taken_later() {
     let server = PostgresServer::start();
-    let url = server.url();
-    let flags = |_: &TempDir| vec!["--database-url".to_owned(), url];
-    let shop = Shop::told(flags, Some("dropped=1000"));
+    let shop = Shop::told(on_postgres(server.url()), Some("dropped=1000"));
     let body = |id: &str| {
         json!({ "id": id, "type": "refund.updated", "data": { "object": {
             "id": "re_1", "object": "refund", "amount": 500, "currency": "gbp",

@@ -3,22 +3,13 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use shared_events::chance::Chance;
 use tempfile::TempDir;
 
 use crate::collector::{Collector, Seen, drawn};
-use crate::http::Http;
 use crate::support::{Engine, PATIENCE, free_port};
-use crate::traces::{TRACE, order, traceparent};
+use crate::traces::{TRACE, place, traceparent};
 
 const GRPC: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
-
-async fn place(engine: &Engine, trace: Option<&str>) {
-    let mut http = Http::connect(&engine.address).await;
-    let headers: Vec<(&str, &str)> = trace.map(|it| ("traceparent", it)).into_iter().collect();
-    let placed = http.json("POST /v1/orders", &headers, &order(Chance::system().uuid())).await;
-    assert_eq!(placed.status, 201, "{placed:?}");
-}
 
 fn started(environment: &[(&str, &str)], folder: &TempDir, url: &str) -> Engine {
     let data = folder.path().join("data").display().to_string();

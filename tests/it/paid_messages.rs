@@ -6,9 +6,9 @@ use tempfile::TempDir;
 
 use crate::messages::receiver;
 use crate::nodes::databases;
-use crate::paid_orders::{Shop, on_sqlite};
+use crate::paid_orders::{Shop, lawful, on_postgres, on_sqlite};
 use crate::smtp::{SmtpServer, url as smtp};
-use crate::support::{free_port, ordinal, write_private};
+use crate::support::{free_port, write_private};
 use crate::told_orders::{block_on, simulate, until};
 
 const DAY: u64 = 86_400;
@@ -40,14 +40,6 @@ fn returned(shop: &Shop, token: &str) -> String {
 fn refund_is(shop: &Shop, order: &str, state: &str) {
     let state = format!("REFUND_STATE_{state}");
     shop.until(order, &state, |order| order["payment"]["refunds"][0]["state"] == state.as_str());
-}
-
-/// Every law holds for what is stored there.
-pub fn lawful(stored: &[String]) {
-    let mut verify = vec!["verify"];
-    verify.extend(stored.iter().map(String::as_str));
-    let verified = ordinal(&verify);
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
 fn money_is_told(stored: impl FnOnce(&TempDir) -> Vec<String>) {
@@ -105,7 +97,7 @@ fn money_is_told(stored: impl FnOnce(&TempDir) -> Vec<String>) {
 
     // Nobody's money was to be had.
     let order = shop.place("cards");
-    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.asks_for_money(&order);
     for nth in 1..=5 {
         shop.attempt(&order, "tok_decline_insufficient_funds");
         shop.until_payment(&order, if nth == 5 { "FAILED" } else { "DECLINED" });
@@ -136,6 +128,5 @@ fn customers_are_told_of_their_money_once_on_sqlite() {
 #[test]
 fn customers_are_told_of_their_money_once_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    money_is_told(|_| vec!["--database-url".to_owned(), url]);
+    money_is_told(on_postgres(database.url()));
 }

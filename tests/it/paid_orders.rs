@@ -111,9 +111,15 @@ impl Shop {
     }
 
     /// Killed like by a power cut, and started again.
-    pub fn killed(mut self) -> Self {
+    pub fn killed(self) -> Self {
+        self.killed_and(|_| ())
+    }
+
+    /// The same, once something was done meanwhile.
+    pub fn killed_and(mut self, meanwhile: impl FnOnce(&Self)) -> Self {
         self.engine.process.kill().unwrap();
         self.engine.process.wait().unwrap();
+        meanwhile(&self);
         self.engine = Self::engine(&self.folder, &self.stored);
         self
     }
@@ -183,6 +189,17 @@ impl Shop {
         self.until(order, "confirmed", |order| order["status"] == "ORDER_STATUS_CONFIRMED")
     }
 
+    /// Looks at an order until stock is held and it asks for its money.
+    pub fn asks_for_money(&self, order: &str) -> Value {
+        self.until(order, "asking for money", |order| order["payment"]["pay_by"].is_string())
+    }
+
+    /// Looks at a cancelled order until all that it held is back.
+    pub fn compensated(&self, order: &str) -> Value {
+        let done = |order: &Value| order["payment"]["compensation"] == "COMPENSATION_DONE";
+        self.until(order, "compensated", done)
+    }
+
     /// What an account has in the ledger, in minor units; 0 where it is not open.
     fn balance(&self, account: &str) -> i64 {
         let found = self.engine.run(&["ledger", "balance", account]);
@@ -223,14 +240,9 @@ impl Shop {
         self.until_balance("auth_memo_d:GBP", left);
         let Self { folder, engine, stored, provider } = self;
         assert!(engine.stop().success());
-        let mut verify = vec!["--json", "verify"];
         // The last two say where it listens, if it is told anything.
         let place = stored.iter().position(|flag| flag == "--listen").unwrap_or(stored.len());
-        verify.extend(stored.iter().take(place).map(String::as_str));
-        let verified = ordinal(&verify);
-        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-        assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
-        let report: Value = serde_json::from_str(&said).unwrap();
+        let report = lawful(&stored[..place]);
         for law in ["ledger_as_payments", "money_as_goods"] {
             let checked = report["checked"][law].as_u64().unwrap_or_default();
             assert!(checked > 0 || report["orders"] == 0, "{law}: {report}");
@@ -239,12 +251,27 @@ impl Shop {
     }
 }
 
+/// Every law holds for what is stored there; returns the report.
+pub fn lawful(stored: &[String]) -> Value {
+    let mut verify = vec!["--json", "verify"];
+    verify.extend(stored.iter().map(String::as_str));
+    let verified = ordinal(&verify);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
+    serde_json::from_str(&said).unwrap()
+}
+
 pub fn gbp(units: i64) -> Value {
     json!({ "currency_code": "GBP", "units": units, "nanos": 0 })
 }
 
 pub fn on_sqlite(folder: &TempDir) -> Vec<String> {
     vec!["--data".to_owned(), folder.path().join("data").display().to_string()]
+}
+
+/// In the database at this URL.
+pub fn on_postgres(url: String) -> impl FnOnce(&TempDir) -> Vec<String> {
+    move |_| vec!["--database-url".to_owned(), url]
 }
 
 pub fn pays(shop: Shop) -> Shop {
@@ -267,7 +294,7 @@ pub fn pays(shop: Shop) -> Shop {
 
     // Declined, and paid with another card.
     let order = shop.place("cards");
-    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.asks_for_money(&order);
     shop.attempt(&order, "tok_decline_insufficient_funds");
     shop.until_payment(&order, "DECLINED");
     assert_eq!(
@@ -279,8 +306,7 @@ pub fn pays(shop: Shop) -> Shop {
 
     // Cancelled: stock and money go back.
     shop.engine.ask(&["order", "cancel", &order]);
-    let done = |order: &Value| order["payment"]["compensation"] == "COMPENSATION_DONE";
-    let cancelled = shop.until(&order, "compensated", done);
+    let cancelled = shop.compensated(&order);
     assert_eq!(cancelled["payment"]["status"], "PAYMENT_STATUS_RELEASED");
     shop.until_payment(&order, "VOIDED");
 
@@ -290,7 +316,7 @@ pub fn pays(shop: Shop) -> Shop {
     shop.confirmed(&order);
     let before = shop.engine.ask(&["stock", "get", "MUG"])["stock"]["on_hand"].to_string();
     shop.engine.ask(&["stock", "set", "MUG", "0", "--allow-shortage", "--reason", "burnt"]);
-    let cancelled = shop.until(&order, "compensated", done);
+    let cancelled = shop.compensated(&order);
     assert_eq!(cancelled["cancel_reason"], "CANCEL_REASON_INSUFFICIENT_STOCK");
     shop.until_payment(&order, "VOIDED");
     shop.engine.ask(&["stock", "set", "MUG", &before.replace('"', "")]);
@@ -319,8 +345,7 @@ fn paid_orders_on_sqlite() {
 #[test]
 fn paid_orders_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    pays(Shop::open(|_| vec!["--database-url".to_owned(), url])).close();
+    pays(Shop::open(on_postgres(database.url()))).close();
 }
 
 /// An attempt whose answer nobody heard is looked up, not made again.
@@ -386,6 +411,5 @@ fn books_of_a_killed_engine_on_sqlite() {
 #[test]
 fn books_of_a_killed_engine_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    is_killed_before_it_books(Shop::open(|_| vec!["--database-url".to_owned(), url]));
+    is_killed_before_it_books(Shop::open(on_postgres(database.url())));
 }

@@ -176,7 +176,7 @@ fn a_paid_order_is_one_trace_from_the_call_to_the_refund() {
 fn what_a_provider_tells_is_in_the_trace_of_its_operation() {
     let (collector, shop) = open(Some("doubled=1"));
     let order = place(&shop.engine);
-    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.asks_for_money(&order);
     attempt(&shop.engine, &order, "tok_action");
     shop.until_payment(&order, "ACTION_REQUIRED");
     let acts = || {

@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::health::until_health;
-use crate::history::{copy, doubt, psql, until, until_caught_up};
-use crate::paid_orders::{Shop, gbp, on_sqlite};
-use crate::support::PostgresServer;
+use crate::history::{doubt, until_caught_up};
+use crate::older_journal::OlderJournal;
+use crate::paid_orders::{Shop, gbp};
+use crate::support::until;
 use crate::vanished_orders::findings;
 
 const ONE_MUG: [&str; 2] = ["--line", "1=1"];
@@ -37,7 +38,7 @@ struct SetBack {
 }
 
 impl SetBack {
-    fn of(shop: Shop, keep: impl FnOnce(&Shop), restore: impl FnOnce(&Shop)) -> Self {
+    fn of(shop: Shop, journal: &OlderJournal) -> Self {
         let [shipped, returned, cancelled] = [(); 3].map(|()| {
             let order = shop.place("cards");
             shop.attempt(&order, "tok_visa");
@@ -49,7 +50,7 @@ impl SetBack {
         let request = ["return", "request", returned.as_str(), "--reason", "chipped"];
         shop.engine.ask(&[&request[..], &ONE_MUG].concat());
         until_caught_up(&shop.engine);
-        let shop = shop.stopped(keep);
+        let shop = shop.stopped(|shop| journal.keep(shop));
 
         fulfill(&shop, &shipped, &ONE_MUG);
         assert_eq!(shop.until_payment(&shipped, "PARTIALLY_CAPTURED")["captured"], gbp(10));
@@ -58,10 +59,9 @@ impl SetBack {
         shop.until(&returned, "paid back", is_paid_back);
         shop.engine.ask(&["order", "cancel", &cancelled]);
         shop.until_payment(&cancelled, "VOIDED");
-        let done = |order: &Value| order["payment"]["compensation"] == "COMPENSATION_DONE";
-        shop.until(&cancelled, "compensated", done);
+        shop.compensated(&cancelled);
         until_caught_up(&shop.engine);
-        let shop = shop.stopped(restore);
+        let shop = shop.stopped(|shop| journal.restore(shop));
         until("the journal is doubted", || !doubt(&shop.engine).is_empty());
         until_health(&shop.engine, false, "ordinal journal restored");
         shop.engine.ask(&["journal", "restored", "--reason", "a drill"]);
@@ -115,53 +115,27 @@ fn nothing_is_moved_twice(set_back: SetBack) {
 
 #[test]
 fn orders_that_lost_their_last_events_move_nothing_twice_on_sqlite() {
-    let paths = |shop: &Shop| (shop.folder.path().join("data"), shop.folder.path().join("kept"));
-    let keep = |shop: &Shop| {
-        let (data, old) = paths(shop);
-        std::fs::create_dir_all(&old).unwrap();
-        copy(&data, &old, "journal");
-    };
-    let restore = |shop: &Shop| {
-        let (data, old) = paths(shop);
-        copy(&old, &data, "journal");
-    };
-    nothing_is_moved_twice(SetBack::of(Shop::open(on_sqlite), keep, restore));
+    let (shop, journal) = OlderJournal::on_sqlite();
+    nothing_is_moved_twice(SetBack::of(shop, &journal));
 }
 
 #[test]
 fn orders_that_lost_their_last_events_move_nothing_twice_on_postgres() {
-    let server = PostgresServer::start();
-    let url = server.url();
-    let (head, _) = url.rsplit_once('/').unwrap();
-    for name in ["orders", "others"] {
-        psql(&url, &format!("CREATE DATABASE {name}"));
-    }
-    let flags = [
-        ("--orders-database-url", format!("{head}/orders")),
-        ("--database-url", format!("{head}/others")),
-    ];
-    let flags: Vec<String> =
-        flags.into_iter().flat_map(|(flag, url)| [flag.to_owned(), url]).collect();
-    let keep = |_: &Shop| psql(&url, "CREATE DATABASE before TEMPLATE orders");
-    let restore = |_: &Shop| {
-        psql(&url, "DROP DATABASE orders");
-        psql(&url, "CREATE DATABASE orders TEMPLATE before");
-    };
-    nothing_is_moved_twice(SetBack::of(Shop::open(|_| flags), keep, restore));
+    let (shop, journal) = OlderJournal::on_postgres("--orders-database-url", "");
+    nothing_is_moved_twice(SetBack::of(shop, &journal));
 }
 
 /// Only the journal is restored: the followers of answers, whose cursors are elsewhere, have read what
 /// the order does not know any more.
-fn answers_are_heard_again(shop: Shop, keep: impl FnOnce(&Shop), restore: impl FnOnce(&Shop)) {
+fn answers_are_heard_again(shop: Shop, journal: &OlderJournal) {
     let order = shop.place("cards");
-    let asks = |order: &Value| order["payment"]["pay_by"].is_string();
-    shop.until(&order, "asking for money", asks);
+    shop.asks_for_money(&order);
     until_caught_up(&shop.engine);
-    let shop = shop.stopped(keep);
+    let shop = shop.stopped(|shop| journal.keep(shop));
     shop.attempt(&order, "tok_visa");
     shop.confirmed(&order);
     until_caught_up(&shop.engine);
-    let shop = shop.stopped(restore);
+    let shop = shop.stopped(|shop| journal.restore(shop));
     until("the journal is doubted", || !doubt(&shop.engine).is_empty());
     shop.engine.ask(&["journal", "restored", "--reason", "a drill"]);
     shop.confirmed(&order);
@@ -175,37 +149,12 @@ fn answers_are_heard_again(shop: Shop, keep: impl FnOnce(&Shop), restore: impl F
 
 #[test]
 fn answers_are_heard_again_where_only_the_journal_is_restored_on_sqlite() {
-    let paths = |shop: &Shop| (shop.folder.path().join("data"), shop.folder.path().join("kept"));
-    let keep = |shop: &Shop| {
-        let (data, old) = paths(shop);
-        std::fs::create_dir_all(&old).unwrap();
-        copy(&data, &old, "journal");
-    };
-    let restore = |shop: &Shop| {
-        let (data, old) = paths(shop);
-        copy(&old, &data, "journal");
-    };
-    answers_are_heard_again(Shop::open(on_sqlite), keep, restore);
+    let (shop, journal) = OlderJournal::on_sqlite();
+    answers_are_heard_again(shop, &journal);
 }
 
 #[test]
 fn answers_are_heard_again_where_only_the_journal_is_restored_on_postgres() {
-    let server = PostgresServer::start();
-    let url = server.url();
-    let (head, _) = url.rsplit_once('/').unwrap();
-    for name in ["events", "others"] {
-        psql(&url, &format!("CREATE DATABASE {name}"));
-    }
-    let flags = [
-        ("--journal-database", format!("0-15={head}/events")),
-        ("--database-url", format!("{head}/others")),
-    ];
-    let flags: Vec<String> =
-        flags.into_iter().flat_map(|(flag, url)| [flag.to_owned(), url]).collect();
-    let keep = |_: &Shop| psql(&url, "CREATE DATABASE before TEMPLATE events");
-    let restore = |_: &Shop| {
-        psql(&url, "DROP DATABASE events");
-        psql(&url, "CREATE DATABASE events TEMPLATE before");
-    };
-    answers_are_heard_again(Shop::open(|_| flags), keep, restore);
+    let (shop, journal) = OlderJournal::on_postgres("--journal-database", "0-15=");
+    answers_are_heard_again(shop, &journal);
 }

@@ -14,6 +14,20 @@ pub const CUSTOMER: &str = "018f6f3e-0000-7000-8000-000000000001";
 /// machine takes many times as long as an idle one.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Looks until it is so.
+pub fn until(what: &str, so: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, so);
+}
+
+/// The same for as long as this.
+pub fn until_within(patience: Duration, what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + patience;
+    while !so() {
+        assert!(Instant::now() < end, "not so: {what}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
 /// Runs the binary to its end.
 pub fn ordinal(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ordinal"));

@@ -21,7 +21,7 @@ use crate::certificates::Authority;
 use crate::health::{ends_at_once, logged};
 use crate::http::Http;
 use crate::shop::{On, Shop};
-use crate::support::{Engine, PATIENCE, ordinal, placing};
+use crate::support::{Engine, PATIENCE, ordinal, placing, until};
 
 const HERE: [&str; 2] = ["127.0.0.1", "localhost"];
 
@@ -51,14 +51,6 @@ fn connection(address: &str, authority: &Authority) -> Connection {
 async fn serial(authority: &Authority, address: &str) -> Vec<u8> {
     let stream = authority.connect(address, &["h2"]).await;
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
-}
-
-fn until(what: &str, mut reached: impl FnMut() -> bool) {
-    let patience = Instant::now() + PATIENCE;
-    while !reached() {
-        assert!(Instant::now() < patience, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Webhooks of a provider, from its socket to the order: a simulator that sends them late, twice,
 //! never, or signed by another secret, and an engine that is killed around each of them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use psp::Dialect;
 use psp::webhook::{Secret, sign};
@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use crate::http::{Answer, Http};
 use crate::metrics::page_of;
 use crate::nodes::databases;
-use crate::paid_orders::{NEW, OLD, Shop, gbp, on_sqlite, pays};
-use crate::support::{Engine, free_port, ordinal, placing};
+use crate::paid_orders::{NEW, OLD, Shop, gbp, on_postgres, on_sqlite, pays};
+use crate::support::{Engine, free_port, ordinal, placing, until_within};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 pub const DOOR: &str = "POST /v1/webhooks/cards";
@@ -72,12 +72,8 @@ pub fn webhooks(shop: &Shop, state: &str) -> Vec<Value> {
     shop.engine.ask(&all)["webhooks"].as_array().unwrap().clone()
 }
 
-pub fn until(what: &str, is: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !is() {
-        assert!(since.elapsed() < PATIENCE, "not {what}");
-        std::thread::sleep(Duration::from_millis(30));
-    }
+pub fn until(what: &str, is: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, is);
 }
 
 /// An order that was paid, delivered and returned.
@@ -119,12 +115,7 @@ fn a_storm_of_webhooks_on_sqlite() {
 #[test]
 fn a_storm_of_webhooks_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    a_storm_changes_nothing(Shop::told(|_| on_postgres(url), Some(STORM)));
-}
-
-fn on_postgres(url: String) -> Vec<String> {
-    vec!["--database-url".to_owned(), url]
+    a_storm_changes_nothing(Shop::told(on_postgres(database.url()), Some(STORM)));
 }
 
 /// Rows 6, 7 and 8 of the crash matrix.
@@ -182,8 +173,7 @@ fn an_engine_that_is_killed_around_webhooks_on_sqlite() {
 #[test]
 fn an_engine_that_is_killed_around_webhooks_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    killed_around_webhooks(Shop::told(|_| on_postgres(url), Some("doubled=500")));
+    killed_around_webhooks(Shop::told(on_postgres(database.url()), Some("doubled=500")));
 }
 
 #[test]
@@ -384,7 +374,7 @@ fn a_provider_with_webhooks_and_no_secret_keeps_the_engine_from_starting() {
 fn a_customer_is_told_where_to_act_and_operators_are_not() {
     let shop = Shop::told(on_sqlite, Some("doubled=500"));
     let order = shop.place("cards");
-    shop.until(&order, "asking for money", |order| order["payment"]["pay_by"].is_string());
+    shop.asks_for_money(&order);
     shop.attempt(&order, "tok_action");
     shop.until_payment(&order, "ACTION_REQUIRED");
     let list = |role: &str| {

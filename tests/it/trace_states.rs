@@ -14,18 +14,10 @@ use crate::http::Http;
 use crate::messages::receiver;
 use crate::nodes::{databases, node, until_even};
 use crate::support::{CUSTOMER, Engine, PATIENCE, write_private};
-use crate::traces::{TRACE, order, traceparent};
+use crate::traces::{TRACE, order, place_with, traceparent};
 
 /// As two systems add to it.
 const STATE: &str = "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7";
-
-async fn place(engine: &Engine, headers: &[(&str, &str)]) -> String {
-    let id = Chance::system().uuid();
-    let mut http = Http::connect(&engine.address).await;
-    let placed = http.json("POST /v1/orders", headers, &order(id)).await;
-    assert_eq!(placed.status, 201, "{placed:?}");
-    id.to_string()
-}
 
 fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
@@ -73,7 +65,7 @@ async fn what_others_added_to_a_trace_is_in_its_events_and_facts() {
     // It may come in parts.
     let parts =
         [named, ("tracestate", " congo=t61rcWkgMzE ,"), ("tracestate", "rojo=00f067aa0ba902b7")];
-    let order_id = place(&engine, &parts).await;
+    let order_id = place_with(&engine, &parts).await;
     engine.until(&order_id, "CONFIRMED");
     let events = told(&engine, &order_id);
     assert!(events.len() > 1, "{events:?}");
@@ -93,7 +85,7 @@ async fn what_others_added_to_a_trace_is_in_its_events_and_facts() {
         (&[named, ("tracestate", "congo=t61rcWkgMzE,rojo")][..], trace.as_str()),
         (&[("tracestate", STATE)], ""),
     ] {
-        let order_id = place(&engine, headers).await;
+        let order_id = place_with(&engine, headers).await;
         assert_eq!(told(&engine, &order_id)[0], (kept.to_owned(), String::new()));
         let (_, fact) = tokio::task::block_in_place(|| called(&got, &order_id));
         assert_eq!(fact.get("tracestate"), None);
@@ -108,7 +100,7 @@ async fn a_recorded_webhook_call_has_what_others_added_to_its_trace() {
     let engine = started(&folder, &url, &["--otlp-endpoint", &collector.url()]);
     let trace = traceparent(TRACE, true);
     let headers = [("traceparent", trace.as_str()), ("tracestate", STATE)];
-    let order_id = place(&engine, &headers).await;
+    let order_id = place_with(&engine, &headers).await;
     engine.until(&order_id, "CONFIRMED");
     for (event, state) in told(&engine, &order_id) {
         assert!(event.contains(TRACE) && event != trace && state == STATE, "{event} {state}");
@@ -117,7 +109,7 @@ async fn a_recorded_webhook_call_has_what_others_added_to_its_trace() {
     assert!(head.contains(&format!("traceparent: 00-{TRACE}-")), "{head}");
     assert!(head.contains(&format!("tracestate: {STATE}")), "{head}");
     // A trace that begins here is nobody else's.
-    let order_id = place(&engine, &[("tracestate", STATE)]).await;
+    let order_id = place_with(&engine, &[("tracestate", STATE)]).await;
     let (head, fact) = tokio::task::block_in_place(|| called(&got, &order_id));
     assert!(head.contains("traceparent: 00-") && !head.contains("tracestate"), "{head}");
     assert!(fact.get("traceparent").is_some() && fact.get("tracestate").is_none(), "{fact}");

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::book::root;
 use crate::collector::{Collector, Seen, drawn};
 use crate::health::{logged, until_health};
-use crate::http::{Answer, Http};
+use crate::http::Http;
 use crate::limits::NO_ORDER;
 use crate::logs::lines;
 use crate::metrics::page_of;
@@ -51,17 +51,18 @@ pub fn order(order_id: Uuid) -> Value {
 }
 
 /// Places an order by HTTP in this trace, if any; returns its id.
-async fn place(engine: &Engine, trace: Option<&str>) -> String {
-    let order_id = Uuid::now_v7();
-    let placed = call(engine, trace, &order(order_id)).await;
-    assert_eq!(placed.status, 201, "{placed:?}");
-    order_id.to_string()
+pub async fn place(engine: &Engine, trace: Option<&str>) -> String {
+    let headers: Vec<(&str, &str)> = trace.map(|it| ("traceparent", it)).into_iter().collect();
+    place_with(engine, &headers).await
 }
 
-async fn call(engine: &Engine, trace: Option<&str>, order: &Value) -> Answer {
+/// The same with these headers.
+pub async fn place_with(engine: &Engine, headers: &[(&str, &str)]) -> String {
+    let order_id = Uuid::now_v7();
     let mut http = Http::connect(&engine.address).await;
-    let headers: Vec<(&str, &str)> = trace.map(|it| ("traceparent", it)).into_iter().collect();
-    http.json("POST /v1/orders", &headers, order).await
+    let placed = http.json("POST /v1/orders", headers, &order(order_id)).await;
+    assert_eq!(placed.status, 201, "{placed:?}");
+    order_id.to_string()
 }
 
 fn started(flags: &[&str]) -> (Engine, TempDir) {

@@ -3,10 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::history::{copy, doubt, psql, until, until_caught_up};
+use crate::history::{doubt, until_caught_up};
 use crate::http::Http;
-use crate::paid_orders::{Shop, gbp, on_sqlite};
-use crate::support::{PostgresServer, ordinal, placing};
+use crate::older_journal::OlderJournal;
+use crate::paid_orders::{Shop, gbp};
+use crate::support::{ordinal, placing, until};
 
 /// What `verify` finds: law and subject.
 pub fn findings(shop: &Shop) -> Vec<(String, String)> {
@@ -48,12 +49,12 @@ struct Restored {
 }
 
 impl Restored {
-    fn of(shop: Shop, keep: impl FnOnce(&Shop), restore: impl FnOnce(&Shop)) -> Self {
+    fn of(shop: Shop, journal: &OlderJournal) -> Self {
         let kept = shop.place("cards");
         shop.attempt(&kept, "tok_visa");
         shop.confirmed(&kept);
         until_caught_up(&shop.engine);
-        let shop = shop.stopped(keep);
+        let shop = shop.stopped(|shop| journal.keep(shop));
         let reserved = shop.place("cards");
         shop.attempt(&reserved, "tok_visa");
         shop.confirmed(&reserved);
@@ -64,7 +65,7 @@ impl Restored {
             order
         });
         until_caught_up(&shop.engine);
-        let shop = shop.stopped(restore);
+        let shop = shop.stopped(|shop| journal.restore(shop));
         until("the journal is doubted", || !doubt(&shop.engine).is_empty());
         Self { shop, kept, reserved, taken }
     }
@@ -134,8 +135,7 @@ fn money_of_lost_orders_is_set_right(restored: Restored) {
     let mut again = placing(&["MUG=1@10.00GBP"]);
     again.extend(["--payment", "cards", "--id", &reserved]);
     shop.engine.ask(&again);
-    let asks = |order: &Value| order["payment"]["pay_by"].is_string();
-    shop.until(&reserved, "asking for money again", asks);
+    shop.asks_for_money(&reserved);
     until("payments have heard that it asks", || {
         let all = shop.payments(&reserved);
         all[0]["wanted"] == gbp(10)
@@ -151,37 +151,12 @@ fn money_of_lost_orders_is_set_right(restored: Restored) {
 
 #[test]
 fn money_of_lost_orders_is_set_right_on_sqlite() {
-    let paths = |shop: &Shop| (shop.folder.path().join("data"), shop.folder.path().join("kept"));
-    let keep = |shop: &Shop| {
-        let (data, old) = paths(shop);
-        std::fs::create_dir_all(&old).unwrap();
-        copy(&data, &old, "journal");
-    };
-    let restore = |shop: &Shop| {
-        let (data, old) = paths(shop);
-        copy(&old, &data, "journal");
-    };
-    money_of_lost_orders_is_set_right(Restored::of(Shop::open(on_sqlite), keep, restore));
+    let (shop, journal) = OlderJournal::on_sqlite();
+    money_of_lost_orders_is_set_right(Restored::of(shop, &journal));
 }
 
 #[test]
 fn money_of_lost_orders_is_set_right_on_postgres() {
-    let server = PostgresServer::start();
-    let url = server.url();
-    let (head, _) = url.rsplit_once('/').unwrap();
-    for name in ["orders", "others"] {
-        psql(&url, &format!("CREATE DATABASE {name}"));
-    }
-    let flags = [
-        ("--orders-database-url", format!("{head}/orders")),
-        ("--database-url", format!("{head}/others")),
-    ];
-    let flags: Vec<String> =
-        flags.into_iter().flat_map(|(flag, url)| [flag.to_owned(), url]).collect();
-    let keep = |_: &Shop| psql(&url, "CREATE DATABASE before TEMPLATE orders");
-    let restore = |_: &Shop| {
-        psql(&url, "DROP DATABASE orders");
-        psql(&url, "CREATE DATABASE orders TEMPLATE before");
-    };
-    money_of_lost_orders_is_set_right(Restored::of(Shop::open(|_| flags), keep, restore));
+    let (shop, journal) = OlderJournal::on_postgres("--orders-database-url", "");
+    money_of_lost_orders_is_set_right(Restored::of(shop, &journal));
 }

@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::http::Http;
 use crate::nodes::databases;
+use crate::paid_orders::{lawful, on_postgres, on_sqlite};
 use crate::rest::events;
 use crate::shop::{Shop, on_both};
 use crate::support::{CUSTOMER, Engine, PATIENCE, free_port, ordinal, placing, write_private};
@@ -294,14 +297,14 @@ async fn a_wallet_cannot_be_opened_without_its_limit(shop: Shop) {
 }
 
 /// A shop whose customers pay with their wallets.
-struct Paid {
-    folder: TempDir,
+pub struct Paid {
+    pub folder: TempDir,
     stored: Vec<String>,
-    engine: Engine,
+    pub engine: Engine,
 }
 
 impl Paid {
-    fn open(stored: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
+    pub fn open(stored: impl FnOnce(&TempDir) -> Vec<String>) -> Self {
         let folder = TempDir::new().unwrap();
         let stored = stored(&folder);
         let psps = "[[psps]]\nname = \"wallet\"\ndialect = \"wallet\"\n";
@@ -329,29 +332,19 @@ impl Paid {
     }
 
     /// Two mugs of 10 GBP, paid with the wallet of their customer.
-    fn place(&self) -> String {
+    pub fn place(&self) -> String {
         let mut order = placing(&["MUG=2@10.00GBP"]);
         order.extend(["--payment", "wallet"]);
         self.engine.ask(&order)["order"]["order_id"].as_str().unwrap().to_owned()
     }
 
-    fn attempt(&self, order: &str, token: &str) {
+    pub fn attempt(&self, order: &str, token: &str) {
         let file = self.folder.path().join(token).display().to_string();
         self.engine.ask(&["payment", "attempt", order, "--psp-token-file", &file]);
     }
 
-    /// Looks at an order until it is confirmed. A call that was lost before it left is made again
-    /// once the ledger could have answered it: after a minute.
-    fn confirmed(&self, order: &str) {
-        let since = Instant::now();
-        loop {
-            let seen = self.engine.ask(&["order", "get", order])["order"].take();
-            if seen["status"] == "ORDER_STATUS_CONFIRMED" {
-                return;
-            }
-            assert!(since.elapsed() < 4 * PATIENCE, "{seen} {}", self.payment(order));
-            std::thread::sleep(Duration::from_millis(30));
-        }
+    pub fn confirmed(&self, order: &str) {
+        confirmed(&self.engine, order);
     }
 
     fn payment(&self, order: &str) -> Value {
@@ -359,7 +352,7 @@ impl Paid {
     }
 
     /// Looks at the payment of an order until it has this status.
-    fn until_payment(&self, order: &str, status: &str) -> Value {
+    pub fn until_payment(&self, order: &str, status: &str) -> Value {
         let since = Instant::now();
         loop {
             let payment = self.payment(order);
@@ -378,12 +371,17 @@ impl Paid {
     }
 
     /// Waits until the ledger has read what payments did: then the wallets owe the shop nothing.
-    fn until_settled(&self) {
+    pub fn until_settled(&self) {
+        self.until_balance("psp_receivable:wallet:GBP", 0);
+    }
+
+    /// Looks at an account of the ledger until it has so many pounds.
+    pub fn until_balance(&self, account: &str, units: i64) {
         let since = Instant::now();
         loop {
-            let told = self.engine.ask(&["ledger", "balance", "psp_receivable:wallet:GBP"]);
+            let told = self.engine.ask(&["ledger", "balance", account]);
             let posted = &told["account"]["balance"]["posted"];
-            if *posted == gbp(0) {
+            if *posted == gbp(units) {
                 return;
             }
             assert!(since.elapsed() < PATIENCE, "{told}");
@@ -395,19 +393,25 @@ impl Paid {
     fn close(self) {
         self.until_settled();
         assert!(self.engine.stop().success());
-        let mut verify = vec!["--json", "verify"];
-        verify.extend(self.stored.iter().map(String::as_str));
-        let verified = ordinal(&verify);
-        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-        assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
-        let report: Value = serde_json::from_str(&said).unwrap();
+        let report = lawful(&self.stored);
         let checked = report["checked"]["wallets_as_payments"].as_u64().unwrap_or_default();
         assert!(checked > 0, "{report}");
     }
 }
 
-fn on_sqlite(folder: &TempDir) -> Vec<String> {
-    vec!["--data".to_owned(), folder.path().join("data").display().to_string()]
+/// Looks at an order until it is confirmed. A call that was lost before it left is made again once
+/// the ledger could have answered it: after a minute.
+fn confirmed(engine: &Engine, order: &str) {
+    let since = Instant::now();
+    loop {
+        let seen = engine.ask(&["order", "get", order])["order"].take();
+        if seen["status"] == "ORDER_STATUS_CONFIRMED" {
+            return;
+        }
+        let payments = || engine.ask(&["payment", "list", "--order", order]);
+        assert!(since.elapsed() < 4 * PATIENCE, "{seen} {}", payments());
+        std::thread::sleep(Duration::from_millis(30));
+    }
 }
 
 fn pays_with_a_wallet(shop: Paid) {
@@ -466,8 +470,37 @@ fn orders_are_paid_with_wallets_on_sqlite() {
 #[test]
 fn orders_are_paid_with_wallets_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    pays_with_a_wallet(Paid::open(|_| vec!["--database-url".to_owned(), url]));
+    pays_with_a_wallet(Paid::open(on_postgres(database.url())));
+}
+
+/// An account with the name of a wallet and without its limit, as earlier versions opened them, is
+/// not held on.
+#[test]
+fn an_account_that_is_no_wallet_does_not_pay() {
+    let mut shop = Paid::open(on_sqlite);
+    shop.engine.ask(&["wallet", "top-up", CUSTOMER, "5.00GBP"]);
+    shop.engine.signal("-TERM");
+    assert!(shop.engine.process.wait().unwrap().success());
+    let path = shop.folder.path().join("data/ledger.db");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let options = SqliteConnectOptions::new().filename(path);
+        let database = SqlitePool::connect_with(options).await.unwrap();
+        let sql = format!(
+            "DROP TRIGGER terms_refuse_update;
+             UPDATE accounts SET bound = 'NONE' WHERE name = 'wallet:{CUSTOMER}:GBP'"
+        );
+        assert_eq!(database.execute(sql.as_str()).await.unwrap().rows_affected(), 1);
+        database.close().await;
+    });
+    shop.engine = Paid::start(&shop.folder, &shop.stored);
+    let order = shop.place();
+    shop.attempt(&order, "wallet");
+    let payment = shop.until_payment(&order, "DECLINED");
+    let shown = shop.engine.ask(&["payment", "show", payment["payment_id"].as_str().unwrap()]);
+    assert_eq!(shown["operations"][0]["code"], "account_not_wallet", "{shown}");
+    let account = format!("wallet:{CUSTOMER}:GBP");
+    let told = shop.engine.ask(&["ledger", "balance", &account]);
+    assert_eq!(told["account"]["balance"]["debits_held"], gbp(0), "{told}");
 }
 
 /// Killed after anything: each order is held once and posted once.
@@ -510,8 +543,7 @@ fn wallets_of_a_killed_engine_on_sqlite() {
 #[test]
 fn wallets_of_a_killed_engine_on_postgres() {
     let (_runtime, [database]) = databases();
-    let url = database.url();
-    is_killed_between_reserve_and_post(Paid::open(|_| vec!["--database-url".to_owned(), url]));
+    is_killed_between_reserve_and_post(Paid::open(on_postgres(database.url())));
 }
 
 /// Payments and the ledger in two processes. While the ledger is away nobody knows what became of an
@@ -561,19 +593,7 @@ fn wallets_of_another_process_pay_once_it_answers() {
         shop.ask(&["payment", "attempt", &order, "--psp-token-file", &token]);
         order
     };
-    let confirmed = |order: &str| {
-        let since = Instant::now();
-        loop {
-            let seen = shop.ask(&["order", "get", order])["order"].take();
-            if seen["status"] == "ORDER_STATUS_CONFIRMED" {
-                return;
-            }
-            let payments = shop.ask(&["payment", "list", "--order", order]);
-            assert!(since.elapsed() < 4 * PATIENCE, "{seen} {payments}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
-    confirmed(&pay());
+    confirmed(&shop, &pay());
     book.kill();
     let order = pay();
     let since = Instant::now();
@@ -590,7 +610,7 @@ fn wallets_of_another_process_pay_once_it_answers() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let book = start("ledger", &ledger, &["--payments-at", &payments]);
-    confirmed(&order);
+    confirmed(&shop, &order);
     let told = shop.ask(&["wallet", "show", CUSTOMER]);
     assert_eq!(sums(&told["wallet"]), [gbp(50), gbp(40), gbp(10)]);
     drop((book, others));

@@ -90,4 +90,13 @@ impl Journal {
         all.sort_by_key(|stream| stream.stream_id);
         Ok(all)
     }
+
+    /// How many streams are quarantined.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`]
+    pub async fn count_quarantined(&self) -> Result<u64, JournalError> {
+        let counts = self.databases().iter().map(|database| database.store.count_quarantined());
+        Ok(try_join_all(counts).await?.into_iter().sum())
+    }
 }

@@ -317,4 +317,8 @@ impl Notes for MemoryStore {
     async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
         Ok(self.disk.lock().quarantined.clone())
     }
+
+    async fn count_quarantined(&self) -> Result<u64, JournalError> {
+        Ok(u64::try_from(self.disk.lock().quarantined.len()).unwrap_or(u64::MAX))
+    }
 }

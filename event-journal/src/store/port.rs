@@ -167,6 +167,8 @@ pub(crate) trait Notes {
     ) -> Result<(), JournalError>;
     /// All of them, by stream.
     async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError>;
+    /// How many there are.
+    async fn count_quarantined(&self) -> Result<u64, JournalError>;
 }
 
 /// Extends the lease of a store's owner.

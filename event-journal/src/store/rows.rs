@@ -39,6 +39,7 @@ ON CONFLICT (order_id) DO UPDATE SET reason = excluded.reason";
 
 /// All of them.
 pub(crate) const QUARANTINED: &str = "SELECT * FROM quarantined ORDER BY order_id";
+pub(crate) const COUNT_QUARANTINED: &str = "SELECT COUNT(*) FROM quarantined";
 
 /// Records that a reader remembers more than the journal holds, unless it followed an earlier
 /// incarnation.

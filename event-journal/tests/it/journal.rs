@@ -680,6 +680,7 @@ async fn quarantine_is_visible_and_a_reader_beside_a_writer_cannot_write() {
         let beside = place.open(Options { read_only: true, ..options() }).await.unwrap();
         let found = beside.quarantined().await.unwrap();
         assert_eq!(found.len(), 1);
+        assert_eq!(beside.count_quarantined().await.unwrap(), 1);
         assert_eq!((found[0].stream_id, found[0].reason.as_str()), (id, "second"));
         assert_eq!(found[0].since, Timestamp::from_micros(1_800_000_000_123_456));
         assert_eq!(beside.load(id).await.unwrap().len(), 1);

@@ -320,6 +320,7 @@ async fn a_journal_is_split_over_four_databases_and_merged_again() {
     assert_eq!(journal.load(odd).await.unwrap().len(), 2);
     assert_eq!(journal.holder_of(&key).await.unwrap(), Some(odd));
     assert_eq!(journal.quarantined().await.unwrap().len(), 1);
+    assert_eq!(journal.count_quarantined().await.unwrap(), 1);
     journal.close().await;
 }
 

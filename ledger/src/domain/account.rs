@@ -162,6 +162,16 @@ pub struct NewAccount {
     pub limit: Limit,
 }
 
+impl NewAccount {
+    /// Whether an account that is open is the one that is meant. Whoever opened it may have given it
+    /// a limit where none is asked for; what it is must be the same.
+    #[must_use]
+    pub fn fits(&self, open: &Self) -> bool {
+        let limited = self.limit == Limit::None || open.limit == self.limit;
+        (&open.name, open.kind, open.currency) == (&self.name, self.kind, self.currency) && limited
+    }
+}
+
 /// All that was debited and credited, in minor units; each is at least 0 and never more than 64
 /// bits hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

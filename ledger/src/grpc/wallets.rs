@@ -1,7 +1,6 @@
 //! Wallets of customers: accounts of the book by the name of their customer.
 //! Never here: how much may be taken from one, which is a limit of its account.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -19,7 +18,7 @@ use super::refusal::{other_content, other_terms, refused, unanswered, unavailabl
 use super::render::rendered_wallet;
 use crate::book::Book;
 use crate::domain::{
-    Account, ChartAccount, Entry, EntryId, Leg, Limit, NewAccount, Opened, Outcome, UnknownName,
+    Account, ChartAccount, Entry, EntryId, Leg, NewAccount, Opened, Outcome, UnknownName,
     wallet_of, wallets_of,
 };
 use crate::store;
@@ -86,8 +85,7 @@ impl WalletEdge {
         Ok((rendered_wallet(customer, &accounts, false), replayed))
     }
 
-    /// Opens an account where it is not. Whoever opened one of the shop's before may have given it a
-    /// limit; that of a wallet is always the same.
+    /// Opens an account where it is not.
     async fn open(&self, terms: NewAccount, by: &AskedBy, reason: &str) -> Result<(), Status> {
         let account = match self.book.account(&terms.name).await.map_err(unanswered)? {
             Some(account) => account,
@@ -98,10 +96,7 @@ impl WalletEdge {
                 }
             }
         };
-        let open = &account.terms;
-        let fits = (open.kind, open.currency) == (terms.kind, terms.currency)
-            && (terms.limit == Limit::None || open.limit == terms.limit);
-        if fits { Ok(()) } else { Err(other_terms(&account)) }
+        if terms.fits(&account.terms) { Ok(()) } else { Err(other_terms(&account)) }
     }
 }
 
@@ -190,9 +185,6 @@ struct Watching {
     customer: CustomerId,
     by_customer: bool,
     watcher: Watcher,
-    /// The numbers of its accounts, and of the last one that was open when they were read.
-    numbers: BTreeSet<i64>,
-    newest: i64,
     /// As it was told last.
     told: Option<proto::Wallet>,
     stop: CancellationToken,
@@ -207,22 +199,16 @@ impl Watching {
                 self.told = Some(wallet.clone());
                 return Ok(wallet);
             }
-            let (numbers, newest) = (&self.numbers, self.newest);
-            // A wallet in another currency has a number that was not given yet.
-            let is_mine = |number: i64| number > newest || numbers.contains(&number);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(Refused::stopping()),
-                () = self.watcher.touched(is_mine) => {}
+                () = self.watcher.touched(self.customer) => {}
             }
         }
     }
 
-    async fn read(&mut self) -> Result<proto::Wallet, Status> {
-        let head = store::head(&self.database).await.map_err(|error| unavailable(&error))?;
+    async fn read(&self) -> Result<proto::Wallet, Status> {
         let accounts = accounts_of(&self.database, self.customer).await?;
-        self.newest = head.accounts;
-        self.numbers = accounts.iter().map(|account| account.number).collect();
         Ok(rendered_wallet(self.customer, &accounts, self.by_customer))
     }
 }
@@ -285,8 +271,6 @@ impl WalletService for WalletEdge {
             customer: customer_of(&request, &request.get_ref().customer_id)?,
             by_customer: super::caller(&request).is_customer(),
             watcher: self.tail.watch(),
-            numbers: BTreeSet::new(),
-            newest: 0,
             told: None,
             stop: self.stop.clone(),
         };

@@ -164,19 +164,19 @@ pub async fn accounts(
     rows.iter().map(account_of).collect()
 }
 
-/// The numbers of the accounts that were touched by transfers after one position and up to another.
+/// The accounts that were touched by transfers after one position and up to another.
 pub(crate) async fn touched(
     database: &Database,
     after: u64,
     through: u64,
-) -> Result<BTreeSet<i64>, DatabaseError> {
-    let sql = "SELECT debit FROM transfers WHERE position > $1 AND position <= $2
-               UNION SELECT credit FROM transfers WHERE position > $3 AND position <= $4";
+) -> Result<Vec<AccountName>, DatabaseError> {
+    let sql = "SELECT name FROM accounts WHERE number IN (
+                   SELECT debit FROM transfers WHERE position > $1 AND position <= $2
+                   UNION SELECT credit FROM transfers WHERE position > $3 AND position <= $4)";
     let (after, through) = (place(after), place(through));
     let rows = sqlx::query(sql).bind(after).bind(through).bind(after).bind(through);
     let rows = rows.fetch_all(database.reader()).await?;
-    let number = |row: &AnyRow| -> Result<i64, DatabaseError> { Ok(row.try_get(0)?) };
-    rows.iter().map(number).collect()
+    rows.iter().map(|row| word(row, 0, "name of an account")).collect()
 }
 
 /// A hold, if there is one.
@@ -187,6 +187,19 @@ pub async fn find_hold(database: &Database, id: HoldId) -> Result<Option<Hold>, 
     let sql = format!("{HOLD} WHERE holds.id = $1");
     let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database.reader()).await?;
     row.as_ref().map(hold_of).transpose()
+}
+
+/// Those of these holds that there are.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn holds_of(
+    database: &Database,
+    ids: &BTreeSet<HoldId>,
+) -> Result<Vec<Hold>, DatabaseError> {
+    let sql = format!("{HOLD} WHERE holds.id {}", database.one_of());
+    let rows = sqlx::query(&sql).bind(json(ids)?).fetch_all(database.reader()).await?;
+    rows.iter().map(hold_of).collect()
 }
 
 /// An entry with its transfers, if it was ever asked for.

@@ -79,22 +79,20 @@ async fn redirect(
                    ORDER BY serial FOR UPDATE";
         sqlx::query(sql).bind(&order_id).execute(&mut **tx).await?;
     }
+    // Reminders of operators are not the customer's.
+    let sql = format!(
+        "UPDATE notifications SET recipient = $1
+         WHERE order_id = $2 AND channel = $3 AND state IN ('QUEUED', 'RETRY_AT'){}",
+        Kind::not_for_operators()
+    );
     for (channel, recipient) in [(Channel::Email, &contact.email), (Channel::Sms, &contact.phone)] {
         let Some(recipient) = recipient else { continue };
-        // Reminders of operators are not the customer's.
-        let [overdue, failed] = Kind::OF_OPERATORS;
-        sqlx::query(
-            "UPDATE notifications SET recipient = $1
-             WHERE order_id = $2 AND channel = $3 AND state IN ('QUEUED', 'RETRY_AT')
-                 AND kind <> $4 AND kind <> $5",
-        )
-        .bind(recipient.as_str())
-        .bind(&order_id)
-        .bind(channel.code())
-        .bind(overdue.code())
-        .bind(failed.code())
-        .execute(&mut **tx)
-        .await?;
+        sqlx::query(&sql)
+            .bind(recipient.as_str())
+            .bind(&order_id)
+            .bind(channel.code())
+            .execute(&mut **tx)
+            .await?;
     }
     Ok(())
 }

@@ -108,9 +108,7 @@ pub async fn list(
     };
     if filter.to_customer {
         sql.push_str(" AND channel NOT LIKE 'WEBHOOK%'");
-        for kind in Kind::OF_OPERATORS {
-            sql.push_str(&format!(" AND kind <> '{}'", kind.code()));
-        }
+        sql.push_str(&Kind::not_for_operators());
     }
     let wanted = [
         ("order_id", filter.order_id.map(|id| id.to_string())),

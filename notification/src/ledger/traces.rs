@@ -29,18 +29,20 @@ pub async fn write_traces(
     if !traces::is_on() {
         return Ok(());
     }
-    let recorded = |fact: &Fact| -> Option<(FactId, TraceContext)> {
+    let recorded = |fact: &Fact| -> Option<TraceContext> {
         let context: TraceContext = fact.trace()?.parse().ok()?;
-        context.is_sampled().then_some((fact.id, context))
+        context.is_sampled().then_some(context)
     };
-    let of_facts: HashMap<FactId, TraceContext> = facts.iter().filter_map(recorded).collect();
-    let stated: HashMap<FactId, &str> =
-        facts.iter().filter_map(|fact| Some((fact.id, fact.trace_state()?))).collect();
+    // With what other systems added.
+    let of_facts: HashMap<FactId, (TraceContext, Option<&str>)> = facts
+        .iter()
+        .filter_map(|fact| Some((fact.id, (recorded(fact)?, fact.trace_state()))))
+        .collect();
     let of_messages: BTreeMap<NotificationId, Row<'_>> = messages
         .iter()
         .filter_map(|message| {
-            let traceparent = of_facts.get(&message.fact_id)?.to_string();
-            let tracestate = stated.get(&message.fact_id).copied();
+            let (context, tracestate) = *of_facts.get(&message.fact_id)?;
+            let traceparent = context.to_string();
             Some((message.id, Row { id: message.id.to_string(), traceparent, tracestate }))
         })
         .collect();

@@ -80,8 +80,15 @@ impl Kind {
     pub(crate) const OF_OPERATORS: [Self; 2] = [Self::ReturnOverdue, Self::RefundFailed];
 
     /// Whether its messages go to operators, and not to the customer.
-    pub(crate) const fn is_for_operators(self) -> bool {
-        matches!(self, Self::ReturnOverdue | Self::RefundFailed)
+    #[must_use]
+    pub fn is_for_operators(self) -> bool {
+        Self::OF_OPERATORS.contains(&self)
+    }
+
+    /// What selects the rows of a table of messages that do not go to operators: more conditions of
+    /// a `WHERE`, each behind ` AND `.
+    pub(crate) fn not_for_operators() -> String {
+        Self::OF_OPERATORS.iter().map(|kind| format!(" AND kind <> '{}'", kind.code())).collect()
     }
 
     /// The stable name; in small letters, the name of its templates.
@@ -112,7 +119,8 @@ impl Kind {
     }
 
     /// The kind of message that a fact leads to, if it leads to one.
-    pub(crate) const fn of(fact: &OrderFact) -> Option<Self> {
+    #[must_use]
+    pub const fn of(fact: &OrderFact) -> Option<Self> {
         let kind = match fact {
             OrderFact::Created { .. } => Self::Received,
             OrderFact::Confirmed { .. } => Self::Confirmed,

@@ -96,13 +96,6 @@ impl Details {
         OrderNumber::shown(self.terms.names.as_deref(), self.order_id)
     }
 
-    /// When the oldest return was requested that nobody has judged; none where none waits for that.
-    #[must_use]
-    pub fn unjudged_since(&self) -> Option<Timestamp> {
-        let unjudged = self.waiting.iter().filter(|one| one.approval.is_none());
-        unjudged.map(|one| one.requested_at).min()
-    }
-
     /// The line with this number.
     #[must_use]
     pub fn line(&self, number: u32) -> Option<&Line> {

@@ -142,7 +142,6 @@ fn shipped(event: &Event) -> Result<Shipment, &'static str> {
         corrected: None,
         delivered_at: None,
         undone: None,
-        found: None,
     })
 }
 

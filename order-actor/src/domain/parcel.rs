@@ -39,8 +39,6 @@ pub struct Shipment {
     pub delivered_at: Option<Timestamp>,
     /// How it came to nothing, if it did.
     pub undone: Option<Undone>,
-    /// That it came back after all, where it had been lost.
-    pub found: Option<Arc<ShipmentFound>>,
 }
 
 /// How a parcel is tracked.
@@ -59,6 +57,18 @@ pub struct Undone {
     pub event: Arc<ShipmentUndone>,
     /// What would have been paid back if nothing else had been said.
     pub default: Money,
+    /// That it came back after all, where it had been lost.
+    pub found: Option<Arc<ShipmentFound>>,
+}
+
+impl Undone {
+    /// The state of the parcel.
+    fn state(&self) -> ParcelState {
+        match self.found {
+            Some(_) => ParcelState::ReturnedToSender,
+            None => self.event.cause.state(),
+        }
+    }
 }
 
 /// The state of a parcel.
@@ -91,12 +101,17 @@ impl Shipment {
     /// Its state.
     #[must_use]
     pub fn state(&self) -> ParcelState {
-        match (&self.undone, &self.found, self.delivered_at) {
-            (Some(_), Some(_), _) => ParcelState::ReturnedToSender,
-            (Some(undone), None, _) => undone.event.cause.state(),
-            (None, _, Some(_)) => ParcelState::Delivered,
-            (None, _, None) => ParcelState::Shipped,
+        match (&self.undone, self.delivered_at) {
+            (Some(undone), _) => undone.state(),
+            (None, Some(_)) => ParcelState::Delivered,
+            (None, None) => ParcelState::Shipped,
         }
+    }
+
+    /// That it came back after all, where it had been lost.
+    #[must_use]
+    pub fn found(&self) -> Option<&ShipmentFound> {
+        self.undone.as_ref()?.found.as_deref()
     }
 
     /// The carrier, as it is known now.
@@ -303,7 +318,7 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
     }
     counts::pay_back(details, event.refund)?;
     refund_charges(details, &event.charges, event.refund)?;
-    let undone = Undone { event: Arc::new(event.clone()), default };
+    let undone = Undone { event: Arc::new(event.clone()), default, found: None };
     details.parcel_mut(event.shipment_id)?.undone = Some(undone);
     Ok(if event.open_again { reopened(order) } else { order.after_returns() })
 }
@@ -328,7 +343,8 @@ pub(super) fn found(mut order: Order, event: &ShipmentFound) -> Evolved {
         return Err("the parcel is not lost");
     }
     are_its_units(&parcel.lines, &event.lines)?;
-    Arc::make_mut(parcel).found = Some(Arc::new(event.clone()));
+    let undone = Arc::make_mut(parcel).undone.as_mut().ok_or("the parcel is not lost")?;
+    undone.found = Some(Arc::new(event.clone()));
     Ok(order)
 }
 

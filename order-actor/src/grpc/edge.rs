@@ -18,7 +18,7 @@ use super::{proto, status};
 use crate::actor::{Refusal, Registry};
 use crate::domain::{By, Command, Rejection, Role};
 use crate::journal::{Journal, JournalError};
-use crate::projections::OrderSummaries;
+use crate::projections::{OrderReturns, OrderSummaries};
 
 /// Bytes of one request.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
@@ -90,6 +90,7 @@ impl EndsBy {
 pub struct OrdersEdge {
     pub(super) registry: Registry,
     pub(super) summaries: OrderSummaries,
+    pub(super) returns: OrderReturns,
     pub(super) journal: Journal,
     pub(super) changes: Changes,
     pub(super) stop: CancellationToken,
@@ -106,10 +107,16 @@ pub type Payers = Arc<dyn Fn(&PspName, Currency) -> Option<String> + Send + Sync
 impl OrdersEdge {
     /// An edge over these components.
     #[must_use]
-    pub fn new(registry: Registry, summaries: OrderSummaries, journal: Journal) -> Self {
+    pub fn new(
+        registry: Registry,
+        summaries: OrderSummaries,
+        returns: OrderReturns,
+        journal: Journal,
+    ) -> Self {
         Self {
             registry,
             summaries,
+            returns,
             changes: Changes::new(journal.clone()),
             journal,
             stop: CancellationToken::new(),

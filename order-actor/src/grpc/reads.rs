@@ -113,7 +113,7 @@ impl OrdersEdge {
         let query = page::returns_query(&listing.filter);
         let after = well_formed(page::after_in_returns(query, &listing.token))?;
         let history = self.history_id(&listing.token, deadline).await?;
-        let returns = self.summaries.returns();
+        let returns = &self.returns;
         if let Some((shard, position)) = self.awaited(&by, listing.at_least, deadline).await?
             && !returns.includes(shard, position, answer_by(deadline)).await
         {

@@ -1,21 +1,122 @@
-//! What the answers of other services have in common: how they are sent, and which refusals are
-//! final. Never here: which command answers to which fact.
+//! What the answers of other services have in common: how they are sent, which refusals are final,
+//! and which are heard again. Never here: which command answers to which fact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use futures::StreamExt as _;
 use shared_events::contract::{Fact, OrderId};
-use shared_events::stream::Blame;
+use shared_events::stream::{Blame, Cursors, Handler, Tx};
 use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
 use crate::domain::{By, Command, NO_SUCH_REFUND, Rejection};
 use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
+use crate::projections::Again;
+
+/// How orders answer to the facts of one service.
+#[async_trait]
+pub trait Answering: Default + Send + Sync + 'static {
+    /// The follower's name.
+    const NAME: &'static str;
+
+    /// The command that answers to a fact; none where it needs no answer.
+    fn command_of(&self, fact: &Fact) -> Option<Command>;
+
+    /// Executes it.
+    ///
+    /// # Errors
+    /// [`Unanswered`] where the order did not take it.
+    async fn execute(
+        &self,
+        registry: &Registry,
+        order_id: OrderId,
+        command: Command,
+        fact: &Fact,
+    ) -> Result<(), Unanswered>;
+}
+
+/// Sends the answers of a service to the orders. The effect is a command whose request id is the
+/// fact's id, so repeating a batch after a crash changes nothing.
+pub struct Answers<K> {
+    registry: Registry,
+    missing: Missing,
+    again: Again,
+    pub(super) kind: K,
+}
+
+impl<K: Answering> Answers<K> {
+    /// The follower's name.
+    pub const FOLLOWER: &'static str = K::NAME;
+
+    /// Sends answers to the orders of this registry.
+    #[must_use]
+    pub fn new(registry: Registry) -> Self {
+        let (missing, again) = (Missing::of(K::NAME), Again::of(K::NAME));
+        Self { registry, missing, again, kind: K::default() }
+    }
+}
+
+#[async_trait]
+impl<K: Answering> Handler<Fact> for Answers<K> {
+    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        self.again.begin(tx, facts).await?;
+        let (registry, again, kind) = (&self.registry, &self.again, &self.kind);
+        let command_of =
+            |fact: &Fact| if again.passes_over(fact) { None } else { kind.command_of(fact) };
+        let execute = |order_id, command, index: usize| async move {
+            kind.execute(registry, order_id, command, &facts[index]).await
+        };
+        answer((registry, &self.missing), facts, command_of, execute).await
+    }
+
+    fn committed(&mut self) {
+        self.again.committed();
+    }
+
+    async fn set_back(
+        &mut self,
+        tx: &mut Tx,
+        from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        self.again.set_back(tx, from, to).await?;
+        Ok(to.clone())
+    }
+
+    fn resumes(&mut self) {
+        self.again.resumes();
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.again.is_in_doubt(self.registry.incarnation())
+    }
+
+    async fn shards_in_doubt(&mut self) -> Result<BTreeSet<u16>, Blame> {
+        Ok(self.again.shards())
+    }
+
+    async fn read_again(
+        &mut self,
+        tx: &mut Tx,
+        shards: &BTreeSet<u16>,
+    ) -> Result<BTreeSet<u16>, Blame> {
+        Ok(self.again.read_again(tx, shards, self.registry.incarnation()).await?)
+    }
+
+    fn failed_with(&mut self) -> Vec<String> {
+        self.missing.failed_with(&self.registry)
+    }
+
+    fn retried(&mut self, letters: u64) {
+        self.missing.retried(letters);
+    }
+}
 
 /// What becomes of answers about orders, or refunds, that the journal does not hold. Such an answer
 /// is a dead letter at once: it holds up no answer about another order. Where the journal was set
 /// back, which is noticed some seconds later, it is retried then, and passed over.
-pub(super) struct Missing {
+struct Missing {
     follower: &'static str,
     /// The incarnation of the journal for which letters were put back, and the one for which they
     /// are to be.
@@ -24,13 +125,13 @@ pub(super) struct Missing {
 
 impl Missing {
     /// Of the follower with this name.
-    pub(super) const fn of(follower: &'static str) -> Self {
+    const fn of(follower: &'static str) -> Self {
         Self { follower, retried: (1, 1) }
     }
 
     /// Where the journal continues as another incarnation, the errors of letters about orders and
     /// refunds that it did not hold: they are retried, once.
-    pub(super) fn failed_with(&mut self, registry: &Registry) -> Vec<String> {
+    fn failed_with(&mut self, registry: &Registry) -> Vec<String> {
         self.retried.1 = self.retried.0.max(registry.incarnation());
         let another = self.retried.1 > self.retried.0;
         if !another {
@@ -41,7 +142,7 @@ impl Missing {
     }
 
     /// So many letters are put back.
-    pub(super) fn retried(&mut self, letters: u64) {
+    fn retried(&mut self, letters: u64) {
         self.retried.0 = self.retried.1;
         if letters > 0 {
             let follower = self.follower;
@@ -87,7 +188,7 @@ impl Missing {
 }
 
 /// Why an order did not take an answer.
-pub(super) enum Unanswered {
+pub enum Unanswered {
     /// It refused the command.
     Refused(Refusal),
     /// The answer cannot be: a dead letter, whatever the order says.
@@ -105,7 +206,7 @@ impl From<Refusal> for Unanswered {
 ///
 /// # Errors
 /// [`Blame`] for every fact that can never be answered, or for what is outside.
-pub(super) async fn answer<F>(
+async fn answer<F>(
     (registry, missing): (&Registry, &Missing),
     facts: &[Fact],
     command_of: impl Fn(&Fact) -> Option<Command>,

@@ -1,46 +1,52 @@
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use shared_events::contract::{
     CancelReason, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin, ReservationId,
 };
-use shared_events::stream::{Blame, Cursors, Handler, Tx};
 
-use super::answers::{Missing, Unanswered, answer, send};
+use super::answers::{Answering, Answers, Unanswered, send};
 use crate::actor::{Refusal, Registry};
 use crate::domain::{
     Allocate, AnswerEdit, By, Cancel, Command, Compensated, Compensation, Component, Confirm,
     LineQuantity, Order, Rejection,
 };
-use crate::projections::{Again, STOCK_ANSWERS};
+use crate::projections::STOCK_ANSWERS;
 
-/// Confirms or cancels orders as stock answers, and allocates units that waited. The effect is a
-/// command whose request id is the fact's id, so repeating a batch after a crash changes nothing.
-pub struct StockAnswers {
-    registry: Registry,
-    missing: Missing,
-    again: Again,
+/// Confirms or cancels orders as stock answers, and allocates units that waited.
+pub type StockAnswers = Answers<Stock>;
+
+/// What stock answers.
+#[derive(Default)]
+pub struct Stock {
     /// Whether cancelled orders with a payment plan note that their stock is free.
     compensates: bool,
 }
 
 impl StockAnswers {
-    /// The follower's name.
-    pub const FOLLOWER: &'static str = STOCK_ANSWERS;
-
-    /// Sends answers to the orders of this registry.
-    #[must_use]
-    pub fn new(registry: Registry) -> Self {
-        let (missing, again) = (Missing::of(Self::FOLLOWER), Again::of(Self::FOLLOWER));
-        Self { registry, missing, again, compensates: false }
-    }
-
     /// The same in an engine that has payments: cancelled orders with a payment plan note that their
     /// stock is free. Other orders are looked at and stay as they are.
     #[must_use]
     pub fn and_compensates(mut self) -> Self {
-        self.compensates = true;
+        self.kind.compensates = true;
         self
+    }
+}
+
+#[async_trait]
+impl Answering for Stock {
+    const NAME: &'static str = STOCK_ANSWERS;
+
+    fn command_of(&self, fact: &Fact) -> Option<Command> {
+        command_of(fact, self.compensates)
+    }
+
+    async fn execute(
+        &self,
+        registry: &Registry,
+        order_id: OrderId,
+        command: Command,
+        fact: &Fact,
+    ) -> Result<(), Unanswered> {
+        execute(registry, order_id, command, fact).await
     }
 }
 
@@ -94,59 +100,6 @@ const fn withdrawn_by(fact: &Fact) -> Option<ReservationId> {
     match &fact.body {
         FactBody::Inventory(InventoryFact::Rejected { reservation_id, .. }) => *reservation_id,
         _ => None,
-    }
-}
-
-#[async_trait]
-impl Handler<Fact> for StockAnswers {
-    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        self.again.begin(tx, facts).await?;
-        let (registry, compensates, again) = (&self.registry, self.compensates, &self.again);
-        let command_of = |fact: &Fact| {
-            if again.passes_over(fact) { None } else { command_of(fact, compensates) }
-        };
-        let execute = |order_id, command, index: usize| async move {
-            execute(registry, order_id, command, &facts[index]).await
-        };
-        answer((registry, &self.missing), facts, command_of, execute).await
-    }
-
-    fn committed(&mut self) {
-        self.again.committed();
-    }
-
-    async fn set_back(
-        &mut self,
-        tx: &mut Tx,
-        from: &Cursors,
-        to: &Cursors,
-    ) -> Result<Cursors, Blame> {
-        self.again.set_back(tx, from, to).await?;
-        Ok(to.clone())
-    }
-
-    fn resumes(&mut self) {
-        self.again.resumes();
-    }
-
-    fn is_in_doubt(&self) -> bool {
-        self.again.is_in_doubt(self.registry.incarnation())
-    }
-
-    async fn shards_in_doubt(&mut self) -> Result<BTreeSet<u16>, Blame> {
-        Ok(self.again.shards())
-    }
-
-    async fn read_again(&mut self, tx: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
-        Ok(self.again.read_again(tx, shards, self.registry.incarnation()).await?)
-    }
-
-    fn failed_with(&mut self) -> Vec<String> {
-        self.missing.failed_with(&self.registry)
-    }
-
-    fn retried(&mut self, letters: u64) {
-        self.missing.retried(letters);
     }
 }
 

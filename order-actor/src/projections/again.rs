@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 use shared_events::contract::{Fact, OrderId};
 use shared_events::stream::row::{json, number};
-use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Tx, read_anew};
+use shared_events::stream::{Blame, Cursors, Database, DatabaseError, DeadLetters, Tx};
 use sqlx::Row as _;
 
 use crate::journal::Journal;
@@ -122,26 +122,23 @@ impl Again {
         self.to_begin.clone()
     }
 
-    /// Begins anew in these shards, which were read to their end; where there is none, looks for
-    /// some.
+    /// Begins anew in these shards, which were read to their end, and returns them; where there is
+    /// none, looks for some.
     pub(crate) async fn read_again(
         &mut self,
         tx: &mut Tx,
         shards: &BTreeSet<u16>,
         incarnation: u64,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<BTreeSet<u16>, DatabaseError> {
         self.over.clear();
         for shard in shards {
             self.begin_in(tx, *shard).await?;
             self.to_begin.remove(shard);
         }
         self.reads = None;
-        if !shards.is_empty() {
-            return Ok(());
-        }
         // Each list may still find more: a shard is read again once, for all of them.
-        if !lists_agree(tx, incarnation).await? {
-            return Ok(());
+        if !shards.is_empty() || !lists_agree(tx, incarnation).await? {
+            return Ok(shards.clone());
         }
         let sql = "SELECT DISTINCT shard FROM answers_again WHERE follower = $1 AND through = 0";
         let rows = sqlx::query(sql).bind(self.follower).fetch_all(&mut **tx).await?;
@@ -150,13 +147,19 @@ impl Again {
         if self.to_begin.is_empty() {
             self.settled = incarnation;
         }
-        Ok(())
+        Ok(BTreeSet::new())
     }
 
     async fn begin_in(&self, tx: &mut Tx, shard: u16) -> Result<(), DatabaseError> {
-        let (was_at, subjects) = read_anew(tx, self.follower, shard).await?;
-        // What was set aside is tried again.
-        for subject in subjects {
+        let sql = "SELECT position FROM cursors WHERE follower = $1 AND shard = $2";
+        let query = sqlx::query(sql).bind(self.follower).bind(i64::from(shard));
+        let row = query.fetch_optional(&mut **tx).await?;
+        let was_at: u64 = match &row {
+            Some(row) => number(row, 0, "position of a follower of answers")?,
+            None => 0,
+        };
+        // What was set aside is tried again: its dead letters are dropped.
+        for subject in DeadLetters::subjects_in(tx, self.follower, shard).await? {
             let sql = "INSERT INTO answers_again (follower, shard, order_id, through)
                        VALUES ($1, $2, $3, 0) ON CONFLICT (follower, shard, order_id) DO NOTHING";
             let query = sqlx::query(sql).bind(self.follower).bind(i64::from(shard));

@@ -1,7 +1,6 @@
 //! Numbers of orders, for whoever watches the process. A table may be large, so only so many are
 //! counted.
 
-use shared_events::contract::Timestamp;
 use shared_events::stream::DatabaseError;
 use sqlx::Row as _;
 
@@ -32,24 +31,5 @@ impl OrderSummaries {
         let row = sqlx::query(sql).bind(i64::from(most)).fetch_one(self.database.reader()).await?;
         let count: i64 = row.try_get(0)?;
         Ok(u64::try_from(count).unwrap_or_default())
-    }
-
-    /// How many orders have a return that nobody has judged, and when the oldest of these returns
-    /// was requested; `most` orders are counted.
-    ///
-    /// # Errors
-    /// [`DatabaseError`]
-    pub async fn returns_unjudged(
-        &self,
-        most: u32,
-    ) -> Result<(u64, Option<Timestamp>), DatabaseError> {
-        // Nodes of an earlier version leave `unjudged_since` as it was, and keep `returns_waiting`.
-        let sql = "SELECT COUNT(*), MIN(unjudged_since) FROM
-                       (SELECT unjudged_since FROM order_summaries
-                        WHERE unjudged_since IS NOT NULL AND returns_waiting IS NOT NULL
-                        ORDER BY unjudged_since LIMIT $1) AS counted";
-        let row = sqlx::query(sql).bind(i64::from(most)).fetch_one(self.database.reader()).await?;
-        let (count, oldest): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-        Ok((u64::try_from(count).unwrap_or_default(), oldest.map(Timestamp::from_micros)))
     }
 }

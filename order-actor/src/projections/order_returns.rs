@@ -205,9 +205,7 @@ impl Handler<RecordedEvent> for OrderReturnsHandler {
     ) -> Result<Cursors, Blame> {
         self.replay.forget();
         // All rows of an order have one version.
-        let newest = format!(
-            "(SELECT order_id, MAX(version) AS version FROM {TABLE} GROUP BY order_id) AS newest"
-        );
+        let newest = format!("(SELECT DISTINCT order_id, version FROM {TABLE}) AS newest");
         let (database, journal) = (&self.model.database, self.replay.journal());
         let ahead = super::ahead_of(database, journal, &newest, from).await?;
         for order_id in ahead.keys() {

@@ -13,7 +13,6 @@ use sqlx::any::AnyRow;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::order_returns::OrderReturns;
 use super::rebuild::{RebuildError, beside, rebuild};
 use super::summary_row::Row;
 use super::words::{SearchBy, Word};
@@ -99,7 +98,6 @@ pub struct OrderSummaries {
     /// Stand for e-mail addresses.
     pub(super) keys: Fingerprints,
     changed: Arc<Notify>,
-    returns: OrderReturns,
 }
 
 impl OrderSummaries {
@@ -110,14 +108,7 @@ impl OrderSummaries {
     #[must_use]
     pub fn new(database: Database) -> Self {
         let (search_by, keys) = (Arc::default(), Fingerprints::default());
-        let returns = OrderReturns::new(database.clone());
-        Self { database, search_by, keys, changed: Arc::default(), returns }
-    }
-
-    /// The returns of these orders, which have a follower of their own.
-    #[must_use]
-    pub const fn returns(&self) -> &OrderReturns {
-        &self.returns
+        Self { database, search_by, keys, changed: Arc::default() }
     }
 
     /// Also searched by these; e-mail addresses stand in it under keys of its journal. Orders from
@@ -243,32 +234,30 @@ impl OrderSummariesHandler {
         let rows = model.database.sql(
             "SELECT order_id, customer_id, status, version, currency, total, refunded, units,
                     placed_at, ordered_at, updated_at, returns_waiting, names, words, held,
-                    payment, unjudged_since
+                    payment
              FROM json_to_recordset($1::json)
                  AS row(order_id TEXT, customer_id TEXT, status TEXT, version BIGINT, currency TEXT,
                         total BIGINT, refunded BIGINT, units BIGINT, placed_at BIGINT,
                         ordered_at BIGINT, updated_at BIGINT, returns_waiting BIGINT, names TEXT,
-                        words TEXT, held BIGINT, payment TEXT, unjudged_since BIGINT)",
+                        words TEXT, held BIGINT, payment TEXT)",
             "SELECT value ->> 'order_id', value ->> 'customer_id', value ->> 'status',
                     value ->> 'version', value ->> 'currency', value ->> 'total',
                     value ->> 'refunded', value ->> 'units', value ->> 'placed_at',
                     value ->> 'ordered_at', value ->> 'updated_at', value ->> 'returns_waiting',
                     value ->> 'names', value ->> 'words', value ->> 'held',
-                    value ->> 'payment', value ->> 'unjudged_since'
+                    value ->> 'payment'
              FROM json_each($1) WHERE true",
         );
         let upsert = format!(
             "INSERT INTO {table} (order_id, customer_id, status, version, currency, total,
                                   refunded, units, placed_at, ordered_at, updated_at,
-                                  returns_waiting, names, words, held, payment,
-                                  unjudged_since)
+                                  returns_waiting, names, words, held, payment)
              {rows}
              ON CONFLICT (order_id) DO UPDATE
              SET status = excluded.status, version = excluded.version,
                  refunded = excluded.refunded, updated_at = excluded.updated_at,
                  returns_waiting = excluded.returns_waiting, words = excluded.words,
-                 held = excluded.held, payment = excluded.payment,
-                 unjudged_since = excluded.unjudged_since"
+                 held = excluded.held, payment = excluded.payment"
         );
         let replace = format!(
             "{upsert}, customer_id = excluded.customer_id, currency = excluded.currency,
@@ -288,7 +277,6 @@ impl OrderSummariesHandler {
         let words: Vec<_> = words.iter().map(|word| word.stored(&self.model.keys)).collect();
         let mut row = Row::of(&summary);
         row.names = summary.names.as_ref().map(json).transpose()?;
-        row.unjudged_since = details.unjudged_since().map(Timestamp::micros);
         row.words = (!words.is_empty()).then(|| json(&words)).transpose()?;
         Ok(Some(row))
     }

@@ -25,9 +25,6 @@ pub(super) struct Row {
     /// JSON; many orders have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) words: Option<String>,
-    /// Few orders have a return that nobody has judged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) unjudged_since: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<u64>,
     /// Orders without a payment plan have none.
@@ -52,7 +49,6 @@ impl Row {
             returns_waiting: Some(summary.returns_waiting).filter(|waiting| *waiting > 0),
             names: None,
             words: None,
-            unjudged_since: None,
             held: Some(summary.holds).filter(|holds| *holds > 0),
             payment: summary.has_plan.then(|| summary.payment.code()),
         }

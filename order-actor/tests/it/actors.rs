@@ -1,5 +1,6 @@
 //! One mailbox per order: the guarantees for callers, whatever happens to the actor.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use order_actor::domain::{
 use order_actor::journal::{
     Fault, Journal, MemoryDisk, NewEvent, Options, open_memory, open_memory_on, open_sqlite,
 };
-use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter, migrator};
+use order_actor::projections::{
+    Deadlines, OrderReturns, OrderSummaries, ReturnState, SummaryFilter, migrator,
+};
 use order_actor::record::decode;
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
@@ -39,6 +42,18 @@ pub async fn in_memory(limits: Limits) -> (Registry, Journal, ManualClock) {
     let journal = open_memory(options(&clock)).await.unwrap();
     let registry = registry(&journal, &clock, limits).await;
     (registry, journal, clock)
+}
+
+/// An engine whose journal has one shard: in this file, or in memory.
+pub async fn of_one_shard(file: Option<&Path>) -> (Registry, Journal) {
+    let clock = ManualClock::new(start());
+    let options = Options { shards: 1, ..options(&clock) };
+    let journal = match file {
+        Some(file) => open_sqlite(file, options).await.unwrap(),
+        None => open_memory(options).await.unwrap(),
+    };
+    let registry = registry(&journal, &clock, Limits::default()).await;
+    (registry, journal)
 }
 
 async fn registry(journal: &Journal, clock: &ManualClock, limits: Limits) -> Registry {
@@ -384,6 +399,7 @@ async fn an_impossible_history_quarantines_only_its_order() {
     assert!(matches!(refused, Refusal::Quarantined(_)), "{refused:?}");
     let quarantined = journal.quarantined().await.unwrap();
     assert_eq!(quarantined.iter().map(|one| one.stream_id).collect::<Vec<_>>(), [bad.into()]);
+    assert_eq!(journal.count_quarantined().await.unwrap(), 1);
     assert!(registry.execute(good, cancel(), ops()).await.is_ok());
 }
 
@@ -417,6 +433,7 @@ struct Engine {
     registry: Registry,
     journal: Journal,
     summaries: OrderSummaries,
+    returns: OrderReturns,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -431,6 +448,7 @@ impl Engine {
             Database::sqlite(&folder.join("orders.db"), &migrator(Dialect::Sqlite)).await.unwrap();
         let registry = registry(&journal, clock, Limits::default()).await;
         let summaries = OrderSummaries::new(database.clone());
+        let returns = OrderReturns::new(database.clone());
         let deadlines = Deadlines::new(database.clone());
         let stop = CancellationToken::new();
         let mut tasks = Vec::new();
@@ -448,6 +466,17 @@ impl Engine {
             follow(events.as_ref(), &mut sink, everything(), &status, &token).await.unwrap();
         }));
         let mut sink = Transactional::new(
+            OrderReturns::FOLLOWER,
+            database.clone(),
+            returns.handler(journal.clone()),
+            Arc::clone(&now),
+        );
+        let (events, token) = (Arc::clone(&source), stop.clone());
+        tasks.push(shared_events::stream::spawn(async move {
+            let status = FollowStatus::new("returns");
+            follow(events.as_ref(), &mut sink, everything(), &status, &token).await.unwrap();
+        }));
+        let mut sink = Transactional::new(
             Deadlines::FOLLOWER,
             database,
             deadlines.handler(journal.clone()),
@@ -460,7 +489,7 @@ impl Engine {
         }));
         let alarm = Alarm::new(deadlines, registry.clone(), Arc::new(clock.clone()));
         tasks.push(shared_events::stream::spawn(alarm.run(stop.clone())));
-        Self { registry, journal, summaries, stop, tasks }
+        Self { registry, journal, summaries, returns, stop, tasks }
     }
 
     async fn stop(self) {
@@ -559,8 +588,9 @@ async fn a_return_is_unjudged_since_it_was_requested() {
         last = Some(engine.registry.execute(order_id, command, ops()).await.unwrap());
     }
     let (last, soon) = (last.unwrap(), Instant::now() + Duration::from_secs(60));
-    assert!(engine.summaries.includes(last.shard, last.position, soon).await);
+    assert!(engine.returns.includes(last.shard, last.position, soon).await);
     let since = start().plus(2 * hour);
-    assert_eq!(engine.summaries.returns_unjudged(10).await.unwrap(), (1, Some(since)));
+    let unjudged = engine.returns.count(ReturnState::Requested, 10).await.unwrap();
+    assert_eq!(unjudged, (1, Some(since)));
     engine.stop().await;
 }

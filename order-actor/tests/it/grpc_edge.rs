@@ -16,7 +16,7 @@ use order_actor::grpc::proto::{self, read_events_response};
 use order_actor::journal::{
     Fault, Journal, MemoryDisk, Options, open_memory, open_memory_on, open_sqlite,
 };
-use order_actor::projections::{OrderSummaries, migrator};
+use order_actor::projections::{OrderReturns, OrderSummaries, migrator};
 use order_actor::replay::JournalSource;
 use shared_events::chance::Chance;
 use shared_events::contract::{CustomerId, OrderId, Timestamp};
@@ -44,6 +44,7 @@ async fn shop_over(journal: Journal) -> Shop {
     let file = directory.path().join("orders.db");
     let database = Database::sqlite(&file, &migrator(Dialect::Sqlite)).await.unwrap();
     let summaries = OrderSummaries::new(database.clone());
+    let returns = OrderReturns::new(database.clone());
     let stop = CancellationToken::new();
     let (time, stopped, source) =
         (clock.clone(), stop.clone(), JournalSource::new(journal.clone()));
@@ -62,7 +63,7 @@ async fn shop_over(journal: Journal) -> Shop {
     )
     .await
     .unwrap();
-    let edge = OrdersEdge::new(registry, summaries, journal).stopping_with(stop.clone());
+    let edge = OrdersEdge::new(registry, summaries, returns, journal).stopping_with(stop.clone());
     Shop { edge, clock, stop, _directory: directory }
 }
 

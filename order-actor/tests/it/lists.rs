@@ -115,28 +115,6 @@ async fn a_list_of_few_orders_is_read_by_their_index(dialect: Dialect) {
     }
 }
 
-/// What is counted of returns is when they came, not when their orders changed.
-async fn returns_wait_since_the_oldest_came(dialect: Dialect) {
-    let directory = tempfile::tempdir().unwrap();
-    let (database, lists) = lists(dialect, directory.path()).await;
-    assert_eq!(lists.returns_unjudged(10).await.unwrap(), (0, None));
-    let mut tx = database.begin().await.unwrap();
-    let sql = "UPDATE order_summaries SET unjudged_since = placed_at + 5, returns_waiting = 1
-               WHERE placed_at <= 20";
-    sqlx::query(sql).execute(&mut *tx).await.unwrap();
-    tx.commit().await.unwrap();
-    let oldest = Some(Timestamp::from_micros(6));
-    assert_eq!(lists.returns_unjudged(100).await.unwrap(), (20, oldest));
-    assert_eq!(lists.returns_unjudged(10).await.unwrap(), (10, oldest));
-    // A node of an earlier version saw the judgement.
-    let mut tx = database.begin().await.unwrap();
-    let sql = "UPDATE order_summaries SET returns_waiting = NULL WHERE placed_at = 1";
-    sqlx::query(sql).execute(&mut *tx).await.unwrap();
-    tx.commit().await.unwrap();
-    let oldest = Some(Timestamp::from_micros(7));
-    assert_eq!(lists.returns_unjudged(100).await.unwrap(), (19, oldest));
-}
-
 /// A return of each of twenty thousand orders, of some thousand customers: one in a hundred waits.
 async fn returns(database: &Database) -> OrderReturns {
     let sql = r#"INSERT INTO order_returns (order_id, return_id, customer_id, version, state,
@@ -236,7 +214,6 @@ on_both! {
     a_page_by_the_last_change_is_read_by_its_index
     a_list_of_one_customer_is_not_read_as_a_whole
     a_list_of_few_orders_is_read_by_their_index
-    returns_wait_since_the_oldest_came
     a_page_of_returns_is_read_by_an_index
     pages_of_returns_have_each_of_them_once
 }

@@ -10,6 +10,7 @@
 )]
 
 mod actors;
+mod answers_again;
 mod cqrs;
 mod deadlines;
 mod domain;

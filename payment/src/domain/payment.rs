@@ -32,7 +32,8 @@ pub struct Payment {
     /// No longer wanted since.
     pub unwanted: i64,
     /// What is owed, or was paid back, of it because something was cancelled after it was taken. The
-    /// order keeps what its refunds are; this is their sum.
+    /// order keeps what its refunds are; this is their sum, without what the customer has already
+    /// since a capture failed or was taken back.
     #[serde(default, skip_serializing_if = "is_default")]
     pub back: i64,
     /// The shop's fee, in hundredths of a percent.
@@ -118,6 +119,12 @@ impl Payment {
     #[must_use]
     pub fn captured_of(&self, authorization: &Operation) -> i64 {
         self.sum(OperationKind::Capture, |one| one.of == Some(authorization.id) && one.stands())
+    }
+
+    /// Was to be taken and was not, or was taken back by the provider.
+    #[must_use]
+    pub fn not_captured(&self) -> i64 {
+        self.sum(OperationKind::Capture, |one| !one.is_used())
     }
 
     /// Being taken.

@@ -159,6 +159,18 @@ fn failed_of<'a>(payment: &'a Payment, refund: &'a RefundOfOrder) -> Option<&'a 
     refund.operations(payment).find(|one| !one.is_used())
 }
 
+/// The name of what a refund pays back of a capture. Where all that it paid of it was done as asked
+/// and more is owed, since what it had counted is another's or was not paid, that is one more. While
+/// something of it is open, or where the provider did another amount, the name is known already.
+fn key_of(refund: &RefundOfOrder, payment: &Payment, capture: &Operation) -> String {
+    let of_it = refund.operations(payment).filter(|one| one.of == Some(capture.id));
+    let first = format!("{}/{}", refund.id, capture.id);
+    match of_it.filter(|one| one.stands() && !one.is_mismatch()).count() {
+        0 => first,
+        times => format!("{first}/{times}"),
+    }
+}
+
 /// Pays back of the captures, the oldest first. Money that is still being taken is waited for, and
 /// so is the end of a dispute: what the customer gets by that is not paid back as well. What fails
 /// at one payment does not hold up the others.
@@ -175,7 +187,7 @@ fn refund(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
             if minor <= 0 {
                 return None;
             }
-            let key = format!("{}/{}", refund.id, capture.id);
+            let key = key_of(refund, payment, capture);
             let made = Operation {
                 of: Some(capture.id),
                 refund_id: Some(refund.id),
@@ -210,20 +222,15 @@ fn refund_told(case: &Case, refund: &RefundOfOrder) -> Option<Event> {
         failed = failed.or(failed_here);
         is_missing |= is_short;
     }
-    match (failed, is_missing) {
-        (Some(failed), _) => {
-            let new = refund.told != Some(RefundTold::Failed);
-            new.then(|| Event::RefundFailed { refund_id, code: failed.code.clone() })
-        }
-        // Nothing is left that could be paid back.
-        (None, true) => {
-            refund.told.is_none().then(|| Event::RefundFailed { refund_id, code: code.to_owned() })
-        }
-        (None, false) => {
-            let new = refund.told != Some(RefundTold::Settled);
-            new.then_some(Event::RefundSettled { refund_id })
-        }
+    if failed.is_none() && !is_missing {
+        let new = refund.told != Some(RefundTold::Settled);
+        return new.then_some(Event::RefundSettled { refund_id });
     }
+    // Of what is missing nothing is left that could be paid back; also where it was settled, and
+    // what it had counted is another's.
+    let code = failed.map_or(code, |one| one.code.as_str()).to_owned();
+    let new = refund.told != Some(RefundTold::Failed);
+    new.then_some(Event::RefundFailed { refund_id, code })
 }
 
 /// Secured money that is gone.

@@ -135,20 +135,34 @@ impl Case {
         }
     }
 
-    /// What cancellations give back of each payment.
+    /// What cancellations give back of each payment. Where a capture failed or was taken back, and
+    /// a refund of that money was not paid, the customer has it already: what is wanted and not
+    /// taken is asked for without it.
     pub(super) fn count_back(&mut self) {
         for payment in &mut self.payments {
-            let cancelled = self.refunds.iter().filter(|one| one.cancelled);
-            payment.back = cancelled.map(|one| one.owed_of(payment)).fold(0, i64::saturating_add);
+            let (mut owed, mut unpaid) = (0_i64, 0_i64);
+            for one in self.refunds.iter().filter(|one| one.cancelled) {
+                owed = owed.saturating_add(one.owed_of(payment));
+                unpaid = unpaid.saturating_add(one.missing_of(payment).max(0));
+            }
+            payment.back = owed;
+            let short = payment.wanted().saturating_sub(payment.taken());
+            let has_already = short.min(unpaid).min(payment.not_captured()).max(0);
+            payment.back = owed.saturating_sub(has_already);
         }
     }
 
     /// A refund was not paid, or came back: what counted it before is owed after all, the newest
-    /// first.
+    /// first. From then on nothing counts it, so that nothing is owed twice because of it.
     pub(super) fn not_paid_before(&mut self, id: OperationId) {
-        let Some((payment, one)) = self.operation(id) else { return };
-        let Some(Unasked { minor, wanted }) = one.unasked else { return };
-        let (payment, mut left) = (payment.id, one.amount.minor.saturating_sub(minor));
+        let mut operations = self.payments.iter_mut().flat_map(|payment| {
+            let of = payment.id;
+            payment.operations.iter_mut().map(move |one| (of, one))
+        });
+        let Some((payment, one)) = operations.find(|(_, one)| one.id == id) else { return };
+        let Some(Unasked { minor, wanted }) = &mut one.unasked else { return };
+        let (mut left, wanted) = (one.amount.minor.saturating_sub(*minor), *wanted);
+        *minor = one.amount.minor;
         for refund in self.refunds.iter_mut().rev().filter(|one| one.cancelled == wanted) {
             for (_, counts) in refund.before.iter_mut().filter(|(of, _)| *of == payment) {
                 let less = left.min(*counts);

@@ -36,7 +36,7 @@ pub(crate) use heard::{
 pub use list::{PaymentFilter, cases_of, payment, payments};
 pub(crate) use open::{OpenCase, Origins};
 pub use operations::{
-    OperationRow, operation, operations_after, operations_due, stuck, stuck_longest,
+    OperationRow, operation, operations_after, operations_due, operations_of, stuck, stuck_longest,
 };
 pub(crate) use operations::{claim, trace_of};
 pub(crate) use resolutions::{Of, keep_resolution, was_said};

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared_events::contract::{OperationId, OrderId, PaymentId, PspName, Timestamp};
@@ -5,7 +6,7 @@ use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::{instant, number, optional_instant, word};
+use super::{instant, json, number, optional_instant, word};
 use crate::domain::{Event, OperationKind, Schedule, Stage};
 
 /// How long a case that has nothing to do at its time waits to be looked at again.
@@ -108,6 +109,19 @@ pub async fn operation(
     let sql = format!("{ROW} WHERE operation_id = $1");
     let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database.reader()).await?;
     row.as_ref().map(row_of).transpose()
+}
+
+/// Those of these operations that there are.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn operations_of(
+    database: &Database,
+    ids: &BTreeSet<OperationId>,
+) -> Result<Vec<OperationRow>, DatabaseError> {
+    let sql = format!("{ROW} WHERE operation_id {}", database.one_of());
+    let rows = sqlx::query(&sql).bind(json(ids)?).fetch_all(database.reader()).await?;
+    rows.iter().map(row_of).collect()
 }
 
 /// The trace that opened an operation, and when, if it is known.

@@ -1,12 +1,15 @@
 //! A journal, or payments, that continue from an earlier state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use payment::PaymentError;
 use payment::domain::{Observation, OperationKind, Rejection, Status, VANISHED_NOTE};
 use payment::store::{self, PaymentFilter};
 use psp::Answer;
-use shared_events::contract::{CapturePolicy, CustomerId, Fact, FactBody, FactId, OrderFact};
+use shared_events::contract::{
+    CapturePolicy, CustomerId, Fact, FactBody, FactId, OrderFact, ReturnId,
+};
 use shared_events::stream::{Cursors, Dialect, Handler as _, Source as _};
 use uuid::Uuid;
 
@@ -17,7 +20,10 @@ use crate::support::{Bench, Story, gbp};
 const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;
 const AUTHORIZE: OperationKind = OperationKind::Authorize;
 const CAPTURE: OperationKind = OperationKind::Capture;
+const REFUND: OperationKind = OperationKind::Refund;
 const VOID: OperationKind = OperationKind::Void;
+/// How long something may take before it is said to hang.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The shard of all stories.
 const SHARD: u16 = 3;
 
@@ -242,7 +248,7 @@ async fn parcels_and_returns_of_the_lost_history_move_nothing_twice(dialect: Dia
         bench.follow(&[story.refunded(2_000)]).await.unwrap();
         bench.settle().await;
         assert_eq!(effect(&bench, CAPTURE), (1, 5_000));
-        assert_eq!(effect(&bench, OperationKind::Refund), (1, 2_000));
+        assert_eq!(effect(&bench, REFUND), (1, 2_000));
 
         set_back(&bench, asked.position).await;
         if decided_before {
@@ -253,7 +259,7 @@ async fn parcels_and_returns_of_the_lost_history_move_nothing_twice(dialect: Dia
         read_again(&bench).await;
         bench.settle().await;
         assert_eq!(effect(&bench, CAPTURE), (1, 5_000), "{decided_before}");
-        assert_eq!(effect(&bench, OperationKind::Refund), (1, 2_000), "{decided_before}");
+        assert_eq!(effect(&bench, REFUND), (1, 2_000), "{decided_before}");
         assert_eq!(effect(&bench, VOID).0, 0);
         let case = bench.case(story.order_id).await;
         assert_eq!((case.payments[0].demands.len(), case.refunds.len()), (2, 1));
@@ -264,6 +270,122 @@ async fn parcels_and_returns_of_the_lost_history_move_nothing_twice(dialect: Dia
         assert_eq!(ids.len(), told.len());
         bench.laws_hold().await;
     }
+}
+
+/// The journal lost the approval of a return, and not its request: another fact approves it, over
+/// as much or over more. It may be read before it is known that the first one is gone.
+async fn a_return_that_another_fact_approves_is_paid_back_once(dialect: Dialect) {
+    for (decided_before, minor) in [(false, 2_000), (true, 2_000), (false, 2_500), (true, 2_500)] {
+        let bench = Bench::on(dialect).await;
+        let mut story = Story::new();
+        bench.follow(&[story.requested(5_000, FULFIL)]).await.unwrap();
+        bench.pay(story.order_id, 1).await.unwrap();
+        bench.settle().await;
+        let shipped = story.shipped(5_000);
+        bench.follow(std::slice::from_ref(&shipped)).await.unwrap();
+        bench.settle().await;
+        let return_id = ReturnId::mint();
+        bench.follow(&[story.approved(return_id, 2_000)]).await.unwrap();
+        bench.settle().await;
+        assert_eq!(effect(&bench, REFUND), (1, 2_000));
+
+        set_back(&bench, shipped.position).await;
+        if decided_before {
+            read_again(&bench).await;
+        }
+        bench.follow(&[story.approved(return_id, minor)]).await.unwrap();
+        read_again(&bench).await;
+        bench.settle().await;
+        let times = if minor == 2_000 { 1 } else { 2 };
+        assert_eq!(effect(&bench, REFUND), (times, minor), "{decided_before}");
+        let case = bench.case(story.order_id).await;
+        assert_eq!(case.unheard, 1, "{decided_before}");
+        let asked: Vec<i64> = case.refunds[0].parts.iter().map(|(_, minor)| *minor).collect();
+        assert_eq!((case.refunds.len(), asked), (1, vec![minor]));
+        let told = bench.published().await;
+        let settled = told.iter().filter(|kind| **kind == "refund.settled.v1").count();
+        assert_eq!(settled, 2, "the order that approves it again is told again");
+        bench.laws_hold().await;
+    }
+}
+
+/// Of orders from before it was kept by which fact they asked, their request says nothing new.
+async fn a_request_that_is_read_again_forgets_nothing(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    let asked = story.requested(5_000, FULFIL);
+    bench.follow(std::slice::from_ref(&asked)).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    bench.settle().await;
+    let shipped = story.shipped(2_000);
+    bench.follow(std::slice::from_ref(&shipped)).await.unwrap();
+    bench.settle().await;
+    let before = bench.case(story.order_id).await;
+    let mut tx = bench.database.begin().await.unwrap();
+    let sql = "UPDATE cases SET asked_position = NULL, asked_by = NULL";
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+
+    set_back(&bench, 0).await;
+    bench.follow(&[asked]).await.unwrap();
+    assert_eq!(bench.case(story.order_id).await, before);
+    bench.follow(&[shipped]).await.unwrap();
+    read_again(&bench).await;
+    assert_eq!(bench.case(story.order_id).await, before);
+    bench.laws_hold().await;
+}
+
+/// The order asks again while another process decides about what is gone. Its parcel is decided
+/// about later.
+async fn what_is_in_doubt_of_an_order_that_is_there_stays_in_doubt(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let mut story = Story::new();
+    let asked = story.requested(5_000, FULFIL);
+    bench.follow(std::slice::from_ref(&asked)).await.unwrap();
+    bench.pay(story.order_id, 1).await.unwrap();
+    bench.settle().await;
+    bench.follow(&[story.shipped(2_000)]).await.unwrap();
+    bench.settle().await;
+    set_back(&bench, 0).await;
+
+    let (mut hears, mut decides) = (bench.payments.follower(), bench.payments.follower());
+    let mut first = bench.database.begin().await.unwrap();
+    hears.handle(&mut first, &[asked]).await.unwrap();
+    let decided = async {
+        // On SQLite it waits here.
+        let mut tx = bench.database.begin().await.unwrap();
+        decides.read_again(&mut tx, &BTreeSet::from([SHARD])).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let heard = async {
+        if dialect == Dialect::Postgres {
+            waits_for_a_lock(&bench).await;
+        }
+        first.commit().await.unwrap();
+    };
+    tokio::join!(decided, heard);
+    read_again(&bench).await;
+    let case = bench.case(story.order_id).await;
+    assert!(!case.vanished);
+    assert_eq!((case.payments[0].demands.len(), case.payments[0].captured()), (0, 2_000));
+    bench.laws_hold().await;
+}
+
+/// One of the sessions of this Postgres database waits for another.
+async fn waits_for_a_lock(bench: &Bench) {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE application_name = $1 AND wait_event_type = 'Lock'";
+    let waits = async {
+        loop {
+            let query = sqlx::query_as(sql).bind(bench.database.session_name().to_owned());
+            let (count,): (i64,) = query.fetch_one(bench.database.reader()).await.unwrap();
+            if count > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("nobody waits for a lock");
 }
 
 /// What was in doubt is read again, also in part, and by a process that begins in between.
@@ -361,6 +483,9 @@ on_both! {
     an_attempt_of_a_lost_order_goes_no_further,
     what_was_reserved_is_given_back_where_it_was,
     parcels_and_returns_of_the_lost_history_move_nothing_twice,
+    a_return_that_another_fact_approves_is_paid_back_once,
+    a_request_that_is_read_again_forgets_nothing,
+    what_is_in_doubt_of_an_order_that_is_there_stays_in_doubt,
     what_the_journal_holds_after_all_is_not_forgotten,
     an_order_whose_cancellation_is_lost_is_told_that_its_money_is,
     restored_payments_tell_what_was_done_under_the_same_ids,

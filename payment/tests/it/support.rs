@@ -255,10 +255,15 @@ impl Story {
     }
 
     pub fn refunded(&mut self, minor: i64) -> Fact {
+        self.approved(ReturnId::mint(), minor)
+    }
+
+    /// This return is approved, perhaps once more.
+    pub fn approved(&mut self, return_id: ReturnId, minor: i64) -> Fact {
         let payments = self.parts(minor);
         self.fact(|order| OrderFact::RefundRequested {
             order,
-            return_id: ReturnId::mint(),
+            return_id,
             refund: gbp(minor),
             return_reference: String::new(),
             kept: Vec::new(),

@@ -73,6 +73,11 @@ impl Intent {
         Dialect::Stripe.money(amount, self.2).ok()
     }
 
+    /// An amount of it as Stripe counts; 0 where it has none.
+    fn sum(&self, field: &str) -> i64 {
+        self.0.get(field).and_then(Value::as_i64).unwrap_or(0)
+    }
+
     fn pending(&self) -> Answer {
         Answer::Pending { reference: self.1.clone() }
     }
@@ -93,11 +98,10 @@ impl Intent {
     /// taken in part the rest goes back, and it is called a success; one that somebody else took of
     /// was not given back by us.
     pub(super) fn is_given_back(&self) -> bool {
-        let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);
-        let received = sum("amount_received");
+        let received = self.sum("amount_received");
         match self.text("status") {
             Some("canceled") => true,
-            Some("succeeded") => received < sum("amount") && received == self.taken_by_us(),
+            Some("succeeded") => received < self.sum("amount") && received == self.taken_by_us(),
             _ => false,
         }
     }
@@ -119,17 +123,16 @@ impl Intent {
         match self.text("status") {
             Some("requires_capture" | "succeeded") => {
                 // What stands, or stood before it was captured.
-                let sum = |field: &str| self.0.get(field).and_then(Value::as_i64);
-                let amount = match sum("amount_received") {
-                    None | Some(0) => sum("amount_capturable"),
-                    Some(_) => sum("amount"),
+                let amount = match self.sum("amount_received") {
+                    0 => self.sum("amount_capturable"),
+                    _ => self.sum("amount"),
                 };
-                match amount.filter(|amount| *amount > 0).and_then(|amount| self.money(amount)) {
-                    Some(amount) => {
+                match self.money(amount) {
+                    Some(amount) if amount.minor > 0 => {
                         let (reference, valid_until) = (self.1.clone(), self.capture_before());
                         Answer::Done { reference, amount, valid_until }
                     }
-                    None => unclear(),
+                    _ => unclear(),
                 }
             }
             Some("processing") => self.pending(),
@@ -163,15 +166,14 @@ impl Intent {
 
     /// All that was taken of it; none where nothing was.
     pub(super) fn taken(&self) -> Option<Answer> {
-        let taken = self.0.get("amount_received").and_then(Value::as_i64);
-        let amount = self.money(taken.filter(|taken| *taken > 0)?)?;
+        let taken = self.sum("amount_received");
+        let amount = self.money(taken).filter(|_| taken > 0)?;
         Some(Answer::Done { reference: self.charge()?, amount, valid_until: None })
     }
 
     /// As the answer to a void.
     pub(super) fn voided(&self) -> Answer {
-        let sum = |field: &str| self.0.get(field).and_then(Value::as_i64).unwrap_or(0);
-        match self.money(sum("amount").saturating_sub(sum("amount_received"))) {
+        match self.money(self.sum("amount").saturating_sub(self.sum("amount_received"))) {
             Some(amount) if self.is_given_back() => {
                 Answer::Done { reference: self.1.clone(), amount, valid_until: None }
             }

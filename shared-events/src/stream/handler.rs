@@ -128,8 +128,14 @@ pub trait Handler<T>: Send + Sync + 'static {
     /// These shards were read again to where their log ended when that was first asked for after it
     /// was set back, or since this process follows. Decides what was left in doubt of them, or a part
     /// of it: called for as long as something is in doubt in one of them, and once with none after
-    /// nothing is in doubt in any.
-    async fn read_again(&mut self, _tx: &mut Tx, _shards: &BTreeSet<u16>) -> Result<(), Blame> {
-        Ok(())
+    /// nothing is in doubt in any. Returns those of them that are to be read from their beginning:
+    /// their cursors move in the same transaction, and their dead letters are dropped, since what
+    /// they hold comes again. [`resumes`](Self::resumes) is called then.
+    async fn read_again(
+        &mut self,
+        _tx: &mut Tx,
+        _shards: &BTreeSet<u16>,
+    ) -> Result<BTreeSet<u16>, Blame> {
+        Ok(BTreeSet::new())
     }
 }

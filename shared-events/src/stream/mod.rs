@@ -5,7 +5,7 @@
 //! Never here: what a fact means.
 
 mod actions; // what operators did, written with its effect
-mod anew; // a follower that reads from the beginning again
+mod back; // how a follower goes back
 mod backoff; // how long to wait before trying again; pure
 mod begin; // transactions that leave nothing open when they are cancelled
 mod created; // whether a database was ever created
@@ -36,7 +36,6 @@ mod verb; // what an operator may do
 mod without_contact; // facts for readers that reach nobody
 
 pub use actions::{ActionsAsked, AskedBy, OperatorAction};
-pub use anew::read_anew;
 pub use backoff::Backoff;
 pub use begin::{begin, begin_immediate};
 pub use created::{has_tables, was_beside};

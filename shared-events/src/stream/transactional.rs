@@ -4,6 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::Row as _;
 
+use super::back::move_back;
 use super::dead_letter::{DeadLetter, DeadLetterState, blocked_subjects, park, remove};
 use super::follow::Sink;
 use super::places::Places;
@@ -226,24 +227,9 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         // Locks first, before the handler's tables: a second follower of this name fails here.
         cursor::set_back(&mut tx, &self.follower, from, to, incarnation).await?;
         let begins = self.handler.set_back(&mut tx, from, to).await?;
-        if begins != *to {
-            let to = to.filled(from);
-            cursor::set_back(&mut tx, &self.follower, &to, &begins, incarnation).await?;
-        }
-        for (shard, _) in from.iter() {
-            // Items that are read again are handled again.
-            let after = begins.get(shard);
-            let gone = DeadLetters::drop_after(&mut tx, &self.follower, shard, after).await?;
-            if gone > 0 {
-                tracing::warn!(
-                    follower = self.follower,
-                    shard,
-                    letters = gone,
-                    "dead letters of another history, and of what is read again, were dropped"
-                );
-            }
-        }
-        Places::forget(&mut tx, &self.follower, from, &begins).await?;
+        // `to` has the marks.
+        let begins = if begins == *to { to } else { &begins };
+        move_back(&mut tx, &self.follower, (&to.filled(from), begins), incarnation).await?;
         tx.commit().await?;
         self.forget_doubts();
         self.handler.committed();
@@ -263,8 +249,8 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         Ok(self.doubted.insert(doubted).iter().any(lacks))
     }
 
-    async fn read_to(&mut self, at: &Cursors, ends: &Cursors) -> Result<(), Blame> {
-        let Some(doubted) = &self.doubted else { return Ok(()) };
+    async fn read_to(&mut self, at: &Cursors, ends: &Cursors) -> Result<bool, Blame> {
+        let Some(doubted) = &self.doubted else { return Ok(false) };
         // A reader that is ahead of its log is set back before anything is decided.
         let known = ends.iter().filter(|(shard, end)| at.get(*shard) <= *end);
         for (shard, end) in known.filter(|(shard, _)| doubted.contains(shard)) {
@@ -275,17 +261,24 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         };
         let there: BTreeSet<u16> = doubted.iter().copied().filter(is_read).collect();
         if there.is_empty() && !doubted.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         // Where nothing was read there is no cursor to hold.
         let held = there.iter().map(|shard| (*shard, self.at.get(*shard)));
         let held: Cursors = held.filter(|(_, position)| *position > 0).collect();
         let mut tx = self.begin(&held).await?;
-        self.handler.read_again(&mut tx, &there).await?;
+        let anew = self.handler.read_again(&mut tx, &there).await?;
+        let from = held.iter().filter(|(shard, _)| anew.contains(shard));
+        let from: Cursors = from.collect();
+        let moves = !from.is_empty();
+        if moves {
+            let to = Cursors::default();
+            move_back(&mut tx, &self.follower, (&from, &to), self.incarnation).await?;
+        }
         tx.commit().await?;
         self.doubted = None;
         self.handler.committed();
-        Ok(())
+        Ok(moves)
     }
 
     async fn paused(&mut self) -> Result<bool, Blame> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Mark, Subject, Timestamp};
 use shared_events::stream::{
     Batch, Blame, Comparison, Cursors, Database, Finding, FollowStatus, Handler, History, Item,
-    Place, Source, SourceError, Transactional, Tx, everything, follow,
+    Place, Sink, Source, SourceError, Transactional, Tx, everything, follow,
 };
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
@@ -203,11 +203,48 @@ impl Handler<Thing> for Doubting {
         Ok(self.shards.clone())
     }
 
-    async fn read_again(&mut self, _: &mut Tx, shards: &BTreeSet<u16>) -> Result<(), Blame> {
+    async fn read_again(
+        &mut self,
+        _: &mut Tx,
+        shards: &BTreeSet<u16>,
+    ) -> Result<BTreeSet<u16>, Blame> {
         self.is_in_doubt = !self.shards.is_empty();
         self.shards.retain(|shard| !shards.contains(shard));
         self.told.lock().unwrap().push((self.read, shards.iter().copied().collect()));
+        Ok(BTreeSet::new())
+    }
+}
+
+/// Has shard 0 read from its beginning, once; notes what it handles.
+#[derive(Clone, Default)]
+struct Anew {
+    is_done: bool,
+    handled: Arc<Mutex<Places>>,
+}
+
+#[async_trait]
+impl Handler<Thing> for Anew {
+    async fn handle(&mut self, _: &mut Tx, things: &[Thing]) -> Result<(), Blame> {
+        let places = things.iter().map(|thing| (thing.shard, thing.position));
+        self.handled.lock().unwrap().extend(places);
         Ok(())
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        !self.is_done
+    }
+
+    async fn shards_in_doubt(&mut self) -> Result<BTreeSet<u16>, Blame> {
+        Ok(BTreeSet::from([0]))
+    }
+
+    async fn read_again(
+        &mut self,
+        _: &mut Tx,
+        shards: &BTreeSet<u16>,
+    ) -> Result<BTreeSet<u16>, Blame> {
+        self.is_done = true;
+        Ok(shards.clone())
     }
 }
 
@@ -439,4 +476,47 @@ async fn what_is_in_doubt_of_an_emptied_shard_is_decided() {
 async fn a_handler_without_doubts_is_told_so_and_the_log_is_not_asked() {
     let bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3])]).await;
     assert_eq!(told_of(&bench, &[]).await, (vec![(0, vec![])], 0));
+}
+
+#[tokio::test]
+async fn a_shard_that_begins_anew_is_read_from_there() {
+    let bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3]), (1, &[1])]).await;
+    let (handler, now) = (Anew::default(), Arc::new(|| Timestamp::from_micros(1)));
+    let handled = Arc::clone(&handler.handled);
+    let mut sink = Transactional::new(FOLLOWER, bench.database.clone(), handler, now);
+    let (log, status, stop) = (Arc::clone(&bench.log), bench.status.clone(), bench.stop.clone());
+    let following = tokio::spawn(async move {
+        follow(&*log, &mut sink, everything(), &status, &stop).await.unwrap();
+    });
+    let all = [(0, 1), (0, 2), (0, 3), (1, 1), (0, 1), (0, 2), (0, 3)];
+    bench.until("it is read twice", |_| handled.lock().unwrap().len() >= all.len()).await;
+    bench.comes_to(0, 3).await;
+    bench.stop.cancel();
+    following.await.unwrap();
+    assert_eq!(*handled.lock().unwrap(), all);
+}
+
+/// Who follows learns at once that its cursors are not those that it knows.
+#[tokio::test]
+async fn a_follower_is_told_that_a_shard_begins_anew() {
+    let bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3]), (1, &[1])]).await;
+    let now = Arc::new(|| Timestamp::from_micros(1));
+    let mut sink = Transactional::new(FOLLOWER, bench.database.clone(), Anew::default(), now);
+    let sink: &mut dyn Sink<Thing> = &mut sink;
+    sink.cursors().await.unwrap();
+    let batch = bench.log.read_after(&Cursors::default(), 1_000).await.unwrap();
+    sink.apply(&batch).await.unwrap();
+    let at = sink.cursors().await.unwrap();
+    assert_eq!(at.iter().collect::<Places>(), [(0, 3), (1, 1)]);
+    assert!(sink.reads_again() && sink.lacks_ends(&at).await.unwrap());
+    let behind: Cursors = [(0, 4)].into_iter().collect();
+    assert!(!sink.read_to(&at, &behind).await.unwrap(), "it is not at the end");
+    let mut further = at.clone();
+    further.advance(0, 4);
+    let batch = Batch { through: further.clone(), ..Batch::default() };
+    sink.apply(&batch).await.unwrap();
+    assert!(sink.read_to(&further, &Cursors::default()).await.unwrap());
+    let at = sink.cursors().await.unwrap();
+    assert_eq!(at.iter().collect::<Places>(), [(0, 0), (1, 1)]);
+    assert!(!sink.reads_again());
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use order_actor::journal::{Journal, Node};
-use order_actor::projections::OrderSummaries;
+use order_actor::projections::{OrderReturns, OrderSummaries};
 use shared_events::chance::Chance;
 use shared_events::contract::{Reason, Timestamp};
 use shared_events::stream::{Cursors, Database, DeadLetters, FollowStatus, OperatorAction, Verb};
@@ -112,6 +112,8 @@ pub struct AdminParts {
     pub orders: Option<Database>,
     /// The list of orders, with what it is searched by, if this process has it.
     pub summaries: Option<OrderSummaries>,
+    /// The list of returns, if this process has it.
+    pub returns: Option<OrderReturns>,
     /// The clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Where ids of issued tokens come from.

@@ -1,5 +1,5 @@
 use order_actor::domain::Status as OrderStatus;
-use order_actor::projections::{OrderSummaries, ReturnState};
+use order_actor::projections::{OrderReturns, OrderSummaries, ReturnState};
 use service_edge::time::timestamp;
 use shared_events::stream::DatabaseError;
 use tokio::time::timeout;
@@ -40,19 +40,22 @@ impl AdminEdge {
     /// The parts about orders; none of them where this process has no orders.
     async fn orders_counted(&self) -> Result<proto::GetOverviewResponse, Status> {
         let parts = &self.parts;
-        let Some((journal, summaries)) = parts.journal.as_ref().zip(parts.summaries.as_ref())
+        let (Some(journal), Some(summaries), Some(returns)) =
+            (&parts.journal, &parts.summaries, &parts.returns)
         else {
             return Ok(proto::GetOverviewResponse::default());
         };
-        let counted = of_lists(summaries).await.map_err(unavailable)?;
-        let quarantined = journal.quarantined().await.map_err(unavailable)?;
-        let quarantined = u64::try_from(quarantined.len()).unwrap_or(u64::MAX);
+        let counted = of_lists(summaries, returns).await.map_err(unavailable)?;
+        let quarantined = journal.count_quarantined().await.map_err(unavailable)?;
         Ok(proto::GetOverviewResponse { quarantined: Some(count(quarantined)), ..counted })
     }
 }
 
 /// What the lists of orders and of returns say.
-async fn of_lists(summaries: &OrderSummaries) -> Result<proto::GetOverviewResponse, DatabaseError> {
+async fn of_lists(
+    summaries: &OrderSummaries,
+    returns: &OrderReturns,
+) -> Result<proto::GetOverviewResponse, DatabaseError> {
     let mut counted = proto::GetOverviewResponse::default();
     for status in OrderStatus::all() {
         let number = summaries.count(status, COUNTED_MAX).await?;
@@ -60,7 +63,7 @@ async fn of_lists(summaries: &OrderSummaries) -> Result<proto::GetOverviewRespon
         counted.orders.push(proto::OrdersOfStatus { status, count: Some(count(number)) });
     }
     for state in [ReturnState::Requested, ReturnState::Approved] {
-        let (number, oldest) = summaries.returns().count(state, COUNTED_MAX).await?;
+        let (number, oldest) = returns.count(state, COUNTED_MAX).await?;
         counted.returns.push(proto::ReturnsOfState {
             state: state.code().to_owned(),
             count: Some(count(number)),

@@ -37,21 +37,20 @@ pub struct PspArgs {
     psps: Option<PathBuf>,
 }
 
-/// A provider that can be called.
+/// A provider.
 #[derive(Clone)]
-pub struct Provider {
-    /// The provider.
-    pub psp: Arc<dyn Psp>,
-    /// How it writes, and counts money; none for the wallets of the ledger, which counts as we do.
-    pub dialect: Option<Dialect>,
-    /// What verifies its webhooks; without a secret there is none.
-    pub verifier: Option<Verifier>,
-}
-
-impl Provider {
-    fn wallets() -> Self {
-        Self { psp: Arc::new(Wallets::default()), dialect: None, verifier: None }
-    }
+pub enum Provider {
+    /// The wallets of the ledger, which count money as we do and send no webhooks.
+    Wallets,
+    /// One that is called through an adapter.
+    Called {
+        /// The adapter.
+        psp: Arc<dyn Psp>,
+        /// How it writes, and counts money.
+        dialect: Dialect,
+        /// What verifies its webhooks; without a secret there is none.
+        verifier: Option<Verifier>,
+    },
 }
 
 /// The providers of an engine, by their names.
@@ -59,14 +58,13 @@ impl Provider {
 pub struct Psps(BTreeMap<PspName, Provider>);
 
 impl Psps {
-    /// The providers themselves. Those that are wallets are these: each process has its own way to
-    /// the ledger.
+    /// The providers themselves, with these wallets: each process has its own way to the ledger.
     #[must_use]
     pub fn psps(&self, wallets: &Wallets) -> BTreeMap<PspName, Arc<dyn Psp>> {
         let psp = |one: &Provider| -> Arc<dyn Psp> {
-            match one.dialect {
-                Some(_) => Arc::clone(&one.psp),
-                None => Arc::new(wallets.clone()),
+            match one {
+                Provider::Wallets => Arc::new(wallets.clone()),
+                Provider::Called { psp, .. } => Arc::clone(psp),
             }
         };
         self.0.iter().map(|(name, one)| (name.clone(), psp(one))).collect()
@@ -75,7 +73,7 @@ impl Psps {
     /// Whether wallets are among them.
     #[must_use]
     pub fn have_wallets(&self) -> bool {
-        self.0.values().any(|one| one.dialect.is_none())
+        self.0.values().any(|one| matches!(one, Provider::Wallets))
     }
 
     /// One provider without webhooks.
@@ -83,7 +81,7 @@ impl Psps {
     /// # Errors
     /// What is wrong with its name.
     pub fn of(name: &str, dialect: Dialect, psp: Arc<dyn Psp>) -> anyhow::Result<Self> {
-        let provider = Provider { psp, dialect: Some(dialect), verifier: None };
+        let provider = Provider::Called { psp, dialect, verifier: None };
         Ok(Self(BTreeMap::from([(name.parse()?, provider)])))
     }
 
@@ -113,16 +111,20 @@ impl Psps {
             let known: Vec<&str> = self.0.keys().map(PspName::as_str).collect();
             return Some(format!("no such provider; there are {}", known.join(", ")));
         };
-        let zero = Money::new(0, currency);
-        let takes = provider.dialect.is_none_or(|dialect| dialect.amount(zero).is_ok());
+        let takes = match provider {
+            Provider::Wallets => true,
+            Provider::Called { dialect, .. } => dialect.amount(Money::new(0, currency)).is_ok(),
+        };
         (!takes).then(|| format!("{psp} is not known to take {currency}"))
     }
 
     /// What verifies the webhooks of those that send any.
     #[must_use]
     pub fn verifiers(&self) -> BTreeMap<PspName, Verifier> {
-        let verifier =
-            |(name, one): (&PspName, &Provider)| Some((name.clone(), one.verifier.clone()?));
+        let verifier = |(name, one): (&PspName, &Provider)| match one {
+            Provider::Wallets => None,
+            Provider::Called { verifier, .. } => Some((name.clone(), verifier.clone()?)),
+        };
         self.0.iter().filter_map(verifier).collect()
     }
 }
@@ -204,7 +206,7 @@ impl Table {
             Dialect::Stripe | Dialect::Razorpay => self.adapter(dialect, directory)?,
         };
         let verifier = self.verifier(dialect, directory)?;
-        Ok(Provider { psp, dialect: Some(dialect), verifier })
+        Ok(Provider::Called { psp, dialect, verifier })
     }
 
     /// The wallets of the ledger, which has no settings here.
@@ -216,7 +218,7 @@ impl Table {
             !of_others && !secrets && !simulated && !self.multi_capture,
             "the wallets of the ledger have a name and a dialect, and nothing else"
         );
-        Ok(Provider::wallets())
+        Ok(Provider::Wallets)
     }
 
     /// What verifies its webhooks, where it sends any.

@@ -10,7 +10,7 @@ use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
 use order_actor::outbox::OrderFacts;
-use order_actor::projections::{self, Deadlines, OrderReturns, OrderSummaries};
+use order_actor::projections::{self, Deadlines, OrderReturns, OrderSummaries, ReturnState};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
 use shared_events::contract::{Origin, PspName};
@@ -136,9 +136,12 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let lists = Lists {
         summaries: OrderSummaries::new(database.clone())
             .searched_by(building.settings.search_by.iter().copied(), keys),
+        returns: OrderReturns::new(database.clone()),
         deadlines: Deadlines::new(database.clone()),
     };
-    let edge = OrdersEdge::new(registry.clone(), lists.summaries.clone(), journal.clone())
+    let (summaries, returns) = (lists.summaries.clone(), lists.returns.clone());
+    let (to_registry, to_journal) = (registry.clone(), journal.clone());
+    let edge = OrdersEdge::new(to_registry, summaries.clone(), returns.clone(), to_journal)
         .stopping_with(building.stop_edge.clone())
         .drawing_from(building.settings.chance.of_part("orders"));
     let edge = match building.settings.backend {
@@ -155,14 +158,8 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.routes.add_service(orders);
     building.routes.add_service(events);
     let clock = building.clock_of(&journal).await;
-    let summaries = lists.summaries.clone();
-    building.samples.push(numbers(
-        summaries.clone(),
-        lists.deadlines.clone(),
-        &journal,
-        &building.settings.clock,
-    ));
-    building.orders = Some(Orders { journal, registry, database, summaries, clock });
+    building.samples.push(numbers(lists.clone(), &journal, &building.settings.clock));
+    building.orders = Some(Orders { journal, registry, database, summaries, returns, clock });
     Ok(Box::new(move |building| follow(building, lists)))
 }
 
@@ -174,15 +171,10 @@ fn payers(building: &Building) -> Option<Payers> {
 }
 
 /// Numbers of orders and of what they wait for.
-fn numbers(
-    summaries: OrderSummaries,
-    deadlines: Deadlines,
-    journal: &Journal,
-    clock: &Arc<dyn Clock>,
-) -> Sample {
+fn numbers(lists: Lists, journal: &Journal, clock: &Arc<dyn Clock>) -> Sample {
     let (journal, clock) = (journal.clone(), Arc::clone(clock));
     let look = move || -> BoxFuture<'static, Page> {
-        let (summaries, deadlines) = (summaries.clone(), deadlines.clone());
+        let Lists { summaries, returns, deadlines } = lists.clone();
         let (journal, clock) = (journal.clone(), Arc::clone(&clock));
         Box::pin(async move {
             let (mut page, now) = (Page::default(), clock.now());
@@ -191,8 +183,9 @@ fn numbers(
                     table::ORDERS.is(&mut page, [status.code()], orders);
                 }
             }
-            if let Ok((returns, oldest)) = summaries.returns_unjudged(COUNTED_MAX).await {
-                table::RETURNS_WAITING.is(&mut page, [], returns);
+            let waiting = returns.count(ReturnState::Requested, COUNTED_MAX).await;
+            if let Ok((waiting, oldest)) = waiting {
+                table::RETURNS_WAITING.is(&mut page, [], waiting);
                 let wait = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
                 table::RETURN_WAIT.is(&mut page, [], wait);
             }
@@ -204,8 +197,8 @@ fn numbers(
                     table::DEADLINE_LATE.is(&mut page, [kind.code()], late);
                 }
             }
-            if let Ok(quarantined) = journal.quarantined().await {
-                table::QUARANTINED.is(&mut page, [], quarantined.len());
+            if let Ok(quarantined) = journal.count_quarantined().await {
+                table::QUARANTINED.is(&mut page, [], quarantined);
             }
             page
         })
@@ -214,8 +207,10 @@ fn numbers(
 }
 
 /// The read models of orders.
+#[derive(Clone)]
 struct Lists {
     summaries: OrderSummaries,
+    returns: OrderReturns,
     deadlines: Deadlines,
 }
 
@@ -224,11 +219,11 @@ fn follow(building: &mut Building, lists: Lists) -> anyhow::Result<()> {
     let Some(Orders { journal, registry, clock, .. }) = building.orders.clone() else {
         return Ok(());
     };
-    let Lists { summaries, deadlines } = lists;
+    let Lists { summaries, returns, deadlines } = lists;
     let events = Arc::new(JournalSource::new(journal.clone()));
     let handler = summaries.handler(journal.clone());
     building.follow_events(&SUMMARIES, events.clone(), handler)?;
-    let handler = summaries.returns().handler(journal.clone());
+    let handler = returns.handler(journal.clone());
     building.follow_events(&RETURNS, events.clone(), handler)?;
     let handler = deadlines.handler(journal);
     building.follow_events(&DEADLINES, events, handler)?;

@@ -43,7 +43,7 @@ pub(crate) fn are_meant(name: &str, dialect: &str) -> anyhow::Result<bool> {
     Ok(dialect == NAME)
 }
 
-/// How long the ledger may take for a call. Payments give up later.
+/// How long the ledger may take for an operation or a question. Payments give up later.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
 /// How long an amount stays held: 30 days.
 const HELD_SECONDS: u32 = 30 * 24 * 3_600;
@@ -52,12 +52,24 @@ const KEY_SECONDS: u32 = 365 * 24 * 3_600;
 /// How long after a call its entry may still come: a full queue of the ledger takes a minute.
 const GRACE_SECONDS: u32 = 60;
 
+/// Accounts that are known to be wallets, at most: some MB. The terms of more are asked for again.
+const WALLETS_MAX: usize = 10_000;
+
 /// The wallets of the ledger. Clones share the way to it.
 #[derive(Clone, Default)]
 pub struct Wallets {
     link: Arc<OnceLock<Link>>,
-    /// Currencies whose account is known to be open.
-    open: Arc<Mutex<BTreeSet<Currency>>>,
+    /// What needs not be asked for again.
+    known: Arc<Mutex<Known>>,
+}
+
+/// What the ledger has said of accounts, whose terms never change.
+#[derive(Default)]
+struct Known {
+    /// Currencies in which the account that wallets pay into is open.
+    open: BTreeSet<Currency>,
+    /// Accounts with the terms of a wallet.
+    wallets: BTreeSet<AccountName>,
 }
 
 /// The way to the ledger, here or in another process.
@@ -76,8 +88,15 @@ impl Link {
         let mut request = self.identity.request(message);
         let by = AskedBy { role: "ENGINE".to_owned(), subject: "wallets".to_owned() };
         request.extensions_mut().insert(by);
+        // Without it another process would give up earlier. This one does not read it.
         request.set_timeout(CALL_WITHIN);
         request
+    }
+
+    async fn account(&self, name: &AccountName) -> Result<proto::Account, Status> {
+        let request = proto::GetAccountRequest { name: name.to_string(), position: 0 };
+        let answer = self.client().get_account(self.request(request)).await?.into_inner();
+        answer.account.ok_or_else(|| Status::data_loss("no account"))
     }
 
     async fn entry(&self, id: Uuid) -> Result<proto::Entry, Status> {
@@ -115,14 +134,14 @@ impl Wallets {
         self.link.get().ok_or_else(|| Status::unavailable("the ledger is not connected yet"))
     }
 
-    fn known_open(&self) -> MutexGuard<'_, BTreeSet<Currency>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the account that wallets pay into. Else the first reservation would be refused, and so
     /// for ever under its id.
     async fn opened(&self, link: &Link, terms: &NewAccount) -> Result<(), Status> {
-        if self.known_open().contains(&terms.currency) {
+        if self.known().open.contains(&terms.currency) {
             return Ok(());
         }
         let request = proto::OpenAccountRequest {
@@ -139,8 +158,32 @@ impl Wallets {
             Err(status) if status.code() == Code::AlreadyExists => {}
             Err(status) => return Err(status),
         }
-        self.known_open().insert(terms.currency);
+        self.known().open.insert(terms.currency);
         Ok(())
+    }
+
+    /// Whether this account has the terms of a wallet. Ledgers of earlier versions opened others of
+    /// such a name, and what they hold has no limit. One that is not open is for the book to refuse,
+    /// which keeps that under the operation's id.
+    async fn is_wallet(&self, link: &Link, terms: &NewAccount) -> Result<bool, Status> {
+        if self.known().wallets.contains(&terms.name) {
+            return Ok(true);
+        }
+        let account = match link.account(&terms.name).await {
+            Err(status) if status.code() == Code::NotFound => return Ok(true),
+            account => account?,
+        };
+        let is_wallet = account.kind() == proto::AccountKind::Liability
+            && account.limit() == proto::AccountLimit::DebitsWithinCredits
+            && account.currency_code == terms.currency.code();
+        if is_wallet {
+            let mut known = self.known();
+            if known.wallets.len() >= WALLETS_MAX {
+                known.wallets.clear();
+            }
+            known.wallets.insert(terms.name.clone());
+        }
+        Ok(is_wallet)
     }
 
     async fn reserve(&self, call: &Authorize, customer: CustomerId) -> Result<Answer, Status> {
@@ -150,6 +193,9 @@ impl Wallets {
         let (Ok(wallet), Ok(receivable)) = (names, receivable(currency)) else {
             return Ok(refused("invalid_account"));
         };
+        if !self.is_wallet(link, &wallet).await? {
+            return Ok(declined("account_not_wallet"));
+        }
         self.opened(link, &receivable).await?;
         let request = proto::ReserveFundsRequest {
             hold_id: call.key.operation.to_string(),
@@ -165,7 +211,9 @@ impl Wallets {
             Err(status) => {
                 // A ledger that was restored to an earlier state may not have ours any more.
                 if reason_of(&status) == Some(Reason::AccountNotOpen) {
-                    self.known_open().remove(&currency);
+                    let mut known = self.known();
+                    known.open.remove(&currency);
+                    known.wallets.remove(&wallet.name);
                 }
                 Err(status)
             }
@@ -269,8 +317,14 @@ impl Wallets {
     }
 }
 
-fn either(answer: Result<Answer, Status>) -> Answer {
-    answer.unwrap_or_else(|status| of_status(&status))
+/// What a call comes to within its time. One that is given up may have its effect all the same.
+async fn within<T>(call: impl Future<Output = Result<T, Status>> + Send) -> Result<T, Status> {
+    let late = |_| Status::deadline_exceeded("the ledger did not answer in time");
+    tokio::time::timeout(CALL_WITHIN, call).await.map_err(late)?
+}
+
+async fn answer(call: impl Future<Output = Result<Answer, Status>> + Send) -> Answer {
+    within(call).await.unwrap_or_else(|status| of_status(&status))
 }
 
 #[async_trait]
@@ -297,31 +351,31 @@ impl Psp for Wallets {
             return declined("token_not_wallet");
         }
         match call.customer {
-            Some(customer) => either(self.reserve(&call, customer).await),
+            Some(customer) => answer(self.reserve(&call, customer)).await,
             None => refused("customer_unknown"),
         }
     }
 
     async fn capture(&self, call: Capture) -> Answer {
-        either(self.post(&call).await)
+        answer(self.post(&call)).await
     }
 
     async fn void(&self, call: Void) -> Answer {
-        either(self.end(&call).await)
+        answer(self.end(&call)).await
     }
 
     async fn refund(&self, call: Refund) -> Answer {
-        either(self.give_back(&call).await)
+        answer(self.give_back(&call)).await
     }
 
     async fn fetch(&self, of: OurReference) -> Found {
-        let found = self.found(of.0, None, None).await;
+        let found = within(self.found(of.0, None, None)).await;
         found.map_or_else(|status| not_asked(&status), Found::Known)
     }
 
     async fn find(&self, of: &Lookup) -> Found {
         let about = of.about.as_ref().map(psp::PspReference::as_str);
-        let found = self.found(of.operation.0, Some(of.kind), about).await;
+        let found = within(self.found(of.operation.0, Some(of.kind), about)).await;
         found.map_or_else(|status| not_asked(&status), Found::Known)
     }
 

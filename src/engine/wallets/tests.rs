@@ -39,9 +39,17 @@ fn reference() -> PspReference {
     OPERATION.to_string().parse().unwrap()
 }
 
-/// What each call and question comes to at a ledger that answers so.
-async fn told(status: &Status) -> Vec<String> {
-    let wallets = answering(status);
+/// Wallets of a ledger that never answers.
+fn silent() -> Wallets {
+    let silence = |_: http::Request<Body>| std::future::pending::<Result<Response<Body>, Status>>();
+    let wallets = Wallets::default();
+    let wire = BoxCloneSyncService::new(tower::service_fn(silence));
+    wallets.connect(wire, Identity::default());
+    wallets
+}
+
+/// What each call and question comes to at these.
+async fn told(wallets: &Wallets) -> Vec<String> {
     let customer = Some(CustomerId::from_uuid(Uuid::from_u128(1)));
     let (key, amount) = (key(), gbp(100));
     let capture = Capture { key, authorization: reference(), amount, more_follows: false };
@@ -72,6 +80,8 @@ async fn told(status: &Status) -> Vec<String> {
     shown
 }
 
+const UNKNOWN: [&str; 5] = ["unknown", "unknown", "unknown", "unknown", "cannot be asked"];
+
 /// Nothing is guessed: whoever gives no definite answer is asked later.
 #[tokio::test]
 async fn a_ledger_that_is_away_is_unknown() {
@@ -82,14 +92,19 @@ async fn a_ledger_that_is_away_is_unknown() {
         Refused::new(Reason::LedgerUnavailable).say("away"),
         Refused::stopping(),
     ] {
-        let expected = ["unknown", "unknown", "unknown", "unknown", "cannot be asked"];
-        assert_eq!(told(&status).await, expected, "{status}");
+        assert_eq!(told(&answering(&status)).await, UNKNOWN, "{status}");
     }
     // Also before it is known where the ledger is.
     let wallets = Wallets::default();
     let answer =
         wallets.authorize(authorize("wallet", Some(CustomerId::from_uuid(OPERATION)))).await;
     assert!(matches!(answer, Answer::Unknown { .. }), "{answer:?}");
+}
+
+/// Also where the ledger is in this process, which sets no time of its own.
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_silent_is_given_up() {
+    assert_eq!(told(&silent()).await, UNKNOWN);
 }
 
 #[tokio::test]
@@ -107,7 +122,7 @@ async fn a_definite_no_of_the_ledger_is_a_decline() {
         (Reason::Forbidden, "refused for now not_authenticated"),
     ] {
         let status = refused(reason).say("no");
-        let told = told(&status).await;
+        let told = told(&answering(&status)).await;
         assert_eq!(told[1], code, "{status}");
     }
 }

@@ -15,8 +15,8 @@ use crate::keys::Key;
 use crate::store::chronicle::{Beginning, Chronicle};
 use crate::store::port::Notes;
 use crate::store::rows::{
-    DOUBT, KEYS, QUARANTINE, QUARANTINED, action, beginning, chronicle, key, quarantined, through,
-    unavailable,
+    COUNT_QUARANTINED, DOUBT, KEYS, QUARANTINE, QUARANTINED, action, beginning, chronicle, key,
+    quarantined, through, unavailable,
 };
 
 /// One statement, so that it is all or nothing without a transaction that could be left open.
@@ -143,5 +143,12 @@ impl Notes for PostgresStore {
         let reader = self.reader().await?;
         let rows = sqlx::query(QUARANTINED).fetch_all(reader).await.map_err(unavailable)?;
         rows.iter().map(quarantined).collect()
+    }
+
+    async fn count_quarantined(&self) -> Result<u64, JournalError> {
+        let reader = self.reader().await?;
+        let count: i64 =
+            sqlx::query_scalar(COUNT_QUARANTINED).fetch_one(reader).await.map_err(unavailable)?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 }

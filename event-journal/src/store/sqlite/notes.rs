@@ -14,8 +14,8 @@ use crate::keys::Key;
 use crate::store::chronicle::{Beginning, Chronicle};
 use crate::store::port::Notes;
 use crate::store::rows::{
-    DOUBT, KEYS, NOTE_ACTION, QUARANTINE, QUARANTINED, action, beginning, chronicle, key,
-    quarantined, through, unavailable, with_action,
+    COUNT_QUARANTINED, DOUBT, KEYS, NOTE_ACTION, QUARANTINE, QUARANTINED, action, beginning,
+    chronicle, key, quarantined, through, unavailable, with_action,
 };
 
 #[async_trait]
@@ -135,5 +135,12 @@ impl Notes for SqliteStore {
     async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
         let rows = sqlx::query(QUARANTINED).fetch_all(&self.reader).await.map_err(unavailable)?;
         rows.iter().map(quarantined).collect()
+    }
+
+    async fn count_quarantined(&self) -> Result<u64, JournalError> {
+        let reader = &self.reader;
+        let count: i64 =
+            sqlx::query_scalar(COUNT_QUARANTINED).fetch_one(reader).await.map_err(unavailable)?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 }

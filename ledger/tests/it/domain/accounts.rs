@@ -1,5 +1,6 @@
 use ledger::domain::{
-    Account, AccountKind, AccountName, ChartAccount, Limit, Opened, Sums, wallet_of, wallets_of,
+    Account, AccountKind, AccountName, ChartAccount, Limit, NewAccount, Opened, Sums, wallet_of,
+    wallets_of,
 };
 use shared_events::contract::CustomerId;
 use uuid::Uuid;
@@ -40,6 +41,23 @@ fn a_balance_is_on_the_side_on_which_its_kind_grows() {
     let other = Sums { debits_posted: 100, credits_posted: 30, debits_held: 1, credits_held: 5 };
     assert_eq!(other.available(Limit::CreditsWithinDebits), Some(65));
     assert!(other.within(Limit::CreditsWithinDebits));
+}
+
+#[test]
+fn an_open_account_fits_also_where_a_limit_was_given_to_it() {
+    let terms = |kind: AccountKind, currency: &str, limit: Limit| {
+        let currency = currency.parse().unwrap();
+        NewAccount { name: name("cash"), kind, currency, limit }
+    };
+    let meant = terms(AccountKind::Asset, "GBP", Limit::None);
+    for limit in [Limit::None, Limit::CreditsWithinDebits, Limit::DebitsWithinCredits] {
+        assert!(meant.fits(&terms(AccountKind::Asset, "GBP", limit)));
+        let limited = terms(AccountKind::Asset, "GBP", Limit::CreditsWithinDebits);
+        let fits = limited.fits(&terms(AccountKind::Asset, "GBP", limit));
+        assert_eq!(fits, limit == Limit::CreditsWithinDebits);
+    }
+    assert!(!meant.fits(&terms(AccountKind::Memo, "GBP", Limit::None)));
+    assert!(!meant.fits(&terms(AccountKind::Asset, "EUR", Limit::None)));
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl UndoShipment {
         context: &DecisionContext<'_>,
     ) -> Decision {
         let pays = self.refund.is_some_and(|refund| refund.minor != 0);
-        if let Some(found) = &parcel.found {
+        if let Some(found) = parcel.found() {
             let other = [
                 ("cause", self.cause != UndoCause::ReturnedToSender),
                 ("dispositions", self.restitutions(parcel)? != found.lines),
@@ -202,7 +202,7 @@ impl UndoShipment {
 
     /// The answer if the parcel was undone before.
     fn repeated(&self, parcel: &Shipment, undone: &Undone) -> Decision {
-        let Undone { event, default } = undone;
+        let Undone { event, default, .. } = undone;
         let other_lines = self.cause == event.cause && self.restitutions(parcel)? != event.lines;
         // What is open again is not paid back.
         let default = if event.open_again { event.refund } else { *default };

@@ -390,11 +390,9 @@ fn check_returns(details: &Details) -> Result<(), TestCaseError> {
         let undone = details.shipments.iter().filter_map(|parcel| parcel.undone.as_ref());
         let undone = undone.filter(|undone| !undone.event.open_again);
         // What a lost parcel's units are once it is found.
-        let found = details.shipments.iter().filter_map(|parcel| parcel.found.as_ref());
-        let found_lines: Vec<_> = found.map(|found| (found.shipment_id, &found.lines)).collect();
         let now = |undone: &Undone| {
-            let found = found_lines.iter().find(|(id, _)| *id == undone.event.shipment_id);
-            found.map_or_else(|| undone.event.lines.clone(), |(_, lines)| (*lines).clone())
+            let found = undone.found.as_ref().map(|found| &found.lines);
+            found.unwrap_or(&undone.event.lines).clone()
         };
         let undone: Vec<_> = undone.flat_map(now).collect();
         let back = back.flatten().chain(&undone).filter(|back| back.line == line.number);

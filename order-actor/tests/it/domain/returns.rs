@@ -49,8 +49,8 @@ mod from_the_first_parcel_on {
             .then(return_requested(1, ONE, 400 * DAY))
             .is(Status::Confirmed)
             .counts(&[(0, 1, 1, 0), (0, 0, 0, 0)]);
-        assert_eq!(then.order.details().unwrap().waiting.len(), 1);
-        assert_eq!(then.order.details().unwrap().unjudged_since(), Some(after(400 * DAY)));
+        let [waits] = &then.order.details().unwrap().waiting[..] else { panic!() };
+        assert_eq!((waits.requested_at, waits.approval.is_none()), (after(400 * DAY), true));
         given(first_parcel()).when(&request_return(1, &[(2, 1)]), &by_owner(), 20).then_rejected(
             &Rejection::InvalidReturnLines {
                 line: 2,

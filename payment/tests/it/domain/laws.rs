@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use payment::domain::{
-    Case, Event, External, Input, Observation, OfDispute, OperationKind, OperationState, Unheard,
+    Case, Event, External, Input, Observation, OfDispute, OperationKind, OperationState,
+    RefundTold, Unheard,
 };
 use proptest::prelude::*;
 use shared_events::contract::{CapturePolicy, PaymentFact, PaymentPolicy, RefundId};
@@ -47,6 +48,22 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u8..3, 0_u8..3).prop_map(|(n, verdict)| Step::Dispute(n, verdict)),
         1 => Just(Step::Vanish),
         2 => any::<u8>().prop_map(Step::Unhear),
+    ]
+}
+
+/// What an order says, loses, and says again. The same cancellation is over the same, as the same
+/// fact is.
+fn step_of_lost_history() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0_u8..8).prop_map(Step::Attempt),
+        1 => Just(Step::Confirm),
+        2 => (0_u8..4, 0_u16..700).prop_map(|(n, minor)| Step::Parcel(n, minor)),
+        2 => (0_u8..4).prop_map(|n| Step::Cancel(n, 50 + 100 * u16::from(n))),
+        1 => any::<u8>().prop_map(Step::CancelAll),
+        4 => (0_u8..4, 1_u16..500).prop_map(|(n, minor)| Step::Refund(n, minor)),
+        6 => (any::<u8>(), 0_u8..10).prop_map(|(n, kind)| Step::Seen(n, kind)),
+        1 => (0_u8..20).prop_map(Step::Late),
+        4 => any::<u8>().prop_map(Step::Unhear),
     ]
 }
 
@@ -133,6 +150,36 @@ fn hear(told: &mut Told, step: &Step, capture: CapturePolicy, policy: PaymentPol
         }
     };
     drop(told.hears(input));
+}
+
+/// Everything that is open is done.
+fn finish(told: &mut Told) {
+    for _ in 0..200 {
+        let mut open = told.case.payments.iter().flat_map(|one| one.operations.iter());
+        let Some(open) = open.rfind(|one| one.is_open()).cloned() else { return };
+        told.observe(open.id, done(open.amount));
+    }
+    panic!("always something open: {:?}", told.case);
+}
+
+/// Of what orders were told, once nothing is open: a refund that is settled was paid, and money that
+/// is secured is there, or an authorisation stands. Where the journal lost a cancellation twice the
+/// order is told once that its money is lost (decision 62).
+fn what_was_told_is_so(told: &Told) {
+    let case = &told.case;
+    for payment in &case.payments {
+        let settled = case.refunds.iter().filter(|one| one.told == Some(RefundTold::Settled));
+        let owed: i64 = settled.map(|one| one.owed_of(payment)).sum();
+        assert!(owed <= payment.refunded(), "{owed} was told as paid: {payment:?}");
+        if !case.secured || !case.is_wanted() || !payment.failed.is_empty() || case.unheard > 1 {
+            continue;
+        }
+        let cancelled = case.refunds.iter().filter(|one| one.cancelled);
+        let given = cancelled.map(|one| one.owed_of(payment) - one.missing_of(payment).max(0));
+        let given = given.sum::<i64>() + payment.unasked_of(true);
+        let there = payment.captured() - given >= payment.wanted();
+        assert!(there || payment.standing().is_some(), "{given} was given back: {payment:?}");
+    }
 }
 
 /// The facts, added up per payment, are what the case says.
@@ -256,6 +303,39 @@ proptest! {
         prop_assert_eq!(ended.state, highest);
         let authorized = if highest == OperationState::Succeeded { 1_000 } else { 0 };
         prop_assert_eq!(payment.authorized(), authorized);
+    }
+
+    /// Whatever the journal lost, and the order says again.
+    #[test]
+    fn what_orders_are_told_of_their_money_is_so_in_the_end(
+        steps in prop::collection::vec(step_of_lost_history(), 1..40),
+        on_confirm in any::<bool>(),
+        (multi, releases) in (any::<bool>(), any::<bool>()),
+    ) {
+        let capture =
+            if on_confirm { CapturePolicy::OnConfirm } else { CapturePolicy::OnFulfil };
+        let policy = PaymentPolicy::AllOrNone;
+        let mut told = Told::new();
+        told.context.capabilities.multi_capture = multi;
+        told.context.capabilities.release_remainder = releases;
+        for step in [Step::Request, Step::Attempt(0)] {
+            hear(&mut told, &step, capture, policy);
+        }
+        finish(&mut told);
+        for step in [Step::Confirm, Step::Parcel(9, 600)] {
+            hear(&mut told, &step, capture, policy);
+        }
+        finish(&mut told);
+        for (step, nth) in steps.iter().zip(0_u8..) {
+            // No two are the same: each is over what is wanted then.
+            let step = match step {
+                Step::CancelAll(_) => Step::CancelAll(nth),
+                step => step.clone(),
+            };
+            hear(&mut told, &step, capture, policy);
+        }
+        finish(&mut told);
+        what_was_told_is_so(&told);
     }
 
     /// Where nothing is open any more, a cancelled order holds no money.

@@ -22,6 +22,11 @@ pub const CAPABLE: Capabilities = Capabilities {
     grace_seconds: 30,
 };
 
+pub const AUTHORIZE: OperationKind = OperationKind::Authorize;
+pub const CAPTURE: OperationKind = OperationKind::Capture;
+pub const REFUND: OperationKind = OperationKind::Refund;
+pub const VOID: OperationKind = OperationKind::Void;
+
 pub const MINUTE: i64 = 60_000_000;
 
 pub fn at(minutes: i64) -> Timestamp {
@@ -58,6 +63,22 @@ impl Told {
     pub fn asked(minor: i64, capture: CapturePolicy) -> Self {
         let mut told = Self::new();
         told.request(&[(None, minor, 0)], capture, PaymentPolicy::AllOrNone);
+        told
+    }
+
+    /// With an order of 50.00 whose money is reserved.
+    pub fn reserved(capture: CapturePolicy) -> Self {
+        let mut told = Self::asked(5_000, capture);
+        told.attempt(10).unwrap();
+        told.done(AUTHORIZE);
+        told
+    }
+
+    /// With one whose money was taken when it was confirmed.
+    pub fn taken() -> Self {
+        let mut told = Self::reserved(CapturePolicy::OnConfirm);
+        told.hears(Input::Confirmed { cause: id(20) }).unwrap();
+        told.done(CAPTURE);
         told
     }
 

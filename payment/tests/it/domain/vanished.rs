@@ -1,32 +1,15 @@
 //! Orders that the journal lost when it was restored, and that may be placed again.
 
-use payment::domain::{
-    Input, Observation, OfDispute, OperationKind, OperationState, Plan, Rejection, Status,
-};
+use payment::domain::{Input, Observation, OfDispute, OperationState, Plan, Rejection, Status};
 use shared_events::contract::{
     CapturePolicy, PaymentFact, PaymentId, PaymentPolicy, RequestedPayment,
 };
 
-use super::support::{Told, done, id};
-
-const AUTHORIZE: OperationKind = OperationKind::Authorize;
-const CAPTURE: OperationKind = OperationKind::Capture;
-const REFUND: OperationKind = OperationKind::Refund;
-const VOID: OperationKind = OperationKind::Void;
-
-/// An order whose money is reserved.
-fn reserved(capture: CapturePolicy) -> Told {
-    let mut told = Told::asked(5_000, capture);
-    told.attempt(10).unwrap();
-    told.done(AUTHORIZE);
-    told
-}
+use super::support::{AUTHORIZE, CAPTURE, REFUND, Told, VOID, done, id};
 
 /// An order whose money was taken when it was confirmed; it has vanished since.
 fn taken() -> Told {
-    let mut told = reserved(CapturePolicy::OnConfirm);
-    told.hears(Input::Confirmed { cause: id(20) }).unwrap();
-    told.done(CAPTURE);
+    let mut told = Told::taken();
     told.hears(Input::Vanished).unwrap();
     told.kinds();
     told
@@ -38,7 +21,7 @@ fn again(told: &mut Told, minor: i64) {
 
 #[test]
 fn what_is_reserved_for_an_order_that_vanished_is_given_back() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.kinds();
     assert!(told.hears(Input::Vanished).unwrap() > 0);
     assert!(told.has_open(VOID) && !told.has_open(REFUND));
@@ -51,7 +34,7 @@ fn what_is_reserved_for_an_order_that_vanished_is_given_back() {
 
 #[test]
 fn what_was_taken_for_an_order_that_vanished_waits_for_a_person() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(20, 2_000);
     told.done(CAPTURE);
     told.hears(Input::Vanished).unwrap();
@@ -80,7 +63,7 @@ fn what_a_person_decides_to_keep_is_kept() {
 
 #[test]
 fn what_is_being_taken_when_the_order_vanishes_is_waited_for() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(20, 2_000);
     told.hears(Input::Vanished).unwrap();
     assert!(!told.has_open(VOID) && !told.has_open(REFUND));
@@ -88,7 +71,7 @@ fn what_is_being_taken_when_the_order_vanishes_is_waited_for() {
     assert_eq!(told.open(REFUND).state, OperationState::Stuck);
     assert!(told.has_open(VOID));
     // Nothing was taken after all.
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(20, 2_000);
     told.hears(Input::Vanished).unwrap();
     told.declined(CAPTURE, "expired_card");
@@ -141,7 +124,7 @@ fn an_order_placed_again_otherwise_is_not_paid_by_what_was_taken() {
 
 #[test]
 fn an_order_placed_again_without_money_taken_is_paid_anew() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.hears(Input::Vanished).unwrap();
     told.done(VOID);
     told.kinds();
@@ -183,7 +166,7 @@ fn an_order_that_is_lost_twice_is_asked_about_twice() {
 
 #[test]
 fn what_is_taken_late_is_decided_where_the_order_was_placed_again_otherwise() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(20, 2_000);
     told.hears(Input::Vanished).unwrap();
     again_at(&mut told, "scripted", 4_000);
@@ -205,7 +188,7 @@ fn what_is_taken_late_is_decided_where_the_order_was_placed_again_otherwise() {
 
 #[test]
 fn what_a_dispute_leaves_is_decided_where_the_order_was_placed_again_otherwise() {
-    let mut told = reserved(CapturePolicy::OnConfirm);
+    let mut told = Told::reserved(CapturePolicy::OnConfirm);
     told.hears(Input::Confirmed { cause: id(20) }).unwrap();
     let capture = told.done(CAPTURE);
     let dispute = |told: &Told, won| {
@@ -223,7 +206,7 @@ fn what_a_dispute_leaves_is_decided_where_the_order_was_placed_again_otherwise()
 
 #[test]
 fn what_was_done_at_another_provider_stays_there() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.hears(Input::Vanished).unwrap();
     again_at(&mut told, "other", 7_000);
     let at = |told: &Told, kind| {
@@ -256,7 +239,7 @@ fn a_reservation_that_comes_late_is_not_of_the_order_that_was_placed_again() {
 
 #[test]
 fn nobody_is_told_of_a_refund_of_an_order_that_vanished() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(20, 5_000);
     told.done(CAPTURE);
     told.refund(30, 1_000);
@@ -274,7 +257,7 @@ fn nobody_is_told_of_a_refund_of_an_order_that_vanished() {
 
 #[test]
 fn a_refund_that_fails_after_the_order_vanished_is_decided_too() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(20, 5_000);
     told.done(CAPTURE);
     told.refund(30, 1_000);
@@ -294,7 +277,7 @@ fn a_refund_that_fails_after_the_order_vanished_is_decided_too() {
 
 #[test]
 fn a_cancelled_order_that_vanished_is_not_told_that_its_money_is_back() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.cancel(20, 5_000, true);
     told.hears(Input::Vanished).unwrap();
     told.kinds();
@@ -321,7 +304,7 @@ fn an_order_that_is_placed_again_has_all_its_attempts() {
 
 #[test]
 fn an_order_may_be_placed_again_in_another_currency() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.hears(Input::Vanished).unwrap();
     told.done(VOID);
     told.kinds();
@@ -344,7 +327,7 @@ fn an_order_may_be_placed_again_in_another_currency() {
 /// What was taken by parcels was booked to whom it is earned by.
 #[test]
 fn a_refund_of_what_does_not_count_is_booked_as_what_was_taken() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(20, 5_000);
     told.done(CAPTURE);
     told.hears(Input::Vanished).unwrap();
@@ -387,7 +370,7 @@ fn an_attempt_of_a_lost_order_pays_nothing_of_the_next_one() {
 /// Who sends it again is told that it pays nothing, for as long as money is asked for.
 #[test]
 fn an_attempt_of_a_lost_order_that_is_sent_again_is_refused() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.hears(Input::Vanished).unwrap();
     assert_eq!(told.attempt(10), Ok(0), "nobody asks for money");
     again_at(&mut told, "scripted", 7_000);
@@ -408,7 +391,7 @@ fn an_attempt_of_a_lost_order_that_is_sent_again_is_refused() {
 /// A refund may fail after a person has said what becomes of the rest.
 #[test]
 fn what_comes_back_after_a_person_decided_is_decided_too() {
-    let mut told = reserved(CapturePolicy::OnFulfil);
+    let mut told = Told::reserved(CapturePolicy::OnFulfil);
     told.parcel(20, 5_000);
     told.done(CAPTURE);
     told.refund(30, 1_000);

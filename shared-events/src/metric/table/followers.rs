@@ -98,7 +98,7 @@ pub static CONFIRMATION: Histogram<0> = Histogram::of_times(
 pub static RETURNS_WAITING: Observed<0> = Observed::number(
     "ordinal_returns_waiting",
     &[],
-    "Orders with a return that waits for judgement; no more than 10000 are counted.",
+    "Returns that wait for their judgement; no more than 10000 are counted.",
 );
 /// Returns.
 pub static RETURN_WAIT: Observed<0> = Observed::time(

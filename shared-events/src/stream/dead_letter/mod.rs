@@ -238,6 +238,20 @@ impl DeadLetters {
         rows.iter().map(letter).collect()
     }
 
+    /// The subjects of a follower's dead letters in a shard.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn subjects_in(
+        tx: &mut Tx,
+        follower: &str,
+        shard: u16,
+    ) -> Result<BTreeSet<Subject>, DatabaseError> {
+        let sql = "SELECT DISTINCT subject FROM dead_letters WHERE follower = $1 AND shard = $2";
+        let query = sqlx::query(sql).bind(follower).bind(i64::from(shard));
+        subjects(&query.fetch_all(&mut **tx).await?)
+    }
+
     /// The first subject in scope that was put back, with its letters in order.
     pub(super) async fn to_retry(
         &self,
@@ -272,6 +286,10 @@ pub(super) async fn blocked_subjects(
         .bind(follower)
         .fetch_all(&mut **tx)
         .await?;
+    subjects(&rows)
+}
+
+fn subjects(rows: &[AnyRow]) -> Result<BTreeSet<Subject>, DatabaseError> {
     rows.iter()
         .map(|row| {
             let text: String = row.try_get(0)?;

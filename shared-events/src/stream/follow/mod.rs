@@ -78,9 +78,10 @@ pub trait Sink<T: Item>: Send + 'static {
         Ok(false)
     }
     /// The reader is at `at`, and the log ends at `ends` ([`Source::ends`]), as far as that was
-    /// asked and is known now.
-    async fn read_to(&mut self, _at: &Cursors, _ends: &Cursors) -> Result<(), Blame> {
-        Ok(())
+    /// asked and is known now. Whether cursors were moved back, to read shards once more: those in
+    /// memory are then no longer the stored ones.
+    async fn read_to(&mut self, _at: &Cursors, _ends: &Cursors) -> Result<bool, Blame> {
+        Ok(false)
     }
     /// Retries the dead letters of these shards that an operator put back; true where there were
     /// any.
@@ -278,7 +279,10 @@ async fn step<T: Item>(
             true => source.ends().await.unwrap_or_default(),
             false => Cursors::default(),
         };
-        sink.read_to(cursors, &ends).await?;
+        if sink.read_to(cursors, &ends).await? {
+            *known = None;
+            return Ok(());
+        }
     }
     let began = tokio::time::Instant::now();
     let mut batch = source.read_after(cursors, BATCH_MAX).await?;
