@@ -316,6 +316,7 @@ fn input(fact: &Fact, order: &OrderFact) -> Option<Input> {
                 capture: *capture,
                 policy: *policy,
                 pay_by: *pay_by,
+                asked_by: Some(fact.id),
             };
             Input::Request { plan, parts: parts.clone() }
         }

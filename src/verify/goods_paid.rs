@@ -178,6 +178,7 @@ mod tests {
             capture: CapturePolicy::OnConfirm,
             policy: PaymentPolicy::AllOrNone,
             pay_by: Timestamp::from_micros(60_000_000),
+            asked_by: None,
         };
         let amount = Money::new(minor, "GBP".parse().unwrap());
         let payment_id = PaymentId::of(order_id, None);

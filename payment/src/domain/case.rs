@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    CapturePolicy, CustomerId, OperationId, OrderId, PaymentId, PaymentPolicy, PspName, RefundId,
-    Timestamp,
+    CapturePolicy, CustomerId, FactId, OperationId, OrderId, PaymentId, PaymentPolicy, PspName,
+    RefundId, Timestamp,
 };
 use uuid::Uuid;
 
@@ -22,6 +22,9 @@ pub struct Plan {
     pub policy: PaymentPolicy,
     /// Until when the customer may pay.
     pub pay_by: Timestamp,
+    /// The fact by which the order asked. Absent from what was stored before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<FactId>,
 }
 
 /// A refund that the order asked for.

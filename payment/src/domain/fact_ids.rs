@@ -4,6 +4,11 @@
 //! where its authorisation is then said to stand until another time (a provider may not say until
 //! when, and it is reckoned from when it was heard), and the verdict of a dispute, which is of the
 //! version of the case.
+//!
+//! They are named below the fact by which the order asked for money (or was cancelled before it did),
+//! which is of one journal and one moment: two installations whose clients give the same order ids
+//! tell different facts. What was asked for before that fact was kept is named below the order, as
+//! it was.
 
 use shared_events::contract::{FactId, Origin, PaymentFact, PaymentId};
 use uuid::Uuid;
@@ -19,11 +24,15 @@ pub fn fact_id(after: &Case, event: &Event, fact: &PaymentFact) -> FactId {
 /// What happened: the operation, where it is about one; otherwise a name of it in its order. It can
 /// happen again under the same name only where the order was placed anew.
 fn done(after: &Case, event: &Event) -> Uuid {
+    let asked = asked_by(after);
     let name = match event {
         // A state of an operation is reached once.
         Event::Succeeded { operation_id, .. }
         | Event::Reversed { operation_id, .. }
-        | Event::Expired { operation_id, .. } => return operation_id.uuid(),
+        | Event::Expired { operation_id, .. } => {
+            let operation_id = operation_id.uuid();
+            return asked.map_or(operation_id, |asked| below(asked, &operation_id));
+        }
         Event::Lost { operation_id, .. } => format!("lost/{operation_id}"),
         Event::Earned { payment_id, .. } => {
             // What was earned in all never falls.
@@ -77,7 +86,19 @@ fn done(after: &Case, event: &Event) -> Uuid {
         times if is_answer && times > 0 => format!("{name}/unheard/{times}"),
         _ => name,
     };
-    Uuid::new_v5(&after.order_id.uuid(), name.as_bytes())
+    below(asked.unwrap_or_else(|| after.order_id.uuid()), &name)
+}
+
+/// The fact by which the order asked for money, or was cancelled before it did.
+fn asked_by(case: &Case) -> Option<Uuid> {
+    match &case.plan {
+        Some(plan) => plan.asked_by.map(FactId::uuid),
+        None => case.cancelled,
+    }
+}
+
+fn below(named: Uuid, name: &impl ToString) -> Uuid {
+    Uuid::new_v5(&named, name.to_string().as_bytes())
 }
 
 /// The dispute of a payment that its provider calls so.

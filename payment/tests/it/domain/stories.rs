@@ -1,7 +1,7 @@
 use payment::domain::{Input, Observation, OperationKind, OperationState, Rejection, Status};
 use shared_events::contract::{CapturePolicy, PaymentFact, PaymentPolicy, RefundId, Reversed};
 
-use super::support::{Told, at, done, id};
+use super::support::{Told, asking, at, done, id};
 
 const FULFIL: CapturePolicy = CapturePolicy::OnFulfil;
 const CONFIRM: CapturePolicy = CapturePolicy::OnConfirm;
@@ -432,4 +432,25 @@ fn an_order_cancelled_before_it_asked_for_money_is_released_at_once() {
     told.hears(cancelled).unwrap();
     assert_eq!(told.kinds(), ["payment.released.v1"]);
     assert_eq!(told.attempt(11), Err(Rejection::NotWanted));
+}
+
+#[test]
+fn two_installations_with_the_same_orders_tell_no_fact_under_one_id() {
+    let paid_of = |asked_by| {
+        let mut told = Told::new();
+        told.asked_by = asked_by;
+        told.request(&[(None, 5_000, 0)], CONFIRM, PaymentPolicy::AllOrNone);
+        told.attempt(10).unwrap();
+        told.done(OperationKind::Authorize);
+        told.hears(Input::Confirmed { cause: id(20) }).unwrap();
+        told.done(OperationKind::Capture);
+        told.refund(30, 2_000);
+        told.done(OperationKind::Refund);
+        assert!(told.ids.len() >= 5, "{:?}", told.facts);
+        told.ids
+    };
+    let here = paid_of(Some(asking(90)));
+    assert_eq!(here, paid_of(Some(asking(90))), "followed again, it tells the same");
+    assert!(here.is_disjoint(&paid_of(Some(asking(91)))), "another journal's order");
+    assert!(here.is_disjoint(&paid_of(None)), "stored before the fact was kept");
 }

@@ -8,7 +8,7 @@ use payment::domain::{
 };
 use psp::Capabilities;
 use shared_events::contract::{
-    CapturePolicy, CustomerId, FactId, Money, OperationId, OrderId, PaymentFact, PaymentId,
+    CapturePolicy, CustomerId, FactId, Money, OperationId, OrderId, Origin, PaymentFact, PaymentId,
     PaymentPart, PaymentPolicy, RefundId, RequestedPayment, Seller, Timestamp,
 };
 use uuid::Uuid;
@@ -37,12 +37,19 @@ pub fn id(number: u128) -> Uuid {
     Uuid::from_u128(0x5000_8000_0000_0000_0000 + number)
 }
 
+/// A fact of orders, of one journal.
+pub fn asking(number: u128) -> FactId {
+    FactId::once(Origin::Orders, id(number), "payment.requested.v1")
+}
+
 pub struct Told {
     pub case: Case,
     pub events: Vec<Event>,
     pub facts: Vec<PaymentFact>,
     /// The ids of all that was told.
     pub ids: BTreeSet<FactId>,
+    /// The fact by which the order asks.
+    pub asked_by: Option<FactId>,
     pub context: Context,
     pub currency: &'static str,
 }
@@ -54,6 +61,7 @@ impl Told {
             events: Vec::new(),
             facts: Vec::new(),
             ids: BTreeSet::new(),
+            asked_by: Some(asking(90)),
             context: Context { capabilities: CAPABLE, now: at(0) },
             currency: "GBP",
         }
@@ -98,6 +106,7 @@ impl Told {
             capture,
             policy,
             pay_by: at(15),
+            asked_by: self.asked_by,
         };
         let part = |(seller, minor, fee_bps): &(Option<&str>, i64, u16)| {
             let seller: Option<Seller> = seller.map(|name| name.parse().unwrap());
