@@ -61,8 +61,8 @@ const CIRCLES: &[Circle] = &[
     },
     Circle {
         folder: "web-edge/src/rest",
-        modules: "routes rpc version",
-        why: "a route is made of a method, which says where its message has a version",
+        modules: "routes rpc",
+        why: "a route is made of a method, whose mistakes are those of a route",
     },
     Circle {
         folder: "web-edge/src/rest",

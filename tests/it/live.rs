@@ -14,7 +14,11 @@ use crate::issuer::{Issuer, SECOND};
 use crate::shop::{On, Shop, on_both};
 use crate::socket::Socket;
 
-on_both!(several_watches_share_a_socket, a_watch_of_a_socket_is_resumed_without_a_gap);
+on_both!(
+    several_watches_share_a_socket,
+    a_watch_of_a_socket_is_resumed_without_a_gap,
+    a_wallet_is_watched_beside_orders,
+);
 
 /// The watch and the event of a change.
 fn change(message: &Value) -> (&str, &str) {
@@ -104,6 +108,63 @@ async fn a_watch_of_a_socket_is_resumed_without_a_gap(shop: Shop) {
     let ((), (mut ends, closed)) = tokio::join!(closing, ending);
     ends.sort_by_key(ToString::to_string);
     assert_eq!((ends, closed), (vec![json!("a"), json!("again")], Some(1001)));
+}
+
+async fn a_wallet_is_watched_beside_orders(shop: Shop) {
+    let customer = shop.customer.to_string();
+    let buyer = [("ordinal-role", "customer"), ("ordinal-subject", customer.as_str())];
+    let top_up = async |units: i64| {
+        let amount = json!({ "currency_code": "GBP", "units": units });
+        let entry_id = Uuid::now_v7();
+        let request = json!({ "customer_id": customer, "entry_id": entry_id, "amount": amount });
+        shop.service.call("ledger.v1.WalletService/TopUpWallet", request).await.unwrap();
+    };
+    let own = json!({ "watch_wallet": customer, "id": "wallet" });
+    let mut socket = Socket::open(&shop.address, &buyer).await;
+    socket.watch("orders", None).await;
+    assert!(socket.next().await.unwrap()["progress"].is_object());
+    socket.say(own.clone()).await;
+    let begun = socket.news().await;
+    assert_eq!((&begun["id"], &begun["wallet"]["balances"]), (&json!("wallet"), &json!([])));
+    assert!(begun.get("cursor").is_none(), "{begun}");
+    top_up(50).await;
+    let told = socket.news().await;
+    let balance = &told["wallet"]["balances"][0];
+    assert_eq!((&told["id"], &balance["available"]["units"]), (&json!("wallet"), &json!("50")));
+    // Customers are told no positions of the book.
+    assert_eq!(balance["position"], "0");
+    let order = shop.place(&[("MUG", 1)]).await;
+    let placed = socket.news().await;
+    assert_eq!(change(&placed), ("orders", "OrderPlaced"));
+    assert_eq!(placed["change"]["order"]["order_id"], json!(order));
+    // One that begins anew begins with the whole wallet.
+    drop(socket);
+    top_up(7).await;
+    let mut socket = Socket::open(&shop.address, &buyer).await;
+    socket.say(own).await;
+    let begun = socket.next().await.unwrap();
+    assert_eq!(begun["wallet"]["balances"][0]["available"]["units"], "57", "{begun}");
+    socket.say(json!({ "unwatch": "wallet" })).await;
+    let end = socket.next().await.unwrap();
+    assert!(end["id"] == "wallet" && end["end"].is_object(), "{end}");
+    // Refused as by HTTP: another's wallet, an id that is none, a place to resume at.
+    socket.say(json!({ "watch_wallet": Uuid::now_v7(), "id": "other" })).await;
+    let refused = socket.next().await.unwrap();
+    assert_eq!(
+        (&refused["id"], &refused["problem"]["code"]),
+        (&json!("other"), &json!("FORBIDDEN"))
+    );
+    let mut ops = Socket::open(&shop.address, &[]).await;
+    for (message, field) in [
+        (json!({ "watch_wallet": "x", "id": "a" }), "customer_id"),
+        (json!({ "watch_wallet": customer, "id": "a", "after": "AQ" }), "after"),
+    ] {
+        ops.say(message.clone()).await;
+        let refused = ops.next().await.unwrap();
+        assert_eq!(refused["id"], "a", "{refused}");
+        assert_eq!(refused["problem"]["errors"][0]["field"], field, "{message}: {refused}");
+    }
+    shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

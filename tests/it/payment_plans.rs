@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::http::Http;
 use crate::shop::{Orders as _, Shop, on_both};
 use crate::support::ordinal;
 
 on_both!(
     an_order_with_a_plan_holds_stock_and_waits_for_its_money,
+    placing_by_http_is_accepted_while_money_is_awaited,
     an_order_whose_money_does_not_come_is_cancelled,
     a_cancelled_order_says_what_it_has_to_give_back,
     a_plan_that_cannot_be_followed_is_refused_by_field,
@@ -93,6 +95,41 @@ async fn an_order_with_a_plan_holds_stock_and_waits_for_its_money(shop: Shop) {
     assert!(same["events"].as_array().is_none_or(Vec::is_empty), "{same}");
     again["payment"]["psp"] = json!("wallet");
     assert_eq!(shop.service.refused("PlaceOrder", again).await, "ALREADY_EXISTS");
+    shop.close().await;
+}
+
+async fn placing_by_http_is_accepted_while_money_is_awaited(shop: Shop) {
+    shop.set_stock("MUG", 10).await;
+    let mut http = Http::connect(&shop.address).await;
+    let by = [("ordinal-role", "service"), ("ordinal-subject", "checkout")];
+    let keyed = [&by[..], &[("idempotency-key", "cart-17")]].concat();
+    let order = with_plan(&shop, &[("MUG", 2)]);
+    let id = order["order_id"].as_str().unwrap().to_owned();
+    let place = format!("/v1/orders/{id}");
+    let dry = http.json("POST /v1/orders?validate_only=true", &by, &order).await;
+    assert_eq!((dry.status, dry.headers.contains_key("location")), (200, false), "{dry:?}");
+    // Also where it is sent again: its money is still awaited.
+    for _ in 0..2 {
+        let placed = http.json("POST /v1/orders", &keyed, &order).await;
+        assert_eq!(placed.status, 202, "{placed:?}");
+        assert_eq!(placed.headers["location"], place);
+        assert_eq!(placed.json()["order"]["payment"]["status"], "PAYMENT_STATUS_AWAITED");
+    }
+    let read = http.call(&format!("GET {place}"), &by).await;
+    assert_eq!(read.status, 200, "{read:?}");
+    // Nothing waits for money where there is no plan, or nothing to pay.
+    let plain = http.json("POST /v1/orders", &by, &shop.order(&[("MUG", 1)])).await;
+    assert_eq!(plain.status, 201, "{plain:?}");
+    let mut free = with_plan(&shop, &[("MUG", 1)]);
+    free["lines"][0]["unit_price"]["units"] = json!(0);
+    let free = http.json("POST /v1/orders", &by, &free).await;
+    assert_eq!(free.status, 201, "{free:?}");
+    assert_eq!(free.json()["order"]["payment"]["status"], "PAYMENT_STATUS_NOT_REQUIRED");
+    // A cancelled order is not placed any more.
+    let cancelled = http.json(&format!("POST {place}:cancel"), &by, &json!({})).await;
+    assert_eq!(cancelled.status, 200, "{cancelled:?}");
+    let again = http.json("POST /v1/orders", &keyed, &order).await;
+    assert_eq!((again.status, again.headers.contains_key("location")), (200, false), "{again:?}");
     shop.close().await;
 }
 

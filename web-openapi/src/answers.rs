@@ -18,7 +18,11 @@ pub(crate) fn answers(schemas: &mut Schemas<'_>, route: &Route, has: Has, id: &s
         let text = "It was there already, or `validate_only` was set: nothing was made.";
         all.set("200", success(method, text, answer.clone(), has, false));
         let location = route.created_at().is_some();
-        all.set("201", success(method, "It was made.", answer, has, location));
+        all.set("201", success(method, "It was made.", answer.clone(), has, location));
+        if let Some(said) = route.accepted_while() {
+            let text = format!("It is taken, and not complete yet: {said}.");
+            all.set("202", success(method, &text, answer, has, location));
+        }
     } else {
         all.set("200", success(method, "Done.", answer, has, false));
     }

@@ -167,7 +167,7 @@ fn components(refusals: &[Refusal<'_>]) -> Object {
             "The version of the order, for `If-Match` and `If-None-Match`; of stock that is in one \
              place the units on hand, for `If-Match`.",
         ),
-        ("Location", "The path of what was made."),
+        ("Location", "The path of what was made, or is being made."),
         ("Ordinal-Replayed", "`true` where an earlier call executed this request."),
     ] {
         let schema = Object::new().with("type", "string");

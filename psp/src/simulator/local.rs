@@ -73,7 +73,8 @@ impl SimulatedPsp {
         call(&mut shared.simulator, Moment { now, chance: &self.chance })
     }
 
-    async fn hear(&self, heard: Heard) -> Answer {
+    /// What the caller of [`SimulatedPsp::with`] hears, once it has taken as long as it takes.
+    pub async fn hear(&self, heard: Heard) -> Answer {
         if !heard.after.is_zero() {
             tokio::time::sleep(heard.after).await;
         }

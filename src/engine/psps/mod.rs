@@ -85,6 +85,15 @@ impl Psps {
         Ok(Self(BTreeMap::from([(name.parse()?, provider)])))
     }
 
+    /// These, and the wallets of the ledger.
+    ///
+    /// # Errors
+    /// Never in practice: the name is a constant.
+    pub fn and_wallets(mut self) -> anyhow::Result<Self> {
+        self.0.insert(wallets::NAME.parse()?, Provider::Wallets);
+        Ok(self)
+    }
+
     /// A running `ordinal psp` at this address, called in Stripe's dialect.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use crate::edge::peers;
-use crate::lab::load::pay::Paying;
+use crate::lab::load::pay::{PROVIDER, plan};
 
 /// How long a client waits for one answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -349,7 +349,7 @@ fn placing(
             email: "customer@example.com".to_owned(),
             ..Default::default()
         }),
-        payment: content.paid.then(Paying::plan),
+        payment: content.paid.then(|| plan(PROVIDER)),
         options,
         ..proto::PlaceOrderRequest::default()
     }

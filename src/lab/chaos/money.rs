@@ -10,10 +10,10 @@ use super::{READY_WITHIN, free_address};
 use crate::client::Client;
 use crate::engine::write_private;
 use crate::lab::cluster::Process;
-use crate::lab::load::books;
+use crate::lab::load::books::{Scope, settled};
 use crate::lab::load::calls::Calls;
 use crate::lab::load::pay::{FAULTS, PROVIDER};
-use crate::lab::load::provider::{Book, Paid, Sayings};
+use crate::lab::load::provider::{Book, Paid, Sayings, Worth};
 
 /// The secret with which it signs webhooks.
 const SIGNED_BY: &str = "whsec_of_the_arena";
@@ -70,7 +70,9 @@ impl Provider {
         let failed = |failure: crate::client::Failure| anyhow::anyhow!("books: {failure}");
         let book = Book::at(&format!("http://{}", self.process.address)).map_err(failed)?;
         let calls = Calls::new(client)?;
-        books::settled(&calls, &book, &Sayings::new()).await.map_err(failed)
+        let (known, worth) = (Sayings::new(), Worth::Units);
+        let scope = Scope { book: &book, known: &known, wallets: false, worth };
+        settled(&calls, &scope).await.map_err(failed)
     }
 }
 

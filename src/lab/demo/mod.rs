@@ -7,6 +7,7 @@ mod corrected; // an order that is held, corrected, edited and lost
 mod paid; // orders that are paid
 mod promised; // an order that waits for stock, and one in exchange
 mod show; // what became of the orders, for people and programs
+mod wallet; // an order that a wallet pays
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,10 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, ManualClock, SystemClock};
-use psp::Dialect;
-use psp::simulator::{Settings as OfSimulator, SimulatedPsp};
 use serde_json::{Value, json};
-use shared_events::chance::Chance;
 use uuid::Uuid;
 
 use self::show::{show, state};
@@ -51,14 +49,15 @@ pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
     let directory = directory.context("temporary directory")?;
     let clock = ManualClock::new(SystemClock.now());
     let mut outcomes = Vec::new();
-    let provider = provider(&clock)?;
+    let providers = paid::providers(&clock)?;
 
-    let engine = start(directory.path(), &clock, &provider, true).await?;
+    let engine = start(directory.path(), &clock, &providers, true).await?;
     let story = Story::new(&engine, clock.clone()).await?;
     let outcome = async {
         story.with_stock(&mut outcomes).await?;
         story.corrected(&mut outcomes).await?;
         story.paid(&mut outcomes).await?;
+        story.by_wallet(&mut outcomes).await?;
         story.promised(&mut outcomes).await
     };
     let outcome = outcome.await;
@@ -66,7 +65,7 @@ pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
     engine.stop().await?;
 
     // The stock service does not answer: nobody confirms, and the window passes.
-    let engine = start(directory.path(), &clock, &provider, false).await?;
+    let engine = start(directory.path(), &clock, &providers, false).await?;
     let story = Story::new(&engine, clock.clone()).await?;
     let outcome = story.without_stock(&mut outcomes).await;
     settle(&story, outcome).await?;
@@ -116,23 +115,15 @@ fn failed(failure: Failure) -> anyhow::Error {
     }
 }
 
-/// A provider that moves no money, on the same clock.
-fn provider(clock: &ManualClock) -> anyhow::Result<Psps> {
-    let clock = clock.clone();
-    let settings = OfSimulator { name: paid::PROVIDER.to_owned(), ..OfSimulator::default() };
-    let psp = SimulatedPsp::new(settings, Arc::new(move || clock.now()), Chance::seeded(1));
-    Psps::of(paid::PROVIDER, Dialect::Simulator, Arc::new(psp))
-}
-
 async fn start(
     directory: &Path,
     clock: &ManualClock,
-    provider: &Psps,
+    providers: &Psps,
     stock_follower: bool,
 ) -> anyhow::Result<Engine> {
     let mut settings = Settings::new(Backend::Sqlite(directory.to_owned()));
     settings.clock = Arc::new(clock.clone());
-    settings.psps = provider.clone();
+    settings.psps = providers.clone();
     settings.stock_follower = stock_follower;
     Engine::start(settings).await
 }

@@ -1,17 +1,31 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use order_actor::clock::{Clock as _, ManualClock};
+use psp::Dialect;
+use psp::simulator::{Settings, SimulatedPsp};
 use serde_json::{Value, json};
+use shared_events::chance::Chance;
 use uuid::Uuid;
 
 use super::{Outcome, Story, until_is};
 use crate::client::{Failure, code};
+use crate::engine::psps::Psps;
 
-/// The provider's name.
-pub(super) const PROVIDER: &str = "play";
+/// The name of the provider that takes cards.
+const PROVIDER: &str = "play";
 /// Attempts that a payment may have.
 const ATTEMPTS: u32 = 5;
 /// When the provider decides what it works on.
 const DECIDED_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// A provider that moves no money, on the same clock, and the wallets of the ledger.
+pub(super) fn providers(clock: &ManualClock) -> anyhow::Result<Psps> {
+    let clock = clock.clone();
+    let settings = Settings { name: PROVIDER.to_owned(), ..Settings::default() };
+    let psp = SimulatedPsp::new(settings, Arc::new(move || clock.now()), Chance::seeded(1));
+    Psps::of(PROVIDER, Dialect::Simulator, Arc::new(psp))?.and_wallets()
+}
 
 impl Story {
     /// Orders that are paid: what parcels take, what comes back, and what comes too late.
@@ -20,7 +34,7 @@ impl Story {
         let story = "Paid by card and delivered";
         self.end(outcomes, story, order, "FULFILLED, payment CAPTURED").await?;
 
-        let order = self.place_to_be_paid(&[("MUG", 1)]).await?;
+        let order = self.place_to_be_paid(PROVIDER, &[("MUG", 1)]).await?;
         for attempt in 1..=ATTEMPTS {
             self.attempt(order, "tok_decline_insufficient_funds").await?;
             let last = attempt == ATTEMPTS;
@@ -31,15 +45,11 @@ impl Story {
         self.end(outcomes, "Every card was declined", order, expected).await?;
 
         let order = self.paid_and_delivered().await?;
-        let one = json!([{ "line": 1, "quantity": 1 }]);
-        let ask = json!({ "order_id": order, "lines": one, "reason": "too big" });
-        self.call(&self.buyer, "RequestReturn", ask).await?;
-        self.call(&self.ops, "ApproveReturn", json!({ "order_id": order })).await?;
-        self.until_payment(order, "PARTIALLY_REFUNDED").await?;
+        self.one_is_refunded(order).await?;
         let expected = "FULFILLED, return approved, payment PARTIALLY_REFUNDED";
         self.end(outcomes, "One mug sent back and refunded", order, expected).await?;
 
-        let order = self.place_to_be_paid(&[("MUG", 1)]).await?;
+        let order = self.place_to_be_paid(PROVIDER, &[("MUG", 1)]).await?;
         self.attempt(order, "tok_pending").await?;
         self.until_payment(order, "ACTION_REQUIRED").await?;
         let cancel = json!({ "order_id": order, "text": "it takes too long" });
@@ -51,18 +61,40 @@ impl Story {
     }
 
     async fn paid_and_delivered(&self) -> Result<Uuid, Failure> {
-        let order = self.place_to_be_paid(&[("MUG", 2), ("PLATE", 1)]).await?;
-        self.attempt(order, "tok_visa").await?;
-        self.until(order, "CONFIRMED").await?;
-        self.fulfil(order, &[]).await?;
-        self.until_payment(order, "CAPTURED").await?;
+        let order = self.place_to_be_paid(PROVIDER, &[("MUG", 2), ("PLATE", 1)]).await?;
+        self.is_paid_and_delivered(order, "tok_visa").await?;
         Ok(order)
     }
 
+    /// Pays an order with this token and ships it, which takes the money.
+    pub(super) async fn is_paid_and_delivered(
+        &self,
+        order: Uuid,
+        token: &str,
+    ) -> Result<(), Failure> {
+        self.attempt(order, token).await?;
+        self.until(order, "CONFIRMED").await?;
+        self.fulfil(order, &[]).await?;
+        self.until_payment(order, "CAPTURED").await
+    }
+
+    /// A unit of the first line comes back and is refunded.
+    pub(super) async fn one_is_refunded(&self, order: Uuid) -> Result<(), Failure> {
+        let one = json!([{ "line": 1, "quantity": 1 }]);
+        let ask = json!({ "order_id": order, "lines": one, "reason": "too big" });
+        self.call(&self.buyer, "RequestReturn", ask).await?;
+        self.call(&self.ops, "ApproveReturn", json!({ "order_id": order })).await?;
+        self.until_payment(order, "PARTIALLY_REFUNDED").await
+    }
+
     /// Placed by the shop, since customers name no payment plans.
-    async fn place_to_be_paid(&self, lines: &[(&str, u32)]) -> Result<Uuid, Failure> {
+    pub(super) async fn place_to_be_paid(
+        &self,
+        psp: &str,
+        lines: &[(&str, u32)],
+    ) -> Result<Uuid, Failure> {
         let (order, mut request) = self.placing(lines);
-        request["payment"] = json!({ "psp": PROVIDER });
+        request["payment"] = json!({ "psp": psp });
         self.call(&self.ops, "PlaceOrder", request).await?;
         Ok(order)
     }
@@ -74,7 +106,8 @@ impl Story {
         Ok(())
     }
 
-    async fn payments(&self, order: Uuid) -> Result<Vec<Value>, Failure> {
+    /// The payments of an order.
+    pub(super) async fn payments(&self, order: Uuid) -> Result<Vec<Value>, Failure> {
         let request = json!({ "order_id": order });
         let mut answer = self.ops.call("payments.v1.PaymentService/ListPayments", request).await?;
         Ok(match answer["payments"].take() {

@@ -258,6 +258,11 @@ impl Calls {
         self.payments.clone()
     }
 
+    /// The way to the engine.
+    pub(super) fn channel(&self) -> Channel {
+        self.client.channel()
+    }
+
     /// A message as a request of this load.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         self.client.request(message)

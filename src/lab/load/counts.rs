@@ -4,7 +4,7 @@ use serde::Serialize;
 use shared_events::contract::{Currency, Money};
 
 use super::files::NotKept;
-use super::provider::{Books, Differing, Paid};
+use super::provider::{Books, Differing, OfWallets, Paid};
 use crate::client::Output;
 
 /// Lines left out that are shown without a report file.
@@ -243,7 +243,14 @@ fn show_paid(out: &Output, paid: &Paid) {
         row("  taken, paid back", &format!("{captured}, {refunded}"));
         let (captured, refunded) = (money(books.captured_there), money(books.refunded_there));
         row("  by the provider's book", &format!("{captured}, {refunded}"));
-        row("  units kept are worth", &money(books.kept).to_string());
+        row("  what is kept is worth", &money(books.kept).to_string());
+    }
+    for (code, OfWallets { topped_up, books }) in &paid.wallets {
+        let Ok(currency) = Currency::recorded(code) else { continue };
+        let money = |minor: i64| Money::new(minor, currency);
+        let (captured, refunded) = (money(books.captured), money(books.refunded));
+        let filled = money(*topped_up);
+        row("  of it by wallets", &format!("{captured}, {refunded}; filled with {filled}"));
     }
     if !paid.sound {
         row("  the provider's lines and sums differ", "");

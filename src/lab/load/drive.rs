@@ -177,10 +177,9 @@ impl Shared {
     async fn order(&self, invoice: &Invoice) -> Result<(), Failure> {
         let currency = self.report.currency();
         let request = match plan::place(invoice, currency) {
-            Ok(request) => proto::PlaceOrderRequest {
-                payment: self.paying.as_ref().map(|_| Paying::plan()),
-                ..request
-            },
+            Ok(request) => {
+                proto::PlaceOrderRequest { payment: self.plan(plan::order_id(invoice)), ..request }
+            }
             Err(problems) => {
                 let code = problems.first().map_or("EMPTY", |problem| &problem.code).to_owned();
                 self.refuse(invoice, &code, &problems);
@@ -198,16 +197,13 @@ impl Shared {
             }
         };
         self.report.count(|counts| counts.placed += 1);
-        let order = match &self.paying {
-            Some(paying) => self.pay(paying, order, answered).await?,
-            None => self.await_answer(order, answered).await?,
-        };
+        let order = self.secured(order, answered).await?;
         self.forget(order_id);
         match order.status() {
             _ if self.is_meant_unpaid(order_id, &order) => {
                 let detail = "its order was placed, and nobody pays it";
                 self.not_shipped(invoice, "UNPAID", detail);
-                self.report.intended(invoice.rows.len());
+                self.report.intended(invoice.lines());
             }
             proto::OrderStatus::Cancelled => {
                 let reason = order.cancel_reason().as_str_name();

@@ -13,6 +13,7 @@ mod counts; // what a load comes to
 mod drive; // customers side by side, each one's invoices in the order of the file
 mod files; // order files of shops, and others by a mapping
 mod invoices; // invoices, put together from the file's records
+mod kept; // a simulator whose calls are kept in a file
 mod orders; // sends the orders of a file
 mod paid; // pays orders
 pub(super) mod pay; // how orders are paid, at a simulated provider
@@ -26,6 +27,7 @@ mod returns; // sends the returns of a credit note
 mod source; // invoices or orders
 mod steady; // calls at a steady rate, without a file
 mod stock; // sets the stock of products
+mod wallets; // wallets that pay orders
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -46,6 +48,7 @@ use drive::Drive;
 use files::{FileArgs, Orders};
 use invoices::Invoices;
 use pay::{PayArgs, Paying};
+use provider::Worth;
 use report::Report;
 use source::Source;
 use steady::Mix;
@@ -109,9 +112,6 @@ impl LoadArgs {
         if self.pay.is_given() && !starts_engine {
             return wrong("load starts the engine itself; it does not go with --address");
         }
-        if self.pay.is_given() && !self.file.is_uci() {
-            return wrong("invoices are paid, and orders of other formats are not");
-        }
         Ok(())
     }
 }
@@ -138,7 +138,8 @@ pub async fn run(
     // A file that is none of its format fails before an engine is started.
     let mut input = Input::open(&args, &csv, out).await?;
     let report = Report::new(args.report.as_deref(), args.currency)?;
-    let (paying, psps) = args.pay.begin()?.unzip();
+    let worth = if args.file.is_uci() { Worth::Units } else { Worth::Money };
+    let (paying, psps) = args.pay.begin(worth, backend.as_ref())?.unzip();
     let Some(backend) = backend else {
         if args.simulate_time {
             let text = "--simulate-time moves the clock of an engine that load starts itself; \

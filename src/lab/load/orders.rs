@@ -18,7 +18,7 @@ const NUMBER_REFUSED: [Reason; 3] =
 impl Shared {
     /// Places an order of a file and brings it to where the file says it is.
     pub(super) async fn file_order(&self, order: &FileOrder) -> Result<(), Failure> {
-        let request = match &order.request {
+        let mut request = match &order.request {
             Ok(request) => request.as_ref().clone(),
             Err(problems) => {
                 let code = problems.first().map_or("EMPTY", |problem| &problem.code).to_owned();
@@ -27,6 +27,7 @@ impl Shared {
             }
         };
         let Ok(order_id) = Uuid::try_parse(&request.order_id) else { return Ok(()) };
+        request.payment = self.plan(order_id);
         let answered = self.expect_answer(order_id);
         let (answer, without) = self.place_numbered(request).await?;
         let placed = match answer {
@@ -45,7 +46,7 @@ impl Shared {
                 sums.total += minor;
             });
         }
-        let placed = self.await_answer(placed, answered).await?;
+        let placed = self.secured(placed, answered).await?;
         self.forget(order_id);
         for not_kept in &order.not_kept {
             self.report.not_kept(&order.number, not_kept);
@@ -53,6 +54,11 @@ impl Shared {
         if let Some(why) = without {
             let what = "order_number".to_owned();
             self.report.not_kept(&order.number, &NotKept { what, why });
+        }
+        if self.is_meant_unpaid(order_id, &placed) {
+            self.left_out(order, "UNPAID", "its order was placed, and nobody pays it");
+            self.report.intended(order.lines);
+            return Ok(());
         }
         self.answered(order, &placed).await
     }

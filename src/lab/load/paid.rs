@@ -9,10 +9,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::books::{Scope, settled};
+use super::calls::Refused;
 use super::drive::Shared;
-use super::pay::{Customer, Paying};
+use super::pay::{Customer, Paying, WALLET};
 use super::provider::{Paid, Sayings};
-use super::{books, plan};
+use super::{plan, wallets};
 use crate::client::Failure;
 
 /// Attempts that a payment may have; the engine takes no more.
@@ -35,16 +37,40 @@ fn is_pending_or_lapsed(order: &proto::Order) -> bool {
     }
 }
 
+/// Whether an order has anything to be paid: one that costs nothing has not.
+fn wants_money(order: &proto::Order) -> bool {
+    let status = order.payment.as_ref().map(proto::OrderPayment::status);
+    status.is_some_and(|status| status != proto::PaymentStatus::NotRequired)
+}
+
 impl Shared {
+    /// The plan of an order, where orders are paid.
+    pub(super) fn plan(&self, order_id: Uuid) -> Option<proto::PaymentPlan> {
+        self.paying.as_ref().map(|paying| paying.plan(order_id))
+    }
+
     /// Whether it is meant that nobody pays this order, and it is as unpaid ones are: pending, or
     /// cancelled because its time ran out or its payment failed.
     pub(super) fn is_meant_unpaid(&self, order_id: Uuid, order: &proto::Order) -> bool {
         let customer = self.paying.as_ref().map(|paying| paying.customer(order_id));
-        customer == Some(Customer::DoesNotPay) && is_pending_or_lapsed(order)
+        customer == Some(Customer::DoesNotPay) && is_pending_or_lapsed(order) && wants_money(order)
     }
 
-    /// Pays an order that was placed, attempt by attempt, until it waits for no money any more.
-    pub(super) async fn pay(
+    /// Waits until an order that was placed is answered: until stock has, and until it waits for no
+    /// money any more.
+    pub(super) async fn secured(
+        &self,
+        order: proto::Order,
+        answered: oneshot::Receiver<()>,
+    ) -> Result<proto::Order, Failure> {
+        match &self.paying {
+            Some(paying) if wants_money(&order) => self.pay(paying, order, answered).await,
+            _ => self.await_answer(order, answered).await,
+        }
+    }
+
+    /// Pays an order, attempt by attempt.
+    async fn pay(
         &self,
         paying: &Paying,
         order: proto::Order,
@@ -58,14 +84,24 @@ impl Shared {
             }
             return Ok(order);
         }
+        if customer == Customer::PaysByWallet
+            && order.status() == proto::OrderStatus::Pending
+            && let Err(refused) = wallets::fill(&self.calls, &order).await?
+        {
+            self.attempt_refused(&refused);
+            return Ok(order);
+        }
         let until = Instant::now() + PAID_WITHIN;
         let mut order = order;
         for attempt in 1..=ATTEMPTS {
             if order.status() != proto::OrderStatus::Pending {
                 break;
             }
-            let declined = attempt == 1 && customer == Customer::IsDeclinedFirst;
-            let token = if declined { "tok_decline_insufficient_funds" } else { "tok_visa" };
+            let token = match customer {
+                Customer::PaysByWallet => WALLET,
+                Customer::IsDeclinedFirst if attempt == 1 => "tok_decline_insufficient_funds",
+                _ => "tok_visa",
+            };
             let request = payments::AttemptRequest {
                 order_id: order.order_id.clone(),
                 attempt_id: plan::derived(&format!("attempt/{order_id}/{attempt}")).to_string(),
@@ -73,14 +109,18 @@ impl Shared {
                 validate_only: false,
             };
             if let Err(refused) = self.calls.attempt(request).await? {
-                self.report.pay(|counts| {
-                    *counts.attempts_refused.entry(refused.code.clone()).or_default() += 1;
-                });
+                self.attempt_refused(&refused);
                 break;
             }
             order = self.paid_or_declined(order, until, &mut answered).await?;
         }
         Ok(order)
+    }
+
+    fn attempt_refused(&self, refused: &Refused) {
+        self.report.pay(|counts| {
+            *counts.attempts_refused.entry(refused.code.clone()).or_default() += 1;
+        });
     }
 
     /// Waits until the order does not wait for money any more, or the last attempt was declined.
@@ -123,13 +163,12 @@ impl Shared {
     /// # Errors
     /// Where the engine or the provider stops answering.
     pub(super) async fn settle(&self, paying: &Paying, known: &Sayings) -> Result<(), Failure> {
-        let found = books::settled(&self.calls, &paying.book, known).await?;
+        let scope =
+            Scope { book: &paying.book, known, wallets: paying.has_wallets(), worth: paying.worth };
+        let found = settled(&self.calls, &scope).await?;
         self.report.pay(|counts| {
-            let Paid { declined, payments, sums, open, sound, differing, first_differing, .. } =
-                found;
-            (counts.declined, counts.payments) = (declined, payments);
-            (counts.sums, counts.open, counts.sound) = (sums, open, sound);
-            (counts.differing, counts.first_differing) = (differing, first_differing);
+            let Paid { unpaid, attempts_refused, .. } = std::mem::take(counts);
+            *counts = Paid { unpaid, attempts_refused, ..found };
         });
         Ok(())
     }

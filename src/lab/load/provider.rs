@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ledger::grpc::proto as wallets;
 use order_actor::grpc::proto;
 use payment::grpc::proto as payments;
 use psp::Endpoint;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use shared_events::contract::{Currency, Money};
 
 use crate::client::Failure;
+use crate::engine::wallets::NAME as WALLET;
 
 /// How long the provider may take to show a page of its book.
 const BOOK_WITHIN: Duration = Duration::from_secs(30);
@@ -134,6 +136,9 @@ pub struct Paid {
     pub payments: BTreeMap<String, u64>,
     /// Sums by currency, in minor units.
     pub sums: BTreeMap<String, Books>,
+    /// What of them is of wallets, whose own book is the ledger.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub wallets: BTreeMap<String, OfWallets>,
     /// Operations whose end is not known yet.
     pub open: u64,
     /// Whether the provider's lines and sums agree.
@@ -175,6 +180,16 @@ pub struct Books {
     pub refunded_there: i64,
 }
 
+/// Sums of all payments by wallet in one currency, in minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OfWallets {
+    /// Put into wallets for the orders.
+    pub topped_up: i64,
+    /// What became of it.
+    #[serde(flatten)]
+    pub books: Books,
+}
+
 impl Books {
     /// Whether what was taken and not paid back is what is kept, here and there.
     #[must_use]
@@ -208,16 +223,42 @@ pub struct Differing {
     pub books: Books,
 }
 
-/// The value of the units that a customer keeps, in minor units.
+/// How it is counted what a customer keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// By the units of an order that has one payment: an invoice has nothing else.
+    Units,
+    /// By what the order says of each payment: charges are due with the first parcel, and a file may
+    /// say what was paid back for the units that came back.
+    Money,
+}
+
+/// The value of what a customer keeps of what a payment is for, in minor units.
 ///
 /// # Errors
 /// Where an answer has an amount that is none.
-pub fn kept(order: &proto::Order) -> anyhow::Result<i64> {
-    order.lines.iter().try_fold(0_i64, |sum, line| {
-        let delivered = minor(line.fulfilled_total.as_ref())?;
-        let returned = minor(line.returned_total.as_ref())?;
-        sum.checked_add(delivered - returned).context("a sum of orders")
-    })
+pub fn kept(
+    order: &proto::Order,
+    payment: &payments::Payment,
+    worth: Worth,
+) -> anyhow::Result<i64> {
+    if worth == Worth::Units {
+        return order.lines.iter().try_fold(0_i64, |sum, line| {
+            let delivered = minor(line.fulfilled_total.as_ref())?;
+            let returned = minor(line.returned_total.as_ref())?;
+            sum.checked_add(delivered - returned).context("a sum of orders")
+        });
+    }
+    let mut parts = order.payment.iter().flat_map(|of_order| &of_order.parts);
+    let Some(part) = parts.find(|part| part.payment_id == payment.payment_id) else {
+        return Ok(0);
+    };
+    let mut due = minor(part.delivered.as_ref())?;
+    if payment.psp == WALLET && due > 0 {
+        // The first parcel takes all that is wanted out of a wallet.
+        due = minor(part.requested.as_ref())? - minor(part.cancelled.as_ref())?;
+    }
+    Ok(due - minor(part.refunded.as_ref())?)
 }
 
 /// An amount in minor units; none counts as zero.
@@ -250,9 +291,41 @@ impl Amount for payments::Money {
     }
 }
 
+impl Amount for wallets::Money {
+    fn parts(&self) -> (&str, i64, i32) {
+        (&self.currency_code, self.units, self.nanos)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wallet_pays_all_with_the_first_parcel_and_a_card_each() {
+        let gbp = |units| Some(proto::Money { currency_code: "GBP".to_owned(), units, nanos: 0 });
+        let kept_of = |psp: &str, delivered: i64| {
+            let part = proto::OrderPaymentPart {
+                payment_id: "a".to_owned(),
+                requested: gbp(10),
+                cancelled: gbp(2),
+                delivered: gbp(delivered),
+                refunded: gbp(1),
+                ..Default::default()
+            };
+            let of_order = proto::OrderPayment { parts: vec![part], ..Default::default() };
+            let order = proto::Order { payment: Some(of_order), ..Default::default() };
+            let payment = payments::Payment {
+                payment_id: "a".to_owned(),
+                psp: psp.to_owned(),
+                ..Default::default()
+            };
+            kept(&order, &payment, Worth::Money).unwrap()
+        };
+        assert_eq!(kept_of("load", 5), 400);
+        assert_eq!(kept_of(WALLET, 5), 700);
+        assert_eq!(kept_of(WALLET, 0), -100);
+    }
 
     #[test]
     fn books_agree_where_nothing_is_open_and_nothing_differs() {

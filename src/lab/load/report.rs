@@ -150,9 +150,9 @@ impl Report {
     }
 
     /// Says that so many of the lines that are left out are meant to be.
-    pub fn intended(&self, lines: usize) {
+    pub fn intended(&self, lines: u64) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.intended += u64::try_from(lines).unwrap_or(u64::MAX);
+        inner.intended += lines;
     }
 
     /// Counts an invoice or an order that was read.

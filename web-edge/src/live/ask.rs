@@ -1,15 +1,17 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 /// The longest name of a watch.
 const ID_LEN_MAX: usize = 64;
-/// The route of a watch.
-const ROUTE: &str = "/v1/orders:watch";
+/// The route of a watch of orders.
+const ORDERS: &str = "/v1/orders:watch";
+/// What of an id is written as it is in a path.
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
 
 /// What a client says.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,12 +29,14 @@ pub(super) enum Ask {
 struct Message {
     token: Option<String>,
     watch: Option<Filters>,
+    watch_wallet: Option<String>,
     unwatch: Option<String>,
     id: Option<String>,
     after: Option<String>,
 }
 
 /// Filters of a watch, as they are written: a name may stand there twice.
+#[derive(Default)]
 struct Filters(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Filters {
@@ -66,29 +70,45 @@ impl Ask {
     /// What is wrong, without quoting it: it may hold a token.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let known = "a message is {\"watch\": {…}, \"id\": \"a\", \"after\": \"cursor\"}, \
-                     {\"unwatch\": \"a\"} or {\"token\": \"…\"}";
+                     {\"watch_wallet\": \"customer\", \"id\": \"a\"}, {\"unwatch\": \"a\"} or \
+                     {\"token\": \"…\"}";
         let message: Message = serde_json::from_str(text).map_err(|_| known.to_owned())?;
-        match message {
-            Message { token: Some(token), watch: None, unwatch: None, id: None, after: None } => {
-                Ok(Self::Token(token))
-            }
-            Message { token: None, watch: None, unwatch: Some(id), id: None, after: None } => {
-                Ok(Self::Unwatch(id))
-            }
-            Message { token: None, watch: Some(watch), unwatch: None, id: Some(id), after } => {
-                if id.is_empty() || id.len() > ID_LEN_MAX {
-                    return Err(format!("id: a text of 1 to {ID_LEN_MAX} bytes"));
-                }
-                let uri = address(&watch, after.as_deref())?;
-                Ok(Self::Watch { id, uri, after })
+        let Message { token, watch, watch_wallet, unwatch, id, after } = message;
+        match (token, watch, watch_wallet, unwatch, id) {
+            (Some(token), None, None, None, None) if after.is_none() => Ok(Self::Token(token)),
+            (None, None, None, Some(id), None) if after.is_none() => Ok(Self::Unwatch(id)),
+            (None, Some(watch), None, None, Some(id)) => Self::watch(id, ORDERS, &watch, after),
+            (None, None, Some(customer), None, Some(id)) => {
+                Self::watch(id, &wallet(&customer)?, &Filters::default(), after)
             }
             _ => Err(known.to_owned()),
         }
     }
+
+    fn watch(
+        id: String,
+        route: &str,
+        watch: &Filters,
+        after: Option<String>,
+    ) -> Result<Self, String> {
+        if id.is_empty() || id.len() > ID_LEN_MAX {
+            return Err(format!("id: a text of 1 to {ID_LEN_MAX} bytes"));
+        }
+        let uri = address(route, watch, after.as_deref())?;
+        Ok(Self::Watch { id, uri, after })
+    }
 }
 
-/// The address of a watch with these filters.
-fn address(Filters(watch): &Filters, after: Option<&str>) -> Result<String, String> {
+/// The route of a watch of this customer's wallet.
+fn wallet(customer: &str) -> Result<String, String> {
+    if customer.is_empty() {
+        return Err("watch_wallet: the id of a customer".to_owned());
+    }
+    Ok(format!("/v1/wallets/{}:watch", utf8_percent_encode(customer, IN_PATH)))
+}
+
+/// The address of a watch by this route with these filters.
+fn address(route: &str, Filters(watch): &Filters, after: Option<&str>) -> Result<String, String> {
     let (mut pairs, mut names) = (Vec::new(), BTreeSet::new());
     for (name, value) in watch {
         if !names.insert(name) {
@@ -105,7 +125,10 @@ fn address(Filters(watch): &Filters, after: Option<&str>) -> Result<String, Stri
         }
     }
     pairs.extend(after.map(|after| ("after", after.to_owned())));
+    if pairs.is_empty() {
+        return Ok(route.to_owned());
+    }
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let pairs = pairs.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
-    Ok(format!("{ROUTE}?{}", pairs.collect::<Vec<_>>().join("&")))
+    Ok(format!("{route}?{}", pairs.collect::<Vec<_>>().join("&")))
 }

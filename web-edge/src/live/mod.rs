@@ -1,5 +1,5 @@
-//! `/v1/live`: several watches on one WebSocket. Each watch is a call of `GET /v1/orders:watch` to
-//! the same stack, with the caller that the socket has named.
+//! `/v1/live`: several watches on one WebSocket. Each watch is a call of `GET /v1/orders:watch`, or
+//! of the watch of a wallet, to the same stack, with the caller that the socket has named.
 //! Never here: which changes a caller may see.
 
 mod ask; // what a client says

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::WebSocketStream;
@@ -21,6 +22,28 @@ fn a_watch_is_the_address_of_its_call() {
     let uri = "/v1/orders:watch?after=AQ".to_owned();
     let watch = Ask::Watch { id: "x".to_owned(), uri, after: Some("AQ".to_owned()) };
     assert_eq!(Ask::read(text), Ok(watch));
+    let all = Ask::Watch { id: "x".to_owned(), uri: "/v1/orders:watch".to_owned(), after: None };
+    assert_eq!(Ask::read(r#"{"watch": {}, "id": "x"}"#), Ok(all));
+}
+
+#[test]
+fn a_watch_of_a_wallet_is_the_address_of_its_call() {
+    for (customer, uri) in [
+        ("0190a0b0-0000-7000-8000-000000000001", None),
+        ("a/b:watch?c", Some("/v1/wallets/a%2Fb%3Awatch%3Fc:watch")),
+    ] {
+        let text = json!({ "watch_wallet": customer, "id": "w" }).to_string();
+        let plain = format!("/v1/wallets/{customer}:watch");
+        let uri = uri.map_or(plain, str::to_owned);
+        let watch = Ask::Watch { id: "w".to_owned(), uri, after: None };
+        assert_eq!(Ask::read(&text), Ok(watch));
+    }
+    // There is no place in it to resume at: the call says so, as it does by HTTP.
+    let text = r#"{"watch_wallet": "c", "id": "w", "after": "AQ"}"#;
+    let Ok(Ask::Watch { uri, .. }) = Ask::read(text) else { panic!("refused") };
+    assert_eq!(uri, "/v1/wallets/c:watch?after=AQ");
+    let nobodys = Ask::read(r#"{"watch_wallet": "", "id": "w"}"#);
+    assert_eq!(nobodys, Err("watch_wallet: the id of a customer".to_owned()));
 }
 
 #[test]
@@ -35,6 +58,9 @@ fn what_is_no_message_is_refused_without_its_text() {
         r#"{"secret": 1}"#,
         r#"{"watch": {"tag": "secret", "tag": "other"}, "id": "a"}"#,
         r#"{"watch": {}, "id": "a", "id": "secret"}"#,
+        r#"{"watch_wallet": "secret"}"#,
+        r#"{"watch_wallet": ["secret"], "id": "a"}"#,
+        r#"{"watch_wallet": "secret", "watch": {}, "id": "a"}"#,
     ] {
         let what = Ask::read(text).unwrap_err();
         assert!(!what.contains("secret"), "{what}");
@@ -171,6 +197,24 @@ async fn a_slow_reader_is_cut_at_the_last_change_that_it_gets() {
     let mut rest = Vec::new();
     raw.read_to_end(&mut rest).await.unwrap();
     assert!(rest.len() < 20 * 1024, "{}", rest.len());
+}
+
+/// Its items have no cursors: each is the whole wallet.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_of_a_wallet_begins_with_all_of_it_again() {
+    let wallet = |units: u32| -> &'static str {
+        let name = "x".repeat(9 * 1024);
+        format!("{{\"wallet\":{{\"units\":{units},\"name\":\"{name}\"}}}}\n").leak()
+    };
+    let mut socket = served(vec![wallet(1), wallet(2), wallet(3)].leak(), HOUR);
+    let watch = r#"{"watch_wallet": "c", "id": "a"}"#;
+    say(&mut socket, watch).await;
+    sleep(Duration::from_secs(30)).await;
+    let first = next(&mut socket).await.unwrap();
+    assert!(first.starts_with(r#"{"id":"a","wallet":{"units":1,"#), "{first}");
+    assert_eq!(next(&mut socket).await.unwrap(), r#"{"behind":{},"id":"a"}"#);
+    say(&mut socket, watch).await;
+    assert!(next(&mut socket).await.unwrap().contains(r#""units":1,"#));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,11 +9,13 @@ use prost_reflect::DynamicMessage;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::accepted::Accepted;
 use super::call::{Call, Spelling};
 use super::connect::Encoding;
 use super::frames::Frames;
 use super::json;
-use super::rpc::value_at;
+use super::place::value_at;
+use super::routes::Route;
 use super::version::Version;
 
 /// Who may embed an answer: browsers keep it from pages of others.
@@ -79,16 +81,19 @@ fn success(call: &Call, message: &DynamicMessage, json: Vec<u8>, kept: Body) -> 
     let unchanged = is_read && is_whole && etag.as_ref().is_some_and(|etag| has(call, etag));
     let replayed = message.get_field_by_name("replayed").and_then(|value| value.as_bool());
     let replayed = replayed == Some(true);
-    let creates = call.route.creates() && !replayed;
-    let created = creates && !call.shared.with(|known| known.validate_only);
+    let creates = call.route.creates() && !call.shared.with(|known| known.validate_only);
+    // Also where it is repeated: it is still waited for.
+    let accepted = creates && rpc.accepted.as_ref().is_some_and(|said| said.is_in(message));
+    let created = creates && !replayed;
     let body = match unchanged || call.head_only {
         true => Bytes::new(),
         false => Bytes::from(json),
     };
     let mut answer = Response::new(Body::new(Held { json: body, _answer: kept }));
-    *answer.status_mut() = match (unchanged, created) {
-        (true, _) => StatusCode::NOT_MODIFIED,
-        (_, true) => StatusCode::CREATED,
+    *answer.status_mut() = match (unchanged, accepted, created) {
+        (true, ..) => StatusCode::NOT_MODIFIED,
+        (_, true, _) => StatusCode::ACCEPTED,
+        (.., true) => StatusCode::CREATED,
         _ => StatusCode::OK,
     };
     let headers = answer.headers_mut();
@@ -107,10 +112,18 @@ fn success(call: &Call, message: &DynamicMessage, json: Vec<u8>, kept: Body) -> 
     if replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    if let Some(location) = location(call, message).filter(|_| created) {
+    if let Some(location) = location(call, message).filter(|_| created || accepted) {
         headers.insert(header::LOCATION, location);
     }
     answer
+}
+
+impl Route {
+    /// While which an answer is 202, in words; none where what was asked for is always complete.
+    #[must_use]
+    pub fn accepted_while(&self) -> Option<String> {
+        self.rpc.accepted.as_ref().filter(|_| self.creates()).map(Accepted::said)
+    }
 }
 
 /// Whether the caller has this version already.

@@ -3,7 +3,8 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 use shared_events::contract::Reason;
 use uuid::Uuid;
 
-use super::rpc::{Rpc, set_at, value_at};
+use super::place::{set_at, value_at};
+use super::rpc::Rpc;
 use super::version;
 use crate::front::Subject;
 use crate::problem::Problem;

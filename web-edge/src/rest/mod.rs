@@ -1,6 +1,7 @@
 //! Calls by HTTP with JSON, carried out by the routes that the protos name.
 //! Never here: a service by its name.
 
+mod accepted; // what is taken and not complete yet
 mod answer; // answers of one message
 mod call; // a call by HTTP as a gRPC call
 mod conditions; // what headers of HTTP say about a command
@@ -10,6 +11,7 @@ mod exact; // JSON that would not be read as it is written
 mod frames; // gRPC messages of a body
 mod json; // JSON → message → JSON
 mod lines; // commands by lines
+mod place; // fields of messages and their values
 mod prefer; // how long a caller waits
 mod query; // parameters of an address → JSON
 mod request; // path, parameters and body → one message

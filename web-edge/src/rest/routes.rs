@@ -7,7 +7,8 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, Value,
 };
 
-use super::rpc::{Place, Rpc, place};
+use super::place::{Place, place};
+use super::rpc::Rpc;
 use super::template::{Segment, Template};
 use crate::problem::Problem;
 

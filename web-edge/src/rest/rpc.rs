@@ -1,14 +1,11 @@
 use http::uri::PathAndQuery;
-use prost_reflect::{
-    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
-};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
+use super::accepted::Accepted;
+use super::place::{Place, place};
 use super::said::{self, Header};
 use super::version::Answered;
 use super::{RoutesError, version};
-
-/// Fields from a message down to one of its values.
-pub(crate) type Place = Vec<FieldDescriptor>;
 
 /// What is known about a method of gRPC.
 pub(crate) struct Rpc {
@@ -29,6 +26,8 @@ pub(crate) struct Rpc {
     pub(crate) validate_only: Option<Place>,
     /// Where the version of what is answered stands.
     pub(crate) answered_etag: Option<Answered>,
+    /// While what was asked for is taken and not complete.
+    pub(crate) accepted: Option<Accepted>,
     /// Of a stream that can be resumed: the positions after which it begins.
     pub(crate) after: Option<FieldDescriptor>,
     /// Where an item of it has positions.
@@ -44,6 +43,8 @@ impl Rpc {
             method: method.full_name().to_owned(),
             text: path,
         })?;
+        let unfit =
+            |what: String| RoutesError::Unfit { method: method.full_name().to_owned(), what };
         let after = input
             .get_field_by_name("after")
             .filter(|field| field.is_list() && field.kind().as_message().is_some_and(is_position));
@@ -62,47 +63,12 @@ impl Rpc {
             etag: version::required(&input),
             validate_only,
             answered_etag: Answered::of(&output),
+            accepted: Accepted::of(method).map_err(unfit)?,
             after,
             positions,
             input,
             output,
         })
-    }
-}
-
-/// The fields of these names, one in the other.
-pub(crate) fn place(message: &MessageDescriptor, names: &[&str]) -> Option<Place> {
-    let (first, rest) = names.split_first()?;
-    let field = message.get_field_by_name(first).filter(|field| !field.is_list())?;
-    if rest.is_empty() {
-        return Some(vec![field]);
-    }
-    let mut below = place(field.kind().as_message()?, rest)?;
-    below.insert(0, field);
-    Some(below)
-}
-
-/// The value there, if it is set.
-pub(crate) fn value_at(message: &DynamicMessage, place: &[FieldDescriptor]) -> Option<Value> {
-    let (first, rest) = place.split_first()?;
-    if first.supports_presence() && !message.has_field(first) {
-        return None;
-    }
-    let value = message.get_field(first);
-    match value.as_message() {
-        Some(inner) if !rest.is_empty() => value_at(inner, rest),
-        _ if rest.is_empty() => Some(value.into_owned()),
-        _ => None,
-    }
-}
-
-/// Sets the value there.
-pub(crate) fn set_at(message: &mut DynamicMessage, place: &[FieldDescriptor], value: Value) {
-    let Some((first, rest)) = place.split_first() else { return };
-    if rest.is_empty() {
-        message.set_field(first, value);
-    } else if let Some(inner) = message.get_field_mut(first).as_message_mut() {
-        set_at(inner, rest, value);
     }
 }
 

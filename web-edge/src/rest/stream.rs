@@ -15,8 +15,8 @@ use super::call::Call;
 use super::cursor::Cursor;
 use super::frames::Frames;
 use super::json;
+use super::place::value_at;
 use super::routes::Route;
-use super::rpc::value_at;
 
 /// A stream of events says that it lives when it has said nothing for so long.
 const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -5,7 +5,7 @@
 use http::HeaderValue;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 
-use super::rpc::{Place, set_at, value_at};
+use super::place::{Place, set_at, value_at};
 use super::said::{self, Header};
 use crate::problem::Problem;
 

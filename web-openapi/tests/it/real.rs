@@ -132,3 +132,17 @@ fn commands_take_a_key_and_a_version_and_streams_two_formats() {
     let listed = &document["paths"]["/v1/stock/{sku}/movements"]["get"]["responses"]["200"];
     assert!(listed["headers"].is_null());
 }
+
+#[test]
+fn an_order_whose_money_is_awaited_is_accepted() {
+    let (_, document) = described(&real());
+    let accepted = &document["paths"]["/v1/orders"]["post"]["responses"]["202"];
+    let text = accepted["description"].as_str().unwrap();
+    assert!(text.contains("`order.payment.status` is `PAYMENT_STATUS_AWAITED`"), "{text}");
+    let location = &accepted["headers"]["Location"]["$ref"];
+    assert_eq!(location, "#/components/headers/Location");
+    for (route, operation) in operations(&document) {
+        let has = operation["responses"].get("202").is_some();
+        assert_eq!(has, route == "post /v1/orders", "{route}");
+    }
+}

@@ -80,3 +80,42 @@ fn a_route_says_what_its_option_says() {
         ]
     );
 }
+
+/// The routes of a method that creates something and says so while it is accepted.
+fn routes_accepting(option: &str) -> Result<Routes, RoutesError> {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "syntax = \"proto3\";\npackage other.v1;\nimport \"google/api/annotations.proto\";\n\
+         import \"ordinal/policy/v1/policy.proto\";\nservice Other {{\n  rpc Ask(Thing) returns \
+         (Thing) {{\n    option (google.api.http) = {{post: \"/v1/things\" body: \"*\"}};\n    \
+         option (ordinal.policy.v1.accepted) = {{{option}}};\n  }}\n}}\nmessage Thing {{\n  \
+         string name = 1;\n  Kind kind = 2;\n  Thing inner = 3;\n}}\nenum Kind {{\n  \
+         KIND_UNSPECIFIED = 0;\n  KIND_OPEN = 1;\n}}\n"
+    );
+    std::fs::write(folder.path().join("other.proto"), text).unwrap();
+    let mut compiler =
+        protox::Compiler::new([folder.path().to_str().unwrap(), "../proto"]).unwrap();
+    compiler.include_imports(true).open_files(["other.proto"]).unwrap();
+    Routes::new([compiler.encode_file_descriptor_set().as_slice()], |_| true)
+}
+
+#[test]
+fn what_is_accepted_names_enums_of_the_answer() {
+    let option = r#"all_of: [
+        {field: "kind" value: "KIND_OPEN"}, {field: "inner.kind" value: "KIND_UNSPECIFIED"}
+    ]"#;
+    let routes = routes_accepting(option).unwrap();
+    let said = routes.iter().next().unwrap().accepted_while();
+    let expected = "`kind` is `KIND_OPEN` and `inner.kind` is `KIND_UNSPECIFIED`";
+    assert_eq!(said.as_deref(), Some(expected));
+    for (option, expected) in [
+        ("", "accepted without a condition"),
+        (r#"all_of: {field: "kind" value: "KIND_SHUT"}"#, "its answer has no kind that is"),
+        (r#"all_of: {field: "name" value: "KIND_OPEN"}"#, "its answer has no name that is"),
+        (r#"all_of: {field: "inner" value: "KIND_OPEN"}"#, "its answer has no inner that is"),
+        (r#"all_of: {field: "other.kind"}"#, "its answer has no other.kind that is"),
+    ] {
+        let error = routes_accepting(option).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("other.v1.Other.Ask: {expected}")), "{error}");
+    }
+}
