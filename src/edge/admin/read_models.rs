@@ -1,4 +1,6 @@
-use order_actor::projections::{Deadlines, OrderReturns, OrderSummaries, RebuildError};
+use order_actor::projections::{
+    Deadlines, OrderIdentifiers, OrderReturns, OrderSummaries, RebuildError,
+};
 use service_edge::Refused;
 use service_edge::time::timestamp;
 use shared_events::contract::Reason;
@@ -8,6 +10,14 @@ use tonic::{Request, Response, Status};
 use super::values::{optional_reason, unavailable};
 use super::{AdminEdge, proto};
 use crate::edge::refusal::{self, refused, violation};
+
+/// The read models, by the names of their followers.
+const READ_MODELS: [&str; 4] = [
+    OrderSummaries::FOLLOWER,
+    OrderReturns::FOLLOWER,
+    OrderIdentifiers::FOLLOWER,
+    Deadlines::FOLLOWER,
+];
 
 impl AdminEdge {
     pub(super) async fn rebuild_read_model(
@@ -59,12 +69,21 @@ impl AdminEdge {
             }
             Deadlines::FOLLOWER => Deadlines::new(orders).rebuild(journal, action).await,
             OrderReturns::FOLLOWER => OrderReturns::new(orders).rebuild(journal, action).await,
-            _ => return Err(violation("name", "order-summaries, order-returns or deadlines")),
+            OrderIdentifiers::FOLLOWER => {
+                let new = || OrderIdentifiers::new(orders.clone());
+                let identifiers = self.parts.identifiers.clone().unwrap_or_else(new);
+                identifiers.rebuild(journal, action).await
+            }
+            _ => return Err(no_read_model()),
         };
         let events = rebuilt.map_err(rebuild_refused)?;
         tracing::info!(read_model = name, events, "read model rebuilt");
         Ok(events)
     }
+}
+
+fn no_read_model() -> Status {
+    violation("name", &format!("one of {}", READ_MODELS.join(", ")))
 }
 
 fn rebuild_refused(error: RebuildError) -> Status {

@@ -54,7 +54,7 @@ pub enum ReadModelVerb {
     /// Rebuild a read model from the first event, beside the one in use, then replace that one. The
     /// rebuild continues if this command is ended or its --timeout passes.
     Rebuild {
-        /// order-summaries, order-returns or deadlines.
+        /// order-summaries, order-returns, order-identifiers or deadlines.
         name: String,
         #[command(flatten)]
         why: Why,
