@@ -4,7 +4,7 @@ use order_actor::projections::{
 use service_edge::Refused;
 use service_edge::time::timestamp;
 use shared_events::contract::Reason;
-use shared_events::stream::{OperatorAction, Verb};
+use shared_events::stream::{Cursors, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
 use super::values::{optional_reason, unavailable};
@@ -26,6 +26,10 @@ impl AdminEdge {
     ) -> Result<Response<proto::RebuildReadModelResponse>, Status> {
         let reason = optional_reason(&request.get_ref().reason)?;
         let name = &request.get_ref().name;
+        if request.get_ref().validate_only {
+            let events = self.events_of(name).await?;
+            return Ok(Response::new(proto::RebuildReadModelResponse { events }));
+        }
         let action = self.action(&request, Verb::RebuildReadModel, name, &reason);
         let name = request.into_inner().name;
         // It takes long, and continues when the caller disconnects.
@@ -56,6 +60,16 @@ impl AdminEdge {
             })
             .collect();
         Ok(Response::new(proto::ListQuarantinedResponse { quarantined }))
+    }
+
+    /// How many events the follower of a read model has read: as many a rebuild reads now.
+    async fn events_of(&self, name: &str) -> Result<u64, Status> {
+        let (_, orders) = self.orders()?;
+        if !READ_MODELS.contains(&name) {
+            return Err(no_read_model());
+        }
+        let read = Cursors::load(orders, name).await.map_err(unavailable)?;
+        Ok(read.iter().fold(0, |sum: u64, (_, position)| sum.saturating_add(position)))
     }
 
     async fn rebuild(&self, name: &str, action: OperatorAction) -> Result<u64, Status> {
