@@ -29,6 +29,7 @@ use super::services::Services;
 use super::settings::Settings;
 use super::stores;
 use crate::edge::access::Access;
+use crate::edge::admin::Find;
 use crate::edge::breaker::Breakers;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
@@ -53,6 +54,8 @@ pub struct Building {
     pub(super) alarms: Vec<Alarm>,
     /// Values of metrics that need a query.
     pub(super) samples: Vec<Sample>,
+    /// What each service finds by an identifier, by its name.
+    pub(super) finders: Vec<(&'static str, Find)>,
     pub(super) routes: RoutesBuilder,
     /// Who receives webhooks of payment providers, if anybody does.
     pub(super) told: Option<Receive>,
@@ -160,6 +163,7 @@ impl Building {
             logs: BTreeMap::new(),
             alarms: alarms(&limits, &breakers),
             samples: Vec::new(),
+            finders: Vec::new(),
             routes: Routes::builder(),
             told: None,
             slots: Slots::default(),

@@ -35,7 +35,7 @@ use anyhow::Context as _;
 use order_actor::actor::Registry;
 use order_actor::clock::Clock;
 use order_actor::journal::Journal;
-use order_actor::projections::{OrderReturns, OrderSummaries};
+use order_actor::projections::{OrderIdentifiers, OrderReturns, OrderSummaries};
 use shared_events::stream::{Database, Unfinished};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -96,6 +96,7 @@ struct Orders {
     database: Database,
     summaries: OrderSummaries,
     returns: OrderReturns,
+    identifiers: OrderIdentifiers,
     clock: Arc<TrustedClock>,
 }
 
@@ -329,6 +330,8 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
         orders: orders.map(|orders| orders.database.clone()),
         summaries: orders.map(|orders| orders.summaries.clone()),
         returns: orders.map(|orders| orders.returns.clone()),
+        identifiers: orders.map(|orders| orders.identifiers.clone()),
+        finders: building.finders.clone(),
         now: Arc::clone(&building.now),
         chance: settings.chance.of_part("tokens"),
         health: health.clone(),

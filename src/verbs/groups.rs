@@ -21,6 +21,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &[
             "status",
             "overview",
+            "lookup",
             "health",
             "top",
             "followers",

@@ -24,6 +24,9 @@ pub enum JournalVerb {
     /// and followers ahead of the journal are set back to the last position that it has. Calls any
     /// order node. `ordinal journal history` shows whether this is needed.
     Restored {
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         /// Why; it is recorded in the journal and logged.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -80,14 +83,18 @@ pub async fn run(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     match verb {
-        JournalVerb::Restored { reason } => {
+        JournalVerb::Restored { validate_only, reason } => {
             let client = Client::connect(connection).await?;
-            let request = json!({ "reason": reason });
+            let request = json!({ "reason": reason, "validate_only": validate_only });
             let answer = client.call("admin.v1.AdminService/AcceptJournal", request).await?;
             out.answer(&answer, |out, answer| {
+                if validate_only {
+                    out.line("nothing was changed; the journal is:");
+                }
                 history(out, &answer["history"]);
                 let dropped = text(answer, "letters_dropped");
-                out.line(format!("dead letters about lost orders: {dropped} dropped"));
+                let done = if validate_only { "would be dropped" } else { "dropped" };
+                out.line(format!("dead letters about lost orders: {dropped} {done}"));
             });
         }
         JournalVerb::History => {

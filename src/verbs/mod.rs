@@ -12,6 +12,7 @@ mod groups; // groups of verbs in the help; which verbs call an engine
 mod health; // whether a process can serve
 mod journal; // the journal's history and databases
 mod ledger; // accounts, entries, holds of money
+mod lookup; // what an identifier belongs to
 mod migrate; // migrates tables
 pub mod openapi; // the document of the REST routes
 mod operations; // followers, dead letters, read models, quarantine

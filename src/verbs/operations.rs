@@ -120,9 +120,10 @@ pub async fn read_models(
     out: &Output,
     verb: ReadModelVerb,
 ) -> Result<(), Failure> {
-    let ReadModelVerb::Rebuild { name, why: Why { reason } } = verb;
-    let request = json!({ "name": name, "reason": reason });
+    let ReadModelVerb::Rebuild { name, validate_only, why: Why { reason } } = verb;
+    let request = json!({ "name": name, "reason": reason, "validate_only": validate_only });
     ask(client, out, "RebuildReadModel", request, |out, answer| {
+        show::only_would(out, validate_only);
         out.line(format!("{name}: rebuilt from {} events", text(answer, "events")));
     })
     .await
@@ -156,25 +157,32 @@ pub async fn follower(client: &Client, out: &Output, verb: FollowerVerb) -> Resu
 pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(), Failure> {
     match verb {
         ShardsVerb::List => list_shards(client, out).await,
-        ShardsVerb::Move { shard, node, why: Why { reason } } => {
+        ShardsVerb::Move { shard, node, validate_only, why: Why { reason } } => {
             let to = node.clone().unwrap_or_else(|| "any node".to_owned());
             let node = node.unwrap_or_default();
-            let request = json!({ "shard": shard, "node": node, "reason": reason });
+            let request = json!({
+                "shard": shard, "node": node, "reason": reason, "validate_only": validate_only,
+            });
             ask(client, out, "MoveShard", request, |out, _| {
+                show::only_would(out, validate_only);
                 out.line(format!("shard {shard}: moves to {to} in a moment"));
             })
             .await
         }
-        ShardsVerb::Freeze { shard, reason } => {
-            let request = json!({ "shard": shard, "reason": reason });
+        ShardsVerb::Freeze { shard, validate_only, reason } => {
+            let request =
+                json!({ "shard": shard, "reason": reason, "validate_only": validate_only });
             ask(client, out, "FreezeShard", request, |out, _| {
+                show::only_would(out, validate_only);
                 out.line(format!("shard {shard}: closed to all callers"));
             })
             .await
         }
-        ShardsVerb::Unfreeze { shard, why: Why { reason } } => {
-            let request = json!({ "shard": shard, "reason": reason });
+        ShardsVerb::Unfreeze { shard, validate_only, why: Why { reason } } => {
+            let request =
+                json!({ "shard": shard, "reason": reason, "validate_only": validate_only });
             ask(client, out, "UnfreezeShard", request, |out, _| {
+                show::only_would(out, validate_only);
                 out.line(format!("shard {shard}: open"));
             })
             .await
@@ -223,8 +231,10 @@ pub async fn operations(
 
 /// `ordinal timers …`
 pub async fn timers(client: &Client, out: &Output, verb: TimersVerb) -> Result<(), Failure> {
-    let TimersVerb::Resume { reason } = verb;
-    ask(client, out, "ResumeTimers", json!({ "reason": reason }), |out, answer| {
+    let TimersVerb::Resume { validate_only, reason } = verb;
+    let request = json!({ "reason": reason, "validate_only": validate_only });
+    ask(client, out, "ResumeTimers", request, |out, answer| {
+        show::only_would(out, validate_only);
         for away in answer["away"].as_array().into_iter().flatten() {
             let node = away.as_str().unwrap_or_default();
             out.line(format!("{node} does not answer: its timers may still wait"));

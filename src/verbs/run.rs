@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::args::{Cli, Verb};
 use super::config::Parsed;
-use super::{ledger, operations, orders, overview, payment, status, stock, wallet};
+use super::{ledger, lookup, operations, orders, overview, payment, status, stock, wallet};
 use crate::client::{Client, Failure, Output};
 
 /// Runs a command line, whose first argument is the program's name.
@@ -66,14 +66,10 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "ordinal", &mut completions);
             out.raw(&String::from_utf8_lossy(&completions));
         }
-        Verb::Version => {
-            let version = env!("CARGO_PKG_VERSION");
-            out.answer(&json!({ "version": version }), |out, _| {
-                out.line(format!("ordinal {version}"));
-            });
-        }
+        Verb::Version => version(out),
         Verb::Status => return status::status(&connect().await?, &connection, out).await,
         Verb::Overview => overview::overview(&connect().await?, out).await?,
+        Verb::Lookup { id } => lookup::lookup(&connect().await?, out, &id).await?,
         Verb::Order(verb) => orders::order(&connect().await?, out, verb).await?,
         Verb::Return(verb) => orders::returns(&connect().await?, out, verb).await?,
         Verb::Events(verb) => orders::events(&connect().await?, out, verb).await?,
@@ -92,4 +88,9 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
         Verb::Quarantined => operations::quarantined(&connect().await?, out).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn version(out: &Output) {
+    let version = env!("CARGO_PKG_VERSION");
+    out.answer(&json!({ "version": version }), |out, _| out.line(format!("ordinal {version}")));
 }

@@ -15,7 +15,7 @@ use shared_events::chance::Chance;
 use shared_events::contract::CustomerId;
 
 use super::args::Why;
-use crate::client::{Client, Connection, Failure, Output, text};
+use crate::client::{Client, Connection, Failure, Output, show, text};
 use crate::edge::access::SUBJECT_LEN_MAX;
 use crate::engine::services;
 
@@ -42,6 +42,9 @@ pub enum TokenVerb {
         /// How long it is valid, at most an hour.
         #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::flags::duration)]
         valid_for: Duration,
+        /// Only show what would happen: no token is given.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         why: Why,
     },
@@ -77,14 +80,22 @@ pub async fn run(verb: &TokenVerb, connection: &Connection, out: &Output) -> Res
     match verb {
         TokenVerb::Key { out: path } => make_key(path, out),
         TokenVerb::Issue(args) => issue(args, out),
-        TokenVerb::Ask { customer, valid_for, why } => {
+        TokenVerb::Ask { customer, valid_for, validate_only, why } => {
             let valid_for = format!("{}.{:09}s", valid_for.as_secs(), valid_for.subsec_nanos());
             let asked = json!({
                 "customer_id": customer, "valid_for": valid_for, "reason": why.reason,
+                "validate_only": validate_only,
             });
             let client = Client::connect(connection).await?;
             let answer = client.call("admin.v1.AdminService/IssueToken", asked).await?;
-            out.answer(&answer, |out, answer| out.line(text(answer, "token")));
+            out.answer(&answer, |out, answer| {
+                let until = text(answer, "expires_at");
+                show::only_would(out, *validate_only);
+                match validate_only {
+                    true => out.line(format!("a token until {until}")),
+                    false => out.line(text(answer, "token")),
+                }
+            });
             Ok(())
         }
     }

@@ -174,7 +174,7 @@ async fn a_new_service_is_part_of_every_tool() {
             && list(answer, "followers").any(|one| one["name"] == "toy" && one["lag"] != 0)
     });
     let listed = listed.await;
-    assert_eq!(list(&listed, "followers").count(), 9, "{listed}");
+    assert_eq!(list(&listed, "followers").count(), 10, "{listed}");
     engine.stop().await.unwrap();
 
     // Events that only the toys have not read are not archived.

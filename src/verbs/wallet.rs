@@ -12,7 +12,7 @@ const SERVICE: &str = "ledger.v1.WalletService";
 
 /// `ordinal wallet …`
 pub async fn wallet(client: &Client, out: &Output, verb: WalletVerb) -> Result<(), Failure> {
-    let (method, request) = match verb {
+    let (method, request, validate_only) = match verb {
         WalletVerb::Show { customer_id } => {
             let request = json!({ "customer_id": customer_id });
             let answer = client.call(&format!("{SERVICE}/GetWallet"), request).await?;
@@ -28,19 +28,30 @@ pub async fn wallet(client: &Client, out: &Output, verb: WalletVerb) -> Result<(
             let method = format!("{SERVICE}/WatchWallet");
             return resumed::read(client, &method, request, "wallet", shown).await;
         }
-        WalletVerb::TopUp { customer_id, amount, entry } => {
-            let request = json!({ "customer_id": customer_id, "amount": amount.to_json() });
-            ("TopUpWallet", asked(request, "entry_id", entry))
+        WalletVerb::TopUp { customer_id, amount, validate_only, entry } => {
+            let request = json!({
+                "customer_id": customer_id, "amount": amount.to_json(),
+                "validate_only": validate_only,
+            });
+            ("TopUpWallet", asked(request, "entry_id", entry), validate_only)
         }
-        WalletVerb::Correct { customer_id, by, entry } => {
-            let request = json!({ "customer_id": customer_id, "amount": signed(&by)?.to_json() });
-            ("CorrectWallet", asked(request, "entry_id", entry))
+        WalletVerb::Correct { customer_id, by, validate_only, entry } => {
+            let request = json!({
+                "customer_id": customer_id, "amount": signed(&by)?.to_json(),
+                "validate_only": validate_only,
+            });
+            ("CorrectWallet", asked(request, "entry_id", entry), validate_only)
         }
     };
     let (request, made) = request;
     let answer = client.call(&format!("{SERVICE}/{method}"), request).await;
     let answer = answer.map_err(|failure| naming(failure, made.as_ref()))?;
-    out.answer(&answer, answered);
+    out.answer(&answer, |out, answer| {
+        if validate_only {
+            out.line("nothing was changed; it would be booked. The wallet is:");
+        }
+        answered(out, answer);
+    });
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 use anyhow::Context as _;
 use order_actor::journal::UniqueKey;
 use order_actor::projections::{
-    Deadlines, OrderReturns, OrderSummaries, ReturnFilter, SummaryFilter,
+    Deadlines, OrderIdentifiers, OrderReturns, OrderSummaries, ReturnFilter, SummaryFilter,
 };
 use order_actor::record::{name_of_key, order_of, unique_names};
 use shared_events::contract::Timestamp;
@@ -9,7 +9,7 @@ use shared_events::contract::Timestamp;
 use super::report::{Law, Report};
 use super::stores::{Batch, PAGE, ROWS, Rest, readable};
 use super::{laws, plans};
-use crate::engine::services::orders::{DEADLINES, RETURNS, SERVICE, SUMMARIES};
+use crate::engine::services::orders::{DEADLINES, IDENTIFIERS, RETURNS, SERVICE, SUMMARIES};
 
 /// Checks these orders.
 pub(super) async fn of_orders(report: &mut Report, batch: &Batch<'_>) -> anyhow::Result<()> {
@@ -38,12 +38,36 @@ pub(super) async fn of_orders(report: &mut Report, batch: &Batch<'_>) -> anyhow:
             );
         }
     }
+    identifiers(report, batch).await?;
     let (handled, ids) = batch.handled(&DEADLINES);
     let mut found = Deadlines::new(database.clone()).of_orders(&ids).await?;
     for one in handled {
         let row = found.remove(&one.order_id).transpose();
         if let Some(row) = readable(report, Law::DeadlinesAsReplayed, &one.subject, row)? {
             laws::deadlines(report, &one.subject, &one.read_part(&DEADLINES), row.as_ref());
+        }
+    }
+    Ok(())
+}
+
+/// What names each order and its parts is what it is looked up by, as far as that has read.
+async fn identifiers(report: &mut Report, batch: &Batch<'_>) -> anyhow::Result<()> {
+    let (handled, ids) = batch.handled(&IDENTIFIERS);
+    if ids.is_empty() {
+        return Ok(());
+    }
+    // As the engine: all databases of a journal share one list.
+    let keys = batch.stores.journal.fingerprints(0).await.context("journal")?.clone();
+    let model = OrderIdentifiers::new(batch.stores.of(&SERVICE)?.clone()).searched_by([], keys);
+    let mut found = model.of_orders(&ids).await?;
+    for one in handled {
+        let rows = found.remove(&one.order_id).transpose();
+        if let Some(rows) = readable(report, Law::SummariesAsReplayed, &one.subject, rows)? {
+            let rows = rows.unwrap_or_default();
+            if !model.are_of(&rows, one.read_part(&IDENTIFIERS).order()) {
+                let detail = "what it is looked up by is not what the replay has";
+                report.find(Law::SummariesAsReplayed, &one.subject, detail);
+            }
         }
     }
     Ok(())
@@ -124,6 +148,17 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
         after = Some(filter.sort.place(last));
         page.iter()
             .for_each(|row| rest.stray(report, Law::SummariesAsReplayed, row.order_id, "a return"));
+    }
+    let identifiers = OrderIdentifiers::new(database.clone());
+    let mut after = None;
+    loop {
+        let page = identifiers.orders_after(after, PAGE).await;
+        let Some(page) = readable(report, Law::SummariesAsReplayed, ROWS, page)? else { break };
+        let Some(last) = page.last() else { break };
+        after = Some(*last);
+        page.iter().for_each(|order| {
+            rest.stray(report, Law::SummariesAsReplayed, *order, "an identifier")
+        });
     }
     let deadlines = Deadlines::new(database.clone());
     let mut after = None;

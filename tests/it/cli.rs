@@ -219,6 +219,7 @@ fn a_parcel_and_a_return_change_stock_and_send_messages() {
         "ledger-entries",
         "money-answers",
         "notifications",
+        "order-identifiers",
         "order-returns",
         "order-summaries",
         "payments",
@@ -255,6 +256,7 @@ fn a_rebuilt_read_model_shows_the_same() {
     assert_eq!(list(), before);
     engine.ask(&["read-model", "rebuild", "deadlines"]);
     engine.ask(&["read-model", "rebuild", "order-returns"]);
+    engine.ask(&["read-model", "rebuild", "order-identifiers"]);
     assert_eq!(engine.ask(&["quarantined"])["quarantined"], json!([]));
 }
 

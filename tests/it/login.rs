@@ -14,7 +14,10 @@ use tempfile::TempDir;
 use crate::http::Http;
 use crate::support::{Engine, PATIENCE, ordinal};
 
-/// How long its keys are not fetched again, and how long the provider is away.
+/// How long its keys are not fetched again, and how long the provider is away: fifteen cool-downs,
+/// and seven times as long as keys are kept. By the times that an issuer has by default a minute is
+/// two cool-downs and a tenth of that. `keys` of edge-auth has that minute, by a clock that stands
+/// in the test: the engine here is another process, with a clock of its own.
 const COOLDOWN: Duration = Duration::from_secs(1);
 const AWAY: Duration = Duration::from_secs(15);
 

@@ -63,6 +63,7 @@ mod load;
 mod locations;
 mod login;
 mod logs;
+mod lookup;
 mod markers;
 mod me;
 mod messages;

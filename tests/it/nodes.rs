@@ -400,7 +400,8 @@ fn roles(mut redis: Option<RedisServer>) {
     let mut names: Vec<&str> = all().map(|follower| follower["name"].as_str().unwrap()).collect();
     names.dedup();
     // Each order node follows for its own shards and is asked.
-    for name in ["deadlines", "order-returns", "order-summaries", "stock-answers"] {
+    let by_shard = ["deadlines", "order-identifiers", "order-returns", "order-summaries"];
+    for name in by_shard.into_iter().chain(["stock-answers"]) {
         let nodes: Vec<&str> = all()
             .filter(|follower| follower["name"] == name)
             .map(|follower| follower["node"].as_str().unwrap())
@@ -418,9 +419,8 @@ fn roles(mut redis: Option<RedisServer>) {
     } else {
         vec![]
     };
-    let lists = ["deadlines", "order-returns", "order-summaries"];
     let mut expected =
-        [&lists[..], &["notifications", "stock", "stock-answers"][..], &relays[..]].concat();
+        [&by_shard[..], &["notifications", "stock", "stock-answers"][..], &relays[..]].concat();
     expected.sort_unstable();
     assert_eq!(names, expected);
     let listed = second.ask(&["notification", "list", "--order", &short]);

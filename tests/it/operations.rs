@@ -19,6 +19,7 @@ on_both!(
     every_change_by_an_operator_is_recorded_once,
     refused_calls_are_not_recorded,
     what_would_be_done_about_a_follower_is_told_and_not_done,
+    what_would_be_done_about_shards_and_lists_is_told_and_not_done,
     operators_actions_are_listed_in_pages_and_by_filter,
     stock_equals_the_sum_of_its_movements,
 );
@@ -173,7 +174,9 @@ async fn refused_calls_are_not_recorded(shop: Shop) {
     shop.close().await;
 }
 
-async fn what_would_be_done_about_a_follower_is_told_and_not_done(shop: Shop) {
+/// A call with `validate_only` records nothing, and answers or refuses as the call itself then does,
+/// with this reason.
+async fn told_and_not_done(shop: &Shop, method: &str, request: Value, reason: &Value) {
     let told = |answer: Result<Value, Failure>| match answer {
         Ok(answer) => answer,
         Err(failure) => {
@@ -181,6 +184,16 @@ async fn what_would_be_done_about_a_follower_is_told_and_not_done(shop: Shop) {
             json!({ "reason": failure["reason"], "message": failure["message"] })
         }
     };
+    let mut only = request.clone();
+    only["validate_only"] = json!(true);
+    let before = done(&shop.ops, json!({})).await;
+    let would = told(admin(&shop.ops, method, only).await);
+    assert_eq!(done(&shop.ops, json!({})).await, before, "{method}");
+    assert_eq!(&would["reason"], reason, "{method}: {would}");
+    assert_eq!(would, told(admin(&shop.ops, method, request).await), "{method}");
+}
+
+async fn what_would_be_done_about_a_follower_is_told_and_not_done(shop: Shop) {
     let letters = json!({ "follower": "stock", "subject": Uuid::now_v7(), "reason": "x" });
     for (method, request, reason) in [
         ("PauseFollower", json!({ "follower": "stock", "reason": "counting" }), Value::Null),
@@ -191,13 +204,7 @@ async fn what_would_be_done_about_a_follower_is_told_and_not_done(shop: Shop) {
         ("PutBackDeadLetters", letters.clone(), json!("NOT_FOUND")),
         ("DropDeadLetter", letters, json!("NOT_FOUND")),
     ] {
-        let mut only = request.clone();
-        only["validate_only"] = json!(true);
-        let before = done(&shop.ops, json!({})).await;
-        let would = told(admin(&shop.ops, method, only).await);
-        assert_eq!(done(&shop.ops, json!({})).await, before, "{method}");
-        assert_eq!(would["reason"], reason, "{method}: {would}");
-        assert_eq!(would, told(admin(&shop.ops, method, request).await), "{method}");
+        told_and_not_done(&shop, method, request, &reason).await;
     }
     let mut http = Http::connect(&shop.address).await;
     let pause = "POST /v1/followers/stock:pause?validate_only=true";
@@ -206,6 +213,53 @@ async fn what_would_be_done_about_a_follower_is_told_and_not_done(shop: Shop) {
     let followers = admin(&shop.ops, "ListFollowers", json!({})).await.unwrap();
     let followers = followers["followers"].as_array().unwrap();
     assert!(followers.iter().all(|follower| follower["paused"] == ""), "{followers:?}");
+    shop.close().await;
+}
+
+async fn what_would_be_done_about_shards_and_lists_is_told_and_not_done(shop: Shop) {
+    // On SQLite one process has the journal to itself.
+    let of_shards = |reason: Value| match shop.is_on() {
+        On::Sqlite => json!("ONE_WRITER"),
+        On::Postgres => reason,
+    };
+    let shard = |shard: u32| json!({ "shard": shard, "reason": "looked into" });
+    for (method, request, reason) in [
+        ("FreezeShard", shard(3), of_shards(Value::Null)),
+        ("UnfreezeShard", shard(3), of_shards(Value::Null)),
+        ("MoveShard", shard(3), of_shards(Value::Null)),
+        ("MoveShard", json!({ "shard": 3, "node": "nobody" }), of_shards(json!("NODE_UNKNOWN"))),
+        ("MoveShard", shard(999), of_shards(json!("NOT_FOUND"))),
+        ("FreezeShard", shard(999), of_shards(json!("NOT_FOUND"))),
+        ("UnfreezeShard", shard(999), of_shards(json!("NOT_FOUND"))),
+        ("FreezeShard", shard(70_000), json!("INVALID_FIELD")),
+        ("FreezeShard", json!({ "shard": 3 }), json!("INVALID_FIELD")),
+        ("RebuildReadModel", json!({ "name": "order-summaries" }), Value::Null),
+        ("RebuildReadModel", json!({ "name": "orders" }), json!("INVALID_FIELD")),
+        ("ResumeTimers", json!({ "reason": "the clock is right" }), Value::Null),
+        ("ResumeTimers", json!({}), json!("INVALID_FIELD")),
+        ("AcceptJournal", json!({}), json!("INVALID_FIELD")),
+        ("IssueToken", json!({ "customer_id": shop.customer }), json!("TOKENS_NOT_ISSUED")),
+    ] {
+        told_and_not_done(&shop, method, request, &reason).await;
+    }
+    // The shard is open: what was only asked about did not happen.
+    if let On::Postgres = shop.is_on() {
+        let only = json!({ "shard": 3, "reason": "looked into", "validate_only": true });
+        admin(&shop.ops, "FreezeShard", only).await.unwrap();
+        let listed = admin(&shop.ops, "ListShards", json!({})).await.unwrap();
+        assert_eq!(listed["shards"][3]["frozen"], "", "{listed}");
+    }
+    let history = admin(&shop.ops, "GetJournal", json!({})).await.unwrap()["history"].take();
+    let before = done(&shop.ops, json!({})).await;
+    let accept = json!({ "reason": "restored", "validate_only": true });
+    let would = admin(&shop.ops, "AcceptJournal", accept).await.unwrap();
+    assert_eq!((&would["history"], &would["letters_dropped"]), (&history, &json!(0)));
+    assert_eq!(done(&shop.ops, json!({})).await, before);
+    let mut http = Http::connect(&shop.address).await;
+    let rebuild = "POST /v1/read-models/deadlines:rebuild?validate_only=true";
+    let answer = http.json(rebuild, &[], &json!({})).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(done(&shop.ops, json!({})).await, before);
     shop.close().await;
 }
 

@@ -19,7 +19,8 @@ use crate::support::{Engine, PATIENCE, ordinal};
 
 on_both!(orders_stay_listed_during_a_rebuild);
 
-const READ_MODELS: [&str; 3] = ["order-summaries", "deadlines", "order-returns"];
+const READ_MODELS: [&str; 4] =
+    ["order-summaries", "deadlines", "order-returns", "order-identifiers"];
 
 async fn rebuild(ops: Client, name: &str) -> Result<Value, Failure> {
     ops.call("admin.v1.AdminService/RebuildReadModel", json!({ "name": name })).await

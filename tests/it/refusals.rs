@@ -537,6 +537,7 @@ async fn every_malformed_field_is_named(shop: Shop) {
         (admin, "PutBackDeadLetters", json!({ "follower": "stock", "subject": id })),
         (admin, "DropDeadLetter", json!({ "follower": "stock", "subject": id, "reason": "x" })),
         (admin, "RebuildReadModel", json!({ "name": "deadlines" })),
+        (admin, "Lookup", json!({ "id": "W-1" })),
     ];
     let heads = shop.heads().await;
     let mut tried = 0;

@@ -216,9 +216,9 @@ async fn returns_are_listed_over_rest_and_on_the_command_line(shop: Shop) {
     shop.close().await;
 }
 
-/// Leaves the tables of orders as an earlier version did, which had no list of returns.
-async fn without_the_list(shop: &Shop) {
-    let sql = "DELETE FROM order_returns; DELETE FROM cursors WHERE follower = 'order-returns'";
+/// Leaves the tables of orders as an earlier version did, which had no such list.
+pub async fn without_the_list(shop: &Shop, table: &str, follower: &str) {
+    let sql = &format!("DELETE FROM {table}; DELETE FROM cursors WHERE follower = '{follower}'");
     match shop.is_on() {
         On::Sqlite => {
             let options = SqliteConnectOptions::new().filename(shop.data().join("orders.db"));
@@ -239,7 +239,7 @@ async fn a_list_from_before_is_read_from_the_journal(mut shop: Shop) {
     three(&shop).await;
     let before = listed(&shop.ops, json!({})).await;
     shop.stop().await;
-    without_the_list(&shop).await;
+    without_the_list(&shop, "order_returns", "order-returns").await;
     shop.start(|_| ()).await;
     shop.settled().await;
     assert_eq!(listed(&shop.ops, json!({})).await, before);

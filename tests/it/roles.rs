@@ -35,6 +35,7 @@ admin.v1.AdminService/GetJournal                         ops
 admin.v1.AdminService/AcceptJournal                         ops
 admin.v1.AdminService/IssueToken                            ops service
 admin.v1.AdminService/GetOverview                           ops
+admin.v1.AdminService/Lookup                                ops
 admin.v1.AdminService/GetMe                                 customer ops service
 facts.v1.FactService/GetHeads                               ops service
 facts.v1.FactService/Compare                               ops service

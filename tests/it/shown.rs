@@ -223,6 +223,16 @@ fn engine() -> Vec<Shown> {
             ],
         ),
         (
+            vec!["lookup", "W-1"],
+            "admin.v1.AdminService/Lookup",
+            json!({
+                "found": [{ "kind": "SHIPMENT", "found_by": "REFERENCE", "id": ID, "order_id": ID,
+                            "name": EVIL, "command": EVIL }],
+                "or_more": true, "away": [EVIL],
+            }),
+            vec!["SHIPMENT", "REFERENCE", "there is more", "what it has is missing"],
+        ),
+        (
             vec!["timers", "resume", "--reason", "x"],
             "admin.v1.AdminService/ResumeTimers",
             json!({ "away": [EVIL] }),

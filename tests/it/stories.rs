@@ -243,7 +243,7 @@ async fn read_models_built_again(shop: Shop) {
     let list = || shop.ops.orders("ListOrders", json!({}));
     let live = list().await.unwrap();
     assert_eq!(live["orders"].as_array().unwrap().len(), 4);
-    for name in ["order-summaries", "order-returns", "deadlines"] {
+    for name in ["order-summaries", "order-returns", "order-identifiers", "deadlines"] {
         let request = json!({ "name": name });
         shop.ops.call("admin.v1.AdminService/RebuildReadModel", request).await.unwrap();
     }

@@ -64,6 +64,10 @@ async fn a_service_gets_a_token_with_which_its_customer_calls() {
     assert!(asked["token"].is_string() && asked["expires_at"].is_string(), "{asked}");
     let refused = engine.refused(2, &[&asking[..], &["--valid-for", "2h"]].concat());
     assert_eq!(refused["field_violations"][0]["field"], "valid_for", "{refused}");
+    let only = json!({ "customer_id": CUSTOMER, "valid_for": "60s", "validate_only": true });
+    let would = ask(&engine, &service, only).await;
+    assert_eq!((would.status, &would.json()["token"]), (200, &json!("")), "{would:?}");
+    assert!(would.json()["expires_at"].is_string(), "{would:?}");
     // It is this customer's, and nobody else's.
     let mut http = Http::connect(&engine.address).await;
     let mine = http.call("GET /v1/orders", &[("authorization", &bearer)]).await;

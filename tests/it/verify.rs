@@ -254,6 +254,21 @@ fn every_damage_is_reported_by_law_and_order() {
             vec![("summaries_as_replayed", order(returned))],
         ),
         (
+            "an identifier of another parcel",
+            "orders.db",
+            format!(
+                "UPDATE order_identifiers SET name = 'shipment:' || order_id
+                 WHERE order_id = '{returned}' AND name LIKE 'shipment:%'"
+            ),
+            vec![("summaries_as_replayed", order(returned))],
+        ),
+        (
+            "a lost identifier",
+            "orders.db",
+            format!("DELETE FROM order_identifiers WHERE order_id = '{returned}'"),
+            vec![("summaries_as_replayed", order(returned))],
+        ),
+        (
             "a cursor ahead of the journal",
             "orders.db",
             "UPDATE cursors SET position = position + 1 WHERE follower = 'deadlines'".to_owned(),

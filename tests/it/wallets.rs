@@ -21,6 +21,7 @@ use crate::support::{CUSTOMER, Engine, PATIENCE, free_port, ordinal, placing, wr
 
 on_both!(
     a_wallet_is_filled_corrected_and_never_below_zero,
+    what_would_be_done_to_a_wallet_is_told_and_not_done,
     customers_have_their_own_wallet_only,
     a_watch_tells_a_wallet_as_it_is_and_each_change,
     fifty_holds_at_once_are_as_many_as_the_wallet_has,
@@ -62,6 +63,50 @@ fn sums(wallet: &Value) -> [Value; 3] {
     let balances = wallet["balances"].as_array().unwrap();
     assert_eq!(balances.len(), 1, "{wallet}");
     ["balance", "held", "available"].map(|word| balances[0][word].clone())
+}
+
+async fn what_would_be_done_to_a_wallet_is_told_and_not_done(shop: Shop) {
+    let only = |entry_id: Uuid, units: i64| {
+        let mut request = shop.moved(entry_id, gbp(units));
+        request["validate_only"] = json!(true);
+        request
+    };
+    let now = async || shop.wallets("GetWallet", json!({ "customer_id": shop.customer })).await;
+    // Without a wallet: it would be opened, or there is nothing to take from.
+    let told = shop.wallets("TopUpWallet", only(Uuid::now_v7(), 50)).await;
+    assert_eq!((&told["replayed"], &told["wallet"]["balances"]), (&json!(false), &json!([])));
+    let (reason, _) = shop.no_wallet("CorrectWallet", only(Uuid::now_v7(), -5)).await;
+    assert_eq!(reason, "ACCOUNT_NOT_OPEN");
+    for name in [format!("wallet:{}:GBP", shop.customer), "wallet_funding:GBP".to_owned()] {
+        let asked = json!({ "name": name });
+        let account = shop.service.call("ledger.v1.LedgerService/GetAccount", asked).await;
+        assert_eq!(account.unwrap_err().reason(), "NOT_FOUND", "nothing was opened");
+    }
+    // With one, whose corrections were never asked for.
+    let entry_id = Uuid::now_v7();
+    shop.wallets("TopUpWallet", shop.moved(entry_id, gbp(50))).await;
+    let (before, other_id) = (now().await, Uuid::now_v7());
+    let refused = shop.no_wallet("CorrectWallet", only(other_id, -60)).await;
+    assert_eq!(refused.0, "INSUFFICIENT_FUNDS");
+    assert!(refused.1.contains("has 5000 available, not 6000"), "{}", refused.1);
+    let told = shop.wallets("CorrectWallet", only(other_id, -50)).await;
+    assert_eq!((&told["replayed"], &told["wallet"]), (&json!(false), &before["wallet"]));
+    let again = shop.wallets("TopUpWallet", only(entry_id, 50)).await;
+    assert_eq!(again["replayed"], true);
+    let (reason, _) = shop.no_wallet("TopUpWallet", only(entry_id, 51)).await;
+    assert_eq!(reason, "IDEMPOTENCY_KEY_REUSED");
+    let mut http = Http::connect(&shop.address).await;
+    let fund = format!("POST /v1/wallets/{}:fund?validate_only=true", shop.customer);
+    let body = json!({ "entry_id": Uuid::now_v7(), "amount": gbp(7) });
+    let answer = http.json(&fund, &[], &body).await;
+    assert_eq!((answer.status, &answer.json()["replayed"]), (200, &json!(false)), "{answer:?}");
+    assert_eq!(now().await, before);
+    // The call itself is refused in the same words, and an id that was only tried is as new.
+    let own = shop.no_wallet("CorrectWallet", shop.moved(Uuid::now_v7(), gbp(-60))).await;
+    assert_eq!(own, refused);
+    let told = shop.wallets("CorrectWallet", shop.moved(other_id, gbp(-50))).await;
+    assert_eq!(sums(&told["wallet"]), [gbp(0), gbp(0), gbp(0)]);
+    shop.close().await;
 }
 
 async fn a_wallet_is_filled_corrected_and_never_below_zero(shop: Shop) {

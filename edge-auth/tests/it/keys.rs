@@ -6,7 +6,7 @@ use edge_auth::{Denied, WAITING_MAX};
 use futures::future::join_all;
 use tokio::time::{Instant, advance};
 
-use crate::support::{Desk, Key, claims};
+use crate::support::{Desk, Key, claims, with};
 
 const COOLDOWN: Duration = Duration::from_secs(30);
 
@@ -89,6 +89,38 @@ async fn keys_outlive_their_issuer_for_a_day_and_no_longer() {
     desk.show(Some(vec![key.shown("a")]));
     tokio::time::sleep(COOLDOWN).await;
     assert!(desk.call(&token).await.is_ok());
+    desk.stop.cancel();
+}
+
+/// With the times that an issuer has by default, and at the worst time: keys are due to be fetched.
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_is_away_for_a_minute_is_not_missed() {
+    let (old, new, other) = (Key::es(), Key::es(), Key::es());
+    let desk = Desk::open(vec![old.shown("old")]).await;
+    desk.run();
+    let seen = old.token("old", &claims());
+    tokio::time::sleep(Duration::from_secs(599)).await;
+    assert!(desk.call(&seen).await.is_ok());
+    assert_eq!(desk.fetches(), 1);
+    desk.show(None);
+    for second in 0..60 {
+        let first = with("sub", serde_json::json!(format!("berta-{second}")));
+        for token in [&seen, &old.token("old", &first)] {
+            assert!(desk.call(token).await.is_ok(), "after {second} s");
+        }
+        let forged = other.token(&format!("forged-{second}"), &claims());
+        assert_eq!(desk.call(&forged).await, Err(Denied::Key), "after {second} s");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!((3..=4).contains(&desk.fetches()), "{} fetches", desk.fetches());
+    // It is back, with a key that it has made meanwhile.
+    desk.show(Some(vec![old.shown("old"), new.shown("new")]));
+    let (back, rotated) = (Instant::now(), new.token("new", &claims()));
+    while desk.call(&rotated).await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(back.elapsed() <= COOLDOWN + Duration::from_secs(1), "{:?}", back.elapsed());
+    assert!(desk.call(&seen).await.is_ok());
     desk.stop.cancel();
 }
 

@@ -18,7 +18,7 @@ use super::refusal::{other_content, other_terms, refused, unanswered, unavailabl
 use super::render::rendered_wallet;
 use crate::book::Book;
 use crate::domain::{
-    Account, ChartAccount, Entry, EntryId, Leg, NewAccount, Opened, Outcome, UnknownName,
+    Account, ChartAccount, Entry, EntryId, Leg, NewAccount, Opened, Outcome, Refusal, UnknownName,
     wallet_of, wallets_of,
 };
 use crate::store;
@@ -50,6 +50,7 @@ struct Asked<'a> {
     entry_id: &'a str,
     amount: Option<&'a proto::Money>,
     reason: &'a str,
+    validate_only: bool,
 }
 
 /// An entry about a wallet, and the accounts that it opens where they are not.
@@ -57,6 +58,7 @@ struct Move {
     customer: CustomerId,
     accounts: Vec<NewAccount>,
     entry: Entry,
+    validate_only: bool,
 }
 
 impl WalletEdge {
@@ -71,18 +73,59 @@ impl WalletEdge {
 
     /// Opens what the entry needs and books it; returns the wallet, and whether it was booked before.
     async fn book(&self, asked: Move, by: AskedBy) -> Result<(proto::Wallet, bool), Status> {
-        let Move { customer, accounts, entry } = asked;
-        for terms in accounts {
-            self.open(terms, &by, entry.reason()).await?;
-        }
-        let posted = self.book.post(entry, by).await.map_err(unanswered)?;
-        let replayed = match posted.outcome {
-            Outcome::Booked { exists, .. } => exists,
-            Outcome::Refused { refusal, exists } => return Err(refused(&refusal, exists)),
-            Outcome::OtherContent => return Err(other_content()),
+        let Move { customer, accounts, entry, validate_only } = asked;
+        let replayed = if validate_only {
+            self.would_book(accounts, entry).await?
+        } else {
+            for terms in accounts {
+                self.open(terms, &by, entry.reason()).await?;
+            }
+            stands(self.book.post(entry, by).await.map_err(unanswered)?.outcome)?
         };
         let accounts = accounts_of(&self.database, customer).await?;
         Ok((rendered_wallet(customer, &accounts, false), replayed))
+    }
+
+    /// Whether the entry was booked before, or how opening these accounts and booking it would be
+    /// refused. The book asks for accounts that are open: where one would be opened first, what is
+    /// taken is compared with what there is. An account that would be opened has no limit that the
+    /// entry could pass.
+    async fn would_book(&self, accounts: Vec<NewAccount>, entry: Entry) -> Result<bool, Status> {
+        let mut opened = Vec::new();
+        for terms in accounts {
+            match self.book.would_open(terms.clone()).await.map_err(unanswered)? {
+                Opened::Open { exists: true, .. } => {}
+                Opened::Open { exists: false, .. } => opened.push(terms.name),
+                Opened::OtherTerms { account } if terms.fits(&account.terms) => {}
+                Opened::OtherTerms { account } => return Err(other_terms(&account)),
+            }
+        }
+        let taken = entry.legs().iter().find_map(|leg| match leg {
+            Leg::Transfer { debit, amount, .. } => Some((debit.clone(), amount.minor)),
+            _ => None,
+        });
+        let posted = self.book.would_post(entry).await.map_err(unanswered)?;
+        let would_open = |refusal: &Refusal| match refusal {
+            Refusal::AccountNotOpen { account } => opened.contains(account),
+            _ => false,
+        };
+        match posted.outcome {
+            Outcome::Refused { refusal, exists: false } if would_open(&refusal) => {}
+            outcome => return stands(outcome),
+        }
+        let Some((account, requested)) = taken.filter(|(from, _)| !opened.contains(from)) else {
+            return Ok(false);
+        };
+        let Some(open) = self.book.account(&account).await.map_err(unanswered)? else {
+            return Err(refused(&Refusal::AccountNotOpen { account }, false));
+        };
+        match open.sums.available(open.terms.limit) {
+            Some(available) if available < requested => {
+                let refusal = Refusal::InsufficientFunds { account, available, requested };
+                Err(refused(&refusal, false))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Opens an account where it is not.
@@ -97,6 +140,15 @@ impl WalletEdge {
             }
         };
         if terms.fits(&account.terms) { Ok(()) } else { Err(other_terms(&account)) }
+    }
+}
+
+/// Whether an entry that stands was booked before; otherwise how it was refused.
+fn stands(outcome: Outcome) -> Result<bool, Status> {
+    match outcome {
+        Outcome::Booked { exists, .. } => Ok(exists),
+        Outcome::Refused { refusal, exists } => Err(refused(&refusal, exists)),
+        Outcome::OtherContent => Err(other_content()),
     }
 }
 
@@ -154,7 +206,7 @@ fn moved(asked: &Asked<'_>, cause: Cause) -> Result<Move, Violations> {
         }
         violations
     })?;
-    Ok(Move { customer, accounts, entry })
+    Ok(Move { customer, accounts, entry, validate_only: asked.validate_only })
 }
 
 /// The transfer, and the accounts to open. A wallet is opened by what is put into it.
@@ -231,13 +283,14 @@ impl WalletService for WalletEdge {
         request: Request<proto::TopUpWalletRequest>,
     ) -> Result<Response<proto::TopUpWalletResponse>, Status> {
         let by = super::caller(&request);
-        let proto::TopUpWalletRequest { customer_id, entry_id, amount, reason } =
+        let proto::TopUpWalletRequest { customer_id, entry_id, amount, reason, validate_only } =
             request.into_inner();
         let asked = Asked {
             customer_id: &customer_id,
             entry_id: &entry_id,
             amount: amount.as_ref(),
             reason: &reason,
+            validate_only,
         };
         let (wallet, replayed) = self.book(moved(&asked, Cause::TopUp)?, by).await?;
         Ok(Response::new(proto::TopUpWalletResponse { wallet: Some(wallet), replayed }))
@@ -248,13 +301,14 @@ impl WalletService for WalletEdge {
         request: Request<proto::CorrectWalletRequest>,
     ) -> Result<Response<proto::CorrectWalletResponse>, Status> {
         let by = super::caller(&request);
-        let proto::CorrectWalletRequest { customer_id, entry_id, amount, reason } =
+        let proto::CorrectWalletRequest { customer_id, entry_id, amount, reason, validate_only } =
             request.into_inner();
         let asked = Asked {
             customer_id: &customer_id,
             entry_id: &entry_id,
             amount: amount.as_ref(),
             reason: &reason,
+            validate_only,
         };
         let (wallet, replayed) = self.book(moved(&asked, Cause::Correction)?, by).await?;
         Ok(Response::new(proto::CorrectWalletResponse { wallet: Some(wallet), replayed }))

@@ -5,7 +5,9 @@
 mod again; // answers that orders hear again
 mod counts; // numbers of orders
 mod deadlines; // the durable list of open deadlines
+mod identifier; // what names an order or a part of it, and its row
 mod list; // reads of the order summaries
+mod order_identifiers; // which order an identifier belongs to
 mod order_returns; // returns of all orders
 mod order_summaries; // orders as lists show them
 mod rebuild; // rebuilds a read model beside the one in use
@@ -22,7 +24,9 @@ use shared_events::stream::{Dialect, migrations};
 use sqlx::migrate::Migrator;
 
 pub use deadlines::{Deadlines, DeadlinesHandler, DueDeadline};
+pub use identifier::{Identifier, Named};
 pub use list::{SummaryFilter, SummarySort};
+pub use order_identifiers::{OrderIdentifiers, OrderIdentifiersHandler};
 pub use order_returns::{OrderReturns, OrderReturnsHandler};
 pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary};
 pub use rebuild::RebuildError;
@@ -35,7 +39,8 @@ static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/pos
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite/orders");
 
 /// The tables that a rebuild replaces.
-pub const TABLES: [&str; 3] = [order_summaries::TABLE, deadlines::TABLE, order_returns::TABLE];
+pub const TABLES: [&str; 4] =
+    [order_summaries::TABLE, deadlines::TABLE, order_returns::TABLE, order_identifiers::TABLE];
 
 /// The tables of the read models.
 #[must_use]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use event_journal::Fingerprints;
-use shared_events::contract::{Sku, composed};
+use shared_events::contract::{RequestId, ReturnId, ShipmentId, Sku, composed};
 
 use crate::domain::{Details, Shipment};
 
@@ -27,14 +27,16 @@ impl fmt::Debug for Word {
     }
 }
 
-/// What lists can be searched by in addition to what a client says of an order: every order has
-/// these, and pays for their words.
+/// What orders can be searched by in addition to what a client says of them: every order has these,
+/// and pays for their words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SearchBy {
     /// The products of its lines.
     Sku,
     /// The customer's e-mail address.
     Email,
+    /// The request ids of its commands. They are looked up, and no list has them.
+    Request,
 }
 
 impl FromStr for SearchBy {
@@ -44,7 +46,8 @@ impl FromStr for SearchBy {
         match text {
             "sku" => Ok(Self::Sku),
             "email" => Ok(Self::Email),
-            _ => Err("is neither sku nor email"),
+            "request" => Ok(Self::Request),
+            _ => Err("is none of sku, email and request"),
         }
     }
 }
@@ -54,6 +57,7 @@ impl fmt::Display for SearchBy {
         f.write_str(match self {
             Self::Sku => Word::SKU,
             Self::Email => Word::EMAIL,
+            Self::Request => Word::REQUEST,
         })
     }
 }
@@ -62,6 +66,7 @@ impl Word {
     const SKU: &'static str = "sku";
     const EMAIL: &'static str = "email";
     const TRACKING: &'static str = "tracking";
+    pub(super) const REQUEST: &'static str = "request";
 
     fn new(kind: &'static str, text: &str) -> Self {
         // Composed, as newer versions store what older ones kept as it was sent.
@@ -72,6 +77,30 @@ impl Word {
     #[must_use]
     pub fn external_id(external_id: &str) -> Self {
         Self::new("external_id", external_id)
+    }
+
+    /// Of an order to which its client gave this number.
+    #[must_use]
+    pub fn order_number(order_number: &str) -> Self {
+        Self::new("order_number", order_number)
+    }
+
+    /// Of an order with this parcel.
+    #[must_use]
+    pub fn shipment(shipment: ShipmentId) -> Self {
+        Self::new("shipment", &shipment.to_string())
+    }
+
+    /// Of an order with this return.
+    #[must_use]
+    pub fn returned(id: ReturnId) -> Self {
+        Self::new("return", &id.to_string())
+    }
+
+    /// Of an order that a command with this request id changed.
+    #[must_use]
+    pub fn request(id: RequestId) -> Self {
+        Self::new(Self::REQUEST, &id.to_string())
     }
 
     /// Of an order of this shop.
@@ -167,7 +196,7 @@ impl Word {
         self.kind.parse().ok()
     }
 
-    /// All words of an order.
+    /// All words of an order, as lists have them.
     #[must_use]
     pub fn all_of(details: &Details, search_by: &BTreeSet<SearchBy>) -> BTreeSet<Self> {
         let mut words = BTreeSet::new();

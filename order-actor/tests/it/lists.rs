@@ -1,8 +1,8 @@
 //! Lists of orders: which index serves them, on both databases.
 
 use order_actor::projections::{
-    OrderReturns, OrderSummaries, ReturnFilter, ReturnSort, ReturnState, SummaryFilter,
-    SummarySort, Word, migrator,
+    Named, OrderIdentifiers, OrderReturns, OrderSummaries, ReturnFilter, ReturnSort, ReturnState,
+    SummaryFilter, SummarySort, Word, migrator,
 };
 use shared_events::contract::{CustomerId, OrderId, ReturnId, Timestamp};
 use shared_events::stream::{Database, Dialect};
@@ -201,6 +201,38 @@ async fn pages_of_returns_have_each_of_them_once(dialect: Dialect) {
     assert_eq!(returns.count(ReturnState::Approved, 7).await.unwrap(), (0, None));
 }
 
+/// Among the parcels of twenty thousand orders, by id and by the warehouse's own id.
+async fn an_identifier_is_found_by_an_index(dialect: Dialect) {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, _) = lists(dialect, directory.path()).await;
+    let mut tx = database.begin().await.unwrap();
+    for name in ["'shipment:' || order_id", "'shipment_reference:W-' || placed_at"] {
+        let sql = format!(
+            "INSERT INTO order_identifiers (order_id, name, part, version)
+             SELECT order_id, {name}, order_id, 3 FROM order_summaries"
+        );
+        sqlx::query(&sql).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    if dialect == Dialect::Postgres {
+        sqlx::query("ANALYZE order_identifiers").execute(database.reader()).await.unwrap();
+    }
+    let identifiers = OrderIdentifiers::new(database);
+    let seventh: OrderId = "00000007-0000-7000-8000-000000000000".parse().unwrap();
+    let id = seventh.to_string().to_uppercase();
+    for (text, named) in [(id.as_str(), Named::Shipment), ("W-7", Named::ShipmentReference)] {
+        let plan = identifiers.plan_of(text).await.unwrap().join("; ");
+        let reads_all = plan.contains("Seq Scan") || plan.contains("SCAN order_identifiers");
+        assert!(plan.contains("order_identifiers_by_name") && !reads_all, "{text}: {plan}");
+        let found = identifiers.find(text, 10).await.unwrap();
+        let found: Vec<_> = found.iter().map(|one| (one.order_id, one.named, one.part)).collect();
+        assert_eq!(found, [(seventh, named, Some(seventh.uuid()))], "{text}");
+    }
+    for text in ["W-0", "shipment:00000007-0000-7000-8000-000000000000", "%"] {
+        assert!(identifiers.find(text, 10).await.unwrap().is_empty(), "{text}");
+    }
+}
+
 /// Whether a plan reads the whole table, or sorts.
 fn reads_all(plan: &str) -> bool {
     plan.contains("Seq Scan")
@@ -216,4 +248,5 @@ on_both! {
     a_list_of_few_orders_is_read_by_their_index
     a_page_of_returns_is_read_by_an_index
     pages_of_returns_have_each_of_them_once
+    an_identifier_is_found_by_an_index
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use shared_events::contract::{Currency, CustomerId, OrderId, PaymentId};
+use shared_events::contract::{Currency, CustomerId, OrderId, PaymentId, PspName};
 use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -79,6 +79,28 @@ pub async fn payment(
     let sql = format!("{SUMMARY} WHERE payment_id = $1");
     let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database.reader()).await?;
     row.as_ref().map(summary).transpose()
+}
+
+/// Payments for which a provider did something that it calls so, whichever provider: each with the
+/// order and the provider, in no order, at most `limit`.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn referred(
+    database: &Database,
+    reference: &str,
+    limit: u32,
+) -> Result<Vec<(PaymentId, OrderId, PspName)>, DatabaseError> {
+    let sql = format!(
+        "SELECT payment_id, order_id, psp FROM psp_references WHERE reference = $1 LIMIT {limit}"
+    );
+    let rows = sqlx::query(&sql).bind(reference.to_owned()).fetch_all(database.reader()).await?;
+    let of = |row: &AnyRow| {
+        let (payment, order) =
+            (word(row, 0, "payment of a reference")?, word(row, 1, "order of a reference")?);
+        Ok((payment, order, word(row, 2, "provider of a reference")?))
+    };
+    rows.iter().map(of).collect()
 }
 
 fn summary(row: &AnyRow) -> Result<PaymentSummary, DatabaseError> {

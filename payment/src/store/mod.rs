@@ -33,7 +33,7 @@ pub(crate) use doubts::{doubt, doubted, doubted_shards, is_any_doubted};
 pub(crate) use heard::{
     Doubted, Heard, Place, doubt_heard, doubted_heard, forget_doubted, keep_heard, unheard,
 };
-pub use list::{PaymentFilter, cases_of, payment, payments};
+pub use list::{PaymentFilter, cases_of, payment, payments, referred};
 pub(crate) use open::{OpenCase, Origins};
 pub use operations::{
     OperationRow, operation, operations_after, operations_due, operations_of, stuck, stuck_longest,

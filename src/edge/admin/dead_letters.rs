@@ -169,11 +169,7 @@ impl AdminEdge {
         let mut dropped = 0;
         for (follower, letters) in &self.parts.letters {
             let all = letters.all(Some(follower)).await?;
-            let orders: BTreeSet<OrderId> = all.iter().filter_map(order_of).collect();
-            let asked: Vec<OrderId> = orders.iter().copied().collect();
-            let there = journal.versions(&asked).await?;
-            let gone = orders.into_iter().filter(|id| !there.contains_key(&(*id).into()));
-            let gone = gone.map(Subject::from).collect();
+            let gone = lost_orders(journal, &all).await?;
             let verb = Verb::DropLettersOfLostOrders;
             let action = OperatorAction::new(by, verb, follower, reason, (self.parts.now)());
             let gone = letters.drop_of(follower, &gone, action).await?;
@@ -189,6 +185,30 @@ impl AdminEdge {
         }
         Ok(dropped)
     }
+
+    /// How many dead letters are about orders that the journal does not hold.
+    pub(super) async fn letters_of_lost_orders(&self, journal: &Journal) -> anyhow::Result<u64> {
+        let mut count = 0;
+        for (follower, letters) in &self.parts.letters {
+            let all = letters.all(Some(follower)).await?;
+            let gone = lost_orders(journal, &all).await?;
+            let lost = all.iter().filter(|letter| gone.contains(&letter.subject)).count();
+            count += u64::try_from(lost).unwrap_or(u64::MAX);
+        }
+        Ok(count)
+    }
+}
+
+/// The orders of these dead letters that the journal does not hold.
+async fn lost_orders(
+    journal: &Journal,
+    letters: &[DeadLetter],
+) -> anyhow::Result<BTreeSet<Subject>> {
+    let orders: BTreeSet<OrderId> = letters.iter().filter_map(order_of).collect();
+    let asked: Vec<OrderId> = orders.iter().copied().collect();
+    let there = journal.versions(&asked).await?;
+    let gone = orders.into_iter().filter(|id| !there.contains_key(&(*id).into()));
+    Ok(gone.map(Subject::from).collect())
 }
 
 /// The first dead letter about a subject, and how many there are.

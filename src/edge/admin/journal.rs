@@ -5,7 +5,7 @@ use shared_events::stream::Verb;
 use tonic::{Request, Response, Status};
 
 use super::actions::asked_by;
-use super::values::{operators_reason, positions};
+use super::values::{operators_reason, positions, unavailable};
 use super::{AdminEdge, proto};
 use crate::edge::refusal;
 
@@ -27,6 +27,12 @@ impl AdminEdge {
         let accepted_by = by.to_string();
         let reason = operators_reason(&request.get_ref().reason)?;
         let journal = self.orders()?.0;
+        if request.get_ref().validate_only {
+            let history = history_of(journal).await.map_err(|error| journal_refused(&error))?;
+            let letters_dropped = self.letters_of_lost_orders(journal).await;
+            let letters_dropped = letters_dropped.map_err(unavailable)?;
+            return Ok(Response::new(proto::AcceptJournalResponse { history, letters_dropped }));
+        }
         let action = self.action(&request, Verb::AcceptJournal, "", &reason);
         let accepted = journal.accept(&reason, &accepted_by, Some(action)).await;
         let accepted = accepted.map_err(|error| journal_refused(&error))?;

@@ -1,5 +1,5 @@
-//! The admin service, for operators: followers, dead letters, read models, shards, timers; and who
-//! a caller is, for everybody.
+//! The admin service, for operators: followers, dead letters, read models, shards, timers, what an
+//! identifier belongs to; and who a caller is, for everybody.
 //! Never here: authorization; `access` has checked it before a call arrives.
 
 mod actions; // lists operators' actions
@@ -7,6 +7,7 @@ mod dead_letters; // lists, retries and drops dead letters
 mod followers; // lists, pauses and resumes followers
 mod health; // why this process cannot serve
 mod journal; // the journal's history, and accepting one that was set back
+mod lookup; // what an identifier belongs to
 mod me; // who the caller is
 mod observe; // what operators are told, as metrics
 mod overview; // what there is and what waits, at a glance
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use order_actor::journal::{Journal, Node};
-use order_actor::projections::{OrderReturns, OrderSummaries};
+use order_actor::projections::{OrderIdentifiers, OrderReturns, OrderSummaries};
 use shared_events::chance::Chance;
 use shared_events::contract::{Reason, Timestamp};
 use shared_events::stream::{Cursors, Database, DeadLetters, FollowStatus, OperatorAction, Verb};
@@ -39,6 +40,7 @@ use super::tokens::OwnTokens;
 use super::upstream::Upstream;
 
 pub(crate) use actions::recorded_caller;
+pub(crate) use lookup::{Find, Found, FoundBy, Sought, Thing};
 pub(crate) use timers::Timers;
 
 use actions::asked_by;
@@ -114,6 +116,10 @@ pub struct AdminParts {
     pub summaries: Option<OrderSummaries>,
     /// The list of returns, if this process has it.
     pub returns: Option<OrderReturns>,
+    /// Which order an identifier belongs to, if this process has that.
+    pub identifiers: Option<OrderIdentifiers>,
+    /// What the services of this process find by an identifier, each by its name.
+    pub(crate) finders: Vec<(&'static str, Find)>,
     /// The clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Where ids of issued tokens come from.
@@ -312,6 +318,13 @@ impl AdminService for AdminEdge {
         request: Request<proto::GetOverviewRequest>,
     ) -> Result<Response<proto::GetOverviewResponse>, Status> {
         Self::get_overview(self, request).await
+    }
+
+    async fn lookup(
+        &self,
+        request: Request<proto::LookupRequest>,
+    ) -> Result<Response<proto::LookupResponse>, Status> {
+        Self::lookup(self, request).await
     }
 
     async fn resume_timers(

@@ -1,4 +1,4 @@
-use order_actor::journal::{JournalError, ShardState};
+use order_actor::journal::{Journal, JournalError, ShardState};
 use shared_events::contract::Reason;
 use shared_events::stream::Verb;
 use tonic::{Request, Response, Status};
@@ -21,7 +21,7 @@ impl AdminEdge {
         &self,
         request: Request<proto::MoveShardRequest>,
     ) -> Result<Response<proto::MoveShardResponse>, Status> {
-        let proto::MoveShardRequest { shard, node, reason } = request.get_ref();
+        let proto::MoveShardRequest { shard, node, reason, validate_only } = request.get_ref();
         let (journal, _) = self.orders()?;
         check_text("node", node)?;
         let reason = optional_reason(reason)?;
@@ -34,8 +34,13 @@ impl AdminEdge {
                 return Err(refused(Reason::NodeUnknown, &message));
             }
         }
+        let number = shard_number(*shard)?;
+        if *validate_only {
+            is_there(journal, number).await?;
+            return Ok(Response::new(proto::MoveShardResponse {}));
+        }
         let action = self.action(&request, Verb::MoveShard, &shard.to_string(), &reason);
-        let moved = journal.pin(shard_number(*shard)?, node, &action).await;
+        let moved = journal.pin(number, node, &action).await;
         found(moved.map_err(shards_refused)?)?;
         tracing::info!(shard, node, "shard moved by an operator");
         Ok(Response::new(proto::MoveShardResponse {}))
@@ -45,11 +50,15 @@ impl AdminEdge {
         &self,
         request: Request<proto::FreezeShardRequest>,
     ) -> Result<Response<proto::FreezeShardResponse>, Status> {
-        let proto::FreezeShardRequest { shard, reason } = request.get_ref();
+        let proto::FreezeShardRequest { shard, reason, validate_only } = request.get_ref();
         let reason = operators_reason(reason)?;
+        let (journal, number) = (self.orders()?.0, shard_number(*shard)?);
+        if *validate_only {
+            is_there(journal, number).await?;
+            return Ok(Response::new(proto::FreezeShardResponse {}));
+        }
         let action = self.action(&request, Verb::FreezeShard, &shard.to_string(), &reason);
-        let journal = self.orders()?.0;
-        let frozen = journal.freeze(shard_number(*shard)?, Some(&reason), &action).await;
+        let frozen = journal.freeze(number, Some(&reason), &action).await;
         found(frozen.map_err(shards_refused)?)?;
         tracing::warn!(shard, "shard frozen by an operator");
         Ok(Response::new(proto::FreezeShardResponse {}))
@@ -59,10 +68,15 @@ impl AdminEdge {
         &self,
         request: Request<proto::UnfreezeShardRequest>,
     ) -> Result<Response<proto::UnfreezeShardResponse>, Status> {
-        let proto::UnfreezeShardRequest { shard, reason } = request.get_ref();
+        let proto::UnfreezeShardRequest { shard, reason, validate_only } = request.get_ref();
         let reason = optional_reason(reason)?;
+        let (journal, number) = (self.orders()?.0, shard_number(*shard)?);
+        if *validate_only {
+            is_there(journal, number).await?;
+            return Ok(Response::new(proto::UnfreezeShardResponse {}));
+        }
         let action = self.action(&request, Verb::UnfreezeShard, &shard.to_string(), &reason);
-        let opened = self.orders()?.0.freeze(shard_number(*shard)?, None, &action).await;
+        let opened = journal.freeze(number, None, &action).await;
         found(opened.map_err(shards_refused)?)?;
         tracing::warn!(shard, "shard opened by an operator");
         Ok(Response::new(proto::UnfreezeShardResponse {}))
@@ -71,6 +85,12 @@ impl AdminEdge {
 
 fn shard_number(shard: u32) -> Result<u16, Status> {
     u16::try_from(shard).or(Err(violation("shard", "a shard has a number from 0 to 1023")))
+}
+
+/// Refuses what a change would be refused for: there is no such shard, or none can be changed.
+async fn is_there(journal: &Journal, shard: u16) -> Result<(), Status> {
+    let states = journal.shard_states().await.map_err(shards_refused)?;
+    found(states.iter().any(|state| state.shard == shard))
 }
 
 fn found(found: bool) -> Result<(), Status> {

@@ -40,6 +40,10 @@ impl AdminEdge {
     ) -> Result<Response<proto::ResumeTimersResponse>, Status> {
         let database = self.of_timers()?;
         let reason = operators_reason(&request.get_ref().reason)?;
+        if request.get_ref().validate_only {
+            let away = self.resume_elsewhere(&request).await;
+            return Ok(Response::new(proto::ResumeTimersResponse { away }));
+        }
         // Clocks are per process: the one that was asked records the action before it takes
         // effect.
         if !is_forwarded(&request) {
@@ -74,6 +78,11 @@ impl AdminEdge {
         if let Some(timers) = &self.parts.timers {
             timers.trust_clock();
         }
+        self.resume_elsewhere(request).await
+    }
+
+    /// Asks the other order nodes the same; returns those that did not answer.
+    async fn resume_elsewhere(&self, request: &Request<proto::ResumeTimersRequest>) -> Vec<String> {
         let others = self.nodes(request).await.into_iter();
         let asked = join_all(others.map(|(name, mut peer)| {
             let asked = forwarded(request, request.get_ref().clone());

@@ -3,7 +3,7 @@ use std::time::Duration;
 use service_edge::Violations;
 use service_edge::time::timestamp;
 use shared_events::contract::{CustomerId, Reason, Timestamp};
-use shared_events::stream::{OperatorAction, Verb};
+use shared_events::stream::{Database, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
 use super::values::unavailable;
@@ -38,29 +38,39 @@ impl AdminEdge {
         let whole = Duration::from_secs(valid_for.as_secs());
         let expires_at = Timestamp::from_micros(second).plus(whole);
         let by = asked_by(&request);
-        if by.is_operator() {
+        let kept_in = if by.is_operator() { Some(self.kept_in()?) } else { None };
+        let until = Some(timestamp(expires_at));
+        if request.get_ref().validate_only {
+            let token = String::new();
+            return Ok(Response::new(proto::IssueTokenResponse { token, expires_at: until }));
+        }
+        if let Some(database) = kept_in {
             let target = customer.to_string();
             let action = self.action(&request, Verb::IssueToken, &target, &reason);
-            self.record(action.changing("", &format!("token {id} until {expires_at}"))).await?;
+            let action = action.changing("", &format!("token {id} until {expires_at}"));
+            record(database, action).await?;
         }
         tracing::info!(by = %by.subject, id, "a token of a customer was signed");
-        let expires_at = Some(timestamp(expires_at));
-        Ok(Response::new(proto::IssueTokenResponse { token, expires_at }))
+        Ok(Response::new(proto::IssueTokenResponse { token, expires_at: until }))
     }
 
-    /// Records what an operator gets here, before they get it: with orders, or else with what this
+    /// Where it is written down what an operator gets here: with orders, or else with what this
     /// process keeps.
-    async fn record(&self, action: OperatorAction) -> Result<(), Status> {
+    fn kept_in(&self) -> Result<&Database, Status> {
         let first = || self.parts.databases.first().map(|(_, database)| database);
-        let database = self.parts.orders.as_ref().or_else(first).ok_or_else(|| {
+        self.parts.orders.as_ref().or_else(first).ok_or_else(|| {
             let message = "this process keeps nothing, and what operators get is recorded; ask an \
                            order node";
             refused(Reason::NotInThisRole, message)
-        })?;
-        let mut tx = database.begin().await.map_err(unavailable)?;
-        action.write(&mut tx).await.map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)
+        })
     }
+}
+
+/// Records what an operator gets, before they get it.
+async fn record(database: &Database, action: OperatorAction) -> Result<(), Status> {
+    let mut tx = database.begin().await.map_err(unavailable)?;
+    action.write(&mut tx).await.map_err(unavailable)?;
+    tx.commit().await.map_err(unavailable)
 }
 
 /// The customer, for how long, and why.

@@ -1,16 +1,19 @@
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::Ledger;
+use ledger::domain::{AccountName, EntryId, HoldId, wallets_of};
 use ledger::grpc::FILE_DESCRIPTOR_SET;
+use ledger::{Ledger, store};
 use service_edge::Wire;
-use shared_events::contract::Origin;
-use shared_events::stream::Pace;
+use shared_events::contract::{CustomerId, Origin};
+use shared_events::stream::{Database, Pace};
 use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 
+use crate::edge::admin::{Find, Found, Sought, Thing};
 use crate::edge::calls::Rpc;
 use crate::edge::with_caller;
 use crate::engine::building::Building;
@@ -56,7 +59,8 @@ pub const ENTRIES: Follower = Follower {
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
-    let now = building.clock_beside(ledger::store::newest(&database).await?);
+    building.finders.push((SERVICE.name, find(database.clone())));
+    let now = building.clock_beside(store::newest(&database).await?);
     let ledger = Ledger::new(database, now);
     building.routes.add_service(InterceptedService::new(ledger.grpc(), with_caller));
     let wallets = ledger.wallets(building.stop_edge.clone());
@@ -72,6 +76,37 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         }
         Ok(())
     }))
+}
+
+/// What the ledger has by an identifier.
+fn find(database: Database) -> Find {
+    Arc::new(move |sought: Arc<Sought>| {
+        let database = database.clone();
+        Box::pin(async move { found(&database, &sought).await })
+    })
+}
+
+/// Entries, holds, accounts and wallets with this identifier.
+async fn found(database: &Database, sought: &Sought) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    if let Some(id) = sought.id() {
+        if store::entry(database, EntryId::from(id)).await?.is_some() {
+            found.push(Found::by_id(Thing::Entry, id));
+        }
+        if store::find_hold(database, HoldId::from(id)).await?.is_some() {
+            found.push(Found::by_id(Thing::Hold, id));
+        }
+        let wallets = wallets_of(CustomerId::from_uuid(id));
+        if !store::accounts(database, &wallets, "", 1).await?.is_empty() {
+            found.push(Found::by_id(Thing::Wallet, id));
+        }
+    }
+    if let Ok(name) = sought.text().parse::<AccountName>()
+        && store::account(database, &name).await?.is_some()
+    {
+        found.push(Found::by_id(Thing::Account, name));
+    }
+    Ok(found)
 }
 
 /// The ledger of this process, as other services of it call it: whoever calls says who it is.

@@ -5,11 +5,12 @@ use futures::future::BoxFuture;
 use notification::grpc::FILE_DESCRIPTOR_SET;
 use notification::{Notifications, ledger};
 use service_edge::feed;
-use shared_events::contract::Origin;
+use shared_events::contract::{NotificationId, Origin};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
 
+use crate::edge::admin::{Find, Found, Sought, Thing};
 use crate::edge::calls::Rpc;
 use crate::edge::with_caller;
 use crate::engine::building::Building;
@@ -78,6 +79,22 @@ fn numbers(database: Database) -> Sample {
     Sample { every: NUMBERS_EVERY, look: Box::new(look) }
 }
 
+/// What messages have by an identifier.
+fn find(database: Database) -> Find {
+    Arc::new(move |sought: Arc<Sought>| {
+        let database = database.clone();
+        Box::pin(async move { found(&database, &sought).await })
+    })
+}
+
+/// The message with this identifier.
+async fn found(database: &Database, sought: &Sought) -> anyhow::Result<Vec<Found>> {
+    let Some(id) = sought.id() else { return Ok(Vec::new()) };
+    let known = ledger::get(database.reader(), NotificationId::from_uuid(id)).await?;
+    let known = known.map(|known| Found::by_id(Thing::Message, known.id).of(known.order_id));
+    Ok(known.into_iter().collect())
+}
+
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
     let config = building.settings.notifications.clone();
@@ -87,6 +104,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let notification_facts = notifications.clone();
     let log: feed::Log = Arc::new(move || notification_facts.facts());
     building.publish_once(PUBLISHED, log, &database);
+    building.finders.push((SERVICE.name, find(database.clone())));
     building.samples.push(numbers(database));
     building.routes.add_service(InterceptedService::new(notifications.grpc(), with_caller));
     Ok(Box::new(move |building| {

@@ -10,14 +10,18 @@ use order_actor::inbox::{MoneyAnswers, StockAnswers};
 use order_actor::journal::Journal;
 use order_actor::limits::IDLE_SWEEP;
 use order_actor::outbox::OrderFacts;
-use order_actor::projections::{self, Deadlines, OrderReturns, OrderSummaries, ReturnState};
+use order_actor::projections::{
+    self, Deadlines, Named, OrderIdentifiers, OrderReturns, OrderSummaries, ReturnState,
+    SummaryFilter,
+};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
-use shared_events::contract::{Origin, PspName};
+use shared_events::contract::{CustomerId, OrderId, OrderNumber, Origin, PspName};
 use shared_events::metric::{Page, table};
 use shared_events::stream::Pace;
 use tokio_util::sync::CancellationToken;
 
+use crate::edge::admin::{Find, Found, FoundBy, Sought, Thing};
 use crate::edge::calls::Rpc;
 use crate::edge::commands::CommandSlots;
 use crate::engine::building::Building;
@@ -50,7 +54,7 @@ pub static SERVICE: Service = Service {
     ],
     published: Some(PUBLISHED),
     told: false,
-    followers: &[SUMMARIES, RETURNS, DEADLINES, STOCK_ANSWERS, MONEY_ANSWERS],
+    followers: &[SUMMARIES, RETURNS, IDENTIFIERS, DEADLINES, STOCK_ANSWERS, MONEY_ANSWERS],
     processes: &[
         Process { name: "orders-a", port: 0, flags: &["--node-name", "a"] },
         Process { name: "orders-b", port: 1, flags: &["--node-name", "b"] },
@@ -79,6 +83,16 @@ pub const RETURNS: Follower = Follower {
     name: OrderReturns::FOLLOWER,
     follows: Log::Journal,
     // People read it. Most batches have nothing about returns in them.
+    pace: Pace::Every(Duration::from_millis(250)),
+    scope: Runs::ByShard,
+    contacts: false,
+};
+
+/// Maintains what orders, parcels and returns are looked up by.
+pub const IDENTIFIERS: Follower = Follower {
+    name: OrderIdentifiers::FOLLOWER,
+    follows: Log::Journal,
+    // People look things up. Most batches have few identifiers in them.
     pace: Pace::Every(Duration::from_millis(250)),
     scope: Runs::ByShard,
     contacts: false,
@@ -133,13 +147,15 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.publish(PUBLISHED, log, journal.scope());
     // All databases of the journal share one list: it has the keys of one of them.
     let keys = journal.fingerprints(0).await?.clone();
+    let search_by = || building.settings.search_by.iter().copied();
     let lists = Lists {
-        summaries: OrderSummaries::new(database.clone())
-            .searched_by(building.settings.search_by.iter().copied(), keys),
+        summaries: OrderSummaries::new(database.clone()).searched_by(search_by(), keys.clone()),
         returns: OrderReturns::new(database.clone()),
+        identifiers: OrderIdentifiers::new(database.clone()).searched_by(search_by(), keys),
         deadlines: Deadlines::new(database.clone()),
     };
     let (summaries, returns) = (lists.summaries.clone(), lists.returns.clone());
+    building.finders.push((SERVICE.name, find(lists.clone(), journal.clone())));
     let (to_registry, to_journal) = (registry.clone(), journal.clone());
     let edge = OrdersEdge::new(to_registry, summaries.clone(), returns.clone(), to_journal)
         .stopping_with(building.stop_edge.clone())
@@ -159,8 +175,57 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.routes.add_service(events);
     let clock = building.clock_of(&journal).await;
     building.samples.push(numbers(lists.clone(), &journal, &building.settings.clock));
-    building.orders = Some(Orders { journal, registry, database, summaries, returns, clock });
+    let identifiers = lists.identifiers.clone();
+    building.orders =
+        Some(Orders { journal, registry, database, summaries, returns, identifiers, clock });
     Ok(Box::new(move |building| follow(building, lists)))
+}
+
+/// What orders have by an identifier.
+fn find(lists: Lists, journal: Journal) -> Find {
+    Arc::new(move |sought: Arc<Sought>| {
+        let (lists, journal) = (lists.clone(), journal.clone());
+        Box::pin(async move { found(&lists, &journal, &sought).await })
+    })
+}
+
+/// Orders, customers, parcels, returns and commands with this identifier.
+async fn found(lists: &Lists, journal: &Journal, sought: &Sought) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for known in lists.identifiers.find(sought.text(), Found::MOST).await? {
+        let order = known.order_id;
+        let (thing, by) = match known.named {
+            Named::OrderNumber => (Thing::Order, FoundBy::OrderNumber),
+            Named::ExternalId => (Thing::Order, FoundBy::ExternalId),
+            Named::Shipment => (Thing::Shipment, FoundBy::Id),
+            Named::ShipmentReference => (Thing::Shipment, FoundBy::Reference),
+            Named::Tracking => (Thing::Shipment, FoundBy::TrackingNumber),
+            Named::Return => (Thing::Return, FoundBy::Id),
+            Named::ReturnReference => (Thing::Return, FoundBy::Reference),
+            Named::Request => (Thing::Request, FoundBy::Id),
+        };
+        let asked = sought.id().filter(|_| thing == Thing::Request);
+        let id = known.part.or(asked).unwrap_or_else(|| order.uuid());
+        found.push(Found::new(thing, by, id).of(order));
+    }
+    if let Ok(number) = sought.text().parse::<OrderNumber>() {
+        let numbered = lists.summaries.numbered(number).await?;
+        let most = usize::try_from(Found::MOST).unwrap_or(usize::MAX);
+        let orders = numbered.iter().map(|known| known.order_id).take(most);
+        found.extend(orders.map(|id| Found::new(Thing::Order, FoundBy::OrderNumber, id).of(id)));
+    }
+    if let Some(id) = sought.id() {
+        let order = OrderId::from_uuid(id);
+        if journal.versions(&[order]).await?.contains_key(&order.into()) {
+            found.push(Found::by_id(Thing::Order, order).of(order));
+        }
+        let customer_id = Some(CustomerId::from_uuid(id));
+        let of_customer = SummaryFilter { customer_id, ..SummaryFilter::default() };
+        if !lists.summaries.list(&of_customer, None, 1).await?.is_empty() {
+            found.push(Found::by_id(Thing::Customer, id));
+        }
+    }
+    Ok(found)
 }
 
 /// Who can pay what, where this process calls the providers itself.
@@ -174,7 +239,7 @@ fn payers(building: &Building) -> Option<Payers> {
 fn numbers(lists: Lists, journal: &Journal, clock: &Arc<dyn Clock>) -> Sample {
     let (journal, clock) = (journal.clone(), Arc::clone(clock));
     let look = move || -> BoxFuture<'static, Page> {
-        let Lists { summaries, returns, deadlines } = lists.clone();
+        let Lists { summaries, returns, deadlines, .. } = lists.clone();
         let (journal, clock) = (journal.clone(), Arc::clone(&clock));
         Box::pin(async move {
             let (mut page, now) = (Page::default(), clock.now());
@@ -211,6 +276,7 @@ fn numbers(lists: Lists, journal: &Journal, clock: &Arc<dyn Clock>) -> Sample {
 struct Lists {
     summaries: OrderSummaries,
     returns: OrderReturns,
+    identifiers: OrderIdentifiers,
     deadlines: Deadlines,
 }
 
@@ -219,12 +285,14 @@ fn follow(building: &mut Building, lists: Lists) -> anyhow::Result<()> {
     let Some(Orders { journal, registry, clock, .. }) = building.orders.clone() else {
         return Ok(());
     };
-    let Lists { summaries, returns, deadlines } = lists;
+    let Lists { summaries, returns, identifiers, deadlines } = lists;
     let events = Arc::new(JournalSource::new(journal.clone()));
     let handler = summaries.handler(journal.clone());
     building.follow_events(&SUMMARIES, events.clone(), handler)?;
     let handler = returns.handler(journal.clone());
     building.follow_events(&RETURNS, events.clone(), handler)?;
+    let handler = identifiers.handler(journal.clone());
+    building.follow_events(&IDENTIFIERS, events.clone(), handler)?;
     let handler = deadlines.handler(journal);
     building.follow_events(&DEADLINES, events, handler)?;
     let handler = StockAnswers::new(registry.clone());

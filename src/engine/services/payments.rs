@@ -8,11 +8,12 @@ use payment::grpc::FILE_DESCRIPTOR_SET;
 use payment::store::{self, Count};
 use payment::{NotReceived, Payments, Psps, Runner, WebhookDoor};
 use service_edge::feed;
-use shared_events::contract::{Origin, PspName};
+use shared_events::contract::{OperationId, Origin, PaymentId, PspName};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
 
+use crate::edge::admin::{Find, Found, FoundBy, Sought, Thing};
 use crate::edge::calls::Rpc;
 use crate::edge::health::Reason;
 use crate::edge::{Receipt, Receive, with_caller};
@@ -85,6 +86,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.publish_once(PUBLISHED, log, payments.database());
     building.routes.add_service(InterceptedService::new(payments.grpc(), with_caller));
     let database = payments.database();
+    building.finders.push((SERVICE.name, find(database.clone())));
     building.alarms.push(stuck(database.clone()));
     building.alarms.push(parked(database.clone()));
     building.alarms.push(disputed(database.clone()));
@@ -101,6 +103,31 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         building.followers.run(|stop| runner.run(stop));
         Ok(())
     }))
+}
+
+/// What payments have by an identifier.
+fn find(database: Database) -> Find {
+    Arc::new(move |sought: Arc<Sought>| {
+        let database = database.clone();
+        Box::pin(async move { found(&database, &sought).await })
+    })
+}
+
+/// Payments and operations with this identifier.
+async fn found(database: &Database, sought: &Sought) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    if let Some(id) = sought.id() {
+        if let Some(known) = store::payment(database, PaymentId::from_uuid(id)).await? {
+            found.push(Found::by_id(Thing::Payment, known.id).of(known.order_id));
+        }
+        if let Some(known) = store::operation(database, OperationId::from_uuid(id)).await? {
+            found.push(Found::by_id(Thing::Operation, known.id).of(known.order_id));
+        }
+    }
+    for (payment, order, _) in store::referred(database, sought.text(), Found::MOST).await? {
+        found.push(Found::new(Thing::Payment, FoundBy::PspReference, payment).of(order));
+    }
+    Ok(found)
 }
 
 /// Wallets are reached at the ledger of this process, or of another.

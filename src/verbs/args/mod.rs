@@ -138,6 +138,13 @@ pub enum Verb {
     Status,
     /// Show what there is and what waits: orders by status, returns, holds, dead letters, lag.
     Overview,
+    /// Show what an identifier belongs to: of an order, a parcel, a return, a payment, a message and
+    /// more.
+    Lookup {
+        /// The identifier, such as an id, an order number, a tracking number or a provider's own
+        /// name of a payment. E-mail addresses and phone numbers are none.
+        id: String,
+    },
     /// Show what processes do now, by their metrics: rates, lag, awake orders, shards.
     Top(crate::verbs::top::TopArgs),
     /// Print the version.

@@ -54,8 +54,11 @@ pub enum ReadModelVerb {
     /// Rebuild a read model from the first event, beside the one in use, then replace that one. The
     /// rebuild continues if this command is ended or its --timeout passes.
     Rebuild {
-        /// order-summaries, order-returns or deadlines.
+        /// order-summaries, order-returns, order-identifiers or deadlines.
         name: String,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         why: Why,
     },
@@ -98,6 +101,9 @@ pub enum ShardsVerb {
         shard: u16,
         /// The node's name; by default any node may own the shard again.
         node: Option<String>,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         why: Why,
     },
@@ -105,6 +111,9 @@ pub enum ShardsVerb {
     Freeze {
         /// The shard's number.
         shard: u16,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         /// Why; callers and operators see it.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -113,6 +122,9 @@ pub enum ShardsVerb {
     Unfreeze {
         /// The shard's number.
         shard: u16,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         why: Why,
     },
@@ -143,6 +155,9 @@ pub enum OperationsVerb {
 pub enum TimersVerb {
     /// Let the timers of all order nodes trust their clocks.
     Resume {
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         /// Why; it is recorded, see `ordinal operations list`.
         #[arg(long)]
         reason: String,

@@ -17,6 +17,9 @@ pub enum WalletVerb {
         customer_id: Id,
         /// How much, such as 10.00GBP.
         amount: Amount,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         entry: EntryArgs,
     },
@@ -26,6 +29,9 @@ pub enum WalletVerb {
         customer_id: Id,
         #[command(flatten)]
         by: CorrectBy,
+        /// Only show what would happen.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         entry: EntryArgs,
     },

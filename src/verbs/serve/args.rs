@@ -137,8 +137,9 @@ pub struct ServeArgs {
     #[arg(help_heading = "Orders", long, env = "ORDINAL_CHECK_ADDRESSES")]
     check_addresses: bool,
     /// Let lists of orders be searched by the products of their lines (sku) or by the e-mail address
-    /// of their customer (email); may be repeated. Orders from before are found once the list was
-    /// rebuilt.
+    /// of their customer (email), and orders be looked up by the request ids of their commands
+    /// (request); may be repeated. Orders from before are found once the list, or for request ids
+    /// order-identifiers, was rebuilt.
     #[arg(help_heading = "Orders", long, value_name = "WHAT", env = "ORDINAL_SEARCH_BY", value_delimiter = ',', value_parser = search_by)]
     search_by: Vec<SearchBy>,
     /// Number of shards of a new Postgres journal, unless --journal-database names them; it can
