@@ -38,6 +38,7 @@ pub async fn fill(calls: &Calls, order: &orders::Order) -> Result<Outcome<()>, F
         entry_id: entry_of(&order.order_id),
         amount,
         reason: REASON.to_owned(),
+        validate_only: false,
     };
     let answer = calls.persist(|| {
         let mut wallets = WalletServiceClient::new(calls.channel());
