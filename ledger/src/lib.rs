@@ -9,9 +9,11 @@ pub mod domain;
 mod follower; // facts of payments → entries
 pub mod grpc;
 mod meter; // counts requests
+mod parts; // the legs of an entry, while they are collected
 pub mod posting; // what a fact of payments is in the book
 mod request; // what is asked of the book
 mod service; // the parts put together
+mod settling; // what a line of a settlement report is in the book
 pub mod store;
 mod tail; // which wallets were touched, for whoever watches one
 mod writer; // the book in a database: a queue and one transaction per batch

@@ -1,59 +1,15 @@
 //! What a fact of payments is in the book. Pure: the same fact is the same entry.
 
-use shared_events::contract::{
-    CapturePolicy, Currency, Money, PaymentFact, PaymentHeader, Reversed,
-};
+use shared_events::contract::{CapturePolicy, Money, PaymentFact, PaymentHeader, Reversed};
 
-use crate::domain::{ChartAccount, Entry, EntryId, Leg, NewAccount};
+use crate::domain::{ChartAccount, EntryId};
+use crate::parts::Legs;
+use crate::settling;
 
-/// An entry, and the accounts that it needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Posting {
-    /// The entry.
-    pub entry: Entry,
-    /// Its accounts, which are opened where they are not.
-    pub accounts: Vec<NewAccount>,
-}
-
-/// A fact that cannot be booked as it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unbookable(String);
-
-/// The legs of an entry, while they are collected.
-struct Legs {
-    currency: Currency,
-    legs: Vec<Leg>,
-    accounts: Vec<NewAccount>,
-}
+pub use crate::parts::{Posting, Unbookable};
+pub use crate::settling::{line_of, unknown_by};
 
 impl Legs {
-    fn account(&mut self, of: ChartAccount<'_>) -> Result<NewAccount, Unbookable> {
-        let terms = of.terms(self.currency).map_err(|error| Unbookable(error.to_string()))?;
-        if !self.accounts.contains(&terms) {
-            self.accounts.push(terms.clone());
-        }
-        Ok(terms)
-    }
-
-    /// Debits one and credits the other; nothing where the amount is 0.
-    fn move_money(
-        &mut self,
-        debit: ChartAccount<'_>,
-        credit: ChartAccount<'_>,
-        minor: i64,
-    ) -> Result<(), Unbookable> {
-        match minor {
-            0 => return Ok(()),
-            below if below < 0 => return Err(Unbookable("an amount below zero".to_owned())),
-            _ => {}
-        }
-        let (debit, credit) = (self.account(debit)?.name, self.account(credit)?.name);
-        let amount = Money::new(minor, self.currency);
-        self.legs.push(Leg::Transfer { debit, credit, amount });
-        Ok(())
-    }
-
     /// What a provider takes, or gives back, of sellers, fees and what is held.
     fn takings(&mut self, of: &Takings<'_>, direction: Direction) -> Result<(), Unbookable> {
         let Takings { payment, amount, fee, held } = of;
@@ -121,7 +77,9 @@ pub const fn payment_of(fact: &PaymentFact) -> Option<&PaymentHeader> {
         | PaymentFact::Lost { .. }
         | PaymentFact::Released { .. }
         | PaymentFact::RefundSettled { .. }
-        | PaymentFact::RefundFailed { .. } => None,
+        | PaymentFact::RefundFailed { .. }
+        | PaymentFact::SettlementLine { .. }
+        | PaymentFact::SettlementResolved { .. } => None,
     }
 }
 
@@ -144,9 +102,12 @@ pub const fn taken_by(fact: &PaymentFact) -> i64 {
 /// # Errors
 /// [`Unbookable`]
 pub fn posting(fact: &PaymentFact) -> Result<Option<Posting>, Unbookable> {
+    if let Some(line) = line_of(fact) {
+        return settling::posting(fact, line);
+    }
     let Some(payment) = payment_of(fact) else { return Ok(None) };
     let currency = payment.amount.currency;
-    let mut book = Legs { currency, legs: Vec::new(), accounts: Vec::new() };
+    let mut book = Legs::new(currency);
     let minor = |money: Option<Money>| match money {
         None => Ok(0),
         Some(money) if money.currency == currency => Ok(money.minor),
@@ -190,14 +151,7 @@ pub fn posting(fact: &PaymentFact) -> Result<Option<Posting>, Unbookable> {
         },
         _ => {}
     }
-    if book.legs.is_empty() {
-        return Ok(None);
-    }
-    let entry = Entry::new(id_of(fact, payment), book.legs, reason(fact, payment));
-    let entry = entry.map_err(|wrong| {
-        Unbookable(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    })?;
-    Ok(Some(Posting { entry, accounts: book.accounts }))
+    book.entry(id_of(fact, payment), reason(fact, payment))
 }
 
 /// The id of the entry: of what was done at the provider, which happens once, and not of the fact.

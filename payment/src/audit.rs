@@ -2,13 +2,17 @@
 //! compared with what it makes.
 //! Never here: repair, or a write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use shared_events::contract::OperationId;
+use shared_events::contract::{LineKind, OperationId, OrderId};
 use shared_events::stream::{Database, DatabaseError};
 
-use crate::domain::{Case, Event, Operation, OperationState, Payment, Stage, WebhookState};
-use crate::store::{self, EVENT_SHARDS, OperationRow, PaymentFilter, WEBHOOK_SHARDS};
+use crate::domain::{
+    Case, Event, LineState, Operation, OperationState, Payment, Stage, WebhookState,
+};
+use crate::store::{
+    self, EVENT_SHARDS, LineFilter, OperationRow, PaymentFilter, SettlementLine, WEBHOOK_SHARDS,
+};
 
 /// Findings that are kept at most.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -28,6 +32,8 @@ pub enum PaymentLaw {
     /// Stored webhooks have positions without a gap; each was handled, waits, is parked or was
     /// dropped.
     WebhooksSettled,
+    /// Lines of settlement reports add up, and each that is matched fits what it is for.
+    SettlementSums,
 }
 
 /// A difference.
@@ -52,6 +58,8 @@ pub struct PaymentAudit {
     pub operations: u64,
     /// Webhooks of providers read.
     pub webhooks: u64,
+    /// Lines of settlement reports read.
+    pub lines: u64,
     /// Differences, the first [`FINDINGS_MAX`].
     pub findings: Vec<PaymentFinding>,
 }
@@ -105,6 +113,7 @@ pub async fn audit(
     }
     all.rows(database, expected).await?;
     all.of_webhooks(database).await?;
+    all.of_reports(database).await?;
     Ok(all)
 }
 
@@ -276,4 +285,54 @@ impl PaymentAudit {
         }
         Ok(())
     }
+
+    /// What providers say they paid out.
+    async fn of_reports(&mut self, database: &Database) -> Result<(), DatabaseError> {
+        let mut filter = LineFilter::default();
+        loop {
+            let page = store::settlement_lines(database, &filter, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            filter.after = Some((last.psp.to_string(), last.said.name.clone()));
+            let orders: BTreeSet<OrderId> = page.iter().filter_map(|line| line.order_id).collect();
+            let cases = store::cases_of(database, &orders).await?;
+            let cases: BTreeMap<OrderId, Case> =
+                cases.into_iter().map(|case| (case.order_id, case)).collect();
+            for line in &page {
+                self.lines += 1;
+                let case = line.order_id.and_then(|order| cases.get(&order));
+                if let Some(wrong) = wrong_line(line, case) {
+                    let subject = format!("settlement/{}/{}", line.psp, line.said.name);
+                    self.find(PaymentLaw::SettlementSums, &subject, wrong.to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong with a line of a report, beside the payments of its order.
+fn wrong_line(line: &SettlementLine, case: Option<&Case>) -> Option<&'static str> {
+    let said = &line.said;
+    if said.fee.plus(said.net) != Ok(said.gross) {
+        return Some("its gross amount is not its fee and what is left");
+    }
+    let is_known = matches!(line.state, LineState::Matched | LineState::Discrepancy);
+    if (line.state == LineState::Discrepancy) != (line.off_by != 0) {
+        return Some("how it stands is not by how much it differs");
+    }
+    let Some(id) = line.operation_id else {
+        let is_of_nothing = !is_known || said.kind == LineKind::Fee;
+        return (!is_of_nothing).then_some("it is known, and for nothing");
+    };
+    if !is_known {
+        return Some("nobody knows what it is for, and it is for something");
+    }
+    let Some((_, operation)) = case.and_then(|case| case.operation(id)) else {
+        return Some("it is for what its order has not");
+    };
+    let is_as_told = line.state == LineState::Matched
+        && said.kind != LineKind::Dispute
+        // What somebody else paid back of several captures at once is one line.
+        && !operation.external;
+    let minor = said.gross.minor.saturating_abs();
+    (is_as_told && minor != operation.amount.minor).then_some("it is for another amount")
 }

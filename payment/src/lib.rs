@@ -12,6 +12,7 @@ pub mod grpc;
 mod psps; // the providers of this process
 mod runner; // calls and questions
 mod service; // the parts put together
+pub mod settlement;
 pub mod store;
 
 pub use audit::{FINDINGS_MAX, PaymentAudit, PaymentFinding, PaymentLaw, audit};

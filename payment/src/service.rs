@@ -17,10 +17,12 @@ use crate::OrderFollower;
 use crate::counted;
 use crate::domain::{Case, Context, Input, Observation, OperationState, Rejection, WebhookState};
 use crate::door::WebhookDoor;
-use crate::grpc::PaymentEdge;
 use crate::grpc::proto::payment_service_server::PaymentServiceServer;
+use crate::grpc::proto::settlement_service_server::SettlementServiceServer;
+use crate::grpc::{PaymentEdge, SettlementEdge};
 use crate::psps::Psps;
 use crate::runner::Runner;
+use crate::settlement::Settlements;
 use crate::store::{self, Of, OpenCase, Origins, PaysWith, Webhook};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
@@ -121,6 +123,25 @@ impl Payments {
     #[must_use]
     pub fn grpc(&self) -> PaymentServiceServer<PaymentEdge> {
         PaymentServiceServer::new(self.edge()).max_decoding_message_size(64 * 1024)
+    }
+
+    /// What imports reports of providers.
+    #[must_use]
+    pub fn settlements(&self) -> Settlements {
+        Settlements {
+            database: self.database.clone(),
+            outbox: self.outbox.clone(),
+            psps: self.psps.clone(),
+            due: Arc::clone(&self.due),
+            now: Arc::clone(&self.now),
+        }
+    }
+
+    /// The gRPC service of reports. A message has one of them.
+    #[must_use]
+    pub fn settlement_grpc(&self) -> SettlementServiceServer<SettlementEdge> {
+        let edge = SettlementEdge::new(self.settlements());
+        SettlementServiceServer::new(edge).max_decoding_message_size(1024 * 1024)
     }
 
     /// The follower of order facts.

@@ -25,6 +25,7 @@ mod replay; // webhook calls again
 mod run; // runs a verb
 mod serve; // runs an engine until it is stopped
 mod settings; // shows and checks the settings of serve
+mod settlement; // reports of what providers paid out
 mod status; // an overview for operators
 mod stock; // products and messages
 mod tls; // certificates of an authority of one's own

@@ -18,6 +18,7 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
     report.check_many(Law::MoneyChain, found.events);
     report.check_many(Law::PaymentsAsPlanned, found.payments);
     report.check_many(Law::WebhooksSettled, found.webhooks);
+    report.check_many(Law::SettlementSums, found.lines);
     for law in [Law::OperationsDue, Law::OnceAtPsp] {
         report.check_many(law, found.operations);
     }
@@ -28,6 +29,7 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
             PaymentLaw::OperationsDue => Law::OperationsDue,
             PaymentLaw::Once => Law::OnceAtPsp,
             PaymentLaw::WebhooksSettled => Law::WebhooksSettled,
+            PaymentLaw::SettlementSums => Law::SettlementSums,
         };
         report.find(law, one.subject, one.detail);
     }

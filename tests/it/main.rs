@@ -105,6 +105,7 @@ mod routes;
 mod security;
 mod server;
 mod set_back_orders;
+mod settlements; // what providers paid out, by their reports
 mod shop;
 mod shown;
 mod smtp;

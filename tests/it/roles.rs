@@ -100,6 +100,12 @@ payments.v1.PaymentService/ListStuckOperations              ops service
 payments.v1.PaymentService/ListWebhooks                     ops service
 payments.v1.PaymentService/ResolveOperation                 ops
 payments.v1.PaymentService/ResolveWebhook                   ops
+payments.v1.SettlementService/GetSettlement                 ops service
+payments.v1.SettlementService/ImportSettlement              ops service
+payments.v1.SettlementService/ListSettlementLines           ops service
+payments.v1.SettlementService/ListSettlements               ops service
+payments.v1.SettlementService/ListUnsettled                 ops service
+payments.v1.SettlementService/ResolveSettlementLine         ops
 ";
 
 /// What a token of scope `returns` may call; of a stream of commands, receiving alone.

@@ -37,7 +37,7 @@ const OTHERS: [&str; 23] = [
 
 /// Money, payments, tokens and the journal; `usage::shown` has the others.
 pub fn more() -> Vec<Shown> {
-    [commands(), ledger(), wallets(), payments(), engine()].concat()
+    [commands(), ledger(), wallets(), payments(), settlements(), engine()].concat()
 }
 
 /// Commands of orders: each answers with the order and its new events.
@@ -183,6 +183,44 @@ fn payments() -> Vec<Shown> {
         row(&resolve, "ResolveOperation", one, lost),
         row(&["webhooks"], "ListWebhooks", parked, &["PARKED", "--page-token next"]),
         row(&["resolve-webhook", "x", "y"], "ResolveWebhook", decided, &["PARKED"]),
+    ]
+}
+
+fn settlements() -> Vec<Shown> {
+    let report = json!({
+        "settlement_id": ID, "psp": EVIL, "file_name": EVIL, "hash": EVIL, "lines": 3,
+        "new_lines": 2, "import_time": TIME, "asked_by": EVIL,
+    });
+    let line = json!({
+        "psp": EVIL, "line_id": EVIL, "kind": "SETTLEMENT_LINE_KIND_CHARGE",
+        "state": "SETTLEMENT_LINE_STATE_UNKNOWN", "gross": gbp(), "psp_reference": EVIL,
+        "rate": EVIL, "note": EVIL,
+    });
+    let missing = json!({
+        "operation_id": ID, "psp": EVIL, "kind": "OPERATION_KIND_CAPTURE", "amount": gbp(),
+        "done_time": TIME,
+    });
+    let row = |words: &[&'static str], method: &str, answer: Value, expected: &[&'static str]| {
+        let verb = [&["settlement"], words].concat();
+        let method = format!("payments.v1.SettlementService/{method}").leak() as &'static str;
+        (verb, method, answer, expected.to_vec())
+    };
+    let next = "next";
+    let (one, again) =
+        (json!({ "settlement": report }), json!({ "settlement": report, "replayed": true }));
+    let all = json!({ "settlements": [report], "next_page_token": next });
+    let lines = json!({ "lines": [line], "next_page_token": next });
+    let missing = json!({ "operations": [missing], "next_page_token": next });
+    let resolve = ["resolve", "x", "y", "--to", "z", "--reason", "x"];
+    let import = ["import", "--psp", "x", "Cargo.toml"];
+    let unknown = &["CHARGE", "UNKNOWN", "4.50 GBP", "--page-token next"];
+    vec![
+        row(&import, "ImportSettlement", again, &["imported before", "report"]),
+        row(&["list"], "ListSettlements", all, &["discrepancies", "--page-token next"]),
+        row(&["show", ID], "GetSettlement", one, &["discrepancies"]),
+        row(&["lines"], "ListSettlementLines", lines, unknown),
+        row(&["missing"], "ListUnsettled", missing, &["CAPTURE", "--page-token next"]),
+        row(&resolve, "ResolveSettlementLine", json!({ "line": line }), &["UNKNOWN"]),
     ]
 }
 

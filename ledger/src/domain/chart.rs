@@ -29,6 +29,18 @@ pub enum ChartAccount<'a> {
     WalletFunding,
     /// What the shop has put into wallets at its own cost, less what it has taken from them.
     WalletCorrections,
+    /// What the shop has at its bank.
+    Cash,
+    /// What a provider kept for its services.
+    PspFee(&'a PspName),
+    /// What a provider took for disputes, and did not give back.
+    Disputed(&'a PspName),
+    /// What a provider paid out and nobody knows what it is for. It must become zero again.
+    Suspense(&'a PspName),
+    /// What a provider paid out, or took, for nothing that the shop knows.
+    PspAdjustments(&'a PspName),
+    /// Where money changes its currency, at the rates of reports.
+    Exchange,
 }
 
 /// How the names of wallets begin.
@@ -76,6 +88,12 @@ impl ChartAccount<'_> {
             Self::Wallet(customer) => (format!("{WALLET}:{customer}"), AccountKind::Liability),
             Self::WalletFunding => ("wallet_funding".to_owned(), AccountKind::Asset),
             Self::WalletCorrections => ("wallet_corrections".to_owned(), AccountKind::Expense),
+            Self::Cash => ("cash".to_owned(), AccountKind::Asset),
+            Self::PspFee(psp) => (format!("psp_fee:{psp}"), AccountKind::Expense),
+            Self::Disputed(psp) => (format!("disputed:{psp}"), AccountKind::Asset),
+            Self::Suspense(psp) => (format!("suspense:{psp}"), AccountKind::Liability),
+            Self::PspAdjustments(psp) => (format!("psp_adjustments:{psp}"), AccountKind::Expense),
+            Self::Exchange => ("fx_gain_loss".to_owned(), AccountKind::Income),
         };
         let name: AccountName = format!("{name}:{currency}").parse()?;
         let limit = match self {

@@ -15,5 +15,6 @@ mod domain;
 #[path = "../../../tests/shared/on_both.rs"]
 mod on_both; // a test for each database
 mod payments;
+mod settlements; // lines of reports of providers
 mod support;
 mod takeover;

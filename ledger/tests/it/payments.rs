@@ -250,7 +250,7 @@ proptest! {
 }
 
 impl Bench {
-    async fn follow(&self, facts: &[Fact]) -> Result<(), Blame> {
+    pub async fn follow(&self, facts: &[Fact]) -> Result<(), Blame> {
         let mut follower = self.follower();
         let mut tx = self.database.begin().await.unwrap();
         follower.handle(&mut tx, facts).await?;

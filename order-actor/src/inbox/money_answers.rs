@@ -74,6 +74,8 @@ fn command_of(fact: &Fact) -> Option<Command> {
         | PaymentFact::Refunded { .. }
         | PaymentFact::Reversed { .. }
         | PaymentFact::Disputed { .. }
-        | PaymentFact::DisputeClosed { .. } => return None,
+        | PaymentFact::DisputeClosed { .. }
+        | PaymentFact::SettlementLine { .. }
+        | PaymentFact::SettlementResolved { .. } => return None,
     })
 }

@@ -109,6 +109,10 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         // What was done at a provider has a cause with an id; why money is gone is a word.
         "cause" if word.contains('-') => vec![json!(Uuid::nil()), json!(Uuid::max())],
         "capture" | "policy" | "ship_when" | "cause" | "reverses" => Vec::new(),
+        // Of a line of a settlement report.
+        "kind" | "account" => Vec::new(),
+        "psp_line" => text(100),
+        "exchange_rate" => vec![json!("0.000000001"), json!("99999.999999999")],
         // False is left out.
         "stock" | "money" => vec![json!(true)],
         "public" => vec![json!(false), json!(true)],

@@ -30,7 +30,8 @@ fn fact(position: u64, order_id: OrderId, body: FactBody) -> Fact {
 }
 
 fn payment(position: u64, fact_of: PaymentFact) -> Fact {
-    fact(position, fact_of.order_id(), FactBody::Payment(fact_of))
+    let order_id = fact_of.order_id().unwrap();
+    fact(position, order_id, FactBody::Payment(fact_of))
 }
 
 fn stock(position: u64, fact_of: InventoryFact) -> Fact {

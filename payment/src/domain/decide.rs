@@ -74,6 +74,15 @@ pub enum Input {
     },
     /// Somebody took or paid back at the provider, without us.
     External(External),
+    /// A report of the provider proves a reservation by what was taken of it without us.
+    Taken {
+        /// The authorisation.
+        operation_id: OperationId,
+        /// That it was done.
+        seen: Observation,
+        /// What was taken.
+        what: External,
+    },
     /// The customer disputes a payment, or that ended.
     Dispute(OfDispute),
     /// The journal was restored, and no longer holds the order.
@@ -244,6 +253,16 @@ fn direct(case: &Case, input: Input, context: &Context) -> Result<Vec<Event>, Re
             same.filter_map(|one| observed(payment, one, seen.clone(), context)).collect()
         }
         Input::External(what) => external(case, &what, context)?,
+        Input::Taken { operation_id, seen, what } => {
+            let mut events = direct(case, Input::Observed { operation_id, seen }, context)?;
+            let mut after = case.clone();
+            for event in &events {
+                after = after.evolve(event)?;
+            }
+            // Before what is not wanted of the reservation is given back: nothing is left of it.
+            events.extend(external(&after, &what, context)?);
+            events
+        }
         Input::Dispute(what) => disputed(case, what, context)?.into_iter().collect(),
         Input::Tick => expired(case, context).collect(),
     })

@@ -15,7 +15,9 @@ mod observe; // what is said of an operation
 mod operation; // one thing done at the provider
 mod payment; // one payment, its sums and its word
 mod react; // what follows
+mod report; // settlement reports of providers, as they come
 mod schedule; // when the provider is called and asked
+mod settle; // what lines of reports are for
 mod theirs; // what others do at the provider
 mod unheard; // what orders had said that the journal lost
 mod vanished; // orders that the journal lost
@@ -32,11 +34,13 @@ pub use goods::Goods;
 pub use hint::{Hint, hint};
 pub use operation::{Operation, Unasked};
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};
+pub use report::{Fault, REPORT_BYTES_MAX, REPORT_LINES_MAX, ReportLine, report_lines};
 pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
+pub use settle::{Named, Settled, capture_of, done_elsewhere, finding, proof, settled};
 pub use theirs::{Dispute, External, OfDispute};
 pub use unheard::Unheard;
 pub use vanished::{VANISHED, VANISHED_NOTE};
-pub use words::{OperationKind, OperationState, Stage, Status, WebhookState};
+pub use words::{LineState, OperationKind, OperationState, Stage, Status, WebhookState};
 
 /// Whether a value is as it is at first, and so is not stored.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

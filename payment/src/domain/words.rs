@@ -89,6 +89,17 @@ words! {
         /// A person dropped it.
         Dropped = "DROPPED"
     }
+    /// How a line of a settlement report stands.
+    LineState {
+        /// It is what is known of.
+        Matched = "MATCHED"
+        /// It is another amount than is known, or was settled before.
+        Discrepancy = "DISCREPANCY"
+        /// Nobody knows what it is for: its amount is in suspense.
+        Unknown = "UNKNOWN"
+        /// It is for nothing that the shop knows, as a person said.
+        WrittenOff = "WRITTEN_OFF"
+    }
     /// The word for a payment; derived from its amounts and operations.
     Status {
         /// The customer began to pay before the order asked for money.

@@ -1,9 +1,10 @@
-//! The edge of payments: the only place that knows its proto.
+//! The edge of payments: the only place that knows its protos.
 //! Never here: rules of payments, or a token in an answer.
 
 mod parse; // requests → values, or every field at fault
 mod refusal; // refusals and errors → statuses
 mod render; // payments and operations → messages
+mod settlements; // reports of providers and their lines
 mod webhooks; // webhooks of providers, for operators
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ use crate::store::{self, Of, OperationRow, PaymentFilter, PaymentSummary};
 use parse::{attempted, filtered, resolved};
 use refusal::{not_found, refused, unavailable};
 use render::{rendered_dispute, rendered_operation, rendered_payment};
+
+pub use settlements::SettlementEdge;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 mod generated {

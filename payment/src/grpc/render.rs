@@ -5,7 +5,7 @@ use super::proto;
 use crate::domain::{Dispute, Operation, OperationKind, OperationState, Payment, WebhookState};
 use crate::store::{OperationRow, PaymentSummary, Webhook};
 
-fn money(money: Money) -> proto::Money {
+pub(super) fn money(money: Money) -> proto::Money {
     let (units, nanos) = money.units_nanos();
     proto::Money { currency_code: money.currency.code().to_owned(), units, nanos }
 }
@@ -31,13 +31,17 @@ pub(super) fn rendered_payment(one: &PaymentSummary) -> proto::Payment {
     }
 }
 
-pub(super) fn rendered_operation(one: &Operation, row: &OperationRow) -> proto::Operation {
-    let kind = match one.kind {
+pub(super) const fn rendered_kind(kind: OperationKind) -> proto::OperationKind {
+    match kind {
         OperationKind::Authorize => proto::OperationKind::Authorize,
         OperationKind::Capture => proto::OperationKind::Capture,
         OperationKind::Void => proto::OperationKind::Void,
         OperationKind::Refund => proto::OperationKind::Refund,
-    };
+    }
+}
+
+pub(super) fn rendered_operation(one: &Operation, row: &OperationRow) -> proto::Operation {
+    let kind = rendered_kind(one.kind);
     let state = match one.state {
         OperationState::Open => proto::OperationState::Open,
         OperationState::Stuck => proto::OperationState::Stuck,

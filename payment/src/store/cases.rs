@@ -156,13 +156,26 @@ const fn upsert_sql(database: &Database) -> &'static str {
 
 /// Writes what happened to these cases: the rows, the history, what is to be done, and the facts.
 pub(crate) async fn write(
-    (database, outbox): (&Database, &Outbox),
+    stores: (&Database, &Outbox),
     tx: &mut Tx,
     cases: Vec<OpenCase>,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
+    write_beside(stores, tx, cases, Vec::new(), now).await
+}
+
+/// The same, with facts about something else behind those of the cases. Shards are taken once for
+/// all of them: two writers never wait for each other.
+pub(crate) async fn write_beside(
+    (database, outbox): (&Database, &Outbox),
+    tx: &mut Tx,
+    cases: Vec<OpenCase>,
+    others: Vec<NewFact>,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
     let changed: Vec<OpenCase> = cases.into_iter().filter(OpenCase::is_changed).collect();
     if changed.is_empty() {
+        outbox.write(tx, others, now).await?;
         return Ok(());
     }
     write_rows(database, tx, &changed, now).await?;
@@ -179,6 +192,7 @@ pub(crate) async fn write(
             tokens::forget_tokens(database, tx, &open.case).await?;
         }
     }
+    told.extend(others);
     outbox.write(tx, told, now).await?;
     Ok(())
 }

@@ -13,6 +13,8 @@ mod list; // payments by what is asked for
 mod open; // one case in its transaction
 mod operations; // what is to be done at providers
 mod resolutions; // what people said
+mod settlement_lines; // lines of reports of providers
+mod settlements; // reports of providers, and what they have not named
 mod summary; // payments as lists have them
 mod todo; // what an event means for the runner
 mod tokens; // what customers pay with
@@ -23,7 +25,7 @@ pub(crate) use actions::{forget_old_actions, keep_action};
 pub(crate) use attempts::{PaysWith, keep_attempt, paid_otherwise};
 pub(crate) use cases::look_again;
 pub use cases::{case, cases_after, cases_due};
-pub(crate) use cases::{lock, write};
+pub(crate) use cases::{lock, write, write_beside};
 pub use chain::{
     EVENT_SHARDS, StoredEvent, event_heads, events_after, events_of, newest, shard_of,
 };
@@ -40,6 +42,12 @@ pub use operations::{
 };
 pub(crate) use operations::{claim, trace_of};
 pub(crate) use resolutions::{Of, keep_resolution, was_said};
+pub use settlement_lines::{LineFilter, SettlementLine, settlement_line, settlement_lines};
+pub(crate) use settlement_lines::{add_lines, known_lines, named, resolve_line};
+pub use settlements::{
+    Settlement, SettlementCounts, Unsettled, settlement, settlements, unsettled,
+};
+pub(crate) use settlements::{imported, keep_settlement, payments_named, take_reports};
 pub use summary::PaymentSummary;
 pub(crate) use summary::summaries;
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};

@@ -10,6 +10,8 @@ pub(crate) enum Of<'a> {
     Operation(OperationId),
     /// What is done about the webhook of a provider with this id.
     Webhook(&'a PspName, &'a str),
+    /// What a line of a provider's reports is for.
+    Line(&'a PspName, &'a str),
 }
 
 impl fmt::Display for Of<'_> {
@@ -17,6 +19,7 @@ impl fmt::Display for Of<'_> {
         match self {
             Self::Operation(id) => write!(f, "operation/{id}"),
             Self::Webhook(psp, id) => write!(f, "webhook/{psp}/{id}"),
+            Self::Line(psp, name) => write!(f, "settlement/{psp}/{name}"),
         }
     }
 }

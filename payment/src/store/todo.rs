@@ -3,7 +3,7 @@ use shared_events::stream::{DatabaseError, Tx};
 
 use super::open::Origins;
 use super::operations::{self, OperationRow, staged};
-use super::{actions, disputes, webhooks};
+use super::{actions, disputes, settlements, webhooks};
 use crate::domain::{Case, Event, OperationKind, OperationState, Schedule, Stage, VANISHED_NOTE};
 
 /// What an event means for the runner, for webhooks that wait for it, and for operators.
@@ -15,6 +15,7 @@ pub(super) async fn todo(
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     told(tx, case, event, (origins, now)).await?;
+    settlements::due(tx, case, event).await?;
     match staged(event, now) {
         Some((id, stage, due_at)) => operations::stage(tx, id, stage, due_at).await,
         None => Ok(()),

@@ -20,6 +20,7 @@ mod on_both; // a test for each database
 mod restored; // a journal, or payments, that continue from an earlier state
 mod runner;
 mod scripted; // a provider that does what a script says
+mod settlements; // reports of what providers paid out
 mod support;
 mod told; // webhooks that fail, are overtaken, or wait for a person
 mod traces;

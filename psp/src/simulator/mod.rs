@@ -11,7 +11,7 @@ mod later; // what happens by itself
 mod local; // the simulator as a provider in the same process
 mod machine; // the state machine
 mod payment; // what is known of a payment
-mod report; // the daily report
+mod report; // what it pays out, line by line
 mod script; // what goes wrong
 mod settings; // how it behaves
 
@@ -20,6 +20,6 @@ pub use hooks::{HookOdds, Outgoing, SignedBy};
 pub use local::{Now, SimulatedPsp};
 pub use machine::{Heard, Moment, NotScripted, Reply, Simulator};
 pub use payment::{Operation, Payment, State};
-pub use report::report;
+pub use report::{NotAFault, ReportFault, ReportOf, report};
 pub use script::{Odds, Script, ScriptError};
 pub use settings::{Settings, Times};

@@ -49,7 +49,12 @@ async fn scripts_the_clock_and_the_book_are_calls_of_its_own() {
     let captured = at.psp.capture(capture_call(3, &reference(&action), 100, false)).await;
     assert_eq!(code(&captured), "done 100");
     let (_, csv) = call(&at.url, "/_sim/report?day=2026-11-29", None).await;
-    assert!(csv.lines().count() == 2 && csv.contains(",GBP,100,2,98,"), "{csv}");
+    assert!(csv.lines().count() == 2 && csv.contains(",GBP,1.00,0.02,0.98,"), "{csv}");
+    let (_, csv) = call(&at.url, "/_sim/report?fault=doubled_line", None).await;
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    for wrong in ["fault=nonsense", "settled_currency=XX"] {
+        assert_eq!(call(&at.url, &format!("/_sim/report?{wrong}"), None).await.0, 400);
+    }
     let later = json!({ "advance_seconds": 24 * 3600 });
     let (_, now) = call(&at.url, "/_sim/clock", Some(later)).await;
     assert_eq!(now, r#"{"now":"2026-11-30T00:00:00.000000Z"}"#);

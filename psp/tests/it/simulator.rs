@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use psp::simulator::{HookOdds, Script, Settings, SignedBy, report};
+use psp::simulator::{HookOdds, ReportFault, ReportOf, Script, Settings, SignedBy, report};
 use psp::{Answer, Found, Kind, OurReference, Psp as _, What};
 use uuid::Uuid;
 
@@ -272,15 +272,47 @@ async fn the_report_of_a_day_has_gross_fee_and_net() {
     let ch = reference(&capture(&psp, 2, &pi, 10_000, false).await);
     psp.advance(DAY);
     refund(&psp, 3, &ch, 2_500).await;
-    let day = |day: &str| with(&psp, |simulator, _| report(simulator.book(), day));
+    let day = |day: &str| {
+        let of = ReportOf { day: day.to_owned(), ..ReportOf::default() };
+        with(&psp, |simulator, _| report(simulator, &of))
+    };
     let lines = |text: String| -> Vec<String> { text.lines().skip(1).map(str::to_owned).collect() };
     let captured = lines(day("2026-11-29"));
     assert_eq!(captured.len(), 1, "{captured:?}");
-    assert!(captured[0].contains(",GBP,10000,290,9710,2026-11-29T00:00:00.000000Z"));
-    assert!(captured[0].starts_with(&format!("2,captured,{pi},{ch},")), "{captured:?}");
+    assert!(captured[0].ends_with(",GBP,100.00,2.90,97.10,,,2026-11-29T00:00:00.000000Z"));
+    let our = our(2).0;
+    let begins = format!("txn_000000000000000002,charge,{our},{ch},");
+    assert!(captured[0].starts_with(&begins), "{captured:?}");
     let refunded = lines(day("2026-11-30"));
-    assert!(refunded.len() == 1 && refunded[0].contains(",GBP,-2500,0,-2500,"), "{refunded:?}");
+    let is_refund =
+        refunded[0].contains(",refund,") && refunded[0].contains(",-25.00,0.00,-25.00,");
+    assert!(refunded.len() == 1 && is_refund, "{refunded:?}");
     assert!(lines(day("2026-12-01")).is_empty());
+    assert_eq!(lines(day("")).len(), 2);
+}
+
+#[tokio::test]
+async fn a_report_is_wrong_as_it_is_asked_for() {
+    let psp = simulator(Settings::default());
+    let pi = authorized(&psp, 1, 10_000, "tok_visa").await;
+    capture(&psp, 2, &pi, 6_000, true).await;
+    capture(&psp, 3, &pi, 4_000, false).await;
+    let of = |fault| ReportOf { fault, ..ReportOf::default() };
+    let lines = |of: ReportOf| -> Vec<String> {
+        let text = with(&psp, |simulator, _| report(simulator, &of));
+        text.lines().skip(1).map(str::to_owned).collect()
+    };
+    let right = lines(of(None));
+    assert_eq!(right.len(), 2);
+    assert_eq!(lines(of(Some(ReportFault::MissingLine))), right[1..]);
+    let doubled = lines(of(Some(ReportFault::DoubledLine)));
+    assert_eq!((doubled.len(), &doubled[0], &doubled[2]), (3, &right[0], &right[1]));
+    assert_eq!(doubled[1].replace("_again", ""), right[0]);
+    let wrong = lines(of(Some(ReportFault::WrongAmount)));
+    assert!(wrong[0].contains(",59.99,1.74,58.25,"), "{wrong:?}");
+    let settled_in = Some((currency("EUR"), "1.17".to_owned()));
+    let paid = lines(ReportOf { settled_in, ..ReportOf::default() });
+    assert!(paid[0].contains(",60.00,1.74,58.26,EUR,1.17,"), "{paid:?}");
 }
 
 #[tokio::test]

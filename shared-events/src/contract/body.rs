@@ -129,7 +129,7 @@ impl FactBody {
             Self::Order(fact) => Some(fact.order().order_id),
             Self::Inventory(fact) => Some(fact.order_id()),
             Self::Notification(fact) => Some(fact.order_id()),
-            Self::Payment(fact) => Some(fact.order_id()),
+            Self::Payment(fact) => fact.order_id(),
         }
     }
 
@@ -140,7 +140,7 @@ impl FactBody {
             Self::Order(fact) => fact.order().order_id.into(),
             Self::Inventory(fact) => fact.order_id().into(),
             Self::Notification(fact) => fact.order_id().into(),
-            Self::Payment(fact) => fact.order_id().into(),
+            Self::Payment(fact) => fact.subject(),
         }
     }
 }

@@ -94,6 +94,8 @@ ids! {
     OperationId
     /// A refund of an order: the return, or the cancellation, that caused it.
     RefundId
+    /// A line of a provider's settlement report; see [`SettlementLineId::of`].
+    SettlementLineId
     /// Identifies a command across its retries.
     RequestId
     /// What a fact or an event is about: an order, or something else. Items of one subject stay in
@@ -110,5 +112,11 @@ impl From<ReturnId> for RefundId {
 impl From<OrderId> for Subject {
     fn from(order: OrderId) -> Self {
         Self(order.0)
+    }
+}
+
+impl From<SettlementLineId> for Subject {
+    fn from(line: SettlementLineId) -> Self {
+        Self(line.0)
     }
 }

@@ -25,6 +25,7 @@ mod payment_parts; // parts of payments, and the words of a payment plan
 mod printable; // texts by which people and programs find something
 mod quantity; // units, positive by construction
 mod reason; // why a call is refused, with status, meaning and remedy
+mod settled_line; // lines of settlement reports of providers
 mod sku; // stock keeping units
 mod text; // which characters a text may hold
 mod timestamp; // instants, in UTC microseconds
@@ -37,7 +38,7 @@ pub use envelope::{Fact, FactError, SpecVersion};
 pub use fact_id::{FactId, Origin};
 pub use ids::{
     CustomerId, EditId, HoldId, NotificationId, OperationId, OrderId, ParseIdError, PaymentId,
-    RefundId, RequestId, ReservationId, ReturnId, SellerId, ShipmentId, Subject,
+    RefundId, RequestId, ReservationId, ReturnId, SellerId, SettlementLineId, ShipmentId, Subject,
 };
 pub use inventory_fact::{InventoryFact, StockLine};
 pub use json_place::json_place;
@@ -60,6 +61,7 @@ pub use payment_parts::{
 pub use printable::{PrintableError, composed, letters, printable};
 pub use quantity::{Quantity, QuantityError};
 pub use reason::{Reason, StatusCode};
+pub use settled_line::{LineAccount, LineKind, SettledLine};
 pub use sku::{ParseSkuError, Sku};
 pub use text::{REASON_MAX, TextError, TextRule, is_hidden};
 pub use timestamp::{ParseTimestampError, Timestamp};

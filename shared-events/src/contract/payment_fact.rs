@@ -1,7 +1,7 @@
 use super::body::facts;
 use super::{
-    CapturePolicy, DisputeOutcome, LossCause, Money, OrderId, PaymentHeader, PaymentId,
-    PaymentPart, RefundId, Reversed, Seller, Timestamp,
+    CapturePolicy, DisputeOutcome, LineAccount, LossCause, Money, OrderId, PaymentHeader,
+    PaymentId, PaymentPart, RefundId, Reversed, Seller, SettledLine, Subject, Timestamp,
 };
 
 facts! {
@@ -128,13 +128,24 @@ facts! {
             /// Why, such as `account_closed`.
             code: String,
         }
+        /// `settlement.line.v1`: a provider's report says what it paid out, or took.
+        "settlement.line.v1" => SettlementLine {
+            #[serde(flatten)]
+            line: SettledLine,
+            account: LineAccount,
+        }
+        /// `settlement.line.resolved.v1`: a person said what a line is for that was in suspense.
+        "settlement.line.resolved.v1" => SettlementResolved {
+            #[serde(flatten)]
+            line: SettledLine,
+            account: LineAccount,
+        }
     }
 }
 
 impl PaymentFact {
-    /// The order it is about.
-    #[must_use]
-    pub const fn order_id(&self) -> OrderId {
+    /// The order it is about, or the line of a report.
+    const fn about(&self) -> Result<OrderId, &SettledLine> {
         match self {
             Self::Authorized { payment, .. }
             | Self::Captured { payment, .. }
@@ -144,13 +155,32 @@ impl PaymentFact {
             | Self::Refunded { payment, .. }
             | Self::Reversed { payment, .. }
             | Self::Disputed { payment, .. }
-            | Self::DisputeClosed { payment, .. } => payment.order_id,
+            | Self::DisputeClosed { payment, .. } => Ok(payment.order_id),
             Self::Secured { order_id, .. }
             | Self::Failed { order_id, .. }
             | Self::Lost { order_id, .. }
             | Self::Released { order_id }
             | Self::RefundSettled { order_id, .. }
-            | Self::RefundFailed { order_id, .. } => *order_id,
+            | Self::RefundFailed { order_id, .. } => Ok(*order_id),
+            Self::SettlementLine { line, .. } | Self::SettlementResolved { line, .. } => Err(line),
+        }
+    }
+
+    /// The order it is about; none where it is about a line of a settlement report.
+    #[must_use]
+    pub const fn order_id(&self) -> Option<OrderId> {
+        match self.about() {
+            Ok(order) => Some(order),
+            Err(_) => None,
+        }
+    }
+
+    /// What it is about, CloudEvents `subject`.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self.about() {
+            Ok(order) => order.into(),
+            Err(line) => line.settlement_line_id.into(),
         }
     }
 }

@@ -140,6 +140,7 @@ macro_rules! words {
         }
     )*};
 }
+pub(super) use words;
 
 words! {
     /// When secured money is taken.

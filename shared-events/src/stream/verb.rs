@@ -78,6 +78,10 @@ verbs! {
     ResolveOperation = "RESOLVE_OPERATION" on "PAYMENT";
     /// A webhook of a payment service provider is looked at again, or dropped.
     ResolveWebhook = "RESOLVE_WEBHOOK" on "PAYMENT";
+    /// A settlement report of a payment service provider is imported.
+    ImportSettlement = "IMPORT_SETTLEMENT" on "PAYMENT";
+    /// What a line of such a report is for is said.
+    ResolveSettlementLine = "RESOLVE_SETTLEMENT_LINE" on "PAYMENT";
     /// A token of a customer is signed.
     IssueToken = "ISSUE_TOKEN" on "TOKEN";
 }

@@ -41,7 +41,10 @@ pub static SERVICE: Service = Service {
     },
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.payments.",
-    rpcs: &[Rpc { name: "ordinal.payments.v1.PaymentService", message_bytes_max: 64 * 1024 }],
+    rpcs: &[
+        Rpc { name: "ordinal.payments.v1.PaymentService", message_bytes_max: 64 * 1024 },
+        Rpc { name: "ordinal.payments.v1.SettlementService", message_bytes_max: 1024 * 1024 },
+    ],
     published: Some(PUBLISHED),
     told: true,
     followers: &[PAYMENTS],
@@ -85,6 +88,8 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let log: feed::Log = Arc::new(move || facts.facts());
     building.publish_once(PUBLISHED, log, payments.database());
     building.routes.add_service(InterceptedService::new(payments.grpc(), with_caller));
+    let reports = payments.settlement_grpc();
+    building.routes.add_service(InterceptedService::new(reports, with_caller));
     let database = payments.database();
     building.finders.push((SERVICE.name, find(database.clone())));
     building.alarms.push(stuck(database.clone()));

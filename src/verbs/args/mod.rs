@@ -8,6 +8,7 @@ mod operations; // followers, dead letters, read models, shards, timers
 mod orders; // orders, returns, events
 mod payment; // attempts, payments, operations
 mod place; // a new order
+mod settlement; // reports of what providers paid out
 mod stock; // stock and messages
 mod wallet; // wallets of customers
 
@@ -23,6 +24,7 @@ pub use orders::{
 };
 pub use payment::PaymentVerb;
 pub use place::{ContactFlags, PlaceArgs};
+pub use settlement::{LineIsFor, SettlementVerb};
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
 pub use wallet::{CorrectBy, WalletVerb};
 
@@ -71,6 +73,9 @@ pub enum Verb {
     /// Pay orders; show payments and what is done at providers.
     #[command(subcommand)]
     Payment(PaymentVerb),
+    /// Import reports of what providers paid out, and show what differs.
+    #[command(subcommand)]
+    Settlement(SettlementVerb),
     /// Read the journal of all orders.
     #[command(subcommand)]
     Events(EventsVerb),

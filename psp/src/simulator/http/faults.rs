@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared_events::contract::Currency;
 
 use super::Service;
 use super::message::{Request, Response};
-use crate::simulator::{Book, Move, Script, Simulator, report};
+use crate::simulator::{Book, Move, ReportFault, ReportOf, Script, Simulator, report};
 use crate::{Kind, OurReference};
 
 /// Payments that one call shows; more are asked for by `after`.
@@ -23,19 +24,40 @@ pub(super) fn answer(service: &Service, request: &Request, path: &[&str]) -> Res
             simulator.advance(at);
             Response::json(200, &book(simulator, request.query("after").unwrap_or_default()))
         }),
-        (false, ["report"]) => {
-            let day = request.query("day").unwrap_or_default().to_owned();
-            service.psp.with(|simulator, at| {
+        (false, ["report"]) => match report_of(request) {
+            Ok(of) => service.psp.with(|simulator, at| {
                 simulator.advance(at);
-                Response::csv(report(simulator.book(), &day))
-            })
-        }
+                Response::csv(report(simulator, &of))
+            }),
+            Err(what) => wrong(&what),
+        },
         _ => Response::not_found(),
     }
 }
 
 fn wrong(what: &str) -> Response {
     Response::json(400, &json!({ "error": { "message": what } }))
+}
+
+/// `?day=2026-11-29&fault=doubled_line&settled_currency=EUR&rate=1.17`, all of which may be absent.
+fn report_of(request: &Request) -> Result<ReportOf, String> {
+    let text = |name: &str| request.query(name).unwrap_or_default();
+    let fault = match text("fault") {
+        "" => None,
+        text => {
+            let fault = text.parse::<ReportFault>();
+            Some(fault.map_err(|error| format!("fault: {error}"))?)
+        }
+    };
+    let settled_in = match text("settled_currency") {
+        "" => None,
+        code => {
+            let currency = code.parse::<Currency>();
+            let currency = currency.map_err(|error| format!("settled_currency: {error}"))?;
+            Some((currency, text("rate").to_owned()))
+        }
+    };
+    Ok(ReportOf { day: text("day").to_owned(), fault, settled_in })
 }
 
 /// `{"kind": "capture", "script": "timeout_after", "our_reference": "…"}`
