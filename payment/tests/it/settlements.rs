@@ -219,7 +219,7 @@ async fn an_unknown_line_is_resolved_by_a_person_once(dialect: Dialect) {
     let known = resolve(&bench, "t1", Some(&theirs)).await.unwrap();
     assert_eq!((known.state, known.off_by), (LineState::Matched, 0));
     assert_eq!(known.operation_id.map(|id| id.to_string()), Some(capture.clone()));
-    assert_eq!(lines(&bench).await, [known.clone()]);
+    assert_eq!(lines(&bench).await, std::slice::from_ref(&known));
     assert_eq!(known.said.kind, LineKind::Adjustment, "what the report says stays");
     let again = resolve(&bench, "t1", Some(&theirs)).await;
     let is_known = matches!(again, Err(SettlementError::NotUnknown(LineState::Matched)));

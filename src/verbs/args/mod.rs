@@ -24,7 +24,7 @@ pub use orders::{
 };
 pub use payment::PaymentVerb;
 pub use place::{ContactFlags, PlaceArgs};
-pub use settlement::{LineIsFor, SettlementVerb};
+pub use settlement::SettlementVerb;
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
 pub use wallet::{CorrectBy, WalletVerb};
 
