@@ -94,7 +94,7 @@ impl Link {
     }
 
     async fn account(&self, name: &AccountName) -> Result<proto::Account, Status> {
-        let request = proto::GetAccountRequest { name: name.to_string(), position: 0 };
+        let request = proto::GetAccountRequest { name: name.to_string(), ..Default::default() };
         let answer = self.client().get_account(self.request(request)).await?.into_inner();
         answer.account.ok_or_else(|| Status::data_loss("no account"))
     }
@@ -339,6 +339,7 @@ impl Psp for Wallets {
             multi_capture: false,
             partial_refund: true,
             release_remainder: true,
+            payouts: false,
             authorization_seconds: HELD_SECONDS,
             key_seconds: KEY_SECONDS,
             grace_seconds: GRACE_SECONDS,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Service;
 use super::message::{Request, Response};
 use crate::simulator::{Book, Move, Script, Simulator, report};
-use crate::{Kind, OurReference};
+use crate::{Answer, Kind, OurReference};
 
 /// Payments that one call shows; more are asked for by `after`.
 const PAYMENTS_SHOWN: usize = 1_000;
@@ -22,6 +22,11 @@ pub(super) fn answer(service: &Service, request: &Request, path: &[&str]) -> Res
         (false, ["book"]) => service.psp.with(|simulator, at| {
             simulator.advance(at);
             Response::json(200, &book(simulator, request.query("after").unwrap_or_default()))
+        }),
+        (false, ["payouts"]) => service.psp.with(|simulator, at| {
+            simulator.advance(at);
+            let after = request.query("after").and_then(|after| after.parse().ok());
+            Response::json(200, &payouts(simulator, after.unwrap_or_default()))
         }),
         (false, ["report"]) => {
             let day = request.query("day").unwrap_or_default().to_owned();
@@ -42,7 +47,7 @@ fn wrong(what: &str) -> Response {
 fn script(service: &Service, body: &Value) -> Response {
     let text = |field: &str| body.get(field).and_then(Value::as_str);
     let kind = Kind::ALL.into_iter().find(|kind| text("kind") == Some(kind.name()));
-    let Some(kind) = kind else { return wrong("kind: authorize, capture, void or refund") };
+    let Some(kind) = kind else { return wrong("kind: authorize, capture, void, refund or payout") };
     let script: Script = match text("script").unwrap_or_default().parse() {
         Ok(script) => script,
         Err(error) => return wrong(&format!("script: {error}")),
@@ -107,6 +112,33 @@ fn book(simulator: &Simulator, after: &str) -> Value {
         "after": more,
         "webhooks": { "waiting": waiting, "dropped": dropped },
     })
+}
+
+/// The payouts, in the order in which they were asked for.
+fn payouts(simulator: &Simulator, after: u64) -> Value {
+    let mut shown: Vec<Value> = Vec::new();
+    let (mut last, mut more) = (after, false);
+    for (number, one) in simulator.payouts_after(after) {
+        more = shown.len() == PAYMENTS_SHOWN;
+        if more {
+            break;
+        }
+        last = number;
+        let state = match &one.answer {
+            Answer::Done { .. } => "paid",
+            Answer::Declined { .. } => "returned",
+            _ => "pending",
+        };
+        shown.push(json!({
+            "payout": one.reference.as_str(),
+            "our_reference": one.our_reference.0.to_string(),
+            "destination": one.destination,
+            "currency": one.amount.currency.code(),
+            "amount": one.amount.minor,
+            "state": state,
+        }));
+    }
+    json!({ "payouts": shown, "after": if more { last.into() } else { Value::Null } })
 }
 
 fn totals(book: &Book) -> Value {
