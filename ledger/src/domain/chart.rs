@@ -19,6 +19,8 @@ pub enum ChartAccount<'a> {
     CustomerHeld,
     /// What the shop owes a seller.
     Seller(&'a Seller),
+    /// What the shop has at its bank. Payouts leave from it.
+    Cash,
     /// What the shop itself sold.
     Sales,
     /// What the shop keeps of its sellers' sales.
@@ -71,6 +73,7 @@ impl ChartAccount<'_> {
             Self::Seller(seller) => {
                 (format!("seller:{}", of_seller(seller)), AccountKind::Liability)
             }
+            Self::Cash => ("cash".to_owned(), AccountKind::Asset),
             Self::Sales => ("sales".to_owned(), AccountKind::Income),
             Self::FeeRevenue => ("fee_revenue".to_owned(), AccountKind::Income),
             Self::Wallet(customer) => (format!("{WALLET}:{customer}"), AccountKind::Liability),
