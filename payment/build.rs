@@ -11,7 +11,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=../proto/ordinal/policy");
     let mut compiler = protox::Compiler::new([&protos])?;
     compiler.include_source_info(true).include_imports(true);
-    compiler.open_file(protos.join("ordinal/payments/v1/payments.proto"))?;
+    for file in ["payments", "payouts"] {
+        compiler.open_file(protos.join(format!("ordinal/payments/v1/{file}.proto")))?;
+    }
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // Only the compiler's own encoding keeps `google.api.http`.
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;

@@ -13,7 +13,7 @@ use crate::client::output::wrapped;
 const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Orders, stock, messages and money",
-        &["order", "return", "stock", "notification", "ledger", "wallet", "payment"],
+        &["order", "return", "stock", "notification", "ledger", "wallet", "payment", "payout"],
     ),
     ("The journal", &["events", "verify", "journal", "read-model", "quarantined"]),
     (

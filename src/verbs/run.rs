@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::args::{Cli, Verb};
 use super::config::Parsed;
-use super::{ledger, operations, orders, overview, payment, status, stock, wallet};
+use super::{ledger, operations, orders, overview, payment, payout, status, stock, wallet};
 use crate::client::{Client, Failure, Output};
 
 /// Runs a command line, whose first argument is the program's name.
@@ -82,6 +82,7 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
         Verb::Ledger(verb) => ledger::ledger(&connect().await?, out, verb).await?,
         Verb::Wallet(verb) => wallet::wallet(&connect().await?, out, verb).await?,
         Verb::Payment(verb) => payment::payment(&connect().await?, out, verb).await?,
+        Verb::Payout(verb) => payout::payout(&connect().await?, out, verb).await?,
         Verb::Followers => operations::followers(&connect().await?, out).await?,
         Verb::Follower(verb) => operations::follower(&connect().await?, out, verb).await?,
         Verb::DeadLetter(verb) => operations::dead_letters(&connect().await?, out, verb).await?,

@@ -14,6 +14,7 @@ mod hint; // what a webhook hints at
 mod observe; // what is said of an operation
 mod operation; // one thing done at the provider
 mod payment; // one payment, its sums and its word
+mod payout; // what is paid out to sellers
 mod react; // what follows
 mod schedule; // when the provider is called and asked
 mod theirs; // what others do at the provider
@@ -32,11 +33,17 @@ pub use goods::Goods;
 pub use hint::{Hint, hint};
 pub use operation::{Operation, Unasked};
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};
+pub use payout::{
+    BPS_MAX, BookStep, CameBack, OTHER_AMOUNT, Payout, PayoutRules, Reserve, SellerBalance,
+    scheduled,
+};
 pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
 pub use theirs::{Dispute, External, OfDispute};
 pub use unheard::Unheard;
 pub use vanished::{VANISHED, VANISHED_NOTE};
-pub use words::{OperationKind, OperationState, Stage, Status, WebhookState};
+pub use words::{
+    OperationKind, OperationState, PayoutState, RunState, Settles, Stage, Status, WebhookState,
+};
 
 /// Whether a value is as it is at first, and so is not stored.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -5,7 +5,7 @@ use super::proto;
 use crate::domain::{Dispute, Operation, OperationKind, OperationState, Payment, WebhookState};
 use crate::store::{OperationRow, PaymentSummary, Webhook};
 
-fn money(money: Money) -> proto::Money {
+pub(super) fn money(money: Money) -> proto::Money {
     let (units, nanos) = money.units_nanos();
     proto::Money { currency_code: money.currency.code().to_owned(), units, nanos }
 }
@@ -37,6 +37,7 @@ pub(super) fn rendered_operation(one: &Operation, row: &OperationRow) -> proto::
         OperationKind::Capture => proto::OperationKind::Capture,
         OperationKind::Void => proto::OperationKind::Void,
         OperationKind::Refund => proto::OperationKind::Refund,
+        OperationKind::Payout => proto::OperationKind::Payout,
     };
     let state = match one.state {
         OperationState::Open => proto::OperationState::Open,

@@ -78,6 +78,12 @@ verbs! {
     ResolveOperation = "RESOLVE_OPERATION" on "PAYMENT";
     /// A webhook of a payment service provider is looked at again, or dropped.
     ResolveWebhook = "RESOLVE_WEBHOOK" on "PAYMENT";
+    /// Sellers are paid out.
+    RunPayouts = "RUN_PAYOUTS" on "PAYMENT";
+    /// A payout is looked at again.
+    RetryPayout = "RETRY_PAYOUT" on "PAYMENT";
+    /// What became of a payout is said.
+    ResolvePayout = "RESOLVE_PAYOUT" on "PAYMENT";
     /// A token of a customer is signed.
     IssueToken = "ISSUE_TOKEN" on "TOKEN";
 }

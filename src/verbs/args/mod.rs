@@ -7,6 +7,7 @@ mod ledger; // accounts, entries, holds
 mod operations; // followers, dead letters, read models, shards, timers
 mod orders; // orders, returns, events
 mod payment; // attempts, payments, operations
+mod payout; // payouts to sellers
 mod place; // a new order
 mod stock; // stock and messages
 mod wallet; // wallets of customers
@@ -22,6 +23,7 @@ pub use orders::{
     CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb, ReturnsArgs,
 };
 pub use payment::PaymentVerb;
+pub use payout::PayoutVerb;
 pub use place::{ContactFlags, PlaceArgs};
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
 pub use wallet::{CorrectBy, WalletVerb};
@@ -71,6 +73,9 @@ pub enum Verb {
     /// Pay orders; show payments and what is done at providers.
     #[command(subcommand)]
     Payment(PaymentVerb),
+    /// Pay sellers out, and show what was paid.
+    #[command(subcommand)]
+    Payout(PayoutVerb),
     /// Read the journal of all orders.
     #[command(subcommand)]
     Events(EventsVerb),
