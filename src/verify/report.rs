@@ -73,6 +73,8 @@ pub enum Law {
     LedgerAsPayments,
     /// Wallets have done what payments by wallet say, and hold nothing else for them.
     WalletsAsPayments,
+    /// The book has what payouts to sellers say, and holds nothing else for them.
+    PayoutsAsBooked,
     /// Payments move what the goods of their orders are worth.
     MoneyAsGoods,
     /// The Redis streams hold the published facts without gaps.
@@ -80,7 +82,7 @@ pub enum Law {
 }
 
 impl Law {
-    const ALL: [Self; 32] = [
+    const ALL: [Self; 33] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -111,6 +113,7 @@ impl Law {
         Self::WebhooksSettled,
         Self::LedgerAsPayments,
         Self::WalletsAsPayments,
+        Self::PayoutsAsBooked,
         Self::MoneyAsGoods,
         Self::StreamsAsFacts,
     ];
@@ -148,6 +151,7 @@ impl Law {
             Self::WebhooksSettled => "webhooks_settled",
             Self::LedgerAsPayments => "ledger_as_payments",
             Self::WalletsAsPayments => "wallets_as_payments",
+            Self::PayoutsAsBooked => "payouts_as_booked",
             Self::MoneyAsGoods => "money_as_goods",
             Self::StreamsAsFacts => "streams_as_facts",
         }
@@ -187,6 +191,7 @@ impl Law {
             Self::WebhooksSettled => "webhooks of providers are gapless, and none is forgotten",
             Self::LedgerAsPayments => "entries equal the facts of payments, cent by cent",
             Self::WalletsAsPayments => "wallets did what payments by them say, and hold no more",
+            Self::PayoutsAsBooked => "the book has what payouts say, and holds no more for them",
             Self::MoneyAsGoods => "money taken and paid back equals the goods kept",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }

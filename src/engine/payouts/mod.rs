@@ -37,6 +37,12 @@ pub(crate) fn entry_of(payout: PayoutId, step: BookStep) -> Uuid {
     Uuid::new_v5(&payout.uuid(), name)
 }
 
+/// How the reasons of all that is booked of a payout begin.
+#[must_use]
+pub(crate) fn beginning_of(payout: PayoutId) -> String {
+    format!("payout {payout} to ")
+}
+
 /// The accounts between which a payout is held: the seller's, and the shop's cash.
 ///
 /// # Errors
@@ -150,7 +156,7 @@ impl Sellers {
             entry_id,
             legs: vec![proto::Leg { step: Some(leg) }],
             // A part of its content, and the same for the same step.
-            reason: format!("payout {} to {}: {what}", of.id, of.seller),
+            reason: format!("{}{}: {what}", beginning_of(of.id), of.seller),
             validate_only: false,
         };
         let answer = link.client().post_entry(link.request(request)).await;
