@@ -194,7 +194,7 @@ fn payouts() -> Vec<Shown> {
     });
     let run = json!({
         "run_id": ID, "seller": EVIL, "currency_code": EVIL, "psp": EVIL,
-        "state": "PAYOUT_RUN_STATE_RUNNING", "payouts": "3", "start_time": TIME, "note": EVIL,
+        "state": "PAYOUT_RUN_STATE_RUNNING", "payouts": 3, "start_time": TIME, "note": EVIL,
     });
     let row = |words: &[&'static str], method: &str, answer: Value, expected: &[&'static str]| {
         let verb = [&["payout"], words].concat();
