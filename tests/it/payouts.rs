@@ -34,7 +34,7 @@ pub fn paying_out(shop: Paid) -> Paid {
 /// A seller has so many pounds more.
 pub fn earned(shop: &Paid, seller: &str, pounds: u32) {
     let account = format!("seller:{seller}:GBP");
-    for (name, kind) in [("bank:GBP", "ASSET"), (&account, "LIABILITY")] {
+    for (name, kind) in [("bank:GBP", "ASSET"), (account.as_str(), "LIABILITY")] {
         shop.engine.ask(&["ledger", "open", name, "--kind", kind, "--currency", "GBP"]);
     }
     shop.engine.ask(&["ledger", "post", &format!("bank:GBP/{account}={pounds}.00GBP")]);
