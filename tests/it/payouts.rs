@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::http::Http;
 use crate::nodes::databases;
-use crate::paid_orders::{PATIENCE, Shop as Paid, gbp, on_postgres, on_sqlite};
+use crate::paid_orders::{NEW, PATIENCE, Shop as Paid, gbp, on_postgres, on_sqlite};
 use crate::shop::{Shop, on_both};
 use crate::support::CUSTOMER;
-use crate::told_orders::{block_on, simulate, until};
+use crate::told_orders::{DOOR, block_on, send, simulate, until};
 
 const SERVICE: &str = "payments.v1.PayoutService";
 /// A seller whose lines an order has.
@@ -220,6 +220,30 @@ fn what_a_bank_returns_is_the_sellers_again_once_on_sqlite() {
 fn what_a_bank_returns_is_the_sellers_again_once_on_postgres() {
     let (_runtime, [database]) = databases();
     what_a_bank_returns_is_the_sellers_again_once(Paid::open(on_postgres(database.url())));
+}
+
+/// What was paid is asked about once a day. A webhook has it asked about at once.
+#[test]
+fn a_webhook_tells_that_a_payout_came_back() {
+    // The provider sends none by itself.
+    let shop = paying_out(Paid::told(on_sqlite, Some("dropped=1000")));
+    earned(&shop, "acme", 100);
+    script(&shop, "fails_later");
+    let run = pay_out(&shop, "acme");
+    let paid = until_state(&shop, &run, "PAID");
+    simulate(&shop, "POST /_sim/clock", &json!({ "advance_seconds": 6 * 24 * 3_600 }));
+    let told = json!({ "id": "evt_1", "type": "payout.failed", "data": { "object": {
+        "id": paid["psp_reference"], "object": "payout", "amount": 10_000, "currency": "gbp",
+        "status": "failed", "failure_code": "account_closed",
+        "metadata": { "ordinal": id_of(&paid) },
+    } } });
+    for _ in 0..2 {
+        assert_eq!(send(&shop, DOOR, NEW, &told.to_string()).status, 200);
+    }
+    until_state(&shop, &run, "RETURNED");
+    shop.until_balance("seller:acme:GBP", 10_000);
+    shop.until_balance("cash:GBP", 0);
+    shop.close();
 }
 
 /// A seller pays more back than they have: health says so until they have earned it.
