@@ -18,23 +18,13 @@ pub async fn payout(client: &Client, out: &Output, verb: PayoutVerb) -> Result<(
     };
     match verb {
         PayoutVerb::Run { seller, currency, request_id, validate_only, why } => {
-            let made = request_id.is_none().then(|| Id(Chance::system().uuid()));
             let request = json!({
-                "run_id": request_id.or(made),
                 "seller": seller,
                 "currency_code": code(currency),
                 "reason": why.reason,
                 "validate_only": validate_only,
             });
-            // What was not kept is not asked for again.
-            let kept = made.filter(|_| !validate_only);
-            let answer = ask("RunPayouts", request).await;
-            let answer = answer.map_err(|failure| naming(failure, kept))?;
-            out.answer(&answer, |out, answer| {
-                show::only_would(out, validate_only);
-                replayed(out, answer);
-                show::payout_run(out, answer);
-            });
+            run(client, out, request, (request_id, validate_only)).await?;
         }
         PayoutVerb::ShowRun { run_id } => {
             let request = json!({ "run_id": run_id });
@@ -57,11 +47,7 @@ pub async fn payout(client: &Client, out: &Output, verb: PayoutVerb) -> Result<(
             let request = json!({
                 "payout_id": payout_id, "reason": why.reason, "validate_only": validate_only,
             });
-            let answer = ask("RetryPayout", request).await?;
-            out.answer(&answer, |out, answer| {
-                show::only_would(out, validate_only);
-                show::payout(out, answer);
-            });
+            changed(out, &ask("RetryPayout", request).await?, validate_only);
         }
         PayoutVerb::Resolve { payout_id, paid, not_paid, validate_only, why } => {
             let request = json!({
@@ -72,14 +58,39 @@ pub async fn payout(client: &Client, out: &Output, verb: PayoutVerb) -> Result<(
                 "reason": why.reason,
                 "validate_only": validate_only,
             });
-            let answer = ask("ResolvePayout", request).await?;
-            out.answer(&answer, |out, answer| {
-                show::only_would(out, validate_only);
-                show::payout(out, answer);
-            });
+            changed(out, &ask("ResolvePayout", request).await?, validate_only);
         }
     }
     Ok(())
+}
+
+/// Asks for a run, under an id that is made where none was given.
+async fn run(
+    client: &Client,
+    out: &Output,
+    mut request: Value,
+    (asked, validate_only): (Option<Id>, bool),
+) -> Result<(), Failure> {
+    let made = asked.is_none().then(|| Id(Chance::system().uuid()));
+    request["run_id"] = json!(asked.or(made));
+    // What was not kept is not asked for again.
+    let kept = made.filter(|_| !validate_only);
+    let answer = client.call(&format!("{SERVICE}/RunPayouts"), request).await;
+    let answer = answer.map_err(|failure| naming(failure, kept))?;
+    out.answer(&answer, |out, answer| {
+        show::only_would(out, validate_only);
+        replayed(out, answer);
+        show::payout_run(out, answer);
+    });
+    Ok(())
+}
+
+/// The payout as it is, or would be.
+fn changed(out: &Output, answer: &Value, validate_only: bool) {
+    out.answer(answer, |out, answer| {
+        show::only_would(out, validate_only);
+        show::payout(out, answer);
+    });
 }
 
 fn code(currency: Option<String>) -> Option<String> {
