@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=../proto/ordinal/policy");
     let mut compiler = protox::Compiler::new([&protos])?;
     compiler.include_source_info(true).include_imports(true);
-    for file in ["payments", "settlement"] {
+    for file in ["payments", "payouts", "settlement"] {
         compiler.open_file(protos.join(format!("ordinal/payments/v1/{file}.proto")))?;
     }
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

@@ -356,7 +356,8 @@ fn changed(fact: &Fact) -> impl Iterator<Item = &Sku> {
         )
         | FactBody::Order(_)
         | FactBody::Notification(_)
-        | FactBody::Payment(_) => &[],
+        | FactBody::Payment(_)
+        | FactBody::Payout(_) => &[],
     };
     lines.iter().map(|line| &line.sku).chain(allocated.iter().map(|units| &units.sku))
 }

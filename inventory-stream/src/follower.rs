@@ -217,7 +217,10 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::RefundFailed { .. }
             | OrderFact::Compensated { .. } => false,
         },
-        FactBody::Inventory(_) | FactBody::Notification(_) | FactBody::Payment(_) => false,
+        FactBody::Inventory(_)
+        | FactBody::Notification(_)
+        | FactBody::Payment(_)
+        | FactBody::Payout(_) => false,
     }
 }
 

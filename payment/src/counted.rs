@@ -5,7 +5,7 @@ use shared_events::contract::PspName;
 use shared_events::metric;
 use shared_events::metric::table::PSP_OPERATIONS;
 
-use crate::domain::{Case, Event, OperationKind, OperationState};
+use crate::domain::{Case, Event, OperationKind, OperationState, Payout, PayoutState};
 use crate::psps::Psps;
 
 const SUCCEEDED: &str = "succeeded";
@@ -70,6 +70,20 @@ pub(crate) fn begin(psps: &Psps) {
     }
 }
 
+/// Counts what became of a payout, once that is committed.
+pub(crate) fn payout(of: &Payout, before: PayoutState) {
+    let outcome = match of.state {
+        now if now == before => return,
+        PayoutState::Submitted => PENDING,
+        PayoutState::Paid => SUCCEEDED,
+        PayoutState::Returned if of.paid_at.is_some() => REVERSED,
+        PayoutState::Returned => DECLINED,
+        PayoutState::Stuck => STUCK,
+        _ => return,
+    };
+    PSP_OPERATIONS.one([of.psp.as_str(), word(OperationKind::Payout), outcome]);
+}
+
 /// A kind of operation, as it is counted.
 pub(crate) const fn word(kind: OperationKind) -> &'static str {
     match kind {
@@ -77,6 +91,7 @@ pub(crate) const fn word(kind: OperationKind) -> &'static str {
         OperationKind::Capture => "capture",
         OperationKind::Void => "void",
         OperationKind::Refund => "refund",
+        OperationKind::Payout => "payout",
     }
 }
 

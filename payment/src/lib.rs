@@ -9,8 +9,10 @@ pub mod domain;
 mod door; // webhooks of providers
 mod follower; // what orders say
 pub mod grpc;
+mod payouts; // what is asked of payouts
 mod psps; // the providers of this process
 mod runner; // calls and questions
+mod seller_book; // port: where sellers have their money
 mod service; // the parts put together
 pub mod settlement;
 pub mod store;
@@ -18,6 +20,8 @@ pub mod store;
 pub use audit::{FINDINGS_MAX, PaymentAudit, PaymentFinding, PaymentLaw, audit};
 pub use door::{NotReceived, Received, WebhookDoor};
 pub use follower::OrderFollower;
+pub use payouts::{PayoutError, RunAsked};
 pub use psps::Psps;
-pub use runner::{ANSWER_WITHIN, Ends, Point, Runner, RunnerError};
+pub use runner::{ANSWER_WITHIN, Ends, PayoutRunner, Point, Runner, RunnerError};
+pub use seller_book::{BookAway, Booked, SellerBook};
 pub use service::{PaymentError, Payments, migrator};

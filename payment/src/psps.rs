@@ -13,6 +13,7 @@ const ASSUMED: Capabilities = Capabilities {
     multi_capture: true,
     partial_refund: true,
     release_remainder: false,
+    payouts: false,
     authorization_seconds: 7 * 24 * 3_600,
     key_seconds: 24 * 3_600,
     grace_seconds: 60,

@@ -15,11 +15,14 @@ use uuid::Uuid;
 
 use crate::OrderFollower;
 use crate::counted;
-use crate::domain::{Case, Context, Input, Observation, OperationState, Rejection, WebhookState};
+use crate::domain::{
+    Case, Context, Input, Observation, OperationState, PayoutRules, Rejection, WebhookState,
+};
 use crate::door::WebhookDoor;
 use crate::grpc::proto::payment_service_server::PaymentServiceServer;
+use crate::grpc::proto::payout_service_server::PayoutServiceServer;
 use crate::grpc::proto::settlement_service_server::SettlementServiceServer;
-use crate::grpc::{PaymentEdge, SettlementEdge};
+use crate::grpc::{PaymentEdge, PayoutEdge, SettlementEdge};
 use crate::psps::Psps;
 use crate::runner::Runner;
 use crate::settlement::Settlements;
@@ -46,6 +49,9 @@ pub struct Payments {
     pays_with: Arc<PaysWith>,
     due: Arc<Notify>,
     told: Arc<Notify>,
+    /// When and by whom sellers are paid out.
+    pub(crate) payouts: Option<Arc<PayoutRules>>,
+    payouts_due: Arc<Notify>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -99,13 +105,29 @@ impl Payments {
     ) -> Self {
         let outbox = Outbox::new(database.clone());
         let (pays_with, due, told) = (Arc::default(), Arc::default(), Arc::default());
-        Self { database, outbox, psps, pays_with, due, told, now }
+        let (payouts, payouts_due) = (None, Arc::default());
+        Self { database, outbox, psps, pays_with, due, told, payouts, payouts_due, now }
     }
 
     /// Its database.
     #[must_use]
     pub const fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The facts that it publishes, as they are written.
+    pub(crate) const fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The providers of this process.
+    pub(crate) const fn psps(&self) -> &Psps {
+        &self.psps
+    }
+
+    /// Who works on payouts waits for this.
+    pub(crate) fn payouts_due(&self) -> &Notify {
+        &self.payouts_due
     }
 
     /// The time.
@@ -144,6 +166,18 @@ impl Payments {
         SettlementServiceServer::new(edge).max_decoding_message_size(1024 * 1024)
     }
 
+    /// The handler of its calls about payouts.
+    #[must_use]
+    pub fn payout_edge(&self) -> PayoutEdge {
+        PayoutEdge::new(self.clone())
+    }
+
+    /// Its gRPC service of payouts.
+    #[must_use]
+    pub fn payout_grpc(&self) -> PayoutServiceServer<PayoutEdge> {
+        PayoutServiceServer::new(self.payout_edge()).max_decoding_message_size(64 * 1024)
+    }
+
     /// The follower of order facts.
     #[must_use]
     pub fn follower(&self) -> OrderFollower {
@@ -168,6 +202,7 @@ impl Payments {
             psps: self.psps.clone(),
             due: Arc::clone(&self.due),
             told: Arc::clone(&self.told),
+            payouts: Arc::clone(&self.payouts_due),
             now: Arc::clone(&self.now),
             chance,
             breakers: Arc::default(),

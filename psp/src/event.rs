@@ -66,6 +66,16 @@ pub enum What {
         /// Why.
         code: String,
     },
+    /// A payout has arrived at the seller's bank.
+    PayoutPaid {
+        /// How much.
+        amount: Money,
+    },
+    /// A payout failed, or was returned, perhaps after it was told as paid.
+    PayoutFailed {
+        /// Why.
+        code: String,
+    },
     /// The customer disputes a payment.
     DisputeOpened {
         /// How much.
@@ -106,6 +116,8 @@ impl What {
             Self::Reversed => "reversed",
             Self::Refunded { .. } => "refunded",
             Self::RefundFailed { .. } => "refund_failed",
+            Self::PayoutPaid { .. } => "payout_paid",
+            Self::PayoutFailed { .. } => "payout_failed",
             Self::DisputeOpened { .. } => "dispute_opened",
             Self::DisputeWon { .. } => "dispute_won",
             Self::DisputeLost { .. } => "dispute_lost",
@@ -120,11 +132,18 @@ impl What {
             Self::Authorized { amount }
             | Self::Captured { amount }
             | Self::Refunded { amount }
+            | Self::PayoutPaid { amount }
             | Self::DisputeOpened { amount, .. }
             | Self::DisputeWon { amount }
             | Self::DisputeLost { amount } => Some(*amount),
             _ => None,
         }
+    }
+
+    /// Whether it is about a payout, and about no payment.
+    #[must_use]
+    pub const fn is_of_payout(&self) -> bool {
+        matches!(self, Self::PayoutPaid { .. } | Self::PayoutFailed { .. })
     }
 
     /// Until when evidence can be given, where it says so.

@@ -11,11 +11,14 @@ pub enum Kind {
     Void,
     /// Taken money is paid back.
     Refund,
+    /// A seller is paid out.
+    Payout,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund];
+    pub const ALL: [Self; 5] =
+        [Self::Authorize, Self::Capture, Self::Void, Self::Refund, Self::Payout];
 
     /// Its name, such as `capture`.
     #[must_use]
@@ -25,6 +28,7 @@ impl Kind {
             Self::Capture => "capture",
             Self::Void => "void",
             Self::Refund => "refund",
+            Self::Payout => "payout",
         }
     }
 }

@@ -15,8 +15,8 @@ pub use event::{Event, What};
 pub use http::{ApiKey, Endpoint, HttpError};
 pub use kind::Kind;
 pub use port::{
-    Answer, Authorize, CallKey, Capabilities, Capture, Found, Lookup, NotAReference, OurReference,
-    Psp, PspReference, Refund, Theirs, Token, Void,
+    Answer, Authorize, CallKey, Capabilities, Capture, Found, Lookup, NO_PAYOUTS, NotAReference,
+    OurReference, Payout, Psp, PspReference, Refund, Theirs, Token, Void,
 };
 pub use razorpay::Razorpay;
 pub use stripe::Stripe;

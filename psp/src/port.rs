@@ -166,6 +166,20 @@ pub struct Refund {
     pub amount: Money,
 }
 
+/// Pays a seller out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payout {
+    /// Of the call.
+    pub key: CallKey,
+    /// Where to: the shop's name of the seller, by which the provider knows their account.
+    pub destination: String,
+    /// How much.
+    pub amount: Money,
+}
+
+/// The code by which a provider that pays nobody out refuses it.
+pub const NO_PAYOUTS: &str = "payouts_not_supported";
+
 /// How a provider answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -231,7 +245,7 @@ pub struct Lookup {
     /// What it does.
     pub kind: Kind,
     /// The authorisation that it captures or voids, or the capture that it refunds; of an
-    /// authorisation the provider's own name, where that is known.
+    /// authorisation or a payout the provider's own name, where that is known.
     pub about: Option<PspReference>,
 }
 
@@ -255,6 +269,8 @@ pub struct Capabilities {
     pub partial_refund: bool,
     /// Whether a capture with `more_follows: false` releases the rest at once.
     pub release_remainder: bool,
+    /// Whether it pays sellers out.
+    pub payouts: bool,
     /// For how long an authorisation stands, in seconds, where the answer does not say.
     pub authorization_seconds: u32,
     /// For how long a key is remembered, in seconds.
@@ -284,6 +300,12 @@ pub trait Psp: Send + Sync {
 
     /// Pays taken money back.
     async fn refund(&self, call: Refund) -> Answer;
+
+    /// Pays a seller out. [`Answer::Pending`] where it was accepted, [`Answer::Done`] where the money
+    /// has arrived; later it may come back all the same. Nothing happens at a provider that cannot.
+    async fn payout(&self, _call: Payout) -> Answer {
+        Answer::Refused { code: NO_PAYOUTS.to_owned(), repairable: false }
+    }
 
     /// What became of an operation of ours.
     async fn fetch(&self, of: OurReference) -> Found;

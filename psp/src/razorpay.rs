@@ -287,6 +287,7 @@ impl Psp for Razorpay {
             partial_refund: true,
             // A payment is captured whole.
             release_remainder: false,
+            payouts: false,
             authorization_seconds: 3 * 24 * 3600,
             key_seconds: 24 * 3600,
             grace_seconds: 60,
@@ -354,16 +355,14 @@ impl Psp for Razorpay {
             return self.fetch(of.operation).await;
         };
         match of.kind {
+            Kind::Payout => Found::Nothing,
             Kind::Authorize | Kind::Void => match self.released(about).await {
                 Ok(answer) => Found::Known(answer),
                 Err(answer) => not_asked(answer),
             },
-            Kind::Capture => match self.payment(about).await {
-                Ok(payment) => {
-                    payment.captured(payment.amount).map_or(Found::Nothing, Found::Known)
-                }
-                Err(answer) => not_asked(answer),
-            },
+            Kind::Capture => self.payment(about).await.map_or_else(not_asked, |payment| {
+                payment.captured(payment.amount).map_or(Found::Nothing, Found::Known)
+            }),
             Kind::Refund => {
                 let parts = ["v1", "payments", about.as_str(), "refunds"];
                 let body = match self.get(&parts, &[("count", &REFUNDS_MAX.to_string())]).await {
@@ -394,7 +393,7 @@ impl Psp for Razorpay {
                 let (kind, about) = (of.kind, Some(of.payment.clone()));
                 self.find(&Lookup { operation: OurReference(Uuid::nil()), kind, about }).await
             }
-            Kind::Authorize | Kind::Void => Found::Nothing,
+            Kind::Authorize | Kind::Void | Kind::Payout => Found::Nothing,
         }
     }
 }

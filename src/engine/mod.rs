@@ -11,8 +11,10 @@ mod followers; // the followers and background tasks of a process
 mod gateway; // the role edge, in front of the others
 mod health; // periodic checks of everything a process depends on
 pub(crate) mod issuers; // flags of the issuers of tokens
+mod ledger_link; // the way to the ledger
 pub(crate) mod messages; // flags of message delivery
 mod metrics; // what this process counts, for scrapers
+pub(crate) mod payouts; // sellers' accounts in the ledger, and the rules of payouts
 mod peers; // flags of the other processes
 mod private; // files and directories that only their owner reads
 pub(crate) mod psps; // payment service providers

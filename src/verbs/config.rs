@@ -305,12 +305,20 @@ fn settings_in(path: &Path, serve: &Command) -> Result<Vec<(String, Vec<String>)
     let settings: BTreeMap<String, Value> =
         Figment::from(Toml::string(&text)).extract().map_err(|error| wrong(toml_error(&error)))?;
     let mut found = Vec::new();
+    let has_psps = settings.contains_key("psps");
     for (key, value) in settings {
         // These tables are read from this file by parsers of their own.
         let tables = [("issuer", "issuers"), ("psps", "psps")];
         if let Some((_, flag)) = tables.iter().find(|(name, _)| *name == key && is_tables(&value)) {
             found.push(((*flag).to_owned(), vec![path.display().to_string()]));
             continue;
+        }
+        if key == "payouts" && matches!(value, Value::Dict(..)) {
+            // It is read with the providers.
+            if has_psps {
+                continue;
+            }
+            return Err(wrong("[payouts] has no effect without [[psps]] beside it".to_owned()));
         }
         if matches!(value, Value::Dict(..)) {
             let what =

@@ -13,7 +13,17 @@ use crate::client::output::wrapped;
 const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Orders, stock, messages and money",
-        &["order", "return", "stock", "notification", "ledger", "wallet", "payment", "settlement"],
+        &[
+            "order",
+            "return",
+            "stock",
+            "notification",
+            "ledger",
+            "wallet",
+            "payment",
+            "payout",
+            "settlement",
+        ],
     ),
     ("The journal", &["events", "verify", "journal", "read-model", "quarantined"]),
     (

@@ -19,6 +19,7 @@ mod operations; // followers, dead letters, read models, quarantine
 mod orders; // orders, returns and events
 mod overview; // what there is and what waits
 mod payment; // attempts, payments, operations at providers
+mod payout; // payouts to sellers
 mod psp; // a simulator of payment providers
 pub mod reasons; // all stable reasons, for docs/reasons.md
 mod replay; // webhook calls again

@@ -9,7 +9,8 @@ use serde_json::json;
 use super::args::{Cli, Verb};
 use super::config::Parsed;
 use super::{
-    ledger, lookup, operations, orders, overview, payment, settlement, status, stock, wallet,
+    ledger, lookup, operations, orders, overview, payment, payout, settlement, status, stock,
+    wallet,
 };
 use crate::client::{Client, Failure, Output};
 
@@ -80,6 +81,7 @@ async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
         Verb::Ledger(verb) => ledger::ledger(&connect().await?, out, verb).await?,
         Verb::Wallet(verb) => wallet::wallet(&connect().await?, out, verb).await?,
         Verb::Payment(verb) => payment::payment(&connect().await?, out, verb).await?,
+        Verb::Payout(verb) => payout::payout(&connect().await?, out, verb).await?,
         Verb::Settlement(verb) => settlement::settlement(&connect().await?, out, verb).await?,
         Verb::Followers => operations::followers(&connect().await?, out).await?,
         Verb::Follower(verb) => operations::follower(&connect().await?, out, verb).await?,

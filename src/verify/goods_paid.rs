@@ -163,6 +163,7 @@ mod tests {
             multi_capture: true,
             partial_refund: true,
             release_remainder: true,
+            payouts: false,
             authorization_seconds: 3_600,
             key_seconds: 3_600,
             grace_seconds: 30,

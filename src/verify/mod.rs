@@ -14,6 +14,7 @@ mod of_messages; // laws of the message ledger
 mod of_money; // the book has what payments say
 mod of_orders; // laws of the read models
 mod of_payments; // laws of payments
+mod of_payouts; // payouts to sellers
 mod of_settlements; // the book has what providers say they paid out
 mod of_stock; // laws of reservations and sums
 mod of_wallets; // wallets and payments by them

@@ -9,10 +9,9 @@ use ledger::store::{BookedEntry, entries_of};
 use shared_events::contract::{Fact, FactBody, PaymentId};
 use shared_events::stream::{Cursors, Database, DeadLetters, Outbox, Source as _};
 
-use super::of_settlements;
-use super::of_wallets;
 use super::report::{Law, Report};
 use super::stores::{PAGE, Rest};
+use super::{of_payouts, of_settlements, of_wallets};
 use crate::engine::services::ledger::{ENTRIES, SERVICE};
 use crate::engine::services::payments;
 
@@ -48,6 +47,7 @@ pub(super) async fn check(
     let (mut at, mut booked) = (Cursors::default(), 0_u64);
     let mut sums: BTreeMap<PaymentId, Sums> = BTreeMap::new();
     let mut by_wallet = of_wallets::Expected::default();
+    let mut paid_out = of_payouts::Expected::default();
     let mut by_report = of_settlements::Expected::default();
     loop {
         let page = facts.read_after(&at, usize::try_from(PAGE).unwrap_or(usize::MAX)).await;
@@ -64,13 +64,16 @@ pub(super) async fn check(
             if is_read {
                 by_wallet.expect(fact);
             }
+            paid_out.expect(fact, is_read);
             by_report.expect(report, fact, is_read);
         }
         by_wallet.compare(report, book).await?;
+        paid_out.compare(report, book).await?;
         booked += by_report.compare(report, book).await?;
         booked += compare(report, book, &mut sums, &expected).await?;
     }
     of_wallets::check(report, book, paid).await?;
+    paid_out.check(report, book, paid).await?;
     by_report.check(report, book, paid).await?;
     report.check(Law::LedgerAsPayments);
     if booked != of_payments {

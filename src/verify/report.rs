@@ -73,6 +73,8 @@ pub enum Law {
     LedgerAsPayments,
     /// Wallets have done what payments by wallet say, and hold nothing else for them.
     WalletsAsPayments,
+    /// The book has what payouts to sellers say, and holds nothing else for them.
+    PayoutsAsBooked,
     /// Lines of settlement reports add up, are booked, and suspense is what nobody knows.
     SettlementSums,
     /// Payments move what the goods of their orders are worth.
@@ -82,7 +84,7 @@ pub enum Law {
 }
 
 impl Law {
-    const ALL: [Self; 33] = [
+    const ALL: [Self; 34] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -113,6 +115,7 @@ impl Law {
         Self::WebhooksSettled,
         Self::LedgerAsPayments,
         Self::WalletsAsPayments,
+        Self::PayoutsAsBooked,
         Self::SettlementSums,
         Self::MoneyAsGoods,
         Self::StreamsAsFacts,
@@ -151,6 +154,7 @@ impl Law {
             Self::WebhooksSettled => "webhooks_settled",
             Self::LedgerAsPayments => "ledger_as_payments",
             Self::WalletsAsPayments => "wallets_as_payments",
+            Self::PayoutsAsBooked => "payouts_as_booked",
             Self::SettlementSums => "settlement_sums",
             Self::MoneyAsGoods => "money_as_goods",
             Self::StreamsAsFacts => "streams_as_facts",
@@ -191,6 +195,7 @@ impl Law {
             Self::WebhooksSettled => "webhooks of providers are gapless, and none is forgotten",
             Self::LedgerAsPayments => "entries equal the facts of payments, cent by cent",
             Self::WalletsAsPayments => "wallets did what payments by them say, and hold no more",
+            Self::PayoutsAsBooked => "the book has what payouts say, and holds no more for them",
             Self::SettlementSums => "reports add up and are booked; suspense is what nobody knows",
             Self::MoneyAsGoods => "money taken and paid back equals the goods kept",
             Self::StreamsAsFacts => "Redis holds the published facts",

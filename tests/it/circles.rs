@@ -153,8 +153,9 @@ const CIRCLES: &[Circle] = &[
     },
     Circle {
         folder: "payment/src",
-        modules: "grpc service",
-        why: "the service serves its calls, which call the service",
+        modules: "grpc payouts service",
+        why: "the service serves its calls, which call the service; those about payouts are in a \
+              file beside it",
     },
     Circle {
         folder: "payment/src/domain",

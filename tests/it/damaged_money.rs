@@ -2,14 +2,16 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::Executor as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
+use crate::history::until_caught_up;
 use crate::paid_orders::{Shop, on_sqlite};
+use crate::payouts::{earned, pay_out, paying_out, until_state};
 use crate::support::{CUSTOMER, ordinal};
-use crate::told_orders::{until, webhooks};
+use crate::told_orders::{simulate, until, webhooks};
 use crate::wallets::Paid;
 
 /// A copy of the data with one file changed directly.
@@ -185,6 +187,74 @@ fn damaged_wallets_break_their_law() {
         let copy = damaged(&folder, file, &sql);
         let all = findings(copy.path());
         let named = all.iter().any(|one| one.0 == "wallets_as_payments" && one.1.contains(found));
+        assert!(named, "{sql}: {found} in {all:#?}");
+    }
+}
+
+/// A shop that paid sellers out: one was paid, one was refused by its bank, one came back after it
+/// was paid, and one is worked on. Returns its data, and the payouts.
+fn paid_out() -> (TempDir, [String; 4]) {
+    let shop = paying_out(Shop::open(on_sqlite));
+    let pays = |(seller, script, state): (&str, Option<&str>, &str)| {
+        earned(&shop, seller, 100);
+        if let Some(script) = script {
+            let said = json!({ "kind": "payout", "script": script });
+            simulate(&shop, "POST /_sim/script", &said);
+        }
+        let run = pay_out(&shop, seller);
+        let payout = until_state(&shop, &run, state);
+        (run, payout["payout_id"].as_str().unwrap().to_owned())
+    };
+    let (_, paid) = pays(("acme", None, "PAID"));
+    let (refused, no) = pays(("brick", Some("pending_fails"), "SUBMITTED"));
+    let (returned, back) = pays(("chip", Some("fails_later"), "PAID"));
+    simulate(&shop, "POST /_sim/clock", &json!({ "advance_seconds": 6 * 24 * 3_600 }));
+    for (run, id) in [(&refused, &no), (&returned, &back)] {
+        drop(shop.engine.run(&["payout", "retry", id, "--reason", "a look"]));
+        until_state(&shop, run, "RETURNED");
+    }
+    let (_, open) = pays(("dent", Some("pending"), "SUBMITTED"));
+    // What the law compares is what the ledger has read.
+    until_caught_up(&shop.engine);
+    let Shop { folder, engine, provider, .. } = shop;
+    assert!(engine.stop().success());
+    drop(provider);
+    (folder, [paid, no, back, open])
+}
+
+#[test]
+fn damaged_payouts_break_their_law() {
+    let (folder, [paid, no, back, open]) = paid_out();
+    assert_eq!(findings(&folder.path().join("data")), []);
+    let hold = |change: &str, id: &str| {
+        ("ledger.db", format!("UPDATE holds SET {change} WHERE id = '{id}'"))
+    };
+    let payout = |change: &str, id: &str| {
+        ("payments.db", format!("UPDATE payouts SET {change} WHERE payout_id = '{id}'"))
+    };
+    let cash = "(SELECT number FROM accounts WHERE name = 'cash:GBP')";
+    let mirror = format!(
+        "DROP TRIGGER transfers_refuse_update;
+         UPDATE transfers SET amount = 9999 WHERE kind = 'POSTED' AND debit = {cash}"
+    );
+    let gone = format!(
+        "DROP TRIGGER payouts_refuse_delete; DELETE FROM payouts WHERE payout_id = '{open}'"
+    );
+    for ((file, sql), found) in [
+        (hold("amount = 10001", &paid), "has another hold in the book"),
+        (hold("state = 'VOIDED', posted = 0", &paid), "was paid, and its hold is not posted"),
+        (hold("state = 'HELD', ended = NULL", &no), "was not paid, and its hold is not voided"),
+        (hold("posted = 9999", &back), "was paid, and its hold is not posted"),
+        (("ledger.db", mirror), "came back, and the book has another entry for it"),
+        (payout("state = 'PAID'", &open), "is PAID, and its facts say otherwise"),
+        (payout("state = 'RETURNED'", &paid), "is RETURNED, and its facts say otherwise"),
+        (payout("amount = 9999", &open), "is held for a payout of another amount"),
+        (("payments.db", gone.clone()), "is told by facts, and is not there"),
+        (("payments.db", gone), "is held for no payout"),
+    ] {
+        let copy = damaged(&folder, file, &sql);
+        let all = findings(copy.path());
+        let named = all.iter().any(|one| one.0 == "payouts_as_booked" && one.1.contains(found));
         assert!(named, "{sql}: {found} in {all:#?}");
     }
 }

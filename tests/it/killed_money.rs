@@ -1,6 +1,6 @@
 //! The crash matrix of money: a whole engine that is killed (SIGKILL) between two durable writes, on
 //! both databases. Where it stands then, the test decides: by a follower that is paused, a provider
-//! that is not there or does not answer, or a lock of the database. After each the provider's book
+//! that is not there or does not answer, or a lock of a database. After each the provider's book
 //! must agree with ours, and every law must hold. The other points: `docs/money-cases.md`.
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::history::{copy, psql, until_caught_up};
 use crate::line::{Line, Manner};
 use crate::nodes::databases;
 use crate::paid_orders::{PATIENCE, Shop, gbp, on_postgres, on_sqlite};
+use crate::payouts::{earned, made_by, pay_out, paying_out, until_state};
 use crate::told_orders::until;
 
 /// Each on both databases, in a process of its own: what waits for a minute waits beside others.
@@ -47,6 +48,10 @@ points!(
     the_order_was_confirmed_and_the_answer_is_read_again,
     an_order_is_cancelled_and_payments_have_not_read_it,
     money_was_paid_back_and_the_ledger_has_not_read_it,
+    a_payout_is_held_and_was_never_sent,
+    the_provider_paid_a_seller_and_nobody_read_its_answer,
+    an_answer_about_a_payout_was_read_and_not_committed,
+    a_seller_was_paid_and_that_is_not_booked,
 );
 
 fn pause(shop: &Shop, follower: &str) {
@@ -184,7 +189,7 @@ fn an_answer_was_read_and_not_committed(shop: Shop) {
     shop.attempt(&order, "tok_visa");
     until("reserved", || theirs(&shop, "authorized") == 2_000);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut lock = runtime.block_on(Lock::take(&shop));
+    let mut lock = runtime.block_on(Lock::take(&shop, "payments.operations"));
     line.forget_answers();
     line.does(Manner::Passes);
     line.until_answered(PATIENCE);
@@ -252,38 +257,118 @@ fn money_was_paid_back_and_the_ledger_has_not_read_it(mut shop: Shop) {
     shop.close();
 }
 
-/// Keeps payments from committing anything.
+/// A shop with a seller who has 100 pounds, and a line to the provider that pays them out.
+fn with_seller(shop: Shop) -> (Shop, Line) {
+    let (shop, line) = with_line(paying_out(shop));
+    earned(&shop, "acme", 100);
+    (shop, line)
+}
+
+/// Paid out in the end, once: at the provider, in its list, and in the ledger.
+fn is_paid_out_once(shop: Shop, run: &str) {
+    until_state(&shop, run, "PAID");
+    assert_eq!(shop.provider.payouts().len(), 1);
+    shop.until_balance("seller:acme:GBP", 0);
+    shop.until_balance("cash:GBP", -10_000);
+    let another = pay_out(&shop, "acme");
+    assert_eq!(made_by(&shop, &another), 0);
+    shop.close();
+}
+
+/// Row 18: the amount is held, and the provider has heard nothing.
+fn a_payout_is_held_and_was_never_sent(shop: Shop) {
+    let (mut shop, line) = with_seller(shop);
+    line.does(Manner::LosesRequests);
+    let run = pay_out(&shop, "acme");
+    line.until_lost(PATIENCE);
+    let payout = until_state(&shop, &run, "COLLECTED");
+    let hold = ["ledger", "hold", payout["payout_id"].as_str().unwrap()];
+    assert_eq!(shop.engine.ask(&hold)["hold"]["state"], "HOLD_STATE_HELD");
+    shop = shop.killed();
+    line.does(Manner::Passes);
+    assert_eq!(shop.provider.payouts().len(), 0);
+    is_paid_out_once(shop, &run);
+}
+
+/// Row 18: the provider has paid.
+fn the_provider_paid_a_seller_and_nobody_read_its_answer(shop: Shop) {
+    let (mut shop, line) = with_seller(shop);
+    line.does(Manner::KeepsAnswers);
+    let run = pay_out(&shop, "acme");
+    until("paid out", || shop.provider.payouts().len() == 1);
+    shop = shop.killed();
+    line.does(Manner::Passes);
+    is_paid_out_once(shop, &run);
+}
+
+/// Row 18: the answer has come, and the database takes nothing from the engine.
+fn an_answer_about_a_payout_was_read_and_not_committed(shop: Shop) {
+    let (mut shop, line) = with_seller(shop);
+    line.does(Manner::KeepsAnswers);
+    let run = pay_out(&shop, "acme");
+    until("paid out", || shop.provider.payouts().len() == 1);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut lock = runtime.block_on(Lock::take(&shop, "payments.payouts"));
+    line.forget_answers();
+    line.does(Manner::Passes);
+    line.until_answered(PATIENCE);
+    runtime.block_on(lock.until_waited_for());
+    shop = shop.killed_and(|_| runtime.block_on(lock.release()));
+    is_paid_out_once(shop, &run);
+}
+
+/// Row 18: that it is paid is committed, and the ledger takes nothing.
+fn a_seller_was_paid_and_that_is_not_booked(shop: Shop) {
+    let (mut shop, line) = with_seller(shop);
+    line.does(Manner::KeepsAnswers);
+    let run = pay_out(&shop, "acme");
+    until("paid out", || shop.provider.payouts().len() == 1);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let lock = runtime.block_on(Lock::take(&shop, "ledger.book"));
+    line.does(Manner::Passes);
+    until_state(&shop, &run, "SETTLING");
+    shop = shop.killed_and(|_| runtime.block_on(lock.release()));
+    is_paid_out_once(shop, &run);
+}
+
+/// Keeps a service from committing anything, on Postgres to a table.
 enum Lock {
     Sqlite(sqlx::SqliteConnection),
-    Postgres(sqlx::PgConnection),
+    Postgres(sqlx::PgConnection, &'static str),
 }
 
 impl Lock {
-    async fn take(shop: &Shop) -> Self {
+    /// The table has the name of its service before it.
+    async fn take(shop: &Shop, table: &'static str) -> Self {
         if shop.stored[0] == "--data" {
-            let path = shop.folder.path().join("data/payments.db").display().to_string();
+            let (service, _) = table.split_once('.').unwrap();
+            let file = format!("data/{service}.db");
+            let path = shop.folder.path().join(file).display().to_string();
             let mut connection = sqlx::SqliteConnection::connect(&path).await.unwrap();
             connection.execute("BEGIN IMMEDIATE").await.unwrap();
             return Self::Sqlite(connection);
         }
         let mut connection = sqlx::PgConnection::connect(&shop.stored[1]).await.unwrap();
         connection.execute("BEGIN").await.unwrap();
-        connection.execute("LOCK TABLE payments.operations IN EXCLUSIVE MODE").await.unwrap();
-        Self::Postgres(connection)
+        let sql = format!("LOCK TABLE {table} IN EXCLUSIVE MODE");
+        connection.execute(sql.as_str()).await.unwrap();
+        Self::Postgres(connection, table)
     }
 
     /// Waits until payments wait for it: they have read the answer, and write what it means. A file
     /// of SQLite does not say who waits for it; there the answer has come to the process.
     async fn until_waited_for(&mut self) {
-        let Self::Postgres(connection) = self else { return };
-        let sql = "SELECT count(*) FROM pg_locks
-                   WHERE NOT granted AND mode = 'RowExclusiveLock'
-                       AND relation = 'payments.operations'::regclass
-                       AND database = (SELECT oid FROM pg_database
-                                       WHERE datname = current_database())";
+        let Self::Postgres(connection, table) = self else { return };
+        // A payout is locked before it is written.
+        let mode = if *table == "payments.payouts" { "RowShareLock" } else { "RowExclusiveLock" };
+        let sql = format!(
+            "SELECT count(*) FROM pg_locks
+             WHERE NOT granted AND mode = '{mode}' AND relation = '{table}'::regclass
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        );
         let waits = async {
             loop {
-                let query = sqlx::query_scalar::<_, i64>(sql);
+                let query = sqlx::query_scalar::<_, i64>(&sql);
                 if query.fetch_one(&mut *connection).await.unwrap() > 0 {
                     return;
                 }
@@ -299,7 +384,7 @@ impl Lock {
                 connection.execute("ROLLBACK").await.unwrap();
                 connection.close().await.unwrap();
             }
-            Self::Postgres(mut connection) => {
+            Self::Postgres(mut connection, _) => {
                 connection.execute("ROLLBACK").await.unwrap();
                 connection.close().await.unwrap();
             }

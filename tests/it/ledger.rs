@@ -154,6 +154,9 @@ async fn money_moves_by_http(shop: Shop) {
     assert_eq!(posted.json()["hold"]["state"], "HOLD_STATE_POSTED", "{posted:?}");
     let read = http.call(&format!("GET /v1/ledger/holds/{hold_id}"), &service).await;
     assert_eq!(read.json()["hold"]["posted"]["units"], "25");
+    let before = "GET /v1/ledger/accounts/wallet%3Aanna?as_of_time=2000-01-01T00:00:00Z";
+    let before = http.call(before, &service).await;
+    assert_eq!(before.json()["account"]["balance"]["posted"]["units"], "0", "{before:?}");
     let then = http.call("GET /v1/ledger/accounts/wallet%3Aanna?position=2", &service).await;
     assert_eq!(then.json()["account"]["balance"]["available"]["units"], "75");
     let entries = http.call("GET /v1/ledger/entries?account=seller:acme", &service).await;
@@ -344,6 +347,11 @@ async fn every_malformed_field_is_named_and_nothing_is_booked(shop: Shop) {
             "limit",
         ),
         ("GetAccount", json!({}), "name"),
+        (
+            "GetAccount",
+            json!({ "name": "bank", "position": 1, "as_of_time": "2026-11-29T00:00:00Z" }),
+            "as_of_time",
+        ),
         ("GetEntry", json!({ "entry_id": "x" }), "entry_id"),
         ("GetHold", json!({ "hold_id": "x" }), "hold_id"),
         ("ListAccounts", json!({ "prefix": " " }), "prefix"),

@@ -87,6 +87,7 @@ mod paid_traces;
 mod partly_restored;
 mod payment_plans;
 mod payments;
+mod payouts;
 #[path = "../shared/ports.rs"]
 mod ports; // that nobody else gets
 mod prometheus;

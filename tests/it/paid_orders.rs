@@ -2,6 +2,7 @@
 //! provider in a process of its own, which keeps a book of its own. Both must agree, and every law
 //! must hold, also where the engine is killed in between.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -48,6 +49,15 @@ impl Provider {
             let mut http = Http::connect(&self.address).await;
             http.call("GET /_sim/book", &[]).await.json()
         })
+    }
+
+    /// What it paid out to sellers.
+    pub fn payouts(&self) -> Vec<Value> {
+        let mut answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let mut http = Http::connect(&self.address).await;
+            http.call("GET /_sim/payouts", &[]).await.json()
+        });
+        serde_json::from_value(answer["payouts"].take()).unwrap()
     }
 }
 
@@ -219,8 +229,31 @@ impl Shop {
         }
     }
 
+    /// The provider has each payout once, and as we have it; returns how many there are.
+    fn paid_out(&self) -> usize {
+        let minor = |amount: &Value| {
+            let part = |field: &str| amount[field].as_i64().unwrap_or_default();
+            part("units") * 100 + part("nanos") / 10_000_000
+        };
+        let (theirs, mut ids) = (self.provider.payouts(), BTreeSet::new());
+        for one in &theirs {
+            let id = one["our_reference"].as_str().unwrap();
+            assert!(ids.insert(id), "twice: {one}");
+            let ours = self.engine.ask(&["payout", "get", id])["payout"].take();
+            let is_paid = one["state"] == "paid";
+            assert_eq!(ours["state"] == "PAYOUT_STATE_PAID", is_paid, "{one} {ours}");
+            assert_eq!(one["amount"], json!(minor(&ours["amount"])), "{one} {ours}");
+        }
+        let paid = ["payout", "list", "--state", "paid", "--page-size", "100"];
+        for ours in self.engine.ask(&paid)["payouts"].as_array().unwrap() {
+            assert!(ids.contains(ours["payout_id"].as_str().unwrap()), "never paid: {ours}");
+        }
+        theirs.len()
+    }
+
     /// Ends it; the provider's book must agree with ours, and every law must hold.
     pub fn close(self) {
+        let payouts = self.paid_out();
         let (book, ours) = (self.provider.book(), self.engine.ask(&["payment", "list"]));
         assert_eq!(book["sound"], true);
         let ours = ours["payments"].as_array().unwrap();
@@ -247,6 +280,8 @@ impl Shop {
             let checked = report["checked"][law].as_u64().unwrap_or_default();
             assert!(checked > 0 || report["orders"] == 0, "{law}: {report}");
         }
+        let checked = report["checked"]["payouts_as_booked"].as_u64().unwrap_or_default();
+        assert!(checked > 0 || payouts == 0, "{report}");
         drop((folder, provider));
     }
 }

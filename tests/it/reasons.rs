@@ -156,8 +156,9 @@ const OTHERS: [(&str, &[&str]); 22] = [
     ("chaos/mixed_copies.rs", &["GBP", "MUG", "ORDER_STATUS_CONFIRMED"]),
     // How a hold ended.
     ("wallets/answers.rs", &["POSTED", "EXPIRED", "VOIDED"]),
+    // The beginning of the names of an enumeration.
+    ("grpc/payouts.rs", &["PAYOUT_STATE_"]),
     // The roles of callers.
-    ("engine/wallets/mod.rs", &["ENGINE"]),
     ("edge/certificates.rs", &["CUSTOMER", "SERVICE", "RETURNS_DESK"]),
     ("limit/rules.rs", &["CUSTOMER", "SERVICE", "NOBODY"]),
     // The names of statuses without a reason.

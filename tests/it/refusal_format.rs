@@ -263,6 +263,7 @@ async fn a_value_that_an_enumeration_has_not_is_told_those_it_has(shop: Shop) {
         "orders.v1.OrderService/ListReturns filter.states[0]",
         "payments.v1.PaymentService/ListPayments status",
         "payments.v1.PaymentService/ListWebhooks state",
+        "payments.v1.PayoutService/ListPayouts state",
         "payments.v1.SettlementService/ListSettlementLines state",
         "notifications.v1.NotificationService/ListNotifications state",
     ] {
@@ -460,6 +461,7 @@ async fn a_page_size_above_the_limit_is_reduced_to_it() {
         ("payments.v1.PaymentService/ListPayments", json!({})),
         ("payments.v1.PaymentService/ListStuckOperations", json!({})),
         ("payments.v1.PaymentService/ListWebhooks", json!({})),
+        ("payments.v1.PayoutService/ListPayouts", json!({})),
         ("payments.v1.SettlementService/ListSettlements", json!({})),
         ("payments.v1.SettlementService/ListSettlementLines", json!({})),
         ("payments.v1.SettlementService/ListUnsettled", json!({})),

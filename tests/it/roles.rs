@@ -100,6 +100,12 @@ payments.v1.PaymentService/ListStuckOperations              ops service
 payments.v1.PaymentService/ListWebhooks                     ops service
 payments.v1.PaymentService/ResolveOperation                 ops
 payments.v1.PaymentService/ResolveWebhook                   ops
+payments.v1.PayoutService/GetPayout                         ops service
+payments.v1.PayoutService/GetPayoutRun                      ops service
+payments.v1.PayoutService/ListPayouts                       ops service
+payments.v1.PayoutService/ResolvePayout                     ops
+payments.v1.PayoutService/RetryPayout                       ops
+payments.v1.PayoutService/RunPayouts                        ops service
 payments.v1.SettlementService/GetSettlement                 ops service
 payments.v1.SettlementService/ImportSettlement              ops service
 payments.v1.SettlementService/ListSettlementLines           ops service

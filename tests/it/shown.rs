@@ -37,7 +37,7 @@ const OTHERS: [&str; 23] = [
 
 /// Money, payments, tokens and the journal; `usage::shown` has the others.
 pub fn more() -> Vec<Shown> {
-    [commands(), ledger(), wallets(), payments(), settlements(), engine()].concat()
+    [commands(), ledger(), wallets(), payments(), payouts(), settlements(), engine()].concat()
 }
 
 /// Commands of orders: each answers with the order and its new events.
@@ -221,6 +221,38 @@ fn settlements() -> Vec<Shown> {
         row(&["lines"], "ListSettlementLines", lines, unknown),
         row(&["missing"], "ListUnsettled", missing, &["CAPTURE", "--page-token next"]),
         row(&resolve, "ResolveSettlementLine", json!({ "line": line }), &["UNKNOWN"]),
+    ]
+}
+
+fn payouts() -> Vec<Shown> {
+    let payout = json!({
+        "payout_id": ID, "run_id": ID, "seller": EVIL, "psp": EVIL, "amount": gbp(),
+        "state": "PAYOUT_STATE_RETURNED", "code": EVIL, "psp_reference": EVIL, "stage": EVIL,
+        "due_time": TIME, "update_time": TIME, "note": EVIL,
+    });
+    let run = json!({
+        "run_id": ID, "seller": EVIL, "currency_code": EVIL, "psp": EVIL,
+        "state": "PAYOUT_RUN_STATE_RUNNING", "payouts": 3, "start_time": TIME, "note": EVIL,
+    });
+    let row = |words: &[&'static str], method: &str, answer: Value, expected: &[&'static str]| {
+        let verb = [&["payout"], words].concat();
+        let method = format!("payments.v1.PayoutService/{method}").leak() as &'static str;
+        (verb, method, answer, expected.to_vec())
+    };
+    let all = json!({ "payouts": [payout], "next_page_token": "next" });
+    let (one, running) = (json!({ "payout": payout }), json!({ "run": run }));
+    let again = json!({ "run": run, "replayed": true });
+    let resolve = ["resolve", ID, "--not-paid", "lost", "--reason", "x"];
+    let dry = [&resolve[..], &["--validate-only"]].concat();
+    let told = &["RETURNED", "4.50 GBP"];
+    vec![
+        row(&["run", "--reason", "x"], "RunPayouts", again, &["done before", "RUNNING"]),
+        row(&["show-run", ID], "GetPayoutRun", running, &["RUNNING", "2026-11-28T00:29:07Z"]),
+        row(&["get", ID], "GetPayout", one.clone(), told),
+        row(&["list"], "ListPayouts", all, &["RETURNED", "4.50 GBP", "--page-token next"]),
+        row(&["retry", ID, "--reason", "x"], "RetryPayout", one.clone(), told),
+        row(&dry, "ResolvePayout", one.clone(), &["nothing was changed", "RETURNED"]),
+        row(&resolve, "ResolvePayout", one, told),
     ]
 }
 

@@ -29,7 +29,7 @@ pub enum ChartAccount<'a> {
     WalletFunding,
     /// What the shop has put into wallets at its own cost, less what it has taken from them.
     WalletCorrections,
-    /// What the shop has at its bank.
+    /// What the shop has at its bank. Payouts leave from it.
     Cash,
     /// What a provider kept for its services.
     PspFee(&'a PspName),

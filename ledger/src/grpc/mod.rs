@@ -18,7 +18,7 @@ use crate::book::Book;
 use crate::domain::{AccountName, Entry, EntryId, Hold, HoldId, KnownEntry, Opened, Outcome};
 use crate::store::{self, BookedEntry, EntryFilter};
 
-use parse::{Form, opened};
+use parse::{Form, Then, account_asked, opened};
 use refusal::{not_found, other_content, other_terms, refused, unanswered, unavailable};
 use render::{rendered_account, rendered_entry, rendered_hold};
 
@@ -132,11 +132,19 @@ impl LedgerService for LedgerEdge {
         &self,
         request: Request<proto::GetAccountRequest>,
     ) -> Result<Response<proto::GetAccountResponse>, Status> {
-        let proto::GetAccountRequest { name, position } = request.into_inner();
-        let name: AccountName = parsed("name", &name)?;
+        let request = request.into_inner();
+        let (name, then) = account_asked(&request)?;
         let account = self.book.account(&name).await.map_err(unanswered)?;
         let mut account = account.ok_or_else(|| not_found(NO_ACCOUNT))?;
-        if position > 0 {
+        let position = match then {
+            Then::Now => None,
+            Then::Position(position) => Some(position),
+            Then::Time(at) => {
+                let found = store::position_at(&self.database, at).await;
+                Some(found.map_err(|error| unavailable(&error))?)
+            }
+        };
+        if let Some(position) = position {
             let then = store::account_at(&self.database, &account, position).await;
             account = then.map_err(|error| unavailable(&error))?;
         }

@@ -1,10 +1,11 @@
+use service_edge::time::instant;
 use service_edge::{Violations, one_of};
-use shared_events::contract::{Currency, Money, MoneyError};
+use shared_events::contract::{Currency, Money, MoneyError, Timestamp};
 
 use super::proto::{self, leg::Step};
 use crate::domain::{
-    AccountKind, ChartAccount, Entry, EntryId, LEGS_MAX, Leg, Limit, Malformed, NewAccount,
-    wallet_of,
+    AccountKind, AccountName, ChartAccount, Entry, EntryId, LEGS_MAX, Leg, Limit, Malformed,
+    NewAccount, wallet_of,
 };
 
 /// An account to open, and the reason.
@@ -43,6 +44,44 @@ pub(super) fn opened(
             as_wallets_are(&terms)?;
             Ok((terms, reason))
         }
+        _ => Err(violations),
+    }
+}
+
+/// When an account is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// As it is.
+    Now,
+    /// After the transfer at this position.
+    Position(u64),
+    /// After the last transfer that was booked by then.
+    Time(Timestamp),
+}
+
+/// The account, and when.
+pub(super) fn account_asked(
+    request: &proto::GetAccountRequest,
+) -> Result<(AccountName, Then), Violations> {
+    let mut violations = Violations::default();
+    let name = violations.parsed("name", &request.name);
+    let then = match (request.position, &request.as_of_time) {
+        (0, None) => Then::Now,
+        (position, None) => Then::Position(position),
+        (0, Some(time)) => match instant(time) {
+            Some(at) => Then::Time(at),
+            None => {
+                violations.wrong("as_of_time", "not an instant of the calendar");
+                Then::Now
+            }
+        },
+        (_, Some(_)) => {
+            violations.wrong("as_of_time", "only where position is 0");
+            Then::Now
+        }
+    };
+    match name {
+        Some(name) if violations.is_empty() => Ok((name, then)),
         _ => Err(violations),
     }
 }

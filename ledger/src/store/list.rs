@@ -108,6 +108,31 @@ pub async fn account(
     row.as_ref().map(account_of).transpose()
 }
 
+/// The position of the last transfer that was booked by an instant; 0 where none was. Times never
+/// fall along the book, so that a few rows are read of however many.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn position_at(database: &Database, at: Timestamp) -> Result<u64, DatabaseError> {
+    let end = head(database).await?;
+    if end.at <= at {
+        return Ok(end.position);
+    }
+    // Booked by then, and later.
+    let (mut by_then, mut later) = (0, end.position);
+    let sql = "SELECT at FROM transfers WHERE position = $1";
+    while later - by_then > 1 {
+        let middle = by_then + (later - by_then) / 2;
+        let row = sqlx::query(sql).bind(place(middle)).fetch_one(database.reader()).await?;
+        if instant(&row, 0)? <= at {
+            by_then = middle;
+        } else {
+            later = middle;
+        }
+    }
+    Ok(by_then)
+}
+
 /// The account as it was after the transfer at this position of the book.
 ///
 /// # Errors

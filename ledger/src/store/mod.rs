@@ -7,7 +7,7 @@ mod write; // what a batch changed
 
 pub use list::{
     BookedEntry, EntryFilter, account, account_at, accounts, entries, entries_of, entry, find_hold,
-    head, holds_held, holds_of,
+    head, holds_held, holds_of, position_at,
 };
 pub(crate) use list::{entries_after, holds_after, touched, transfers_after};
 pub use read::newest;

@@ -19,6 +19,7 @@ on_both![two_threads:
     a_refused_id_stays_refused_also_by_another_process,
     one_hot_account_takes_many_entries_at_once,
     a_balance_is_known_at_every_position,
+    a_balance_is_known_at_every_instant,
     accounts_and_entries_are_listed,
     a_hold_expires_although_nobody_calls,
     nothing_is_dated_before_what_was_booked,
@@ -132,6 +133,37 @@ async fn a_balance_is_known_at_every_position(dialect: Dialect) {
         let (came, gone) = (steps - steps / 2, steps / 2);
         assert_eq!(then.sums.balance(AccountKind::Liability), came * 10 - gone, "{position}");
         assert!(then.position <= position);
+    }
+    bench.stop().await;
+}
+
+async fn a_balance_is_known_at_every_instant(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    assert_eq!(
+        store::position_at(&bench.database, Timestamp::from_micros(5)).await.unwrap(),
+        0,
+        "nothing is booked"
+    );
+    bench.shop().await;
+    // Three at each instant, of which none is in between.
+    for at in 1..=7_u128 {
+        bench.clock.store(i64::try_from(at).unwrap() * 1_000, Ordering::SeqCst);
+        for nth in 0..3 {
+            bench.post(100 * at + nth, vec![transfer("wallet:1", "seller", 10)]).await;
+        }
+    }
+    for (micros, expected) in [
+        (-1, 0),
+        (0, 10),
+        (999, 10),
+        (1_000, 13),
+        (3_500, 19),
+        (6_999, 28),
+        (7_000, 31),
+        (9_000, 31),
+    ] {
+        let found = store::position_at(&bench.database, Timestamp::from_micros(micros)).await;
+        assert_eq!(found.unwrap(), expected, "{micros}");
     }
     bench.stop().await;
 }

@@ -86,7 +86,8 @@ fn command_of(fact: &Fact, compensates: bool) -> Option<Command> {
         )
         | FactBody::Order(_)
         | FactBody::Notification(_)
-        | FactBody::Payment(_) => None,
+        | FactBody::Payment(_)
+        | FactBody::Payout(_) => None,
     }
 }
 

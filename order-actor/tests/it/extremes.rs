@@ -66,7 +66,7 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         }
         "sequence" | "position" => vec![json!(1), json!(i64::MAX)],
         "shard" | "index" => vec![json!(0), json!(u16::MAX)],
-        "was_confirmed" | "refund_told" => vec![json!(false), json!(true)],
+        "was_confirmed" | "refund_told" | "was_paid" => vec![json!(false), json!(true)],
         "id" | "subject" | "causationid" => vec![json!(Uuid::nil()), json!(Uuid::max())],
         _ if field.ends_with("_id") && field != "external_id" => {
             vec![json!(Uuid::nil()), json!(Uuid::max())]

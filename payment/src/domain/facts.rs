@@ -121,6 +121,8 @@ fn succeeded(
                 [Some(captured), given_back()].into_iter().flatten().collect()
             }
             OperationKind::Void => given_back().into_iter().collect(),
+            // No payment has one.
+            OperationKind::Payout => Vec::new(),
             OperationKind::Refund => {
                 let capture = after.plan.as_ref()?.capture;
                 let fee = payment.money(fee_step(capture, payment, earlier));
@@ -176,8 +178,8 @@ fn reversed(
             let held = held_of(capture, payment, minor, operation.of_earned);
             (Reversed::Refund, minor, fee, held)
         }
-        // What was given back is not taken again.
-        OperationKind::Void => return None,
+        // What was given back is not taken again, and payouts are of no payment.
+        OperationKind::Void | OperationKind::Payout => return None,
     };
     // Money that was not taken after all is reserved again, while its authorisation stands.
     let left = |payment: &Payment| Some(payment.left_of(payment.operation(operation.of?)?));

@@ -49,7 +49,9 @@ pub fn hint(case: &Case, payment: PaymentId, told: &Told) -> Hint {
         }
         What::DisputeWon { amount } => disputed(payment, told, (*amount, None, Some(true))),
         What::DisputeLost { amount } => disputed(payment, told, (*amount, None, Some(false))),
-        What::Other { .. } => Hint::Nothing("nothing of payments"),
+        What::PayoutPaid { .. } | What::PayoutFailed { .. } | What::Other { .. } => {
+            Hint::Nothing("nothing of payments")
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod hint; // what a webhook hints at
 mod observe; // what is said of an operation
 mod operation; // one thing done at the provider
 mod payment; // one payment, its sums and its word
+mod payout; // what is paid out to sellers
 mod react; // what follows
 mod report; // settlement reports of providers, as they come
 mod schedule; // when the provider is called and asked
@@ -34,13 +35,20 @@ pub use goods::Goods;
 pub use hint::{Hint, hint};
 pub use operation::{Operation, Unasked};
 pub use payment::{ATTEMPTS_MAX, Demand, Payment};
+pub use payout::{
+    BPS_MAX, BookStep, CameBack, OTHER_AMOUNT, Payout, PayoutRules, Reserve, SellerBalance,
+    scheduled,
+};
 pub use report::{Fault, REPORT_BYTES_MAX, REPORT_LINES_MAX, ReportLine, report_lines};
 pub use schedule::{Breaker, CALL_MAX, CALLS_MAX, Schedule, Step};
 pub use settle::{Named, Settled, capture_of, done_elsewhere, finding, proof, settled};
 pub use theirs::{Dispute, External, OfDispute};
 pub use unheard::Unheard;
 pub use vanished::{VANISHED, VANISHED_NOTE};
-pub use words::{LineState, OperationKind, OperationState, Stage, Status, WebhookState};
+pub use words::{
+    LineState, OperationKind, OperationState, PayoutState, RunState, Settles, Stage, Status,
+    WebhookState,
+};
 
 /// Whether a value is as it is at first, and so is not stored.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -106,7 +106,7 @@ pub fn proof(operation: &Operation, line: &ReportLine) -> Option<Observation> {
     let is_of = match operation.kind {
         OperationKind::Authorize | OperationKind::Capture => line.kind == LineKind::Charge,
         OperationKind::Refund => line.kind == LineKind::Refund,
-        OperationKind::Void => false,
+        OperationKind::Void | OperationKind::Payout => false,
     };
     let same = operation.amount.currency == line.gross.currency;
     if !(operation.is_open() && is_of && same && is_forwards(operation, line)) {

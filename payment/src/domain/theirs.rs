@@ -76,7 +76,7 @@ pub(super) fn external(
     let parts = match what.kind {
         OperationKind::Capture => taken_of(payment, what)?.into_iter().collect(),
         OperationKind::Refund => paid_back_of(payment, what)?,
-        OperationKind::Authorize | OperationKind::Void => Vec::new(),
+        OperationKind::Authorize | OperationKind::Void | OperationKind::Payout => Vec::new(),
     };
     let is_capture = what.kind == OperationKind::Capture;
     let more_follows = is_capture && context.capabilities.multi_capture;

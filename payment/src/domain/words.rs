@@ -46,6 +46,41 @@ words! {
         Void = "VOID"
         /// Pays taken money back.
         Refund = "REFUND"
+        /// Pays a seller out. It is of no order.
+        Payout = "PAYOUT"
+    }
+    /// Where a payout is.
+    PayoutState {
+        /// What the seller has is counted, and the amount is to be held.
+        Collecting = "COLLECTING"
+        /// The amount is held; the provider is asked to pay it.
+        Collected = "COLLECTED"
+        /// The provider has accepted it. It is not paid.
+        Submitted = "SUBMITTED"
+        /// The provider has said what became of it, which is to be booked.
+        Settling = "SETTLING"
+        /// It is paid, and booked. It may come back all the same.
+        Paid = "PAID"
+        /// It was not paid, or came back: the seller has the amount again.
+        Returned = "RETURNED"
+        /// The book did not hold the amount: nothing was moved.
+        Refused = "REFUSED"
+        /// Nobody knows, and asking did not help: a person must look.
+        Stuck = "STUCK"
+    }
+    /// What a provider has said of a payout, while it is not booked.
+    Settles {
+        /// It was paid.
+        Paid = "PAID"
+        /// It was not, or came back.
+        Returned = "RETURNED"
+    }
+    /// Where a run of payouts is.
+    RunState {
+        /// Sellers are still gone through.
+        Running = "RUNNING"
+        /// All sellers were gone through; their payouts go on by themselves.
+        Done = "DONE"
     }
     /// What became of an operation, in the order in which later observations count. A lower one
     /// never replaces a higher one, but `STUCK` replaces `PENDING`.

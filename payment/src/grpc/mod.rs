@@ -2,6 +2,7 @@
 //! Never here: rules of payments, or a token in an answer.
 
 mod parse; // requests → values, or every field at fault
+mod payouts; // payouts to sellers
 mod refusal; // refusals and errors → statuses
 mod render; // payments and operations → messages
 mod settlements; // reports of providers and their lines
@@ -39,6 +40,7 @@ pub mod proto {
     pub use super::generated::ordinal::payments::v1::*;
 }
 
+pub use payouts::PayoutEdge;
 use proto::payment_service_server::PaymentService;
 
 /// The descriptors of `ordinal.payments.v1`, for reflection.

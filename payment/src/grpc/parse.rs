@@ -107,13 +107,7 @@ pub(super) fn resolved(
     let outcome = if request.succeeded {
         violations.parsed("psp_reference", &request.psp_reference).map(Outcome::Succeeded)
     } else {
-        let code = request.code.as_str();
-        let fits = (1..=CODE_MAX).contains(&code.len())
-            && code.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
-        if !fits {
-            violations.wrong("code", "1 to 60 lower-case letters, digits and _");
-        }
-        fits.then(|| Outcome::Declined(code.to_owned()))
+        code("code", &request.code, &mut violations).map(Outcome::Declined)
     };
     let reason = reason(&request.reason, "how you know what became of it", &mut violations);
     match (id, outcome) {
@@ -158,8 +152,18 @@ pub(super) fn decided(
     }
 }
 
+/// Why something came to nothing, as a person says it.
+pub(super) fn code(field: &str, text: &str, violations: &mut Violations) -> Option<String> {
+    let fits = (1..=CODE_MAX).contains(&text.len())
+        && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
+    if !fits {
+        violations.wrong(field, "1 to 60 lower-case letters, digits and _");
+    }
+    fits.then(|| text.to_owned())
+}
+
 /// What a person says of why.
-fn reason(text: &str, missing: &str, violations: &mut Violations) -> String {
+pub(super) fn reason(text: &str, missing: &str, violations: &mut Violations) -> String {
     if text.trim().is_empty() {
         violations.wrong("reason", missing);
     }

@@ -37,6 +37,7 @@ pub(super) const fn rendered_kind(kind: OperationKind) -> proto::OperationKind {
         OperationKind::Capture => proto::OperationKind::Capture,
         OperationKind::Void => proto::OperationKind::Void,
         OperationKind::Refund => proto::OperationKind::Refund,
+        OperationKind::Payout => proto::OperationKind::Payout,
     }
 }
 

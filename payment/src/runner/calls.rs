@@ -81,6 +81,7 @@ pub(super) const fn kind(kind: OperationKind) -> psp::Kind {
         OperationKind::Capture => psp::Kind::Capture,
         OperationKind::Void => psp::Kind::Void,
         OperationKind::Refund => psp::Kind::Refund,
+        OperationKind::Payout => psp::Kind::Payout,
     }
 }
 

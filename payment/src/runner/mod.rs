@@ -4,6 +4,7 @@
 mod answers; // what is made of an answer about a webhook
 mod calls; // what is sent, and what is asked for
 mod later; // webhooks that wait
+mod payouts; // what is paid out to sellers
 mod steps; // one operation, one step further
 mod traced; // spans and times of calls
 mod unwanted; // what is not sent any more
@@ -20,6 +21,9 @@ use shared_events::stream::{Backoff, Database, DatabaseError, Outbox, Tx};
 use shared_events::traces::{self, Span};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+pub use payouts::PayoutRunner;
+pub(crate) use payouts::new_fact;
 
 use crate::counted::Became;
 use crate::domain::{Breaker, Context, Input, OperationKind, Rejection};
@@ -66,6 +70,8 @@ pub struct Runner {
     pub(crate) due: Arc<Notify>,
     /// A webhook was stored.
     pub(crate) told: Arc<Notify>,
+    /// Something is to be done about payouts.
+    pub(crate) payouts: Arc<Notify>,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) chance: Chance,
     pub(crate) breakers: Arc<Mutex<BTreeMap<PspName, Breaker>>>,
@@ -78,9 +84,10 @@ pub struct Runner {
 
 /// What is repeated.
 #[derive(Clone, Copy)]
-enum Work {
+enum Work<'a> {
     Operations,
     Webhooks,
+    Payouts(&'a PayoutRunner),
 }
 
 /// Why a turn came to nothing.
@@ -112,16 +119,18 @@ impl Runner {
     }
 
     /// At once while something is due, and after a pause, or when woken, where nothing is.
-    async fn repeat(&self, work: Work, stop: CancellationToken) {
+    async fn repeat(&self, work: Work<'_>, stop: CancellationToken) {
         let (name, woken) = match work {
             Work::Operations => ("payments", &self.due),
             Work::Webhooks => ("webhooks of providers", &self.told),
+            Work::Payouts(_) => ("payouts", &self.payouts),
         };
         let mut failures = 0;
         while !stop.is_cancelled() {
             let done = match work {
                 Work::Operations => self.turn().await,
                 Work::Webhooks => self.hear_webhooks().await,
+                Work::Payouts(of) => of.turn().await,
             };
             let pause = match done {
                 Ok(0) => {

@@ -138,6 +138,9 @@ impl Runner {
             };
             return self.put_off(row, WebhookState::Parked, note).await;
         };
+        if told.what.is_of_payout() {
+            return self.hear_of_payout(row, told).await;
+        }
         let Some((order, payment)) = store::about(&self.database, &row.psp, told).await? else {
             return self.wait(row, "nothing is known of what it is about").await;
         };

@@ -12,6 +12,8 @@ mod heard; // what orders said, and where
 mod list; // payments by what is asked for
 mod open; // one case in its transaction
 mod operations; // what is to be done at providers
+mod payout_runs; // which sellers are gone through, and who owes too much
+mod payouts; // what is paid out, and what is next
 mod resolutions; // what people said
 mod settlement_lines; // lines of reports of providers
 mod settlements; // reports of providers, and what they have not named
@@ -41,6 +43,12 @@ pub use operations::{
     OperationRow, operation, operations_after, operations_due, operations_of, stuck, stuck_longest,
 };
 pub(crate) use operations::{claim, trace_of};
+pub use payout_runs::{Debt, PayoutRun, debts, payout_run};
+pub(crate) use payout_runs::{add_run, claim_run, next_seller, note_debt, owed_by, runs_due};
+pub use payouts::{PayoutFilter, PayoutRow, payout, payouts, payouts_due, stuck_payouts};
+pub(crate) use payouts::{
+    add_payout, came_back, claim_payout, locked_payout, wake_payout, write_payout,
+};
 pub(crate) use resolutions::{Of, keep_resolution, was_said};
 pub use settlement_lines::{LineFilter, SettlementLine, settlement_line, settlement_lines};
 pub(crate) use settlement_lines::{add_lines, known_lines, named, resolve_line};

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use shared_events::contract::{OperationId, PspName};
+use shared_events::contract::{OperationId, PayoutId, PspName};
 use shared_events::stream::{Database, DatabaseError, Tx};
 
 /// What a person says something of.
@@ -8,6 +8,8 @@ use shared_events::stream::{Database, DatabaseError, Tx};
 pub(crate) enum Of<'a> {
     /// What became of an operation.
     Operation(OperationId),
+    /// What became of a payout.
+    Payout(PayoutId),
     /// What is done about the webhook of a provider with this id.
     Webhook(&'a PspName, &'a str),
     /// What a line of a provider's reports is for.
@@ -18,6 +20,7 @@ impl fmt::Display for Of<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operation(id) => write!(f, "operation/{id}"),
+            Self::Payout(id) => write!(f, "payout/{id}"),
             Self::Webhook(psp, id) => write!(f, "webhook/{psp}/{id}"),
             Self::Line(psp, name) => write!(f, "settlement/{psp}/{name}"),
         }

@@ -15,8 +15,10 @@ mod damage;
 mod domain;
 mod dry; // what would be, and then is
 mod follower;
+mod market; // sellers and their book
 #[path = "../../../tests/shared/on_both.rs"]
 mod on_both; // a test for each database
+mod payouts;
 mod restored; // a journal, or payments, that continue from an earlier state
 mod runner;
 mod scripted; // a provider that does what a script says

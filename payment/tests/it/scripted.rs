@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use payment::domain::OperationKind;
 use psp::{
-    Answer, Authorize, CallKey, Capabilities, Capture, Found, OurReference, Psp, PspReference,
-    Refund, Theirs, Void,
+    Answer, Authorize, CallKey, Capabilities, Capture, Found, OurReference, Payout, Psp,
+    PspReference, Refund, Theirs, Void,
 };
 use shared_events::contract::{Currency, Money};
 use tokio::sync::Notify;
@@ -180,6 +180,10 @@ impl Psp for Scripted {
 
     async fn refund(&self, call: Refund) -> Answer {
         self.act(OperationKind::Refund, call.key, call.amount).await
+    }
+
+    async fn payout(&self, call: Payout) -> Answer {
+        self.act(OperationKind::Payout, call.key, call.amount).await
     }
 
     async fn fetch(&self, of: OurReference) -> Found {

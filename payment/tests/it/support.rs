@@ -10,7 +10,7 @@ use shared_events::chance::Chance;
 use shared_events::contract::{
     CancelReason, CapturePolicy, Contact, CustomerId, Fact, FactBody, FactId, Money, OrderFact,
     OrderHeader, OrderId, Origin, PaymentId, PaymentPart, PaymentPolicy, RequestedPayment,
-    ReservationId, ReturnId, ShipmentId, Timestamp,
+    ReservationId, ReturnId, Seller, ShipmentId, Timestamp,
 };
 use shared_events::stream::{
     AskedBy, Blame, Cursors, Database, Dialect, Handler as _, OperatorAction, Source as _, Verb,
@@ -209,6 +209,29 @@ impl Story {
                 amount: gbp(minor),
                 fee_bps: 250,
             }],
+        })
+    }
+
+    /// Asked for by sellers, each for so much.
+    pub fn requested_of(&mut self, sellers: &[&str], minor: i64) -> Fact {
+        let order_id = self.order_id;
+        let part = |seller: &&str| {
+            let seller: Seller = seller.parse().unwrap();
+            RequestedPayment {
+                payment_id: PaymentId::of(order_id, Some(&seller)),
+                seller: Some(seller),
+                amount: gbp(minor),
+                fee_bps: 250,
+            }
+        };
+        let parts = sellers.iter().map(part).collect();
+        self.fact(|order| OrderFact::PaymentRequested {
+            order,
+            psp: "scripted".parse().unwrap(),
+            capture: CapturePolicy::OnFulfil,
+            policy: PaymentPolicy::PerSeller,
+            pay_by: at(15),
+            parts,
         })
     }
 

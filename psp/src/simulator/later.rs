@@ -19,6 +19,8 @@ pub(super) enum Later {
     Disputes { operation: u64, verdict: Option<bool> },
     Judged { operation: u64, won: bool, amount: i64 },
     Forget { payment: u64 },
+    PayoutEnds { payout: u64, paid: bool },
+    ForgetPayout { payout: u64 },
 }
 
 impl Simulator {
@@ -54,6 +56,8 @@ impl Simulator {
             Later::Disputes { operation, verdict } => self.disputes(operation, verdict, at),
             Later::Judged { operation, won, amount } => self.judged(operation, won, amount, at),
             Later::Forget { payment } => self.forget_payment(payment),
+            Later::PayoutEnds { payout, paid } => self.payout_ends(payout, paid, at),
+            Later::ForgetPayout { payout } => self.forget_payout(payout),
         }
     }
 
@@ -68,7 +72,7 @@ impl Simulator {
             Kind::Authorize if payment.state != State::Pending => {}
             Kind::Authorize if done => self.open(operation, at),
             Kind::Authorize => self.decline(operation, "processing_declined", at),
-            Kind::Void => {}
+            Kind::Void | Kind::Payout => {}
             Kind::Capture | Kind::Refund => {
                 let code =
                     if op.kind == Kind::Capture { "capture_failed" } else { "refund_failed" };

@@ -11,7 +11,8 @@ use shared_events::contract::Timestamp;
 use super::machine::{Heard, Moment, Reply, Simulator};
 use super::settings::Settings;
 use crate::{
-    Answer, Authorize, Capabilities, Capture, Found, OurReference, Psp, Refund, Theirs, Void,
+    Answer, Authorize, Capabilities, Capture, Found, OurReference, Payout, Psp, Refund, Theirs,
+    Void,
 };
 
 /// Where the time comes from.
@@ -114,6 +115,11 @@ impl Psp for SimulatedPsp {
     async fn refund(&self, call: Refund) -> Answer {
         let our = Some(OurReference(call.key.operation));
         self.hear(self.with(|simulator, at| simulator.refund(&call, our, at))).await
+    }
+
+    async fn payout(&self, call: Payout) -> Answer {
+        let our = Some(OurReference(call.key.operation));
+        self.hear(self.with(|simulator, at| simulator.payout(&call, our, at))).await
     }
 
     async fn fetch(&self, of: OurReference) -> Found {

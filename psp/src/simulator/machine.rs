@@ -13,6 +13,7 @@ use super::book::{Book, Line, Move, Refused};
 use super::hooks::Hooks;
 use super::keys::{Keys, Known};
 use super::later::Later;
+use super::paid_out::Payouts;
 use super::payment::{Operation, Payment};
 use super::script::Script;
 use super::settings::Settings;
@@ -76,6 +77,7 @@ pub struct Simulator {
     pub(super) operations: HashMap<u64, Operation>,
     pub(super) references: HashMap<PspReference, u64>,
     pub(super) by_our: HashMap<Uuid, u64>,
+    pub(super) payouts: Payouts,
     pub(super) due: BTreeMap<(Timestamp, u64), Later>,
     scripted: VecDeque<Scripted>,
     pub(super) hooks: Hooks,
@@ -117,6 +119,7 @@ impl Simulator {
             operations: HashMap::new(),
             references: HashMap::new(),
             by_our: HashMap::new(),
+            payouts: Payouts::default(),
             due: BTreeMap::new(),
             scripted: VecDeque::new(),
             hooks: Hooks::default(),
@@ -169,6 +172,9 @@ impl Simulator {
     /// What is known under our reference.
     pub fn fetch(&mut self, our: OurReference, at: Moment<'_>) -> Found {
         self.advance(at);
+        if let Some(found) = self.found_payout(our, at.now) {
+            return found;
+        }
         let operation = self.by_our.get(&our.0).and_then(|id| self.operations.get(id));
         match operation.filter(|operation| operation.found_from <= at.now) {
             Some(operation) => Found::Known(operation.answer.clone()),
@@ -192,7 +198,7 @@ impl Simulator {
         Found::Known(answer)
     }
 
-    fn call(
+    pub(super) fn call(
         &mut self,
         call: Call,
         at: Moment<'_>,
@@ -343,7 +349,6 @@ impl Simulator {
         if !self.settings.webhooks {
             return;
         }
-        self.events += 1;
         let of_dispute = matches!(
             what,
             What::DisputeOpened { .. } | What::DisputeWon { .. } | What::DisputeLost { .. }
@@ -351,9 +356,8 @@ impl Simulator {
         // A capture is disputed once.
         let name = format!("dp_{}", operation.reference.as_str().trim_start_matches("ch_"));
         let dispute = of_dispute.then(|| name.parse().ok()).flatten();
-        let seed = self.settings.seed & 0xffff_ffff;
         let event = Event {
-            id: format!("evt_{seed:08x}{:010x}", self.events),
+            id: self.event_id(),
             reference: Some(operation.reference.clone()),
             payment: Some(payment.reference.clone()),
             our_reference: operation.our_reference,
@@ -361,6 +365,12 @@ impl Simulator {
             what,
         };
         self.hooks.tell(event, at.now, self.settings.hook_odds, at.chance);
+    }
+
+    /// The id of the next webhook.
+    pub(super) fn event_id(&mut self) -> String {
+        self.events += 1;
+        format!("evt_{:08x}{:010x}", self.settings.seed & 0xffff_ffff, self.events)
     }
 
     /// Whether a payment may have one more operation.

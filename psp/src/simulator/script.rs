@@ -51,7 +51,7 @@ pub enum Script {
 
 /// Scripts whose name is all that they have, with the kinds of call that they fit.
 static NAMED: [(&str, Script, &[Kind]); 18] = {
-    use Kind::{Authorize, Capture, Refund};
+    use Kind::{Authorize, Capture, Payout, Refund};
     const ALL: &[Kind] = &Kind::ALL;
     [
         ("timeout_before", Script::TimeoutBefore, ALL),
@@ -64,11 +64,11 @@ static NAMED: [(&str, Script, &[Kind]); 18] = {
         ("partial", Script::Partial, &[Authorize]),
         ("wrong_currency", Script::WrongCurrency, &[Authorize]),
         ("action", Script::Action, &[Authorize]),
-        ("pending", Script::Pending, &[Authorize, Capture, Refund]),
-        ("pending_fails", Script::PendingFails, &[Authorize, Capture, Refund]),
+        ("pending", Script::Pending, &[Authorize, Capture, Refund, Payout]),
+        ("pending_fails", Script::PendingFails, &[Authorize, Capture, Refund, Payout]),
         ("late_success", Script::LateSuccess, &[Authorize]),
         ("reversed", Script::Reversed, &[Authorize]),
-        ("fails_later", Script::FailsLater, &[Capture, Refund]),
+        ("fails_later", Script::FailsLater, &[Capture, Refund, Payout]),
         ("dispute", Script::Dispute, &[Capture]),
         ("dispute_won", Script::DisputeWon, &[Capture]),
         ("dispute_lost", Script::DisputeLost, &[Capture]),

@@ -62,6 +62,7 @@ impl Default for Settings {
                 multi_capture: true,
                 partial_refund: true,
                 release_remainder: true,
+                payouts: true,
                 authorization_seconds: 7 * 24 * 3600,
                 key_seconds: 24 * 3600,
                 grace_seconds: 30,

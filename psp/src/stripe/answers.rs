@@ -188,17 +188,34 @@ impl Intent {
     }
 }
 
+/// The amount of a refund, or of a payout.
+fn amount_of(body: &Value) -> Option<Money> {
+    let currency = body.get("currency").and_then(Value::as_str)?.to_ascii_uppercase();
+    let currency = Currency::recorded(&currency).ok()?;
+    Dialect::Stripe.money(body.get("amount").and_then(Value::as_i64)?, currency).ok()
+}
+
+/// What a payout means. One that is on its way has not arrived.
+pub(super) fn of_payout(body: &Value) -> Answer {
+    let text = |field: &str| body.get(field).and_then(Value::as_str);
+    let reference: Option<PspReference> = text("id").and_then(|id| id.parse().ok());
+    match (text("status"), reference, amount_of(body)) {
+        (Some("paid"), Some(reference), Some(amount)) => {
+            Answer::Done { reference, amount, valid_until: None }
+        }
+        (Some("pending" | "in_transit"), Some(reference), _) => Answer::Pending { reference },
+        (Some("failed" | "canceled"), ..) => {
+            Answer::Declined { code: code(text("failure_code").unwrap_or("payout_failed")) }
+        }
+        _ => unclear(),
+    }
+}
+
 /// What a refund means.
 pub(super) fn of_refund(body: &Value) -> Answer {
     let text = |field: &str| body.get(field).and_then(Value::as_str);
     let reference: Option<PspReference> = text("id").and_then(|id| id.parse().ok());
-    let currency = text("currency").map(str::to_ascii_uppercase);
-    let currency = currency.and_then(|currency| Currency::recorded(&currency).ok());
-    let amount = body.get("amount").and_then(Value::as_i64);
-    let amount = amount
-        .zip(currency)
-        .and_then(|(amount, currency)| Dialect::Stripe.money(amount, currency).ok());
-    match (text("status"), reference, amount) {
+    match (text("status"), reference, amount_of(body)) {
         (Some("succeeded"), Some(reference), Some(amount)) => {
             Answer::Done { reference, amount, valid_until: None }
         }

@@ -4,6 +4,7 @@
 //! each capture, so that all of them are found again.
 
 mod answers; // what Stripe's answers mean
+mod payouts; // payouts to sellers
 
 use async_trait::async_trait;
 use reqwest::RequestBuilder;
@@ -11,8 +12,8 @@ use serde_json::Value;
 
 use crate::http::{ApiKey, Endpoint, Http, HttpError, Lost, form_body};
 use crate::{
-    Answer, Authorize, Capabilities, Capture, Dialect, Found, Kind, Lookup, OurReference, Psp,
-    PspReference, Refund, Theirs, Void,
+    Answer, Authorize, Capabilities, Capture, Dialect, Found, Kind, Lookup, NO_PAYOUTS,
+    OurReference, Payout, Psp, PspReference, Refund, Theirs, Void,
 };
 use answers::{Intent, of_error, of_refund, refused};
 
@@ -26,6 +27,7 @@ pub struct Stripe {
     key: ApiKey,
     http: Http,
     multi_capture: bool,
+    payouts: bool,
     grace_seconds: u32,
 }
 
@@ -46,7 +48,15 @@ impl Stripe {
         multi_capture: bool,
     ) -> Result<Self, HttpError> {
         let http = Http::new(endpoint)?;
-        Ok(Self { name: name.to_owned(), key, http, multi_capture, grace_seconds: SEARCH_LATE })
+        let (name, payouts) = (name.to_owned(), false);
+        Ok(Self { name, key, http, multi_capture, payouts, grace_seconds: SEARCH_LATE })
+    }
+
+    /// The same, and whether the account pays sellers out.
+    #[must_use]
+    pub const fn paying_out(mut self, payouts: bool) -> Self {
+        self.payouts = payouts;
+        self
     }
 
     /// The same for a simulator, whose search is never late: what is not found was not done.
@@ -162,6 +172,7 @@ impl Psp for Stripe {
             multi_capture: self.multi_capture,
             partial_refund: true,
             release_remainder: true,
+            payouts: self.payouts,
             authorization_seconds: 7 * 24 * 3600,
             key_seconds: 24 * 3600,
             grace_seconds: self.grace_seconds,
@@ -225,6 +236,13 @@ impl Psp for Stripe {
         either(refunded.map(|body| of_refund(&body)))
     }
 
+    async fn payout(&self, call: Payout) -> Answer {
+        match self.payouts {
+            true => self.pay_out(call).await,
+            false => refused(NO_PAYOUTS),
+        }
+    }
+
     async fn fetch(&self, of: OurReference) -> Found {
         match self.made(of).await {
             // A refund is no payment intent: the newest are looked through.
@@ -236,6 +254,7 @@ impl Psp for Stripe {
     async fn find(&self, of: &Lookup) -> Found {
         let our = of.operation;
         let found = match (of.kind, &of.about) {
+            (Kind::Payout, about) => return self.paid_out(our, about.as_ref()).await,
             // What was searched for is found late; what has a name is found at once.
             (Kind::Authorize, Some(about)) => match self.intent(about).await {
                 Ok(intent) if intent.is_of(our) => return Found::Known(intent.authorized()),
@@ -265,7 +284,7 @@ impl Psp for Stripe {
                 self.get(&parts, &[]).await.map(|body| of_refund_of(&body, &of.payment))
             }
             Kind::Capture => self.intent(&of.payment).await.map(|intent| intent.taken()),
-            Kind::Authorize | Kind::Void => return Found::Nothing,
+            Kind::Authorize | Kind::Void | Kind::Payout => return Found::Nothing,
         };
         match known {
             Ok(Some(answer)) => Found::Known(answer),

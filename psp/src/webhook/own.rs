@@ -46,6 +46,8 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
         "reversed" => What::Reversed,
         "refunded" => What::Refunded { amount: amount()? },
         "refund_failed" => What::RefundFailed { code: why() },
+        "payout_paid" => What::PayoutPaid { amount: amount()? },
+        "payout_failed" => What::PayoutFailed { code: why() },
         "dispute_opened" => What::DisputeOpened { amount: amount()?, respond_by: data.respond_by },
         "dispute_won" => What::DisputeWon { amount: amount()? },
         "dispute_lost" => What::DisputeLost { amount: amount()? },

@@ -31,6 +31,11 @@ impl Object<'_> {
         self.text(field).map(reference).transpose()
     }
 
+    /// The operation of ours that its metadata name.
+    fn ordinal(&self) -> Option<&str> {
+        self.0.get("metadata").and_then(|metadata| metadata.get("ordinal")).and_then(Value::as_str)
+    }
+
     fn money(&self, field: &str) -> Result<Money, NotUnderstood> {
         let amount = self.0.get(field).and_then(Value::as_i64).ok_or(NotUnderstood)?;
         money(Dialect::Stripe, amount, self.text("currency").ok_or(NotUnderstood)?)
@@ -99,6 +104,14 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
                 _ => What::Other { kind: body.kind.chars().take(100).collect() },
             }
         }
+        // Those that we did not make are of the shop's own account.
+        "payout.paid" if object.ordinal().is_some() => {
+            What::PayoutPaid { amount: object.money("amount")? }
+        }
+        "payout.failed" | "payout.canceled" if object.ordinal().is_some() => {
+            let why = object.text("failure_code").unwrap_or("payout_failed");
+            What::PayoutFailed { code: code(why) }
+        }
         kind if kind.starts_with("charge.dispute.") => object.disputed(kind)?,
         other => What::Other { kind: other.chars().take(100).collect() },
     };
@@ -106,7 +119,7 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
     // A capture has no object of its own, and the metadata are those of the authorisation.
     let (reference, ours) = match (about, &what) {
         ("payment_intent", What::Captured { .. }) => (object.reference("latest_charge")?, false),
-        ("payment_intent" | "refund", _) => (id.clone(), !matches!(what, What::Voided)),
+        ("payment_intent" | "refund" | "payout", _) => (id.clone(), !matches!(what, What::Voided)),
         ("dispute", _) => (object.reference("charge")?, false),
         _ => (id.clone(), false),
     };
@@ -114,13 +127,12 @@ pub(super) fn read(body: &[u8]) -> Result<Event, NotUnderstood> {
         "payment_intent" => id,
         _ => object.reference("payment_intent")?,
     };
-    let ordinal = object.0.get("metadata").and_then(|metadata| metadata.get("ordinal"));
     Ok(Event {
         id: super::reference(&body.id)?.to_string(),
         reference,
         payment,
         dispute: object.reference("id")?.filter(|_| about == "dispute"),
-        our_reference: our(ordinal.and_then(Value::as_str).filter(|_| ours)),
+        our_reference: our(object.ordinal().filter(|_| ours)),
         what,
     })
 }

@@ -43,7 +43,7 @@ pub(crate) fn adapter(dialect: Dialect, url: &str, key: &str, timeout: Duration)
         Dialect::Razorpay => {
             Arc::new(Razorpay::new("razorpay", &endpoint, "rzp_test", key).unwrap())
         }
-        _ => Arc::new(Stripe::new("stripe", &endpoint, key, true).unwrap()),
+        _ => Arc::new(Stripe::new("stripe", &endpoint, key, true).unwrap().paying_out(true)),
     }
 }
 
@@ -121,7 +121,7 @@ impl Provider {
     }
 }
 
-fn shown(found: Found) -> String {
+pub(crate) fn shown(found: Found) -> String {
     match found {
         Found::Known(answer) => code(&answer),
         Found::Nothing => "nothing".to_owned(),

@@ -13,6 +13,7 @@
 mod adapters; // Stripe's and Razorpay's, against the simulator over a socket
 mod book; // the simulator's book sums, whatever happens
 mod over_http; // the simulator's own calls, and its webhooks
+mod payouts; // what is paid out to sellers
 #[path = "../../../tests/shared/ports.rs"]
 mod ports;
 mod simulator; // what scripts do

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use psp::simulator::http::{Delivery, Service, WebhookTarget};
-use psp::simulator::{HookOdds, Settings};
+use psp::simulator::{HookOdds, Script, Settings};
 use psp::webhook::{Secret, Verifier};
-use psp::{Dialect, Event, Psp as _, What};
+use psp::{Dialect, Event, Kind, Psp as _, What};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -74,6 +74,15 @@ async fn scripts_the_clock_and_the_book_are_calls_of_its_own() {
         assert_eq!(call(&at.url, path, Some(wrong.clone())).await.0, 400, "{path} {wrong}");
     }
     assert_eq!(call(&at.url, "/_sim/other", None).await.0, 404);
+    let script = json!({ "kind": "payout", "script": "pending" });
+    assert_eq!(call(&at.url, "/_sim/script", Some(script)).await.0, 200);
+    at.psp.payout(payout_call(4, gbp(70), "acme")).await;
+    at.psp.payout(payout_call(5, gbp(30), "acme")).await;
+    let paid: Value = serde_json::from_str(&call(&at.url, "/_sim/payouts", None).await.1).unwrap();
+    let shown = |one: &Value| json!([one["state"], one["amount"]]);
+    let states: Vec<Value> = paid["payouts"].as_array().unwrap().iter().map(shown).collect();
+    assert_eq!(states, [json!(["pending", 70]), json!(["paid", 30])], "{paid}");
+    assert!(paid["after"].is_null() && paid["payouts"][0]["destination"] == "acme", "{paid}");
     // Calls of a dialect need a key.
     assert_eq!(call(&at.url, "/v1/payment_intents/pi_1", None).await.0, 401);
     let large = json!("x".repeat(70_000));
@@ -210,6 +219,29 @@ async fn a_reservation_that_went_back_is_told_as_a_refund_by_razorpay() {
     let events = genuine(dialect, &received);
     let refunded = events.iter().find(|event| matches!(event.what, What::Refunded { .. }));
     assert_eq!(refunded.unwrap().our_reference, None);
+}
+
+#[tokio::test]
+async fn a_payout_is_told_as_paid_and_as_returned_days_later() {
+    for dialect in [Dialect::Simulator, Dialect::Stripe] {
+        let psp = simulator(Settings { webhooks: true, ..Settings::default() });
+        let service = Service::new(psp.clone(), None);
+        let (url, received) = door(&[200]).await;
+        let delivery = Delivery::new(WebhookTarget { url, dialect, secrets: secrets(dialect) });
+        let delivery = delivery.unwrap();
+        psp.with(|simulator, _| simulator.say(Kind::Payout, None, Script::FailsLater)).unwrap();
+        let answer = psp.payout(payout_call(1, gbp(70), "acme")).await;
+        delivery.send_due(&service).await;
+        let told = genuine(dialect, &received).pop().unwrap();
+        assert_eq!(told.what, What::PayoutPaid { amount: gbp(70) }, "{dialect}");
+        assert_eq!(told.reference, Some(reference(&answer)), "{dialect}");
+        assert_eq!(told.our_reference.unwrap().0, key(1).operation, "{dialect}");
+        psp.advance(5 * DAY);
+        delivery.send_due(&service).await;
+        let told = genuine(dialect, &received).pop().unwrap();
+        let code = "account_closed".to_owned();
+        assert_eq!(told.what, What::PayoutFailed { code }, "{dialect}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use psp::simulator::{Moment, Settings, SimulatedPsp, Simulator};
-use psp::{Answer, Authorize, CallKey, Capture, Psp as _, PspReference, Refund, Void};
+use psp::{Answer, Authorize, CallKey, Capture, Payout, Psp as _, PspReference, Refund, Void};
 use shared_events::chance::Chance;
 use shared_events::contract::{Currency, Money, Timestamp};
 use uuid::Uuid;
@@ -114,6 +114,10 @@ pub(crate) async fn refund(
 ) -> Answer {
     let (capture, amount) = (capture.clone(), gbp(minor));
     psp.refund(Refund { key: key(operation), capture, amount }).await
+}
+
+pub(crate) fn payout_call(operation: u128, amount: Money, seller: &str) -> Payout {
+    Payout { key: key(operation), destination: seller.to_owned(), amount }
 }
 
 pub(crate) fn code(answer: &Answer) -> String {

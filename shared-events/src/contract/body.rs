@@ -2,8 +2,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    FactError, InventoryFact, NotificationFact, OrderFact, OrderId, Origin, PaymentFact, Subject,
-    json_place,
+    FactError, InventoryFact, NotificationFact, OrderFact, OrderId, Origin, PaymentFact,
+    PayoutFact, Subject, json_place,
 };
 
 /// The facts that one service publishes: a table, each row with its versioned type name and the
@@ -81,6 +81,8 @@ pub enum FactBody {
     Notification(NotificationFact),
     /// About a payment.
     Payment(PaymentFact),
+    /// About what is paid out to a seller, which payments publish, too.
+    Payout(PayoutFact),
 }
 
 impl FactBody {
@@ -92,7 +94,10 @@ impl FactBody {
                 Origin::Orders => OrderFact::of(kind, data)?.map(Self::Order),
                 Origin::Inventory => InventoryFact::of(kind, data)?.map(Self::Inventory),
                 Origin::Notifications => NotificationFact::of(kind, data)?.map(Self::Notification),
-                Origin::Payments => PaymentFact::of(kind, data)?.map(Self::Payment),
+                Origin::Payments => match PaymentFact::of(kind, data)? {
+                    Some(fact) => Some(Self::Payment(fact)),
+                    None => PayoutFact::of(kind, data)?.map(Self::Payout),
+                },
             })
         };
         let body = read()
@@ -107,7 +112,7 @@ impl FactBody {
             Self::Order(_) => Origin::Orders,
             Self::Inventory(_) => Origin::Inventory,
             Self::Notification(_) => Origin::Notifications,
-            Self::Payment(_) => Origin::Payments,
+            Self::Payment(_) | Self::Payout(_) => Origin::Payments,
         }
     }
 
@@ -119,6 +124,7 @@ impl FactBody {
             Self::Inventory(fact) => fact.kind(),
             Self::Notification(fact) => fact.kind(),
             Self::Payment(fact) => fact.kind(),
+            Self::Payout(fact) => fact.kind(),
         }
     }
 
@@ -130,6 +136,7 @@ impl FactBody {
             Self::Inventory(fact) => Some(fact.order_id()),
             Self::Notification(fact) => Some(fact.order_id()),
             Self::Payment(fact) => fact.order_id(),
+            Self::Payout(_) => None,
         }
     }
 
@@ -141,6 +148,7 @@ impl FactBody {
             Self::Inventory(fact) => fact.order_id().into(),
             Self::Notification(fact) => fact.order_id().into(),
             Self::Payment(fact) => fact.subject(),
+            Self::Payout(fact) => fact.payout().payout_id.into(),
         }
     }
 }

@@ -92,6 +92,8 @@ ids! {
     PaymentId
     /// One thing that is done at a payment service provider.
     OperationId
+    /// What is paid out to a seller at one time.
+    PayoutId
     /// A refund of an order: the return, or the cancellation, that caused it.
     RefundId
     /// A line of a provider's settlement report; see [`SettlementLineId::of`].
@@ -106,6 +108,12 @@ ids! {
 impl From<ReturnId> for RefundId {
     fn from(cause: ReturnId) -> Self {
         Self(cause.0)
+    }
+}
+
+impl From<PayoutId> for Subject {
+    fn from(payout: PayoutId) -> Self {
+        Self(payout.0)
     }
 }
 

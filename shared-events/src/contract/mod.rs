@@ -22,6 +22,7 @@ mod order_names; // names that a client gives an order
 mod order_number; // the number of an order that its client gave none
 mod payment_fact; // facts about payments
 mod payment_parts; // parts of payments, and the words of a payment plan
+mod payout_fact; // facts about payouts to sellers
 mod printable; // texts by which people and programs find something
 mod quantity; // units, positive by construction
 mod reason; // why a call is refused, with status, meaning and remedy
@@ -38,7 +39,8 @@ pub use envelope::{Fact, FactError, SpecVersion};
 pub use fact_id::{FactId, Origin};
 pub use ids::{
     CustomerId, EditId, HoldId, NotificationId, OperationId, OrderId, ParseIdError, PaymentId,
-    RefundId, RequestId, ReservationId, ReturnId, SellerId, SettlementLineId, ShipmentId, Subject,
+    PayoutId, RefundId, RequestId, ReservationId, ReturnId, SellerId, SettlementLineId, ShipmentId,
+    Subject,
 };
 pub use inventory_fact::{InventoryFact, StockLine};
 pub use json_place::json_place;
@@ -58,6 +60,7 @@ pub use payment_parts::{
     CapturePolicy, DisputeOutcome, LossCause, ParseNameError, PaymentHeader, PaymentPart,
     PaymentPolicy, PspName, RequestedPayment, Reversed, Seller,
 };
+pub use payout_fact::{PayoutFact, PayoutHeader};
 pub use printable::{PrintableError, composed, letters, printable};
 pub use quantity::{Quantity, QuantityError};
 pub use reason::{Reason, StatusCode};

@@ -82,6 +82,12 @@ verbs! {
     ImportSettlement = "IMPORT_SETTLEMENT" on "PAYMENT";
     /// What a line of such a report is for is said.
     ResolveSettlementLine = "RESOLVE_SETTLEMENT_LINE" on "PAYMENT";
+    /// Sellers are paid out.
+    RunPayouts = "RUN_PAYOUTS" on "PAYMENT";
+    /// A payout is looked at again.
+    RetryPayout = "RETRY_PAYOUT" on "PAYMENT";
+    /// What became of a payout is said.
+    ResolvePayout = "RESOLVE_PAYOUT" on "PAYMENT";
     /// A token of a customer is signed.
     IssueToken = "ISSUE_TOKEN" on "TOKEN";
 }

@@ -3,8 +3,8 @@
 use shared_events::contract::{
     CapturePolicy, DisputeOutcome, Fact, FactBody, LineAccount, LineKind, LossCause, Money,
     OrderFact, OrderHeader, OrderId, PaymentFact, PaymentHeader, PaymentId, PaymentPart,
-    PaymentPolicy, PspName, RequestedPayment, Reversed, Seller, SettledLine, SettlementLineId,
-    Timestamp,
+    PaymentPolicy, PayoutFact, PayoutHeader, PspName, RequestedPayment, Reversed, Seller,
+    SettledLine, SettlementLineId, Timestamp,
 };
 
 use crate::contract::{bodies, fact};
@@ -150,7 +150,26 @@ pub fn of_payments() -> Vec<FactBody> {
         PaymentFact::SettlementResolved { line: settled(), account: LineAccount::Receivable },
     ];
     let told = told.into_iter().map(FactBody::Order);
-    told.chain(paid.into_iter().map(FactBody::Payment)).collect()
+    let told = told.chain(paid.into_iter().map(FactBody::Payment));
+    told.chain(of_payouts().map(FactBody::Payout)).collect()
+}
+
+/// Facts about payouts.
+fn of_payouts() -> impl Iterator<Item = PayoutFact> {
+    let payout = || PayoutHeader {
+        payout_id: "0190a0b0-0000-7000-8000-00000000000d".parse().unwrap(),
+        seller: seller(),
+        psp: "stripe".parse().unwrap(),
+        amount: gbp(4_630),
+        at: at("2010-12-31T08:27:00Z"),
+    };
+    let code = "account_closed".to_owned();
+    [
+        PayoutFact::Sent { payout: payout() },
+        PayoutFact::Paid { payout: payout() },
+        PayoutFact::Returned { payout: payout(), was_paid: true, code },
+    ]
+    .into_iter()
 }
 
 /// Facts of orders that have a payment plan.
@@ -181,8 +200,9 @@ pub fn of_paid_orders() -> Vec<FactBody> {
 #[test]
 fn facts_of_payments_are_written_as_they_were_published() {
     let mut kinds: Vec<_> = of_payments().iter().map(FactBody::kind).collect();
-    kinds.retain(|kind| PaymentFact::KINDS.contains(kind));
-    assert_eq!(kinds, PaymentFact::KINDS);
+    let told = [PaymentFact::KINDS, PayoutFact::KINDS].concat();
+    kinds.retain(|kind| told.contains(kind));
+    assert_eq!(kinds, told);
     for body in of_payments() {
         let (kind, said) = (body.kind(), fact(body));
         let written = said.to_json().unwrap();

@@ -7,6 +7,7 @@ mod operations; // dead letters, quarantine, operators' actions
 mod order_payment; // money of orders with a payment plan
 mod orders; // orders and their history
 mod payments; // payments, operations at providers
+mod payouts; // payouts to sellers
 mod settlement; // reports of what providers paid out
 mod stock; // products and messages
 mod terms; // who gets an order, and what its sums are for
@@ -18,6 +19,7 @@ pub use payments::{
     attempt, only_would, payment, payment_operation, payment_operations, payment_webhook,
     payment_webhooks, payments,
 };
+pub use payouts::{payout, payout_run, payouts};
 pub use settlement::{settlement, settlement_line, settlement_lines, settlements, unsettled};
 pub use stock::{
     holders, locations, losers, movements, notification, notifications, reservation, stock,

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use order_actor::clock::Clock;
+use payment::domain::PayoutRules;
 use psp::simulator::{Odds, SimulatedPsp};
 use psp::webhook::{Secret, Verifier};
 use psp::{ApiKey, Dialect, Endpoint, Psp, Razorpay, Stripe};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use shared_events::chance::Chance;
 use shared_events::contract::{Currency, Money, PspName};
 
+use super::payouts::{Payouts, PayoutsTable};
 use super::wallets::{self, Wallets};
 
 /// Providers of one engine.
@@ -53,9 +55,9 @@ pub enum Provider {
     },
 }
 
-/// The providers of an engine, by their names.
+/// The providers of an engine, by their names, and how sellers are paid out.
 #[derive(Clone, Default)]
-pub struct Psps(BTreeMap<PspName, Provider>);
+pub struct Psps(BTreeMap<PspName, Provider>, Option<Payouts>);
 
 impl Psps {
     /// The providers themselves, with these wallets: each process has its own way to the ledger.
@@ -70,6 +72,28 @@ impl Psps {
         self.0.iter().map(|(name, one)| (name.clone(), psp(one))).collect()
     }
 
+    /// How sellers are paid out, if they are, where returns may be asked for within this time.
+    #[must_use]
+    pub fn payouts(&self, returns_within: Duration) -> Option<PayoutRules> {
+        self.1.as_ref().map(|payouts| payouts.where_returns(returns_within))
+    }
+
+    /// The payouts that a table asks for.
+    fn paid_out(&self, table: PayoutsTable) -> anyhow::Result<Payouts> {
+        let payouts = table.read()?;
+        let psp = &payouts.rules().psp;
+        let pays = match self.0.get(psp) {
+            None => anyhow::bail!("psp: no such provider: {psp}"),
+            Some(Provider::Wallets) => false,
+            Some(Provider::Called { psp, .. }) => psp.capabilities().payouts,
+        };
+        anyhow::ensure!(
+            pays,
+            "psp: {psp} pays nobody out; simulators do, and Stripe where payouts = true says so"
+        );
+        Ok(payouts)
+    }
+
     /// Whether wallets are among them.
     #[must_use]
     pub fn have_wallets(&self) -> bool {
@@ -82,7 +106,7 @@ impl Psps {
     /// What is wrong with its name.
     pub fn of(name: &str, dialect: Dialect, psp: Arc<dyn Psp>) -> anyhow::Result<Self> {
         let provider = Provider::Called { psp, dialect, verifier: None };
-        Ok(Self(BTreeMap::from([(name.parse()?, provider)])))
+        Ok(Self(BTreeMap::from([(name.parse()?, provider)]), None))
     }
 
     /// These, and the wallets of the ledger.
@@ -141,6 +165,7 @@ impl Psps {
 #[derive(Deserialize)]
 struct File {
     psps: Vec<Table>,
+    payouts: Option<PayoutsTable>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +182,9 @@ struct Table {
     /// Stripe: whether the account may capture in parts.
     #[serde(default)]
     multi_capture: bool,
+    /// Stripe: whether the account pays sellers out.
+    #[serde(default)]
+    payouts: bool,
     /// The simulator: begins its faults.
     seed: Option<u64>,
     /// The simulator: how often which fault happens.
@@ -199,7 +227,10 @@ fn from_file(path: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Psps> {
         let provider = table.provider(directory, clock);
         psps.insert(name.clone(), provider.map_err(|error| wrong(format!("{name}: {error}")))?);
     }
-    Ok(Psps(psps))
+    let psps = Psps(psps, None);
+    let Some(table) = file.payouts else { return Ok(psps) };
+    let payouts = psps.paid_out(table).map_err(|error| wrong(format!("payouts: {error}")))?;
+    Ok(Psps(psps.0, Some(payouts)))
 }
 
 impl Table {
@@ -224,7 +255,7 @@ impl Table {
         let secrets = self.secret_file.is_some() || self.webhook_secret_files.is_some();
         let simulated = self.seed.is_some() || self.odds.is_some() || self.latency.is_some();
         anyhow::ensure!(
-            !of_others && !secrets && !simulated && !self.multi_capture,
+            !of_others && !secrets && !simulated && !self.multi_capture && !self.payouts,
             "the wallets of the ledger have a name and a dialect, and nothing else"
         );
         Ok(Provider::Wallets)
@@ -251,6 +282,7 @@ impl Table {
             anyhow::bail!("{how}");
         }
         anyhow::ensure!(!self.multi_capture, "multi-capture: the simulator can do that anyway");
+        anyhow::ensure!(!self.payouts, "payouts: the simulator can do that anyway");
         let mut settings = psp::simulator::Settings {
             name: self.name.clone(),
             // Without one, references differ from those of an earlier process.
@@ -299,13 +331,15 @@ impl Table {
         let psp: Arc<dyn Psp> = match dialect {
             Dialect::Razorpay => {
                 anyhow::ensure!(!self.multi_capture, "multi-capture: Razorpay captures at once");
+                anyhow::ensure!(!self.payouts, "payouts: not with Razorpay");
                 let (id, secret) = text.split_once(':').ok_or_else(unfit)?;
                 let key = ApiKey::new(secret).filter(|_| !id.is_empty()).ok_or_else(unfit)?;
                 Arc::new(Razorpay::new(&self.name, &endpoint, id, key)?)
             }
             Dialect::Stripe | Dialect::Simulator => {
                 let key = ApiKey::new(&text).ok_or_else(unfit)?;
-                Arc::new(Stripe::new(&self.name, &endpoint, key, self.multi_capture)?)
+                let stripe = Stripe::new(&self.name, &endpoint, key, self.multi_capture)?;
+                Arc::new(stripe.paying_out(self.payouts))
             }
         };
         Ok(psp)

@@ -49,6 +49,29 @@ fn providers_are_read_with_their_secrets() {
 }
 
 #[test]
+fn payouts_are_by_a_provider_that_pays_sellers_out() {
+    let with = |psp: &str| read(&format!("{CARDS}[payouts]\npsp = \"{psp}\"\n"));
+    let days = Duration::from_secs(24 * 3_600) * 30;
+    assert_eq!(read(CARDS).unwrap().payouts(days), None);
+    let rules = with("play").unwrap().payouts(days).unwrap();
+    assert_eq!((rules.psp.as_str(), rules.after), ("play", days));
+    for (psp, expected) in [
+        ("bank", "payouts: psp: no such provider: bank"),
+        ("wallet", "payouts: psp: wallet pays nobody out"),
+        ("upi", "payouts: psp: upi pays nobody out"),
+        ("cards", "payouts: psp: cards pays nobody out"),
+    ] {
+        let error = with(psp).err().unwrap_or_default();
+        assert!(error.contains(expected), "{psp}: {error}");
+    }
+    let able = CARDS.replace("multi-capture = true", "multi-capture = true\npayouts = true");
+    let rules = read(&format!("{able}[payouts]\npsp = \"cards\"\n")).unwrap().payouts(days);
+    assert_eq!(rules.unwrap().psp.as_str(), "cards");
+    let unknown = read(&format!("{CARDS}[payouts]\npsp = \"play\"\nafterwards = \"1day\"\n"));
+    assert!(unknown.err().unwrap_or_default().contains("unknown key afterwards"));
+}
+
+#[test]
 fn what_is_wrong_with_a_provider_is_named_without_its_secret() {
     for (change, with, expected) in [
         ("\"stripe\"", "\"paypal\"", "cards: dialect: not simulator, stripe or razorpay"),
@@ -62,6 +85,7 @@ fn what_is_wrong_with_a_provider_is_named_without_its_secret() {
         ("[\"new\", \"old\"]", "[\"new\", \"old\", \"new\"]", "at most two webhook secrets"),
         ("[\"new\", \"old\"]", "[]", "webhook-secret-files: a webhook secret is missing"),
         ("timeout = \"5s\"", "timeout = \"90s\"", "timeout: is at most 30s"),
+        ("timeout = \"5s\"", "payouts = true", "payouts: not with Razorpay"),
         ("timeout = \"5s\"", "seed = 1", "settings of the simulator"),
         ("odds = \"slow=10\"", "odds = \"slow\"", "play: odds: "),
         ("odds = \"slow=10\"", "url = \"http://127.0.0.1:1\"", "has no url"),

@@ -8,7 +8,7 @@ use payment::grpc::FILE_DESCRIPTOR_SET;
 use payment::store::{self, Count};
 use payment::{NotReceived, Payments, Psps, Runner, WebhookDoor};
 use service_edge::feed;
-use shared_events::contract::{OperationId, Origin, PaymentId, PspName};
+use shared_events::contract::{Money, OperationId, Origin, PaymentId, PspName};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
@@ -21,6 +21,7 @@ use crate::engine::building::Building;
 use crate::engine::clock::Now;
 use crate::engine::health::Alarm;
 use crate::engine::metrics::Sample;
+use crate::engine::payouts::Sellers;
 use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
 use crate::engine::wallets::Wallets;
 
@@ -43,6 +44,7 @@ pub static SERVICE: Service = Service {
     path: "/ordinal.payments.",
     rpcs: &[
         Rpc { name: "ordinal.payments.v1.PaymentService", message_bytes_max: 64 * 1024 },
+        Rpc { name: "ordinal.payments.v1.PayoutService", message_bytes_max: 64 * 1024 },
         Rpc { name: "ordinal.payments.v1.SettlementService", message_bytes_max: 1024 * 1024 },
     ],
     published: Some(PUBLISHED),
@@ -76,10 +78,11 @@ const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let database = building.database(&SERVICE).await?;
-    let wallets = Wallets::default();
+    let (wallets, sellers) = (Wallets::default(), Sellers::default());
     let psps = Psps::new(building.settings.psps.psps(&wallets));
+    let payouts = building.settings.psps.payouts(building.settings.policy.return_within);
     let now = building.clock_beside(store::newest(&database).await?);
-    let payments = Payments::new(database, psps, now);
+    let payments = Payments::new(database, psps, now).paying_out(payouts);
     let door = payments.door(building.settings.psps.verifiers(), Arc::clone(&building.now));
     if door.is_open() {
         building.told = Some(receive(door));
@@ -88,6 +91,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let log: feed::Log = Arc::new(move || facts.facts());
     building.publish_once(PUBLISHED, log, payments.database());
     building.routes.add_service(InterceptedService::new(payments.grpc(), with_caller));
+    building.routes.add_service(InterceptedService::new(payments.payout_grpc(), with_caller));
     let reports = payments.settlement_grpc();
     building.routes.add_service(InterceptedService::new(reports, with_caller));
     let database = payments.database();
@@ -95,12 +99,18 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.alarms.push(stuck(database.clone()));
     building.alarms.push(parked(database.clone()));
     building.alarms.push(disputed(database.clone()));
+    building.alarms.push(stuck_payouts(database.clone()));
+    building.alarms.push(debts(database.clone()));
     let runner = payments.runner(building.settings.chance.of_part("payments"));
     building.samples.push(numbers(database.clone(), Arc::clone(&building.now)));
     building.samples.push(held_back(runner.clone()));
     Ok(Box::new(move |building| {
-        connect(building, &wallets)?;
+        let has_ledger = connect(building, &wallets, &sellers)?;
         building.follow_facts(&PAYMENTS, payments.follower())?;
+        if has_ledger {
+            let payouts = payments.payout_runner(&runner, Arc::new(sellers));
+            building.followers.run(|stop| payouts.run(stop));
+        }
         // Every process calls providers: an operation is taken up by one at a time. Webhooks are
         // left to the processes that can ask their provider.
         let webhooks = runner.clone();
@@ -135,19 +145,26 @@ async fn found(database: &Database, sought: &Sought) -> anyhow::Result<Vec<Found
     Ok(found)
 }
 
-/// Wallets are reached at the ledger of this process, or of another.
-fn connect(building: &Building, wallets: &Wallets) -> anyhow::Result<()> {
+/// Wallets and sellers' accounts are reached at the ledger of this process, or of another; returns
+/// whether there is one.
+fn connect(building: &Building, wallets: &Wallets, sellers: &Sellers) -> anyhow::Result<bool> {
     let elsewhere = || building.channels.to(&super::ledger::SERVICE).map(|ledger| ledger.wire());
+    let settings = &building.settings;
     if let Some(ledger) = building.ledger.clone().or_else(elsewhere) {
-        wallets.connect(ledger, building.settings.peers.identity.clone());
-        return Ok(());
+        wallets.connect(ledger.clone(), settings.peers.identity.clone());
+        sellers.connect(ledger, settings.peers.identity.clone());
+        return Ok(true);
     }
     anyhow::ensure!(
-        !building.settings.psps.have_wallets(),
+        !settings.psps.have_wallets(),
         "the provider {} is the wallets of the ledger: --ledger-at must say where it is",
         crate::engine::wallets::NAME
     );
-    Ok(())
+    anyhow::ensure!(
+        settings.psps.payouts(settings.policy.return_within).is_none(),
+        "payouts are from sellers' accounts of the ledger: --ledger-at must say where it is"
+    );
+    Ok(false)
 }
 
 /// How many, in words: "1 webhook waits", "7 webhooks wait", "1000 webhooks or more wait".
@@ -178,6 +195,52 @@ fn stuck(database: Database) -> Alarm {
         })
     };
     Alarm { part: "payments", look: Box::new(look) }
+}
+
+/// An alarm while payouts wait for a person.
+fn stuck_payouts(database: Database) -> Alarm {
+    let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
+        let database = database.clone();
+        Box::pin(async move {
+            let stuck = store::stuck_payouts(&database).await.ok()?;
+            let Some((first, count)) = stuck else { return Some(None) };
+            let text = format!(
+                "{} (ordinal payout list --state stuck); the first is {} to {}: {}",
+                many(count, ("payout", "payouts"), ("is stuck", "are stuck")),
+                first.payout.id,
+                first.payout.seller,
+                first.payout.code
+            );
+            Some(Some(Reason { text, since: first.updated_at }))
+        })
+    };
+    Alarm { part: "payouts", look: Box::new(look) }
+}
+
+/// Sellers who owe too much that are counted at most.
+const DEBTS_MAX: u32 = 100;
+
+/// An alarm while sellers owe more than they may.
+fn debts(database: Database) -> Alarm {
+    let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
+        let database = database.clone();
+        Box::pin(async move {
+            let owed = store::debts(&database, DEBTS_MAX).await.ok()?;
+            let Some(first) = owed.first() else { return Some(None) };
+            let text = format!(
+                "{} more than they may; the first is {} with {}",
+                many(
+                    u64::try_from(owed.len()).unwrap_or_default(),
+                    ("seller", "sellers"),
+                    ("owes", "owe")
+                ),
+                first.seller,
+                Money::new(first.owed, first.currency)
+            );
+            Some(Some(Reason { text, since: first.since }))
+        })
+    };
+    Alarm { part: "debts of sellers", look: Box::new(look) }
 }
 
 /// The door for webhooks of providers.
@@ -259,11 +322,15 @@ fn numbers(database: Database, now: Now) -> Sample {
             if let Ok(open) = store::count(&database, Count::DisputesOpen).await {
                 table::DISPUTES_OPEN.is(&mut page, [], open);
             }
+            let payouts = store::stuck_payouts(&database).await.ok().flatten();
             if let Ok(count) = store::count(&database, Count::OperationsStuck).await {
-                table::PSP_STUCK.is(&mut page, [], count);
+                let payouts = payouts.as_ref().map_or(0, |(_, count)| *count);
+                table::PSP_STUCK.is(&mut page, [], count.saturating_add(payouts));
             }
             if let Ok(first) = store::stuck_longest(&database).await {
-                let age = first.map_or(Duration::ZERO, |first| now().since(first.since()));
+                let first = first.map(|first| first.since());
+                let longest = first.into_iter().chain(payouts.map(|(one, _)| one.updated_at)).min();
+                let age = longest.map_or(Duration::ZERO, |since| now().since(since));
                 table::PSP_STUCK_AGE.is(&mut page, [], age);
             }
             page

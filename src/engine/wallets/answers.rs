@@ -3,9 +3,11 @@
 use ledger::grpc::proto::{self, HoldState, TransferKind};
 use psp::{Answer, Found, Kind, PspReference};
 use service_edge::{reason_of, time};
-use shared_events::contract::{Currency, Money, Reason};
+use shared_events::contract::{Money, Reason};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+
+use crate::engine::ledger_link::money;
 
 pub(super) fn declined(code: &str) -> Answer {
     Answer::Declined { code: code.to_owned() }
@@ -73,17 +75,6 @@ pub(super) fn of_status(status: &Status) -> Answer {
 pub(super) fn is_free_already(answer: &Answer) -> bool {
     let Answer::Declined { code } = answer else { return false };
     ["canceled", "authorization_expired"].contains(&code.as_str())
-}
-
-pub(super) fn money(amount: Option<&proto::Money>) -> Option<Money> {
-    let amount = amount?;
-    let currency = Currency::recorded(&amount.currency_code).ok()?;
-    Money::from_units_nanos(amount.units, amount.nanos, currency).ok()
-}
-
-pub(super) fn written(amount: Money) -> proto::Money {
-    let (units, nanos) = amount.units_nanos();
-    proto::Money { currency_code: amount.currency.code().to_owned(), units, nanos }
 }
 
 /// The answer to something that moved this amount, under this name.

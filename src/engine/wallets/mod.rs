@@ -7,12 +7,10 @@ mod answers; // what the ledger's answers mean
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use ledger::domain::{AccountName, ChartAccount, NewAccount, UnknownName, wallet_of};
 use ledger::grpc::proto;
-use ledger::grpc::proto::ledger_service_client::LedgerServiceClient;
 use psp::{
     Answer, Authorize, Capabilities, Capture, Found, Kind, Lookup, OurReference, Psp, Refund,
     Theirs, Void,
@@ -20,13 +18,13 @@ use psp::{
 use service_edge::feed::Identity;
 use service_edge::{Wire, reason_of};
 use shared_events::contract::{Currency, CustomerId, Money, PspName, Reason};
-use shared_events::stream::AskedBy;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use uuid::Uuid;
 
+use super::ledger_link::{Link, money, within, written};
 use answers::{
-    InBook, authorized, declined, done, is_free_already, money, not_asked, of_ended, of_entry,
-    of_status, refused, unclear, written,
+    InBook, authorized, declined, done, is_free_already, not_asked, of_ended, of_entry, of_status,
+    refused, unclear,
 };
 
 /// The name of the provider, and its dialect in settings. No other provider has it: accounts of the
@@ -43,8 +41,6 @@ pub(crate) fn are_meant(name: &str, dialect: &str) -> anyhow::Result<bool> {
     Ok(dialect == NAME)
 }
 
-/// How long the ledger may take for an operation or a question. Payments give up later.
-const CALL_WITHIN: Duration = Duration::from_secs(10);
 /// How long an amount stays held: 30 days.
 const HELD_SECONDS: u32 = 30 * 24 * 3_600;
 /// For how long the same call may be made again: the book never forgets an id.
@@ -72,46 +68,6 @@ struct Known {
     wallets: BTreeSet<AccountName>,
 }
 
-/// The way to the ledger, here or in another process.
-struct Link {
-    client: LedgerServiceClient<Wire>,
-    identity: Identity,
-}
-
-impl Link {
-    fn client(&self) -> LedgerServiceClient<Wire> {
-        self.client.clone()
-    }
-
-    /// A request as another process knows us by our token, and the ledger of this one by the caller.
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = self.identity.request(message);
-        let by = AskedBy { role: "ENGINE".to_owned(), subject: "wallets".to_owned() };
-        request.extensions_mut().insert(by);
-        // Without it another process would give up earlier. This one does not read it.
-        request.set_timeout(CALL_WITHIN);
-        request
-    }
-
-    async fn account(&self, name: &AccountName) -> Result<proto::Account, Status> {
-        let request = proto::GetAccountRequest { name: name.to_string(), position: 0 };
-        let answer = self.client().get_account(self.request(request)).await?.into_inner();
-        answer.account.ok_or_else(|| Status::data_loss("no account"))
-    }
-
-    async fn entry(&self, id: Uuid) -> Result<proto::Entry, Status> {
-        let request = self.request(proto::GetEntryRequest { entry_id: id.to_string() });
-        let answer = self.client().get_entry(request).await?.into_inner();
-        answer.entry.ok_or_else(|| Status::data_loss("no entry"))
-    }
-
-    async fn hold(&self, id: &str) -> Result<proto::Hold, Status> {
-        let request = self.request(proto::GetHoldRequest { hold_id: id.to_owned() });
-        let answer = self.client().get_hold(request).await?.into_inner();
-        answer.hold.ok_or_else(|| Status::data_loss("no hold"))
-    }
-}
-
 /// What people read with an entry. It is a part of its content, and the same for the same call.
 fn reason(what: &str) -> String {
     format!("payment by wallet: {what}")
@@ -126,8 +82,7 @@ fn receivable(currency: Currency) -> Result<NewAccount, UnknownName> {
 impl Wallets {
     /// The ledger is reached by this wire. Only the first call does anything.
     pub(crate) fn connect(&self, wire: Wire, identity: Identity) {
-        let client = LedgerServiceClient::new(wire);
-        drop(self.link.set(Link { client, identity }));
+        drop(self.link.set(Link::new(wire, identity, "wallets")));
     }
 
     fn link(&self) -> Result<&Link, Status> {
@@ -144,20 +99,7 @@ impl Wallets {
         if self.known().open.contains(&terms.currency) {
             return Ok(());
         }
-        let request = proto::OpenAccountRequest {
-            name: terms.name.to_string(),
-            kind: proto::AccountKind::Asset.into(),
-            currency_code: terms.currency.code().to_owned(),
-            limit: proto::AccountLimit::Unspecified.into(),
-            reason: reason("account"),
-            validate_only: false,
-        };
-        match link.client().open_account(link.request(request)).await {
-            Ok(_) => {}
-            // Somebody has opened it with a limit, which the reservation is then held to.
-            Err(status) if status.code() == Code::AlreadyExists => {}
-            Err(status) => return Err(status),
-        }
+        link.open_asset(terms, reason("account")).await?;
         self.known().open.insert(terms.currency);
         Ok(())
     }
@@ -317,12 +259,6 @@ impl Wallets {
     }
 }
 
-/// What a call comes to within its time. One that is given up may have its effect all the same.
-async fn within<T>(call: impl Future<Output = Result<T, Status>> + Send) -> Result<T, Status> {
-    let late = |_| Status::deadline_exceeded("the ledger did not answer in time");
-    tokio::time::timeout(CALL_WITHIN, call).await.map_err(late)?
-}
-
 async fn answer(call: impl Future<Output = Result<Answer, Status>> + Send) -> Answer {
     within(call).await.unwrap_or_else(|status| of_status(&status))
 }
@@ -339,6 +275,7 @@ impl Psp for Wallets {
             multi_capture: false,
             partial_refund: true,
             release_remainder: true,
+            payouts: false,
             authorization_seconds: HELD_SECONDS,
             key_seconds: KEY_SECONDS,
             grace_seconds: GRACE_SECONDS,

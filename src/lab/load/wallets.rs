@@ -90,7 +90,7 @@ pub async fn said(calls: &Calls, operation: &payments::Operation) -> Result<Sums
 /// Where the engine stops answering.
 pub async fn owed(calls: &Calls, currency: &str) -> Result<i64, Failure> {
     let name = receivable(currency);
-    let request = proto::GetAccountRequest { name, position: 0 };
+    let request = proto::GetAccountRequest { name, ..Default::default() };
     let answer = calls.persist(|| {
         let mut ledger = LedgerServiceClient::new(calls.channel());
         let request = calls.request(request.clone());

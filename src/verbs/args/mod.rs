@@ -7,6 +7,7 @@ mod ledger; // accounts, entries, holds
 mod operations; // followers, dead letters, read models, shards, timers
 mod orders; // orders, returns, events
 mod payment; // attempts, payments, operations
+mod payout; // payouts to sellers
 mod place; // a new order
 mod settlement; // reports of what providers paid out
 mod stock; // stock and messages
@@ -23,6 +24,7 @@ pub use orders::{
     CommandOptions, ListedBy, OrderVerb, Outcomes, ReturnName, ReturnVerb, ReturnsArgs,
 };
 pub use payment::PaymentVerb;
+pub use payout::PayoutVerb;
 pub use place::{ContactFlags, PlaceArgs};
 pub use settlement::SettlementVerb;
 pub use stock::{LocationVerb, NotificationVerb, ReplayArgs, RestockAt, StockVerb};
@@ -73,6 +75,9 @@ pub enum Verb {
     /// Pay orders; show payments and what is done at providers.
     #[command(subcommand)]
     Payment(PaymentVerb),
+    /// Pay sellers out, and show what was paid.
+    #[command(subcommand)]
+    Payout(PayoutVerb),
     /// Import reports of what providers paid out, and show what differs.
     #[command(subcommand)]
     Settlement(SettlementVerb),

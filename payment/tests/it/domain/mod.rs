@@ -2,6 +2,7 @@
 
 mod laws; // whatever comes in whatever order
 mod partitions; // sums of parts
+mod payouts; // what sellers are paid
 mod refunds; // money that goes back
 mod schedule; // calls and questions
 mod stories; // one order from end to end

@@ -17,6 +17,7 @@ pub const CAPABLE: Capabilities = Capabilities {
     multi_capture: true,
     partial_refund: true,
     release_remainder: true,
+    payouts: true,
     authorization_seconds: 7 * 24 * 3_600,
     key_seconds: 24 * 3_600,
     grace_seconds: 30,

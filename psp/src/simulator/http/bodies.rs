@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{razorpay, stripe};
+use super::{payouts, razorpay, stripe};
 use crate::simulator::{Outgoing, Payment, Simulator};
 use crate::{Dialect, What};
 
@@ -11,6 +11,7 @@ pub(super) fn body(dialect: Dialect, simulator: &Simulator, outgoing: &Outgoing)
     let payment = outgoing.event.payment.as_ref().and_then(|payment| simulator.payment(payment));
     let body = match dialect {
         Dialect::Simulator => own(outgoing),
+        Dialect::Stripe if outgoing.event.what.is_of_payout() => of_payout(simulator, outgoing)?,
         Dialect::Stripe => of_stripe(simulator, payment?, outgoing)?,
         Dialect::Razorpay => of_razorpay(simulator, payment?, outgoing)?,
     };
@@ -24,9 +25,10 @@ fn own(outgoing: &Outgoing) -> Value {
         what => what.name(),
     };
     let code = match &event.what {
-        What::Declined { code } | What::CaptureFailed { code } | What::RefundFailed { code } => {
-            Some(code)
-        }
+        What::Declined { code }
+        | What::CaptureFailed { code }
+        | What::RefundFailed { code }
+        | What::PayoutFailed { code } => Some(code),
         _ => None,
     };
     let amount = event.what.amount();
@@ -45,6 +47,18 @@ fn own(outgoing: &Outgoing) -> Value {
             "respond_by": event.what.respond_by().map(|at| at.to_string()),
         },
     })
+}
+
+/// About a payout: paid, or not.
+fn of_payout(simulator: &Simulator, outgoing: &Outgoing) -> Option<Value> {
+    let event = &outgoing.event;
+    let of = simulator.payout_named(event.reference.as_ref()?.as_str())?;
+    let failed = matches!(event.what, What::PayoutFailed { .. });
+    let kind = if failed { "payout.failed" } else { "payout.paid" };
+    Some(json!({
+        "id": event.id, "object": "event", "type": kind, "created": stripe::unix(outgoing.at),
+        "data": { "object": payouts::object(of) },
+    }))
 }
 
 fn of_stripe(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) -> Option<Value> {
@@ -90,7 +104,7 @@ fn of_stripe(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) -> O
         What::DisputeOpened { .. } => ("charge.dispute.created", dispute("needs_response")?),
         What::DisputeWon { .. } => ("charge.dispute.closed", dispute("won")?),
         What::DisputeLost { .. } => ("charge.dispute.closed", dispute("lost")?),
-        What::Other { .. } => return None,
+        What::PayoutPaid { .. } | What::PayoutFailed { .. } | What::Other { .. } => return None,
     };
     Some(json!({
         "id": event.id, "object": "event", "type": kind, "created": stripe::unix(outgoing.at),
@@ -140,7 +154,11 @@ fn of_razorpay(simulator: &Simulator, payment: &Payment, outgoing: &Outgoing) ->
         What::DisputeOpened { .. } => ("payment.dispute.created", dispute()?),
         What::DisputeWon { .. } => ("payment.dispute.won", dispute()?),
         What::DisputeLost { .. } => ("payment.dispute.lost", dispute()?),
-        What::ActionRequired | What::Other { .. } => return None,
+        // It pays nobody out.
+        What::ActionRequired
+        | What::PayoutPaid { .. }
+        | What::PayoutFailed { .. }
+        | What::Other { .. } => return None,
     };
     Some(json!({
         "entity": "event", "event": kind, "created_at": stripe::unix(outgoing.at),

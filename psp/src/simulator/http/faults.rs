@@ -8,7 +8,7 @@ use shared_events::contract::Currency;
 use super::Service;
 use super::message::{Request, Response};
 use crate::simulator::{Book, Move, ReportFault, ReportOf, Script, Simulator, report};
-use crate::{Kind, OurReference};
+use crate::{Answer, Kind, OurReference};
 
 /// Payments that one call shows; more are asked for by `after`.
 const PAYMENTS_SHOWN: usize = 1_000;
@@ -23,6 +23,11 @@ pub(super) fn answer(service: &Service, request: &Request, path: &[&str]) -> Res
         (false, ["book"]) => service.psp.with(|simulator, at| {
             simulator.advance(at);
             Response::json(200, &book(simulator, request.query("after").unwrap_or_default()))
+        }),
+        (false, ["payouts"]) => service.psp.with(|simulator, at| {
+            simulator.advance(at);
+            let after = request.query("after").and_then(|after| after.parse().ok());
+            Response::json(200, &payouts(simulator, after.unwrap_or_default()))
         }),
         (false, ["report"]) => match report_of(request) {
             Ok(of) => service.psp.with(|simulator, at| {
@@ -64,7 +69,7 @@ fn report_of(request: &Request) -> Result<ReportOf, String> {
 fn script(service: &Service, body: &Value) -> Response {
     let text = |field: &str| body.get(field).and_then(Value::as_str);
     let kind = Kind::ALL.into_iter().find(|kind| text("kind") == Some(kind.name()));
-    let Some(kind) = kind else { return wrong("kind: authorize, capture, void or refund") };
+    let Some(kind) = kind else { return wrong("kind: authorize, capture, void, refund or payout") };
     let script: Script = match text("script").unwrap_or_default().parse() {
         Ok(script) => script,
         Err(error) => return wrong(&format!("script: {error}")),
@@ -129,6 +134,33 @@ fn book(simulator: &Simulator, after: &str) -> Value {
         "after": more,
         "webhooks": { "waiting": waiting, "dropped": dropped },
     })
+}
+
+/// The payouts, in the order in which they were asked for.
+fn payouts(simulator: &Simulator, after: u64) -> Value {
+    let mut shown: Vec<Value> = Vec::new();
+    let (mut last, mut more) = (after, false);
+    for (number, one) in simulator.payouts_after(after) {
+        more = shown.len() == PAYMENTS_SHOWN;
+        if more {
+            break;
+        }
+        last = number;
+        let state = match &one.answer {
+            Answer::Done { .. } => "paid",
+            Answer::Declined { .. } => "returned",
+            _ => "pending",
+        };
+        shown.push(json!({
+            "payout": one.reference.as_str(),
+            "our_reference": one.our_reference.0.to_string(),
+            "destination": one.destination,
+            "currency": one.amount.currency.code(),
+            "amount": one.amount.minor,
+            "state": state,
+        }));
+    }
+    json!({ "payouts": shown, "after": if more { last.into() } else { Value::Null } })
 }
 
 fn totals(book: &Book) -> Value {

@@ -5,6 +5,7 @@ mod bodies; // webhooks as each dialect writes them
 mod deliver; // sends webhooks
 mod faults; // calls of its own: scripts, the book, the clock
 mod message; // requests and responses
+mod payouts; // Stripe's payouts
 mod razorpay; // Razorpay's calls
 mod read; // the book, read from elsewhere
 mod server; // connections
@@ -55,7 +56,10 @@ impl Service {
         };
         let known = self.key.as_ref().is_none_or(|key| key.expose() == secret);
         match (scheme, known) {
-            ("bearer", true) => stripe::answer(self, request, rest),
+            ("bearer", true) => match rest {
+                ["payouts", rest @ ..] => payouts::answer(self, request, rest),
+                _ => stripe::answer(self, request, rest),
+            },
             ("bearer", false) => stripe::unauthorized(),
             (_, true) => {
                 let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);

@@ -42,7 +42,7 @@ pub(super) fn answer(service: &Service, request: &Request, path: &[&str]) -> Res
     }
 }
 
-fn ok(body: &Value) -> Response {
+pub(super) fn ok(body: &Value) -> Response {
     Response::json(200, body)
 }
 
@@ -51,11 +51,11 @@ fn error(status: u16, kind: &str, code: &str) -> Response {
     Response::json(status, &json!({ "error": { "type": kind, "code": code, "message": message } }))
 }
 
-fn invalid(code: &str) -> Response {
+pub(super) fn invalid(code: &str) -> Response {
     error(400, "invalid_request_error", code)
 }
 
-fn missing() -> Response {
+pub(super) fn missing() -> Response {
     error(404, "invalid_request_error", "resource_missing")
 }
 
@@ -63,25 +63,25 @@ pub(super) fn unauthorized() -> Response {
     error(401, "invalid_request_error", "api_key_invalid")
 }
 
-fn fault() -> Response {
+pub(super) fn fault() -> Response {
     error(500, "api_error", "api_error")
 }
 
 /// A form, by its names.
-struct Form(Vec<(String, String)>);
+pub(super) struct Form(pub(super) Vec<(String, String)>);
 
 impl Form {
-    fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn amount(&self, name: &str, currency: Currency) -> Option<Money> {
+    pub(super) fn amount(&self, name: &str, currency: Currency) -> Option<Money> {
         let amount = self.text(name)?.parse().ok()?;
         Dialect::Stripe.money(amount, currency).ok()
     }
 
     /// The operation of ours: in the metadata, or what the key names.
-    fn key(&self, request: &Request, simulator: &mut Simulator) -> CallKey {
+    pub(super) fn key(&self, request: &Request, simulator: &mut Simulator) -> CallKey {
         let text = request.header("idempotency-key").unwrap_or_default();
         let (operation, generation) = text.split_once('.').unwrap_or((text, "0"));
         let named = operation.parse::<Uuid>().ok().zip(generation.parse().ok());
@@ -95,7 +95,7 @@ impl Form {
         }
     }
 
-    fn our(&self, key: CallKey) -> Option<OurReference> {
+    pub(super) fn our(&self, key: CallKey) -> Option<OurReference> {
         let ordinal = self.text("metadata[ordinal]").and_then(|text| text.parse().ok());
         Some(OurReference(ordinal.unwrap_or(key.operation)))
     }
@@ -248,7 +248,7 @@ fn search(service: &Service, request: &Request) -> Response {
     })
 }
 
-fn rendered(answer: &Answer, body: Option<Value>) -> Response {
+pub(super) fn rendered(answer: &Answer, body: Option<Value>) -> Response {
     match (answer, body) {
         (Answer::Declined { code }, body) => {
             let error = json!({
@@ -269,7 +269,7 @@ fn rendered(answer: &Answer, body: Option<Value>) -> Response {
     }
 }
 
-fn units(minor: i64, currency: Currency) -> i64 {
+pub(super) fn units(minor: i64, currency: Currency) -> i64 {
     // What was taken in units goes out in them; another currency may have no such amount.
     Dialect::Stripe.amount(Money::new(minor, currency)).unwrap_or(minor)
 }

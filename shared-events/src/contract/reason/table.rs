@@ -260,8 +260,7 @@ reasons! {
         "Call from a page of the same origin or from a program; operators name further origins \
          with `--public-url` and `--cors-origin`.";
     "OUTCOME_UNKNOWN" => OutcomeUnknown [Unavailable]
-        "Whether it was done is not known yet: the answer of the database, or of another node, was \
-         lost.",
+        "Whether it was done is not known yet: an answer of the database or of a node was lost.",
         "Try again with the same order id or request id, after RetryInfo: it is done once.";
     "OVERLOADED" => Overloaded [ResourceExhausted]
         "Too many calls are in progress, by this caller or by all; nothing was begun. `bound` \
@@ -271,20 +270,21 @@ reasons! {
         "The database of payments does not answer, or nobody knows whether it committed.",
         "Send the same again after RetryInfo: an attempt is made once.";
     "PAYMENT_MISMATCH" => PaymentMismatch [FailedPrecondition]
-        "What payments says of an order's money does not fit what the order asked for. Nobody but \
-         the engine sends that.",
+        "The engine sends it: what payments say of an order's money is not what it asked for.",
         "Operators: the dead letter names the order; compare it with its payments.";
     "PAYMENT_NOT_SECURED" => PaymentNotSecured [FailedPrecondition]
         "The order has a payment plan, and its money does not stand as the plan says: it was lost, \
          or was not taken yet. `is` is the state of its money.",
-        "Ship it once its money is SECURED, or CAPTURED where the plan says so: `payment` of the \
-         order has its state.";
+        "Ship it once `payment` of the order is SECURED, or CAPTURED where the plan says so.";
     "PAYMENT_NOT_WANTED" => PaymentNotWanted [FailedPrecondition]
         "The order was cancelled, or its payment has failed for good.",
         "Place the order anew.";
     "PAYMENT_PLAN_FIXED" => PaymentPlanFixed [FailedPrecondition]
         "The order has a payment plan: what it costs was asked for, and is not edited.",
         "Cancel units (CancelOrder), and place another order for what comes in addition.";
+    "PAYOUTS_NOT_SUPPORTED" => PayoutsNotSupported [FailedPrecondition]
+        "No provider pays sellers out here: the settings name none, or it cannot.",
+        "Operators: name one in `[payouts]` ([payouts.md](payouts.md)).";
     "RATE_LIMITED" => RateLimited [ResourceExhausted]
         "The caller has made more calls than its limit allows; nothing was begun. `limit` names the \
          limit and `per_minute` is its number.",
