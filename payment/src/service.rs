@@ -19,10 +19,6 @@ use crate::domain::{
     Case, Context, Input, Observation, OperationState, PayoutRules, Rejection, WebhookState,
 };
 use crate::door::WebhookDoor;
-use crate::grpc::proto::payment_service_server::PaymentServiceServer;
-use crate::grpc::proto::payout_service_server::PayoutServiceServer;
-use crate::grpc::proto::settlement_service_server::SettlementServiceServer;
-use crate::grpc::{PaymentEdge, PayoutEdge, SettlementEdge};
 use crate::psps::Psps;
 use crate::runner::Runner;
 use crate::settlement::Settlements;
@@ -135,18 +131,6 @@ impl Payments {
         (self.now)()
     }
 
-    /// The handler of its calls.
-    #[must_use]
-    pub fn edge(&self) -> PaymentEdge {
-        PaymentEdge::new(self.clone())
-    }
-
-    /// Its gRPC service.
-    #[must_use]
-    pub fn grpc(&self) -> PaymentServiceServer<PaymentEdge> {
-        PaymentServiceServer::new(self.edge()).max_decoding_message_size(64 * 1024)
-    }
-
     /// What imports reports of providers.
     #[must_use]
     pub fn settlements(&self) -> Settlements {
@@ -157,25 +141,6 @@ impl Payments {
             due: Arc::clone(&self.due),
             now: Arc::clone(&self.now),
         }
-    }
-
-    /// The gRPC service of reports. A message has one of them.
-    #[must_use]
-    pub fn settlement_grpc(&self) -> SettlementServiceServer<SettlementEdge> {
-        let edge = SettlementEdge::new(self.settlements());
-        SettlementServiceServer::new(edge).max_decoding_message_size(1024 * 1024)
-    }
-
-    /// The handler of its calls about payouts.
-    #[must_use]
-    pub fn payout_edge(&self) -> PayoutEdge {
-        PayoutEdge::new(self.clone())
-    }
-
-    /// Its gRPC service of payouts.
-    #[must_use]
-    pub fn payout_grpc(&self) -> PayoutServiceServer<PayoutEdge> {
-        PayoutServiceServer::new(self.payout_edge()).max_decoding_message_size(64 * 1024)
     }
 
     /// The follower of order facts.

@@ -195,9 +195,8 @@ impl Engine {
         self.orders.as_ref().is_some_and(|orders| orders.journal.is_superseded())
     }
 
-    /// As [`Self::stop`], for a process that can no longer write. Its metrics are shown once more:
-    /// what it refused, and that it was superseded, would be gone with it before a scraper has seen
-    /// them. Whoever has no time for that says so.
+    /// As [`Self::stop`], for a process that can no longer write. Its metrics are shown once more,
+    /// before what it refused is gone with it. Whoever has no time for that says so.
     ///
     /// # Errors
     /// As [`Self::stop`].

@@ -5,6 +5,7 @@ mod parse; // requests → values, or every field at fault
 mod payouts; // payouts to sellers
 mod refusal; // refusals and errors → statuses
 mod render; // payments and operations → messages
+mod services; // what is served
 mod settlements; // reports of providers and their lines
 mod webhooks; // webhooks of providers, for operators
 
