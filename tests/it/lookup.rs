@@ -117,6 +117,13 @@ async fn an_identifier_is_looked_up_whatever_it_is_of(shop: Shop) {
     let customer = shop.customer.to_string();
     let both = looked_up(&shop, &customer).await;
     assert_eq!(brief(&both), [["CUSTOMER", "ID", &customer], ["WALLET", "ID", &customer]]);
+    // An account whose name merely begins as a wallet's does is none.
+    let stranger = Uuid::now_v7().to_string();
+    let tips = format!("wallet:{stranger}:tips");
+    let open = json!({ "name": tips, "kind": "ACCOUNT_KIND_LIABILITY", "currency_code": "GBP" });
+    shop.service.call("ledger.v1.LedgerService/OpenAccount", open).await.unwrap();
+    assert_eq!(looked_up(&shop, &stranger).await, Vec::<Value>::new());
+    assert_eq!(brief(&looked_up(&shop, &tips).await), [["LEDGER_ACCOUNT", "ID", tips.as_str()]]);
     assert_eq!(looked_up(&shop, &Uuid::now_v7().to_string()).await, Vec::<Value>::new());
     assert_eq!(looked_up(&shop, "nobody's").await, Vec::<Value>::new());
 
