@@ -41,6 +41,8 @@ pub(crate) enum Thing {
     Payment,
     /// What is done at a payment provider.
     Operation,
+    /// To a seller.
+    Payout,
     Message,
     /// Of the ledger.
     Entry,
@@ -162,6 +164,7 @@ impl Found {
                 let name = format!("payment-operations/{id}");
                 ("PAYMENT_OPERATION", name, format!("payment operation {id}"))
             }
+            Thing::Payout => ("PAYOUT", format!("payouts/{id}"), format!("payout get {id}")),
             Thing::Message => {
                 ("MESSAGE", format!("notifications/{id}"), format!("notification get {id}"))
             }
