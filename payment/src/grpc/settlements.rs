@@ -6,7 +6,9 @@ use psp::PspReference;
 use service_edge::page::{PageSize, Tokens, cut};
 use service_edge::time::timestamp;
 use service_edge::{Refused, Violations, one_of, traceparent, tracestate};
-use shared_events::contract::{LineKind, Money, PspName, Reason, TextRule, Timestamp};
+use shared_events::contract::{
+    LineKind, Money, PspName, Reason, SettlementId, TextRule, Timestamp,
+};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -108,11 +110,7 @@ fn of_psp(text: &str, violations: &mut Violations) -> Option<PspName> {
 }
 
 fn report_id(text: &str, violations: &mut Violations) -> Option<Uuid> {
-    let id = Uuid::try_parse(text).ok();
-    if id.is_none() {
-        violations.wrong("settlement_id", "the id of a report: a UUID");
-    }
-    id
+    violations.parsed("settlement_id", text).map(SettlementId::uuid)
 }
 
 /// Which lines, and how many.

@@ -96,6 +96,8 @@ ids! {
     PayoutId
     /// A refund of an order: the return, or the cancellation, that caused it.
     RefundId
+    /// A provider's settlement report that was imported.
+    SettlementId
     /// A line of a provider's settlement report; see [`SettlementLineId::of`].
     SettlementLineId
     /// Identifies a command across its retries.

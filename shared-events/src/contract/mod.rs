@@ -39,8 +39,8 @@ pub use envelope::{Fact, FactError, SpecVersion};
 pub use fact_id::{FactId, Origin};
 pub use ids::{
     CustomerId, EditId, HoldId, NotificationId, OperationId, OrderId, ParseIdError, PaymentId,
-    PayoutId, RefundId, RequestId, ReservationId, ReturnId, SellerId, SettlementLineId, ShipmentId,
-    Subject,
+    PayoutId, RefundId, RequestId, ReservationId, ReturnId, SellerId, SettlementId,
+    SettlementLineId, ShipmentId, Subject,
 };
 pub use inventory_fact::{InventoryFact, StockLine};
 pub use json_place::json_place;
