@@ -249,6 +249,45 @@ pub(crate) async fn came_back(
     Ok(CameBack { since_old, since_earlier })
 }
 
+/// Payouts to a seller that were held, made before an instant and id, the newest first.
+pub(crate) async fn held_before(
+    database: &Database,
+    of: (&Seller, Currency),
+    before: (Timestamp, PayoutId),
+    limit: u32,
+) -> Result<Vec<PayoutRow>, DatabaseError> {
+    let only = "AND (made_at, payout_id) < ($3, $4) ORDER BY made_at DESC, payout_id DESC";
+    held_of(database, of, only, (before.0, before.1.to_string()), limit).await
+}
+
+/// The same made after an instant and id, the oldest first; with none, from the first one on.
+pub(crate) async fn held_after(
+    database: &Database,
+    of: (&Seller, Currency),
+    after: Option<(Timestamp, PayoutId)>,
+    limit: u32,
+) -> Result<Vec<PayoutRow>, DatabaseError> {
+    let after = after.map_or((Timestamp::MIN, String::new()), |(at, id)| (at, id.to_string()));
+    let only = "AND (made_at, payout_id) > ($3, $4) ORDER BY made_at, payout_id";
+    held_of(database, of, only, after, limit).await
+}
+
+async fn held_of(
+    database: &Database,
+    (seller, currency): (&Seller, Currency),
+    only: &str,
+    (at, id): (Timestamp, String),
+    limit: u32,
+) -> Result<Vec<PayoutRow>, DatabaseError> {
+    let sql = format!(
+        "{ROW} WHERE seller = $1 AND currency = $2 AND state NOT IN ('COLLECTING', 'REFUSED')
+         {only} LIMIT $5"
+    );
+    let query = sqlx::query(&sql).bind(seller.to_string()).bind(currency.code());
+    let query = query.bind(at.micros()).bind(id).bind(i64::from(limit));
+    query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
+}
+
 /// A provider told something of a payout: it is asked about now. Returns whether there is such a
 /// payout, by our id of it or the provider's.
 pub(crate) async fn wake_payout(

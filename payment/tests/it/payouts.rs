@@ -417,6 +417,76 @@ async fn what_the_book_does_not_hold_is_not_paid(dialect: Dialect) {
     assert_eq!(market.of_run(2).await.payout.state, PayoutState::Paid);
 }
 
+async fn a_book_that_has_forgotten_payouts_pays_nobody_twice(dialect: Dialect) {
+    let market = Market::on(dialect).await;
+    for (number, minor) in [(1, 1_000), (2, 2_000), (3, 4_000)] {
+        market.sold(minor);
+        assert_eq!(market.runs(number).await, 1);
+    }
+    let before = market.shelf.steps();
+    assert_eq!(market.bench.psp.effects(), [(PAYOUT, 1_000), (PAYOUT, 2_000), (PAYOUT, 4_000)]);
+    // It has the first payout, and the second only as held.
+    for (number, kept) in (10..).zip([3, 2, 1, 0]) {
+        market.shelf.forgets_after(kept);
+        assert_eq!(market.runs(number).await, 0);
+        assert_eq!(market.bench.psp.effects().len(), 3);
+        let steps = market.shelf.steps();
+        assert_eq!(steps[..kept], before[..kept]);
+        // What stands as held counts as spent as well.
+        assert_eq!(steps.iter().filter(|step| **step == BookStep::Hold).count(), 3);
+        market.shelf.forgets_after(0);
+        assert_eq!(market.runs(number + 10).await, 0);
+        assert_eq!(market.shelf.steps(), before);
+    }
+    // What cannot be booked again keeps the run waiting: nothing is paid meanwhile.
+    market.shelf.forgets_after(2);
+    market.shelf.kept().refuses = Some(BookStep::Hold);
+    market.sold(8_000);
+    market.asked(of_acme(30)).await.unwrap();
+    market.turns().await;
+    let run = store::payout_run(&market.bench.database, run_id(30)).await.unwrap().unwrap();
+    assert!(run.note.contains("has forgotten payout"), "{}", run.note);
+    assert_eq!(market.bench.psp.effects().len(), 3);
+    market.shelf.kept().refuses = None;
+    market.bench.wait(61);
+    market.turns().await;
+    assert_eq!(market.of_run(30).await.payout.amount, gbp(8_000));
+}
+
+async fn a_payout_on_its_way_is_booked_whole_in_an_older_book(dialect: Dialect) {
+    for fails in [false, true] {
+        let market = Market::on(dialect).await;
+        market.bench.psp.will(PAYOUT, [accepted()]);
+        market.sold(10_000);
+        market.runs(1).await;
+        let one = market.of_run(1).await.payout;
+        assert_eq!(one.state, PayoutState::Submitted);
+        market.shelf.forgets_after(0);
+        let (reference, amount) = ("po_1".parse().unwrap(), gbp(10_000));
+        let done = Answer::Done { reference, amount, valid_until: None };
+        let (answer, state, last) = match fails {
+            true => (declined("account_closed"), PayoutState::Returned, BookStep::Void),
+            false => (done, PayoutState::Paid, BookStep::Post),
+        };
+        market.bench.psp.knows(one.id.uuid(), answer);
+        market.bench.wait(DAY);
+        market.turns().await;
+        assert_eq!(market.of_run(1).await.payout.state, state);
+        assert_eq!(market.shelf.steps(), [BookStep::Hold, last]);
+    }
+    // One that comes back after it was paid.
+    let market = Market::on(dialect).await;
+    market.sold(10_000);
+    market.runs(1).await;
+    let one = market.of_run(1).await.payout;
+    market.shelf.forgets_after(0);
+    market.bench.psp.knows(one.id.uuid(), declined("returned_by_bank"));
+    market.bench.wait(DAY);
+    market.turns().await;
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Returned);
+    assert_eq!(market.shelf.steps(), [BookStep::Hold, BookStep::Post, BookStep::Mirror]);
+}
+
 async fn a_webhook_has_the_provider_asked_at_once_however_late(dialect: Dialect) {
     let market = Market::on(dialect).await;
     let bench = &market.bench;
@@ -568,6 +638,8 @@ on_both!(
     a_person_says_what_became_of_a_stuck_payout,
     a_book_that_is_away_is_asked_again,
     what_the_book_does_not_hold_is_not_paid,
+    a_book_that_has_forgotten_payouts_pays_nobody_twice,
+    a_payout_on_its_way_is_booked_whole_in_an_older_book,
     a_webhook_has_the_provider_asked_at_once_however_late,
     all_sellers_are_paid_every_day_where_that_is_said,
     payouts_are_listed_page_by_page,

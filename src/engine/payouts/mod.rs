@@ -184,6 +184,11 @@ impl Sellers {
     }
 }
 
+/// The ledger could not be asked.
+fn away(status: &Status) -> BookAway {
+    BookAway(format!("the ledger answered {:?}", status.code()))
+}
+
 /// What a refusal by the ledger means. One by the book is kept with the id: asked again, it is the
 /// same.
 fn of_status(status: &Status) -> Result<Booked, BookAway> {
@@ -195,7 +200,7 @@ fn of_status(status: &Status) -> Result<Booked, BookAway> {
         | Code::FailedPrecondition
         | Code::OutOfRange => Ok(Booked::Refused(code())),
         // It may be booked all the same.
-        code => Err(BookAway(format!("the ledger answered {code:?}"))),
+        _ => Err(away(status)),
     }
 }
 
@@ -208,7 +213,16 @@ impl SellerBook for Sellers {
         earlier: Timestamp,
     ) -> Result<Option<SellerBalance>, BookAway> {
         let counted = within(self.counted(of, old, earlier)).await;
-        counted.map_err(|status| BookAway(format!("the ledger answered {:?}", status.code())))
+        counted.map_err(|status| away(&status))
+    }
+
+    async fn holds(&self, payout: PayoutId) -> Result<bool, BookAway> {
+        let link = self.link().map_err(|status| away(&status))?;
+        match within(link.hold(&payout.to_string())).await {
+            Ok(_) => Ok(true),
+            Err(status) if status.code() == Code::NotFound => Ok(false),
+            Err(status) => Err(away(&status)),
+        }
     }
 
     async fn book(&self, step: BookStep, of: &Payout) -> Result<Booked, BookAway> {
