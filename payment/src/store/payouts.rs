@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use psp::PspReference;
 use shared_events::contract::{Currency, Money, PayoutId, PspName, Seller, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
@@ -7,6 +9,10 @@ use uuid::Uuid;
 
 use super::{COUNTED, instant, number, optional_instant, word};
 use crate::domain::{CameBack, Payout, PayoutState, Schedule, Settles, Stage};
+
+/// A payout that was made so long ago and never called may have been called all the same, by
+/// payments of which this is an older copy.
+const CALLED_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// A payout, and what is next for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +25,14 @@ pub struct PayoutRow {
     pub claim: i64,
     /// When something last changed.
     pub updated_at: Timestamp,
+}
+
+impl PayoutRow {
+    /// Whether it was made so long ago that it must have been called, and is not known to have been.
+    #[must_use]
+    pub(crate) fn may_be_forgotten(&self, now: Timestamp) -> bool {
+        self.schedule.first_call.is_none() && now >= self.payout.made_at.plus(CALLED_WITHIN)
+    }
 }
 
 /// Which payouts. What is absent is not asked for.

@@ -160,6 +160,54 @@ async fn a_lost_answer_is_asked_for_before_anything_is_sent_again(dialect: Diale
     assert_eq!(market.bench.psp.effects(), [(PAYOUT, 10_000)]);
 }
 
+/// Payments that hold a payout and have not called, by as much as they know.
+async fn held_and_not_called(dialect: Dialect) -> Market {
+    let market = Market::on(dialect).await;
+    market.sold(10_000);
+    market.asked(of_acme(1)).await.unwrap();
+    let read = AtomicUsize::new(0);
+    // It is counted, then held; the third time it would be called.
+    let ends: Ends = Arc::new(move |point: Point, _: OperationKind| {
+        point == Point::Read && read.fetch_add(1, Ordering::SeqCst) >= 2
+    });
+    let runner = market.runner_ending(ends);
+    for _ in 0..5 {
+        runner.turn().await.unwrap();
+    }
+    let row = market.of_run(1).await;
+    assert_eq!((row.payout.state, row.schedule.stage), (PayoutState::Collected, Stage::Due));
+    assert_eq!((market.bench.psp.calls().len(), row.schedule.first_call), (0, None));
+    market
+}
+
+async fn older_payments_ask_before_they_call(dialect: Dialect) {
+    // They were restored from a copy of just before the call, after the key was forgotten.
+    let market = held_and_not_called(dialect).await;
+    let id = market.of_run(1).await.payout.id;
+    let (reference, amount) = ("po_1".parse().unwrap(), gbp(10_000));
+    market.bench.psp.knows(id.uuid(), Answer::Done { reference, amount, valid_until: None });
+    market.bench.wait(2 * DAY);
+    market.turns().await;
+    let paid = market.of_run(1).await.payout;
+    assert_eq!((paid.state, paid.reference.as_deref()), (PayoutState::Paid, Some("po_1")));
+    assert_eq!((market.bench.psp.calls().len(), market.bench.psp.questions()), (0, 1));
+    // What is not found is not sent any more once the key may be forgotten.
+    let market = held_and_not_called(dialect).await;
+    market.bench.wait(2 * DAY);
+    for _ in 0..10 {
+        market.turns().await;
+        market.bench.wait(DAY);
+    }
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Stuck);
+    assert_eq!(market.bench.psp.calls(), [""; 0]);
+    // Before that it is.
+    let market = held_and_not_called(dialect).await;
+    market.bench.wait(2 * 3_600);
+    market.settle().await;
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Paid);
+    assert_eq!((market.bench.psp.calls().len(), market.bench.psp.questions()), (1, 1));
+}
+
 /// All that is left of a payout in the end.
 type Left = (Vec<PayoutRow>, Vec<BookStep>, Vec<(OperationKind, i64)>, Vec<&'static str>);
 
@@ -629,6 +677,7 @@ on_both!(
     what_comes_back_after_it_was_paid_is_mirrored_once,
     a_provider_that_says_no_gives_it_back,
     a_lost_answer_is_asked_for_before_anything_is_sent_again,
+    older_payments_ask_before_they_call,
     an_end_at_any_point_of_a_payout_changes_nothing,
     an_end_while_the_provider_answers_changes_nothing,
     runs_at_once_by_two_processes_pay_nothing_twice,

@@ -163,6 +163,10 @@ impl PayoutRunner {
             return self.hold_back(row, until, "the provider does not answer").await;
         }
         match (row.payout.state, row.schedule.stage) {
+            (PayoutState::Collected, Stage::Due) if row.may_be_forgotten(now) => {
+                let schedule = row.schedule.perhaps_called(row.payout.made_at, now);
+                self.ask(psp.as_ref(), &PayoutRow { schedule, ..row.clone() }).await
+            }
             (PayoutState::Collected, Stage::Due) => self.call(psp.as_ref(), row).await,
             (_, Stage::Calling) => {
                 let schedule = row.schedule.interrupted(now);
