@@ -302,8 +302,8 @@ async fn held_of(
     query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
 }
 
-/// A provider told something of a payout: it is asked about now. Returns whether there is such a
-/// payout, by our id of it or the provider's.
+/// A provider told something of a payout: it is asked about now, by the name that it told. Returns
+/// whether there is such a payout, by our id of it or the provider's.
 pub(crate) async fn wake_payout(
     tx: &mut Tx,
     (ours, psp): (Option<PayoutId>, &PspName),
@@ -314,7 +314,8 @@ pub(crate) async fn wake_payout(
     let sql = "UPDATE payouts SET due_at = CASE WHEN state IN ('SUBMITTED', 'PAID', 'STUCK')
                           OR stage = 'UNKNOWN' THEN $4 ELSE due_at END,
                       stage = CASE WHEN state = 'PAID' THEN 'LOOKING'
-                          WHEN state = 'STUCK' THEN 'UNKNOWN' ELSE stage END
+                          WHEN state = 'STUCK' THEN 'UNKNOWN' ELSE stage END,
+                      reference = COALESCE(reference, $3)
                WHERE psp = $1 AND (payout_id = $2 OR reference = $3)";
     let query = sqlx::query(sql).bind(psp.to_string());
     let query = query.bind(ours.map(|id| id.to_string()).unwrap_or_default());

@@ -575,6 +575,22 @@ async fn a_webhook_has_the_provider_asked_at_once_however_late(dialect: Dialect)
     assert_eq!(kept(bench, "evt_3").await.state, WebhookState::Waiting);
 }
 
+async fn the_name_that_a_webhook_tells_is_asked_for(dialect: Dialect) {
+    let market = Market::on(dialect).await;
+    market.bench.psp.will(PAYOUT, [Act::LoseAnswer]);
+    market.sold(10_000);
+    market.runs(1).await;
+    let one = market.of_run(1).await.payout;
+    assert_eq!((one.state, one.reference), (PayoutState::Collected, None));
+    let told = json!({ "our_reference": one.id.to_string(), "reference": "po_7",
+                       "amount": 10_000, "currency": "GBP" });
+    tell(&market.bench, "evt_1", "payout_paid", &told).await;
+    hear(&market.bench).await;
+    assert_eq!(market.of_run(1).await.payout.reference.as_deref(), Some("po_7"));
+    market.turns().await;
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Paid);
+}
+
 async fn all_sellers_are_paid_every_day_where_that_is_said(dialect: Dialect) {
     let mut market = Market::on(dialect).await;
     let mut story = Story::new();
@@ -690,6 +706,7 @@ on_both!(
     a_book_that_has_forgotten_payouts_pays_nobody_twice,
     a_payout_on_its_way_is_booked_whole_in_an_older_book,
     a_webhook_has_the_provider_asked_at_once_however_late,
+    the_name_that_a_webhook_tells_is_asked_for,
     all_sellers_are_paid_every_day_where_that_is_said,
     payouts_are_listed_page_by_page,
     a_run_has_one_meaning_for_each_id,
