@@ -56,7 +56,7 @@ pub(crate) use settlement_lines::{add_lines, known_lines, named, resolve_line};
 pub use settlements::{
     Settlement, SettlementCounts, Unsettled, settlement, settlements, unsettled,
 };
-pub(crate) use settlements::{imported, keep_settlement, payments_named, take_reports};
+pub(crate) use settlements::{imported, keep_settlement, not_due, payments_named, take_reports};
 pub use summary::PaymentSummary;
 pub(crate) use summary::summaries;
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};

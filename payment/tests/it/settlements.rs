@@ -402,6 +402,26 @@ async fn what_no_report_names_is_missing(dialect: Dialect) {
     assert_eq!(of_other.unwrap(), []);
     import(&bench, &[line("t2", "charge", &capture, "50.00")]).await.unwrap();
     assert_eq!(missing().await, []);
+    assert_eq!(kept_as_missing(&bench).await, 0);
+    bench.laws_hold().await;
+    // Nor is what a line proves, or what a person says that it is for.
+    let bench = Bench::on(dialect).await;
+    let (_, capture) = lost(&bench).await;
+    import(&bench, &[line("t1", "charge", &capture, "50.00")]).await.unwrap();
+    assert_eq!(kept_as_missing(&bench).await, 0);
+    let bench = Bench::on(dialect).await;
+    let (_, capture, _) = taken(&bench).await;
+    import(&bench, &[line("t1", "adjustment", "x", "50.00")]).await.unwrap();
+    assert_eq!(kept_as_missing(&bench).await, 1);
+    resolve(&bench, "t1", Some(&capture)).await.unwrap();
+    assert_eq!(kept_as_missing(&bench).await, 0);
+}
+
+/// What is kept to be named by a report.
+async fn kept_as_missing(bench: &Bench) -> i64 {
+    let count = "SELECT COUNT(*) FROM to_settle";
+    let (count,): (i64,) = sqlx::query_as(count).fetch_one(bench.database.reader()).await.unwrap();
+    count
 }
 
 async fn what_is_tried_is_not_kept(dialect: Dialect) {
