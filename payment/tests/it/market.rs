@@ -44,6 +44,8 @@ pub struct Kept {
     steps: Vec<(PayoutId, BookStep, Timestamp)>,
     /// What happens to the next steps.
     pub away: VecDeque<Away>,
+    /// How long it takes to say what a seller has, in seconds.
+    pub takes: i64,
     /// What is refused.
     pub refuses: Option<BookStep>,
 }
@@ -112,6 +114,7 @@ impl SellerBook for Shelf {
         earlier: Timestamp,
     ) -> Result<Option<SellerBalance>, BookAway> {
         let (kept, account) = (self.kept(), account(of.0, of.1));
+        self.clock.fetch_add(kept.takes * 1_000_000, Ordering::SeqCst);
         let until = |at: Timestamp| -> i64 {
             let by_then = kept.credits.iter().filter(|one| one.0 == account && one.1 <= at);
             by_then.map(|one| one.2).sum()

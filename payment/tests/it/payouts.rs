@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use payment::domain::{BookStep, OTHER_AMOUNT, OperationKind, PayoutState, Stage, WebhookState};
+use payment::domain::{
+    BookStep, OTHER_AMOUNT, OperationKind, PayoutState, RunState, Stage, WebhookState,
+};
 use payment::grpc::proto;
 use payment::grpc::proto::payout_service_server::PayoutService as _;
 use payment::store::{self, Debt, PayoutRow};
@@ -622,6 +624,30 @@ async fn all_sellers_are_paid_every_day_where_that_is_said(dialect: Dialect) {
     assert_eq!(market.bench.psp.effects().len(), 2);
 }
 
+async fn a_slow_book_has_a_run_stored_before_another_process_takes_it_up(dialect: Dialect) {
+    let market = Market::on(dialect).await;
+    let mut story = Story::new();
+    let sellers = ["a", "b", "c", "d", "e"];
+    market.bench.follow(&[story.requested_of(&sellers, 1_000)]).await.unwrap();
+    for seller in sellers {
+        market.shelf.credit(seller, 1_000);
+    }
+    market.bench.wait(31 * DAY);
+    market.shelf.kept().takes = 20;
+    let seller = String::new();
+    let all = proto::RunPayoutsRequest { seller, currency_code: String::new(), ..of_acme(1) };
+    market.asked(all).await.unwrap();
+    let run = async || store::payout_run(&market.bench.database, run_id(1)).await.unwrap().unwrap();
+    market.runner().turn().await.unwrap();
+    // A minute after it was taken up it would be another's.
+    let after = run().await;
+    assert_eq!(after.state, RunState::Running);
+    assert_eq!(after.after.map(|(seller, _)| seller.to_string()).as_deref(), Some("b"));
+    market.turns().await;
+    assert_eq!((run().await.state, run().await.payouts), (RunState::Done, 5));
+    assert_eq!(market.bench.psp.effects(), [(PAYOUT, 1_000); 5]);
+}
+
 async fn payouts_are_listed_page_by_page(dialect: Dialect) {
     let market = Market::on(dialect).await;
     let sellers = ["a", "b", "c", "d", "e"];
@@ -708,6 +734,7 @@ on_both!(
     a_webhook_has_the_provider_asked_at_once_however_late,
     the_name_that_a_webhook_tells_is_asked_for,
     all_sellers_are_paid_every_day_where_that_is_said,
+    a_slow_book_has_a_run_stored_before_another_process_takes_it_up,
     payouts_are_listed_page_by_page,
     a_run_has_one_meaning_for_each_id,
 );
