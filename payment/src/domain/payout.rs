@@ -222,6 +222,17 @@ impl Payout {
         }
     }
 
+    /// Whether the seller has it again, or is about to, and it was never paid as far as is known.
+    #[must_use]
+    pub fn is_given_back(&self) -> bool {
+        let gives_back = match self.state {
+            PayoutState::Returned => true,
+            PayoutState::Settling => self.settles == Some(Settles::Returned),
+            _ => false,
+        };
+        gives_back && self.paid_at.is_none()
+    }
+
     /// As it is once that is booked, by the book's time.
     #[must_use]
     pub fn booked(&self, step: BookStep, at: Timestamp, now: Timestamp) -> Self {

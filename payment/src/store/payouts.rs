@@ -302,6 +302,19 @@ async fn held_of(
     query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
 }
 
+/// The payout of a provider that it told something of, by our id of it or the provider's name.
+pub(crate) async fn payout_told(
+    tx: &mut Tx,
+    (ours, psp): (Option<PayoutId>, &PspName),
+    reference: Option<&PspReference>,
+) -> Result<Option<PayoutRow>, DatabaseError> {
+    let sql = format!("{ROW} WHERE psp = $1 AND (payout_id = $2 OR reference = $3) LIMIT 1");
+    let query = sqlx::query(&sql).bind(psp.to_string());
+    let query = query.bind(ours.map(|id| id.to_string()).unwrap_or_default());
+    let query = query.bind(reference.map(ToString::to_string));
+    query.fetch_optional(&mut **tx).await?.as_ref().map(row_of).transpose()
+}
+
 /// A provider told something of a payout: it is asked about now, by the name that it told. Returns
 /// whether there is such a payout, by our id of it or the provider's.
 pub(crate) async fn wake_payout(

@@ -593,6 +593,28 @@ async fn the_name_that_a_webhook_tells_is_asked_for(dialect: Dialect) {
     assert_eq!(market.of_run(1).await.payout.state, PayoutState::Paid);
 }
 
+async fn what_was_given_back_and_is_told_as_paid_is_for_a_person(dialect: Dialect) {
+    let market = Market::on(dialect).await;
+    market.bench.psp.will(PAYOUT, [Act::Say(declined("no_account"))]);
+    market.sold(10_000);
+    market.runs(1).await;
+    let one = market.of_run(1).await.payout;
+    assert_eq!(one.state, PayoutState::Returned);
+    let ours = one.id.to_string();
+    let paid = json!({ "our_reference": ours, "amount": 10_000, "currency": "GBP" });
+    tell(&market.bench, "evt_1", "payout_paid", &paid).await;
+    // That it failed is known.
+    let failed = json!({ "our_reference": ours, "code": "no_account" });
+    tell(&market.bench, "evt_2", "payout_failed", &failed).await;
+    hear(&market.bench).await;
+    let parked = kept(&market.bench, "evt_1").await;
+    assert_eq!(parked.state, WebhookState::Parked);
+    assert!(parked.note.contains("was given back to the seller"), "{}", parked.note);
+    assert_eq!(kept(&market.bench, "evt_2").await.state, WebhookState::Handled);
+    market.turns().await;
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Returned);
+}
+
 async fn all_sellers_are_paid_every_day_where_that_is_said(dialect: Dialect) {
     let mut market = Market::on(dialect).await;
     let mut story = Story::new();
@@ -733,6 +755,7 @@ on_both!(
     a_payout_on_its_way_is_booked_whole_in_an_older_book,
     a_webhook_has_the_provider_asked_at_once_however_late,
     the_name_that_a_webhook_tells_is_asked_for,
+    what_was_given_back_and_is_told_as_paid_is_for_a_person,
     all_sellers_are_paid_every_day_where_that_is_said,
     a_slow_book_has_a_run_stored_before_another_process_takes_it_up,
     payouts_are_listed_page_by_page,
