@@ -14,9 +14,9 @@ const PAID_AND_GIVEN_BACK: &str =
     "it is told as paid, and was given back to the seller as not paid";
 
 impl Runner {
-    /// A webhook about a payout: whoever pays sellers out asks about it now. One about a payout that
-    /// is not known yet waits. One that was given back is asked about no more: told as paid, a
-    /// person must look.
+    /// A webhook about a payout: whoever pays sellers out asks about it now. One about a payout
+    /// that is not known yet waits. One that was given back is asked about no more: told as paid,
+    /// a person must look.
     pub(in crate::runner) async fn hear_of_payout(
         &self,
         row: &Webhook,
