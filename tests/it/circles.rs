@@ -152,12 +152,6 @@ const CIRCLES: &[Circle] = &[
         why: "files are checked as they are read, and a check names the file",
     },
     Circle {
-        folder: "payment/src",
-        modules: "grpc payouts service",
-        why: "the service serves its calls, which call the service; those about payouts are in a \
-              file beside it",
-    },
-    Circle {
         folder: "payment/src/domain",
         modules: "case decide event evolve goods observe payment react theirs unheard vanished",
         why: "one vocabulary: a case is what its events did to it, and events are made of parts of \

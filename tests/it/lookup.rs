@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::http::Http;
-use crate::paid_orders::{self, on_sqlite};
+use crate::nodes::databases;
+use crate::paid_orders::{self, on_postgres, on_sqlite};
+use crate::payouts::{earned, pay_out, paying_out, until_state};
 use crate::return_lists::without_the_list;
 use crate::shop::{Orders as _, Shop, TestDatabase, on_both};
 use crate::support::{Engine, PATIENCE, free_port, ordinal};
@@ -117,6 +119,13 @@ async fn an_identifier_is_looked_up_whatever_it_is_of(shop: Shop) {
     let customer = shop.customer.to_string();
     let both = looked_up(&shop, &customer).await;
     assert_eq!(brief(&both), [["CUSTOMER", "ID", &customer], ["WALLET", "ID", &customer]]);
+    // An account whose name merely begins as a wallet's does is none.
+    let stranger = Uuid::now_v7().to_string();
+    let tips = format!("wallet:{stranger}:tips");
+    let open = json!({ "name": tips, "kind": "ACCOUNT_KIND_LIABILITY", "currency_code": "GBP" });
+    shop.service.call("ledger.v1.LedgerService/OpenAccount", open).await.unwrap();
+    assert_eq!(looked_up(&shop, &stranger).await, Vec::<Value>::new());
+    assert_eq!(brief(&looked_up(&shop, &tips).await), [["LEDGER_ACCOUNT", "ID", tips.as_str()]]);
     assert_eq!(looked_up(&shop, &Uuid::now_v7().to_string()).await, Vec::<Value>::new());
     assert_eq!(looked_up(&shop, "nobody's").await, Vec::<Value>::new());
 
@@ -240,6 +249,41 @@ fn a_payment_is_looked_up_by_the_names_that_its_provider_gave_it() {
         assert_eq!(found[0]["command"], format!("ordinal payment show {payment}"));
     }
     shop.close();
+}
+
+fn a_payout_is_looked_up_by_its_id_and_what_its_provider_calls_it(shop: paid_orders::Shop) {
+    let shop = paying_out(shop);
+    let find = |id: &str| shop.engine.ask(&["lookup", id])["found"].as_array().unwrap().clone();
+    for seller in ["acme", "bolt"] {
+        earned(&shop, seller, 5);
+        let paid = until_state(&shop, &pay_out(&shop, seller), "PAID");
+        let [id, reference] = ["payout_id", "psp_reference"].map(|it| paid[it].as_str().unwrap());
+        // The hold and an entry of it in the ledger have its id.
+        let found = find(id);
+        assert!(brief(&found).contains(&["PAYOUT", "ID", id]), "{found:?}");
+        let found = find(reference);
+        assert_eq!(brief(&found), [["PAYOUT", "PSP_REFERENCE", id]], "{reference}");
+        assert_eq!(
+            (&found[0]["name"], &found[0]["order_id"]),
+            (&json!(format!("payouts/{id}")), &json!(""))
+        );
+        assert_eq!(found[0]["command"], format!("ordinal payout get {id}"));
+        assert_eq!(shop.engine.ask(&["payout", "get", id])["payout"]["payout_id"], id);
+    }
+    shop.close();
+}
+
+#[test]
+fn a_payout_is_looked_up_on_sqlite() {
+    let shop = paid_orders::Shop::open(on_sqlite);
+    a_payout_is_looked_up_by_its_id_and_what_its_provider_calls_it(shop);
+}
+
+#[test]
+fn a_payout_is_looked_up_on_postgres() {
+    let (_runtime, [database]) = databases();
+    let shop = paid_orders::Shop::open(on_postgres(database.url()));
+    a_payout_is_looked_up_by_its_id_and_what_its_provider_calls_it(shop);
 }
 
 /// Every process answers what all have, and says which of them is away.

@@ -161,6 +161,9 @@ fn operators_move_and_freeze_shards() {
     let a = node("a", flags);
     let b = node("b", flags);
     until_even(|| a.ask(&["shards", "list"]));
+    // Whoever asks what a resume would do hears of every node, and none of them does it.
+    let resume = ["timers", "resume", "--reason", "the clock is right", "--validate-only"];
+    assert_eq!(a.ask(&resume)["away"], json!([]));
     let id = place(&a, "MUG=1@4.50GBP");
     let shards = |engine: &Engine| engine.ask(&["shards", "list"])["shards"].take();
     let held = shards(&a);

@@ -91,6 +91,10 @@ fn a_stopped_database_stops_only_its_own_shards() {
     };
     assert_eq!(shards.len(), 16);
     assert!(shards[8]["frozen"].as_str().unwrap().contains("not available"), "{}", shards[8]);
+    // What would be done to a shard there is refused, as doing it is.
+    let would_freeze = |shard| ["shards", "freeze", shard, "--reason", "why", "--validate-only"];
+    assert_eq!(b.refused(3, &would_freeze("8"))["reason"], "UNAVAILABLE");
+    b.ask(&would_freeze("0"));
     let refused = a.refused(3, &["order", "cancel", &there[0], "--timeout", "2s"]);
     assert!(!refused["message"].to_string().contains("postgres://"), "{refused}");
     // A node that starts now serves what is available.

@@ -106,6 +106,16 @@ async fn what_would_be_done_to_a_wallet_is_told_and_not_done(shop: Shop) {
     assert_eq!(own, refused);
     let told = shop.wallets("CorrectWallet", shop.moved(other_id, gbp(-50))).await;
     assert_eq!(sums(&told["wallet"]), [gbp(0), gbp(0), gbp(0)]);
+    // Nor is there more in one than 64 bits hold, where the account of corrections is not open yet.
+    let eur = |units: i64| json!({ "currency_code": "EUR", "units": units, "nanos": 0 });
+    let most = i64::MAX / 100;
+    shop.wallets("TopUpWallet", shop.moved(Uuid::now_v7(), eur(most))).await;
+    let mut one = shop.moved(Uuid::now_v7(), eur(1));
+    one["validate_only"] = json!(true);
+    let refused = shop.no_wallet("CorrectWallet", one).await;
+    assert_eq!(refused.0, "AMOUNT_OVERFLOW", "{}", refused.1);
+    let own = shop.no_wallet("CorrectWallet", shop.moved(Uuid::now_v7(), eur(1))).await;
+    assert_eq!(own, refused);
     shop.close().await;
 }
 

@@ -42,13 +42,16 @@ pub struct ShardState {
     pub frozen: Option<String>,
     /// The name of the node that should have it, if an operator assigned one.
     pub pinned: Option<String>,
+    /// Why its database does not answer, if it does not: nothing about it can be changed then.
+    pub unanswered: Option<String>,
 }
 
 impl ShardState {
     /// The state of a shard whose database does not answer, as far as it is known.
     pub(crate) fn unknown(shard: u16, position: u64, why: &JournalError) -> Self {
         let frozen = Some(why.to_string());
-        Self { shard, epoch: 0, position, node: None, frozen, pinned: None }
+        let unanswered = frozen.clone();
+        Self { shard, epoch: 0, position, node: None, frozen, pinned: None, unanswered }
     }
 
     pub(crate) fn of(view: View) -> Vec<Self> {
@@ -63,6 +66,7 @@ impl ShardState {
                 .map(|node| Node { name: node.name.clone(), address: node.address.clone() }),
             frozen: seen.frozen,
             pinned: seen.pinned,
+            unanswered: None,
         };
         shards.into_iter().map(state).collect()
     }

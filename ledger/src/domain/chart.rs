@@ -46,6 +46,9 @@ pub enum ChartAccount<'a> {
 /// How the names of wallets begin.
 const WALLET: &str = "wallet";
 
+/// Accounts of one wallet that are looked at most: more than there are currencies.
+pub const WALLET_CURRENCIES_MAX: u32 = 500;
+
 /// How the names of a customer's wallets begin, which end with a currency.
 #[must_use]
 pub fn wallets_of(customer: CustomerId) -> String {

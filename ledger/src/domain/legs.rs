@@ -172,7 +172,7 @@ impl BookPart {
 }
 
 /// The sums of an account after a transfer, within its limit.
-fn stepped(
+pub(crate) fn stepped(
     account: &Account,
     side: Side,
     kind: TransferKind,

@@ -18,9 +18,10 @@ mod transfer; // what was booked, and its hash chain
 pub use account::{Account, AccountKind, AccountName, Limit, NewAccount, Sums, UnknownName};
 pub use answer::{KnownEntry, Opened, Outcome, Receipt};
 pub use book::{BookPart, Head};
-pub use chart::{ChartAccount, is_of_takings, wallet_of, wallets_of};
+pub use chart::{ChartAccount, WALLET_CURRENCIES_MAX, is_of_takings, wallet_of, wallets_of};
 pub use entry::{Entry, EntryId, Fingerprint, HOLD_SECONDS_MAX, HoldId, LEGS_MAX, Leg, Malformed};
 pub use fold::Side;
 pub use hold::{Hold, HoldState};
+pub(crate) use legs::stepped;
 pub use refusal::Refusal;
 pub use transfer::{GENESIS, Hash, Transfer, TransferKind};

@@ -18,14 +18,11 @@ use super::refusal::{other_content, other_terms, refused, unanswered, unavailabl
 use super::render::rendered_wallet;
 use crate::book::Book;
 use crate::domain::{
-    Account, ChartAccount, Entry, EntryId, Leg, NewAccount, Opened, Outcome, Refusal, UnknownName,
-    wallet_of, wallets_of,
+    Account, ChartAccount, Entry, EntryId, Leg, NewAccount, Opened, Outcome, Refusal, Side,
+    TransferKind, UnknownName, WALLET_CURRENCIES_MAX, stepped, wallet_of, wallets_of,
 };
 use crate::store;
 use crate::tail::{Tail, Watcher};
-
-/// Currencies of one wallet that are shown at most: more than there are.
-const CURRENCIES_MAX: u32 = 500;
 
 /// The gRPC service of wallets.
 pub struct WalletEdge {
@@ -87,9 +84,9 @@ impl WalletEdge {
     }
 
     /// Whether the entry was booked before, or how opening these accounts and booking it would be
-    /// refused. The book asks for accounts that are open: where one would be opened first, what is
-    /// taken is compared with what there is. An account that would be opened has no limit that the
-    /// entry could pass.
+    /// refused. The book asks for accounts that are open: where one would be opened first, the other
+    /// is asked for its sums after the entry. One that would be opened has neither sums nor a limit
+    /// that the entry could pass.
     async fn would_book(&self, accounts: Vec<NewAccount>, entry: Entry) -> Result<bool, Status> {
         let mut opened = Vec::new();
         for terms in accounts {
@@ -100,8 +97,10 @@ impl WalletEdge {
                 Opened::OtherTerms { account } => return Err(other_terms(&account)),
             }
         }
-        let taken = entry.legs().iter().find_map(|leg| match leg {
-            Leg::Transfer { debit, amount, .. } => Some((debit.clone(), amount.minor)),
+        let moved = entry.legs().iter().find_map(|leg| match leg {
+            Leg::Transfer { debit, credit, amount } => {
+                Some((debit.clone(), credit.clone(), amount.minor))
+            }
             _ => None,
         });
         let posted = self.book.would_post(entry).await.map_err(unanswered)?;
@@ -113,19 +112,18 @@ impl WalletEdge {
             Outcome::Refused { refusal, exists: false } if would_open(&refusal) => {}
             outcome => return stands(outcome),
         }
-        let Some((account, requested)) = taken.filter(|(from, _)| !opened.contains(from)) else {
-            return Ok(false);
-        };
-        let Some(open) = self.book.account(&account).await.map_err(unanswered)? else {
-            return Err(refused(&Refusal::AccountNotOpen { account }, false));
-        };
-        match open.sums.available(open.terms.limit) {
-            Some(available) if available < requested => {
-                let refusal = Refusal::InsufficientFunds { account, available, requested };
-                Err(refused(&refusal, false))
+        let Some((debit, credit, amount)) = moved else { return Ok(false) };
+        for (account, side) in [(debit, Side::Debit), (credit, Side::Credit)] {
+            if opened.contains(&account) {
+                continue;
             }
-            _ => Ok(false),
+            let Some(open) = self.book.account(&account).await.map_err(unanswered)? else {
+                return Err(refused(&Refusal::AccountNotOpen { account }, false));
+            };
+            let after = stepped(&open, side, TransferKind::Posted, amount, 0);
+            after.map_err(|refusal| refused(&refusal, false))?;
         }
+        Ok(false)
     }
 
     /// Opens an account where it is not.
@@ -154,7 +152,7 @@ fn stands(outcome: Outcome) -> Result<bool, Status> {
 
 /// The accounts of a customer's wallet, by currency.
 async fn accounts_of(database: &Database, customer: CustomerId) -> Result<Vec<Account>, Status> {
-    let found = store::accounts(database, &wallets_of(customer), "", CURRENCIES_MAX).await;
+    let found = store::accounts(database, &wallets_of(customer), "", WALLET_CURRENCIES_MAX).await;
     let mut found = found.map_err(|error| unavailable(&error))?;
     // Others may have a name that begins so.
     found.retain(|account| wallet_of(&account.terms.name).is_some());

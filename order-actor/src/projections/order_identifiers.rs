@@ -167,8 +167,9 @@ impl OrderIdentifiers {
 }
 
 /// Follows the journal for [`OrderIdentifiers`]. Of the orders of a batch it replays those to which
-/// an identifier came or changed, which are few; the rows of such an order are written anew as a
-/// whole. A request id is a row of its own, and stays.
+/// an identifier came or changed, which are few, and passes the others, so that these few find their
+/// orders in its cache; the rows of such an order are written anew as a whole. A request id is a row
+/// of its own, and stays.
 pub struct OrderIdentifiersHandler {
     model: OrderIdentifiers,
     replay: OrderReplay,
@@ -279,6 +280,9 @@ impl Handler<RecordedEvent> for OrderIdentifiersHandler {
             if changed.contains(&recorded.order_id) {
                 let step = super::step(&mut self.replay, index, recorded).await?;
                 last.insert(recorded.order_id, (step.after, recorded.sequence));
+            } else {
+                // Its next parcel would read its history otherwise.
+                self.replay.pass(recorded);
             }
         }
         let orders =

@@ -24,6 +24,43 @@ fn is_small(order: &Order) -> bool {
     })
 }
 
+/// The orders of the last events, each with its version.
+type LastOrders = LruCache<OrderId, (u64, Arc<Order>)>;
+
+/// Replays an event of a known order. Readers that share the event share the step of a small order.
+fn replayed(before: Arc<Order>, recorded: &RecordedEvent) -> Result<Step, Impossible> {
+    let after = Arc::new(evolve(Order::clone(&before), &recorded.event)?);
+    let step = Step { before, after };
+    Ok(if is_small(&step.after) { recorded.replayed.keep(step) } else { step })
+}
+
+/// The order after an event, where the order before it is known.
+fn passed(last: &mut LastOrders, recorded: &RecordedEvent) -> Option<Arc<Order>> {
+    if let Some(step) = recorded.replayed.step() {
+        return Some(step.after);
+    }
+    let before = match last.peek(&recorded.order_id) {
+        Some((version, order)) if version + 1 == recorded.sequence => Arc::clone(order),
+        _ if recorded.sequence == 1 => Arc::new(Order::Absent),
+        _ => return None,
+    };
+    if recorded.sequence == 1 || is_small(&before) {
+        return Some(replayed(before, recorded).ok()?.after);
+    }
+    // Nobody shares a large order: without its place here it changes without a clone.
+    last.pop(&recorded.order_id);
+    evolve(Arc::unwrap_or_clone(before), &recorded.event).ok().map(Arc::new)
+}
+
+/// Keeps the order after an event; nothing follows the end of one.
+fn keep(last: &mut LastOrders, recorded: &RecordedEvent, after: &Arc<Order>) {
+    if after.is_ended() {
+        last.pop(&recorded.order_id);
+    } else {
+        last.put(recorded.order_id, (recorded.sequence, Arc::clone(after)));
+    }
+}
+
 /// Why an event could not be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -63,7 +100,7 @@ impl ReplayError {
 /// history again.
 pub struct OrderReplay {
     journal: Journal,
-    last: LruCache<OrderId, (u64, Arc<Order>)>,
+    last: LastOrders,
     /// The journal history that the cached orders belong to.
     history: Option<History>,
 }
@@ -90,17 +127,20 @@ impl OrderReplay {
                     Some((version, order)) if version + 1 == sequence => Arc::clone(order),
                     _ => Arc::new(self.order_at(order_id, sequence.saturating_sub(1)).await?),
                 };
-                let after = Arc::new(evolve(Order::clone(&before), &recorded.event)?);
-                let step = Step { before, after };
-                if is_small(&step.after) { recorded.replayed.keep(step) } else { step }
+                replayed(before, recorded)?
             }
         };
-        if step.after.is_ended() {
-            self.last.pop(&order_id);
-        } else {
-            self.last.put(order_id, (sequence, Arc::clone(&step.after)));
-        }
+        keep(&mut self.last, recorded, &step.after);
         Ok(step)
+    }
+
+    /// Passes an event that nobody asks about, so that the next one of its order needs no history.
+    /// Where the order before it is unknown nothing is read, and one that cannot happen is left to
+    /// whoever asks about the next.
+    pub fn pass(&mut self, recorded: &RecordedEvent) {
+        if let Some(after) = passed(&mut self.last, recorded) {
+            keep(&mut self.last, recorded, &after);
+        }
     }
 
     /// The order as the journal has it now, with its last event; none if it does not exist.
@@ -165,13 +205,62 @@ impl OrderReplay {
 
 #[cfg(test)]
 mod tests {
+    use shared_events::contract::Timestamp;
+
     use super::*;
-    use crate::domain::Event;
+    use crate::domain::{By, Event};
+    use crate::record::{Metadata, Replayed};
+
+    const PLACED: &str = include_str!("../../tests/it/domain/golden/OrderPlaced.v2.bare.json");
+    const NOTED: &str = include_str!("../../tests/it/domain/golden/NoteAdded.v1.json");
+
+    fn recorded(sequence: u64, event: &str) -> RecordedEvent {
+        let metadata = Metadata {
+            by: By::service("shop"),
+            request_id: None,
+            fingerprint: None,
+            causation: None,
+            traceparent: None,
+            tracestate: None,
+        };
+        RecordedEvent {
+            order_id: "00000000-0000-0000-0000-00000000000a".parse().unwrap(),
+            sequence,
+            shard: 0,
+            position: sequence,
+            recorded_at: Timestamp::from_micros(1),
+            mark: None,
+            event: Arc::new(serde_json::from_str(event).unwrap()),
+            metadata: Arc::new(metadata),
+            replayed: Replayed::default(),
+        }
+    }
+
+    #[test]
+    fn an_order_whose_events_are_passed_is_known_without_its_history() {
+        let mut last = LastOrders::new(NonZeroUsize::MIN);
+        assert!(passed(&mut last, &recorded(2, NOTED)).is_none(), "it began before");
+        for sequence in 1..=40 {
+            let event = recorded(sequence, if sequence == 1 { PLACED } else { NOTED });
+            let after = passed(&mut last, &event).unwrap();
+            assert_eq!(event.replayed.step().is_some(), is_small(&after), "{sequence}");
+            keep(&mut last, &event, &after);
+            let (version, order) = last.peek(&event.order_id).unwrap();
+            assert!(*version == sequence && Arc::ptr_eq(order, &after), "{sequence}");
+        }
+        // Whoever shares an event has replayed it.
+        let shared = recorded(50, NOTED);
+        let (before, after) = (Arc::new(Order::Absent), Arc::new(Order::Absent));
+        shared.replayed.keep(Step { before, after: Arc::clone(&after) });
+        assert!(Arc::ptr_eq(&passed(&mut last, &shared).unwrap(), &after));
+        // One that cannot happen is no error of this one; what follows is read.
+        assert!(passed(&mut last, &recorded(41, PLACED)).is_none());
+        assert!(passed(&mut last, &recorded(42, NOTED)).is_none());
+    }
 
     #[test]
     fn only_small_orders_are_kept_for_other_readers() {
-        let placed = include_str!("../../tests/it/domain/golden/OrderPlaced.v2.bare.json");
-        let placed: Event = serde_json::from_str(placed).unwrap();
+        let placed: Event = serde_json::from_str(PLACED).unwrap();
         let order = evolve(Order::Absent, &placed).unwrap();
         assert!(is_small(&order) && !is_small(&Order::Absent));
         let Order::Pending(pending) = order else { panic!("it was placed") };

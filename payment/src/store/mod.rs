@@ -45,7 +45,9 @@ pub use operations::{
 pub(crate) use operations::{claim, trace_of};
 pub use payout_runs::{Debt, PayoutRun, debts, payout_run};
 pub(crate) use payout_runs::{add_run, claim_run, next_seller, note_debt, owed_by, runs_due};
-pub use payouts::{PayoutFilter, PayoutRow, payout, payouts, payouts_due, stuck_payouts};
+pub use payouts::{
+    PayoutFilter, PayoutRow, payout, payouts, payouts_due, payouts_referred, stuck_payouts,
+};
 pub(crate) use payouts::{
     add_payout, came_back, claim_payout, held_after, held_before, locked_payout, payout_told,
     wake_payout, write_payout,

@@ -232,6 +232,32 @@ pub async fn payouts(
     query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
 }
 
+/// Payouts that a provider calls so, whichever provider, in no order, at most `limit`. The index
+/// begins with the provider: each that has any is looked up in it, and asked for by itself.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn payouts_referred(
+    database: &Database,
+    reference: &str,
+    limit: u32,
+) -> Result<Vec<PayoutId>, DatabaseError> {
+    // SQLite reads the tables of a CROSS JOIN in their order.
+    let sql = format!(
+        "WITH RECURSIVE psps (psp) AS (
+             SELECT MIN(psp) FROM payouts WHERE reference IS NOT NULL
+             UNION ALL
+             SELECT (SELECT MIN(payouts.psp) FROM payouts
+                     WHERE payouts.psp > psps.psp AND payouts.reference IS NOT NULL)
+             FROM psps WHERE psps.psp IS NOT NULL
+         )
+         SELECT payouts.payout_id FROM psps CROSS JOIN payouts
+         WHERE payouts.psp = psps.psp AND payouts.reference = $1 LIMIT {limit}"
+    );
+    let rows = sqlx::query(&sql).bind(reference.to_owned()).fetch_all(database.reader()).await?;
+    rows.iter().map(|row| word(row, 0, "id of a payout")).collect()
+}
+
 /// The payout that waits longest for a person, and how many do, at most [`COUNTED`].
 ///
 /// # Errors

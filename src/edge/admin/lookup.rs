@@ -41,6 +41,8 @@ pub(crate) enum Thing {
     Payment,
     /// What is done at a payment provider.
     Operation,
+    /// To a seller.
+    Payout,
     Message,
     /// Of the ledger.
     Entry,
@@ -162,6 +164,7 @@ impl Found {
                 let name = format!("payment-operations/{id}");
                 ("PAYMENT_OPERATION", name, format!("payment operation {id}"))
             }
+            Thing::Payout => ("PAYOUT", format!("payouts/{id}"), format!("payout get {id}")),
             Thing::Message => {
                 ("MESSAGE", format!("notifications/{id}"), format!("notification get {id}"))
             }
@@ -192,14 +195,15 @@ impl AdminEdge {
         if let Some(answer) = self.order_node(&request, &mut away, ask).await {
             return Ok(answer);
         }
-        let (mut found, silent) = self.found_here(&sought).await;
-        away.extend(silent);
-        let asked = join_all(self.peers(&request).into_iter().map(|(name, mut peer)| {
+        let there = join_all(self.peers(&request).into_iter().map(|(name, mut peer)| {
             let asked = forwarded_for_merge(&request, request.get_ref().clone());
             async move { (name, peer.lookup(asked).await) }
         }));
+        // At the same time: one after the other would take as long as the caller waits at most.
+        let ((mut found, silent), there) = tokio::join!(self.found_here(&sought), there);
+        away.extend(silent);
         let mut or_more = false;
-        for (name, answer) in asked.await {
+        for (name, answer) in there {
             match answer {
                 Ok(answer) => {
                     let answer = answer.into_inner();

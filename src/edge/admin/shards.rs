@@ -87,10 +87,13 @@ fn shard_number(shard: u32) -> Result<u16, Status> {
     u16::try_from(shard).or(Err(violation("shard", "a shard has a number from 0 to 1023")))
 }
 
-/// Refuses what a change would be refused for: there is no such shard, or none can be changed.
+/// Refuses what a change would be refused for: there is no such shard, none can be changed, or its
+/// database does not answer.
 async fn is_there(journal: &Journal, shard: u16) -> Result<(), Status> {
     let states = journal.shard_states().await.map_err(shards_refused)?;
-    found(states.iter().any(|state| state.shard == shard))
+    let state = states.into_iter().find(|state| state.shard == shard);
+    found(state.is_some())?;
+    state.and_then(|state| state.unanswered).map_or(Ok(()), |why| Err(unavailable(why)))
 }
 
 fn found(found: bool) -> Result<(), Status> {

@@ -1,7 +1,7 @@
 use futures::future::join_all;
 use shared_events::stream::{Database, Verb};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::peers::{forwarded, is_forwarded};
 use super::values::{operators_reason, unavailable};
@@ -41,7 +41,7 @@ impl AdminEdge {
         let database = self.of_timers()?;
         let reason = operators_reason(&request.get_ref().reason)?;
         if request.get_ref().validate_only {
-            let away = self.resume_elsewhere(&request).await;
+            let away = self.silent_nodes(&request).await;
             return Ok(Response::new(proto::ResumeTimersResponse { away }));
         }
         // Clocks are per process: the one that was asked records the action before it takes
@@ -87,6 +87,23 @@ impl AdminEdge {
         let asked = join_all(others.map(|(name, mut peer)| {
             let asked = forwarded(request, request.get_ref().clone());
             async move { peer.resume_timers(asked).await.is_err().then_some(name) }
+        }));
+        asked.await.into_iter().flatten().collect()
+    }
+    /// The other order nodes that do not answer. They are asked for their health, which changes
+    /// nothing: a node of an earlier version does not see `validate_only`, and would resume.
+    async fn silent_nodes(&self, request: &Request<proto::ResumeTimersRequest>) -> Vec<String> {
+        let others = self.nodes(request).await.into_iter();
+        let asked = join_all(others.map(|(name, mut peer)| {
+            let asked = forwarded(request, proto::GetHealthRequest {});
+            async move {
+                match peer.get_health(asked).await {
+                    Ok(_) => None,
+                    // Whoever may resume timers need not read health: the node is there.
+                    Err(status) if status.code() == Code::PermissionDenied => None,
+                    Err(_) => Some(name),
+                }
+            }
         }));
         asked.await.into_iter().flatten().collect()
     }

@@ -2,7 +2,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::domain::{AccountName, EntryId, HoldId, wallets_of};
+use ledger::domain::{AccountName, EntryId, HoldId, WALLET_CURRENCIES_MAX, wallet_of, wallets_of};
 use ledger::grpc::FILE_DESCRIPTOR_SET;
 use ledger::{Ledger, store};
 use service_edge::Wire;
@@ -96,8 +96,10 @@ async fn found(database: &Database, sought: &Sought) -> anyhow::Result<Vec<Found
         if store::find_hold(database, HoldId::from(id)).await?.is_some() {
             found.push(Found::by_id(Thing::Hold, id));
         }
-        let wallets = wallets_of(CustomerId::from_uuid(id));
-        if !store::accounts(database, &wallets, "", 1).await?.is_empty() {
+        let begin = wallets_of(CustomerId::from_uuid(id));
+        let named = store::accounts(database, &begin, "", WALLET_CURRENCIES_MAX).await?;
+        // Others may have a name that begins so.
+        if named.iter().any(|account| wallet_of(&account.terms.name).is_some()) {
             found.push(Found::by_id(Thing::Wallet, id));
         }
     }

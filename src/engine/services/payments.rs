@@ -8,7 +8,7 @@ use payment::grpc::FILE_DESCRIPTOR_SET;
 use payment::store::{self, Count};
 use payment::{NotReceived, Payments, Psps, Runner, WebhookDoor};
 use service_edge::feed;
-use shared_events::contract::{Money, OperationId, Origin, PaymentId, PspName};
+use shared_events::contract::{Money, OperationId, Origin, PaymentId, PayoutId, PspName};
 use shared_events::metric::{Page, table};
 use shared_events::stream::{Database, Outbox, Pace};
 use tonic::service::interceptor::InterceptedService;
@@ -128,7 +128,7 @@ fn find(database: Database) -> Find {
     })
 }
 
-/// Payments and operations with this identifier.
+/// Payments, operations and payouts with this identifier.
 async fn found(database: &Database, sought: &Sought) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
     if let Some(id) = sought.id() {
@@ -138,9 +138,15 @@ async fn found(database: &Database, sought: &Sought) -> anyhow::Result<Vec<Found
         if let Some(known) = store::operation(database, OperationId::from_uuid(id)).await? {
             found.push(Found::by_id(Thing::Operation, known.id).of(known.order_id));
         }
+        if let Some(known) = store::payout(database, PayoutId::from_uuid(id)).await? {
+            found.push(Found::by_id(Thing::Payout, known.payout.id));
+        }
     }
     for (payment, order, _) in store::referred(database, sought.text(), Found::MOST).await? {
         found.push(Found::new(Thing::Payment, FoundBy::PspReference, payment).of(order));
+    }
+    for payout in store::payouts_referred(database, sought.text(), Found::MOST).await? {
+        found.push(Found::new(Thing::Payout, FoundBy::PspReference, payout));
     }
     Ok(found)
 }

@@ -86,7 +86,8 @@ fn order(
         // Every call that returned before this one was sent comes before it.
         let at_least =
             placed.iter().filter(|(at, _)| *at < call.invoked).map(|(_, v)| *v).max().unwrap_or(0);
-        let place = match (&call.answer, version) {
+        let answer = call.answer_to(version);
+        let place = match (answer, version) {
             (Answer::Done(answer), Some(version)) if *answer != version => {
                 report(
                     "unexplained",
@@ -115,7 +116,7 @@ fn order(
         };
         match place {
             // A call without an answer may have taken effect at any later time.
-            Some(_) if call.answer == Answer::Doubt => {}
+            Some(_) if *answer == Answer::Doubt => {}
             Some(place) => placed.push((call.returned, place)),
             None => {
                 let detail = format!(

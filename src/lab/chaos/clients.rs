@@ -66,6 +66,24 @@ pub(super) struct Call {
     pub(super) invoked: Instant,
     pub(super) returned: Instant,
     pub(super) answer: Answer,
+    /// Whether an earlier try was left without an answer.
+    pub(super) doubted: bool,
+}
+
+impl Call {
+    /// The answer to the try that made a version of the order, or to the last one where none did. A
+    /// try without an answer may still be under way when a later one is refused, which leaves no
+    /// trace, and take effect after it.
+    pub(super) const fn answer_to(&self, version: Option<u64>) -> &Answer {
+        match self.answer {
+            Answer::Nothing(_) | Answer::Shown(..) | Answer::Refused(_)
+                if self.doubted && version.is_some() =>
+            {
+                &Answer::Doubt
+            }
+            _ => &self.answer,
+        }
+    }
 }
 
 /// All calls of all clients, and the orders that are still open.
@@ -201,7 +219,7 @@ async fn insist(
         // Other clients may act on it from its first moment.
         memory.opened(order_id);
     }
-    let mut answer = Answer::Doubt;
+    let (mut answer, mut doubted) = (Answer::Doubt, false);
     for attempt in 0..TRIES {
         let at = random.random_range(0..channels.len());
         let Some(channel) = channels.get(at) else { break };
@@ -209,10 +227,11 @@ async fn insist(
         if answer != Answer::Doubt {
             break;
         }
+        doubted = true;
         sleep(Duration::from_millis(u64::from(50_u32 << attempt))).await;
     }
     let returned = Instant::now();
-    memory.remember(Call { order_id, action, request_id, invoked, returned, answer });
+    memory.remember(Call { order_id, action, request_id, invoked, returned, answer, doubted });
 }
 
 /// Pays an order by card; one of four is declined first, and paid by another card. What is refused
@@ -352,5 +371,28 @@ fn placing(
         payment: content.paid.then(|| plan(PROVIDER)),
         options,
         ..proto::PlaceOrderRequest::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_in_doubt_may_take_effect_after_a_later_one_was_refused() {
+        let call = |answer, doubted| Call {
+            order_id: OrderId::mint(),
+            action: Action::CancelUnit,
+            request_id: RequestId::mint(),
+            invoked: Instant::now(),
+            returned: Instant::now(),
+            answer,
+            doubted,
+        };
+        let refused = || Answer::Refused("NOT_FOUND".to_owned());
+        assert_eq!(call(refused(), true).answer_to(Some(2)), &Answer::Doubt);
+        assert_eq!(call(refused(), false).answer_to(Some(2)), &refused());
+        assert_eq!(call(refused(), true).answer_to(None), &refused());
+        assert_eq!(call(Answer::Done(2), true).answer_to(Some(3)), &Answer::Done(2));
     }
 }

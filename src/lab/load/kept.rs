@@ -168,8 +168,13 @@ fn begun(path: &Path, head: &Head) -> anyhow::Result<File> {
 fn write_line(file: &mut File, line: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec(line)?;
     text.push(b'\n');
+    let whole = file.metadata()?.len();
     // At once: a killed process has written it then.
-    file.write_all(&text)?;
+    if let Err(error) = file.write_all(&text) {
+        // The next line would be added to a part of this one.
+        file.set_len(whole).context("a part of a line was written")?;
+        return Err(error.into());
+    }
     Ok(())
 }
 
