@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use shared_events::contract::{Currency, Seller, Timestamp};
+use shared_events::contract::{Currency, PayoutId, Seller, Timestamp};
 
 use crate::domain::{BookStep, Payout, SellerBalance};
 
@@ -33,7 +33,14 @@ pub trait SellerBook: Send + Sync {
         earlier: Timestamp,
     ) -> Result<Option<SellerBalance>, BookAway>;
 
-    /// Books a step of a payout.
+    /// Whether the book has the hold of a payout, also one that was posted or voided. One that was
+    /// restored to an earlier state may have forgotten it.
+    ///
+    /// # Errors
+    /// [`BookAway`]
+    async fn holds(&self, payout: PayoutId) -> Result<bool, BookAway>;
+
+    /// Books a step of a payout, those before it being booked.
     ///
     /// # Errors
     /// [`BookAway`]

@@ -157,7 +157,9 @@ async fn money_moves_by_http(shop: Shop) {
     let before = "GET /v1/ledger/accounts/wallet%3Aanna?as_of_time=2000-01-01T00:00:00Z";
     let before = http.call(before, &service).await;
     assert_eq!(before.json()["account"]["balance"]["posted"]["units"], "0", "{before:?}");
+    assert!(before.json()["as_of_time"].is_string(), "{before:?}");
     let then = http.call("GET /v1/ledger/accounts/wallet%3Aanna?position=2", &service).await;
+    assert!(then.json()["as_of_time"].is_null(), "{then:?}");
     assert_eq!(then.json()["account"]["balance"]["available"]["units"], "75");
     let entries = http.call("GET /v1/ledger/entries?account=seller:acme", &service).await;
     assert_eq!(entries.json()["entries"].as_array().unwrap().len(), 2, "{entries:?}");

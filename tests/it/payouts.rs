@@ -246,6 +246,37 @@ fn a_webhook_tells_that_a_payout_came_back() {
     shop.close();
 }
 
+/// The ledger alone is set back to a copy of before a payout: the next run books it again.
+#[test]
+fn a_ledger_that_was_restored_pays_no_seller_twice() {
+    let shop = paying_out(Paid::open(on_sqlite));
+    earned(&shop, "acme", 100);
+    let files = |shop: &Paid, to_copy: bool| {
+        for end in ["", "-wal", "-shm"] {
+            let file = shop.folder.path().join(format!("data/ledger.db{end}"));
+            let copy = shop.folder.path().join(format!("copy{end}"));
+            let (from, to) = if to_copy { (&file, &copy) } else { (&copy, &file) };
+            if from.exists() {
+                std::fs::copy(from, to).unwrap();
+            } else if to.exists() {
+                std::fs::remove_file(to).unwrap();
+            }
+        }
+    };
+    let shop = shop.stopped(|shop| files(shop, true));
+    let run = pay_out(&shop, "acme");
+    until_state(&shop, &run, "PAID");
+    shop.until_balance("seller:acme:GBP", 0);
+    let shop = shop.stopped(|shop| files(shop, false));
+    shop.until_balance("seller:acme:GBP", 10_000);
+    let another = pay_out(&shop, "acme");
+    assert_eq!(made_by(&shop, &another), 0);
+    assert_eq!(shop.provider.payouts().len(), 1);
+    shop.until_balance("seller:acme:GBP", 0);
+    shop.until_balance("cash:GBP", -10_000);
+    shop.close();
+}
+
 /// A seller pays more back than they have: health says so until they have earned it.
 #[test]
 fn a_debt_is_an_alarm_until_it_is_paid_back() {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use service_edge::page::{Tokens, cut, page_size};
 use service_edge::parsed;
+use service_edge::time::timestamp;
 use shared_events::stream::{AskedBy, Database};
 use tonic::{Request, Response, Status};
 
@@ -136,6 +137,10 @@ impl LedgerService for LedgerEdge {
         let (name, then) = account_asked(&request)?;
         let account = self.book.account(&name).await.map_err(unanswered)?;
         let mut account = account.ok_or_else(|| not_found(NO_ACCOUNT))?;
+        let as_of_time = match then {
+            Then::Time(at) => Some(timestamp(at)),
+            Then::Now | Then::Position(_) => None,
+        };
         let position = match then {
             Then::Now => None,
             Then::Position(position) => Some(position),
@@ -149,7 +154,7 @@ impl LedgerService for LedgerEdge {
             account = then.map_err(|error| unavailable(&error))?;
         }
         let account = Some(rendered_account(&account));
-        Ok(Response::new(proto::GetAccountResponse { account }))
+        Ok(Response::new(proto::GetAccountResponse { account, as_of_time }))
     }
 
     async fn list_accounts(

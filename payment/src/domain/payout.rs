@@ -175,6 +175,18 @@ pub enum BookStep {
     Mirror,
 }
 
+impl BookStep {
+    /// What the book must have before it, in its order.
+    #[must_use]
+    pub const fn before(self) -> &'static [Self] {
+        match self {
+            Self::Hold => &[],
+            Self::Post | Self::Void => &[Self::Hold],
+            Self::Mirror => &[Self::Hold, Self::Post],
+        }
+    }
+}
+
 impl Payout {
     /// The id of the payout of a run to a seller in a currency: a run pays each once.
     #[must_use]
@@ -194,6 +206,31 @@ impl Payout {
             }
             _ => None,
         }
+    }
+
+    /// The last step that the book must have of it; none where it need not have any.
+    #[must_use]
+    pub const fn last_booked(&self) -> Option<BookStep> {
+        use PayoutState::{Collected, Collecting, Paid, Refused, Returned, Settling};
+        use PayoutState::{Stuck, Submitted};
+        match (self.state, self.paid_at.is_some()) {
+            (Collecting | Refused, _) => None,
+            (Returned, true) => Some(BookStep::Mirror),
+            (Returned, false) => Some(BookStep::Void),
+            (Paid | Settling | Stuck, true) => Some(BookStep::Post),
+            (Collected | Submitted | Paid | Settling | Stuck, _) => Some(BookStep::Hold),
+        }
+    }
+
+    /// Whether the seller has it again, or is about to, and it was never paid as far as is known.
+    #[must_use]
+    pub fn is_given_back(&self) -> bool {
+        let gives_back = match self.state {
+            PayoutState::Returned => true,
+            PayoutState::Settling => self.settles == Some(Settles::Returned),
+            _ => false,
+        };
+        gives_back && self.paid_at.is_none()
     }
 
     /// As it is once that is booked, by the book's time.

@@ -222,6 +222,22 @@ impl Schedule {
         Self { stage: Stage::Unknown, due_at: now, note, ..self.clone() }
     }
 
+    /// It was to be called long ago, at `since`, and is not known to have been: payments that were
+    /// restored to an earlier state have forgotten calls. The provider is asked at once, as about a
+    /// call of then.
+    #[must_use]
+    pub fn perhaps_called(&self, since: Timestamp, now: Timestamp) -> Self {
+        Self {
+            stage: Stage::Unknown,
+            due_at: now,
+            calls: 1,
+            first_call: Some(since),
+            last_call: Some(since),
+            note: "it may have been called before".to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The provider cannot be reached, and was not called: it is tried later.
     #[must_use]
     pub fn held_back(&self, until: Timestamp) -> Self {

@@ -100,7 +100,8 @@ const fn is_forwards(operation: &Operation, line: &ReportLine) -> bool {
     }
 }
 
-/// What a line proves of an operation of which nobody knows what became: that its money moved.
+/// What a line proves of an operation of which nobody knows what became: that its money moved. One
+/// of more than was asked for proves nothing: it differs, and a person must look.
 #[must_use]
 pub fn proof(operation: &Operation, line: &ReportLine) -> Option<Observation> {
     let is_of = match operation.kind {
@@ -115,7 +116,11 @@ pub fn proof(operation: &Operation, line: &ReportLine) -> Option<Observation> {
     let mut amount = operation.amount;
     // Of a reservation a report says only what was taken of it.
     if operation.kind != OperationKind::Authorize {
-        amount.minor = line.gross.minor.saturating_abs();
+        let minor = line.gross.minor.saturating_abs();
+        if minor > operation.amount.minor {
+            return None;
+        }
+        amount.minor = minor;
     }
     let reference = operation.reference.clone().unwrap_or_else(|| reference(line));
     Some(Observation::Done { reference, amount, valid_until: None })

@@ -77,10 +77,17 @@ impl Matching {
 
     /// What a line is, once what it proves is heard.
     pub(super) fn line(&mut self, said: &ReportLine) -> (Settled, Place) {
+        self.found(said, true)
+    }
+
+    /// The same, where only a proof is heard.
+    fn found(&mut self, said: &ReportLine, is_proof: bool) -> (Settled, Place) {
         let Some((order, payment)) = self.place(said) else {
             return (settled(None, said, &self.named), None);
         };
-        self.prove(order, payment, said);
+        if is_proof {
+            self.prove(order, payment, said);
+        }
         let Some(open) = self.cases.get(&order) else {
             return (settled(None, said, &self.named), None);
         };
@@ -91,7 +98,8 @@ impl Matching {
         (settled, place)
     }
 
-    /// The same of a line of which a person says what it is for, whatever the report calls it.
+    /// The same of a line of which a person says what it is for, whatever the report calls it. What
+    /// the report does not call a charge or a refund proves nothing that was not known.
     pub(super) fn resolved(
         &mut self,
         mut said: ReportLine,
@@ -101,11 +109,12 @@ impl Matching {
             Some(finding(&open.case, payment, &said, &self.named)?.1.kind)
         });
         let kind = found.ok_or(SettlementError::ReferenceUnknown)?;
+        let is_proof = matches!(said.kind, LineKind::Charge | LineKind::Refund);
         if said.kind != LineKind::Dispute {
             let is_refund = kind == OperationKind::Refund;
             said.kind = if is_refund { LineKind::Refund } else { LineKind::Charge };
         }
-        let (settled, place) = self.line(&said);
+        let (settled, place) = self.found(&said, is_proof);
         match settled.state {
             LineState::Unknown => Err(SettlementError::OtherCurrency),
             _ => Ok((settled, place)),

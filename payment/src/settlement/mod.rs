@@ -4,7 +4,7 @@
 
 mod matching; // what lines are matched with
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shared_events::contract::{FactBody, FactId, OrderId, Origin, PaymentFact, PspName, Timestamp};
@@ -142,7 +142,7 @@ impl Settlements {
         store::keep_settlement(&mut tx, &settlement).await?;
         store::add_lines(&self.database, &mut tx, &rows).await?;
         imported_by(&settlement, asked).write(&mut tx).await?;
-        self.commit(tx, matching.cases, facts, now).await?;
+        self.commit(tx, matching.cases, (rows.as_slice(), facts), now).await?;
         Ok(Imported { settlement, is_again: false })
     }
 
@@ -194,7 +194,7 @@ impl Settlements {
         action.write(&mut tx).await?;
         let body = PaymentFact::SettlementResolved { line: row.told(), account };
         let facts = vec![told(&row, body, &matching.origins)];
-        self.commit(tx, matching.cases, facts, now).await?;
+        self.commit(tx, matching.cases, (std::slice::from_ref(&row), facts), now).await?;
         Ok(row)
     }
 
@@ -241,13 +241,16 @@ impl Settlements {
         &self,
         mut tx: Tx,
         cases: BTreeMap<OrderId, OpenCase>,
-        facts: Vec<NewFact>,
+        (lines, facts): (&[SettlementLine], Vec<NewFact>),
         now: Timestamp,
     ) -> Result<(), DatabaseError> {
+        let named: BTreeSet<_> = lines.iter().filter_map(|line| line.operation_id).collect();
         let stores = (&self.database, &self.outbox);
         let became = Became::all(cases.values().map(OpenCase::became));
         let cases = cases.into_values().collect();
         store::write_beside(stores, &mut tx, cases, facts, now).await?;
+        // After what a line has proved was done, and so was to be named.
+        store::not_due(&self.database, &mut tx, &named).await?;
         tx.commit().await?;
         became.count();
         self.outbox.committed();

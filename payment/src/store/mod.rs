@@ -49,7 +49,8 @@ pub use payouts::{
     PayoutFilter, PayoutRow, payout, payouts, payouts_due, payouts_referred, stuck_payouts,
 };
 pub(crate) use payouts::{
-    add_payout, came_back, claim_payout, locked_payout, wake_payout, write_payout,
+    add_payout, came_back, claim_payout, held_after, held_before, locked_payout, payout_told,
+    wake_payout, write_payout,
 };
 pub(crate) use resolutions::{Of, keep_resolution, was_said};
 pub use settlement_lines::{LineFilter, SettlementLine, settlement_line, settlement_lines};
@@ -57,7 +58,7 @@ pub(crate) use settlement_lines::{add_lines, known_lines, named, resolve_line};
 pub use settlements::{
     Settlement, SettlementCounts, Unsettled, settlement, settlements, unsettled,
 };
-pub(crate) use settlements::{imported, keep_settlement, payments_named, take_reports};
+pub(crate) use settlements::{imported, keep_settlement, not_due, payments_named, take_reports};
 pub use summary::PaymentSummary;
 pub(crate) use summary::summaries;
 pub(crate) use tokens::{forget_old_tokens, keep_token, token};

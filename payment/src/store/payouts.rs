@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use psp::PspReference;
 use shared_events::contract::{Currency, Money, PayoutId, PspName, Seller, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
@@ -7,6 +9,10 @@ use uuid::Uuid;
 
 use super::{COUNTED, instant, number, optional_instant, word};
 use crate::domain::{CameBack, Payout, PayoutState, Schedule, Settles, Stage};
+
+/// A payout that was made so long ago and never called may have been called all the same, by
+/// payments of which this is an older copy.
+const CALLED_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// A payout, and what is next for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +25,14 @@ pub struct PayoutRow {
     pub claim: i64,
     /// When something last changed.
     pub updated_at: Timestamp,
+}
+
+impl PayoutRow {
+    /// Whether it was made so long ago that it must have been called, and is not known to have been.
+    #[must_use]
+    pub(crate) fn may_be_forgotten(&self, now: Timestamp) -> bool {
+        self.schedule.first_call.is_none() && now >= self.payout.made_at.plus(CALLED_WITHIN)
+    }
 }
 
 /// Which payouts. What is absent is not asked for.
@@ -275,8 +289,60 @@ pub(crate) async fn came_back(
     Ok(CameBack { since_old, since_earlier })
 }
 
-/// A provider told something of a payout: it is asked about now. Returns whether there is such a
-/// payout, by our id of it or the provider's.
+/// Payouts to a seller that were held, made before an instant and id, the newest first.
+pub(crate) async fn held_before(
+    database: &Database,
+    of: (&Seller, Currency),
+    before: (Timestamp, PayoutId),
+    limit: u32,
+) -> Result<Vec<PayoutRow>, DatabaseError> {
+    let only = "AND (made_at, payout_id) < ($3, $4) ORDER BY made_at DESC, payout_id DESC";
+    held_of(database, of, only, (before.0, before.1.to_string()), limit).await
+}
+
+/// The same made after an instant and id, the oldest first; with none, from the first one on.
+pub(crate) async fn held_after(
+    database: &Database,
+    of: (&Seller, Currency),
+    after: Option<(Timestamp, PayoutId)>,
+    limit: u32,
+) -> Result<Vec<PayoutRow>, DatabaseError> {
+    let after = after.map_or((Timestamp::MIN, String::new()), |(at, id)| (at, id.to_string()));
+    let only = "AND (made_at, payout_id) > ($3, $4) ORDER BY made_at, payout_id";
+    held_of(database, of, only, after, limit).await
+}
+
+async fn held_of(
+    database: &Database,
+    (seller, currency): (&Seller, Currency),
+    only: &str,
+    (at, id): (Timestamp, String),
+    limit: u32,
+) -> Result<Vec<PayoutRow>, DatabaseError> {
+    let sql = format!(
+        "{ROW} WHERE seller = $1 AND currency = $2 AND state NOT IN ('COLLECTING', 'REFUSED')
+         {only} LIMIT $5"
+    );
+    let query = sqlx::query(&sql).bind(seller.to_string()).bind(currency.code());
+    let query = query.bind(at.micros()).bind(id).bind(i64::from(limit));
+    query.fetch_all(database.reader()).await?.iter().map(row_of).collect()
+}
+
+/// The payout of a provider that it told something of, by our id of it or the provider's name.
+pub(crate) async fn payout_told(
+    tx: &mut Tx,
+    (ours, psp): (Option<PayoutId>, &PspName),
+    reference: Option<&PspReference>,
+) -> Result<Option<PayoutRow>, DatabaseError> {
+    let sql = format!("{ROW} WHERE psp = $1 AND (payout_id = $2 OR reference = $3) LIMIT 1");
+    let query = sqlx::query(&sql).bind(psp.to_string());
+    let query = query.bind(ours.map(|id| id.to_string()).unwrap_or_default());
+    let query = query.bind(reference.map(ToString::to_string));
+    query.fetch_optional(&mut **tx).await?.as_ref().map(row_of).transpose()
+}
+
+/// A provider told something of a payout: it is asked about now, by the name that it told. Returns
+/// whether there is such a payout, by our id of it or the provider's.
 pub(crate) async fn wake_payout(
     tx: &mut Tx,
     (ours, psp): (Option<PayoutId>, &PspName),
@@ -287,7 +353,8 @@ pub(crate) async fn wake_payout(
     let sql = "UPDATE payouts SET due_at = CASE WHEN state IN ('SUBMITTED', 'PAID', 'STUCK')
                           OR stage = 'UNKNOWN' THEN $4 ELSE due_at END,
                       stage = CASE WHEN state = 'PAID' THEN 'LOOKING'
-                          WHEN state = 'STUCK' THEN 'UNKNOWN' ELSE stage END
+                          WHEN state = 'STUCK' THEN 'UNKNOWN' ELSE stage END,
+                      reference = COALESCE(reference, $3)
                WHERE psp = $1 AND (payout_id = $2 OR reference = $3)";
     let query = sqlx::query(sql).bind(psp.to_string());
     let query = query.bind(ours.map(|id| id.to_string()).unwrap_or_default());

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared_events::contract::{
     Currency, Money, OperationId, OrderId, PaymentId, PspName, Timestamp,
@@ -197,6 +197,20 @@ pub(super) async fn due(tx: &mut Tx, case: &Case, event: &Event) -> Result<(), D
         }
         _ => {}
     }
+    Ok(())
+}
+
+/// Lines have named these operations: nobody waits for them any more.
+pub(crate) async fn not_due(
+    database: &Database,
+    tx: &mut Tx,
+    operations: &BTreeSet<OperationId>,
+) -> Result<(), DatabaseError> {
+    if operations.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("DELETE FROM to_settle WHERE operation_id {}", database.one_of());
+    sqlx::query(&sql).bind(json(operations)?).execute(&mut **tx).await?;
     Ok(())
 }
 

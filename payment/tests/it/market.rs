@@ -38,10 +38,14 @@ pub struct Kept {
     debits: BTreeMap<String, i64>,
     /// What is held, and whose.
     holds: BTreeMap<PayoutId, (String, i64)>,
+    /// Whose payouts are, and how much.
+    amounts: BTreeMap<PayoutId, (String, i64)>,
     /// What was booked of payouts, each once, and when.
     steps: Vec<(PayoutId, BookStep, Timestamp)>,
     /// What happens to the next steps.
     pub away: VecDeque<Away>,
+    /// How long it takes to say what a seller has, in seconds.
+    pub takes: i64,
     /// What is refused.
     pub refuses: Option<BookStep>,
 }
@@ -76,6 +80,25 @@ impl Shelf {
         *self.kept().debits.entry(format!("{seller}:GBP")).or_default() += minor;
     }
 
+    /// As it was when only so many steps of payouts stood in it: holds, posts and voids after them
+    /// are forgotten.
+    pub fn forgets_after(&self, steps: usize) {
+        let mut kept = self.kept();
+        let forgotten = kept.steps.split_off(steps);
+        for (id, step, _) in forgotten.into_iter().rev() {
+            let (account, minor) = kept.amounts[&id].clone();
+            match step {
+                BookStep::Hold => drop(kept.holds.remove(&id)),
+                BookStep::Post => {
+                    *kept.debits.entry(account.clone()).or_default() -= minor;
+                    kept.holds.insert(id, (account, minor));
+                }
+                BookStep::Void => drop(kept.holds.insert(id, (account, minor))),
+                BookStep::Mirror => panic!("a mirrored payment is not forgotten here"),
+            }
+        }
+    }
+
     /// What was booked of payouts, in its order.
     pub fn steps(&self) -> Vec<BookStep> {
         self.kept().steps.iter().map(|(_, step, _)| *step).collect()
@@ -91,6 +114,7 @@ impl SellerBook for Shelf {
         earlier: Timestamp,
     ) -> Result<Option<SellerBalance>, BookAway> {
         let (kept, account) = (self.kept(), account(of.0, of.1));
+        self.clock.fetch_add(kept.takes * 1_000_000, Ordering::SeqCst);
         let until = |at: Timestamp| -> i64 {
             let by_then = kept.credits.iter().filter(|one| one.0 == account && one.1 <= at);
             by_then.map(|one| one.2).sum()
@@ -109,6 +133,13 @@ impl SellerBook for Shelf {
         }))
     }
 
+    async fn holds(&self, payout: PayoutId) -> Result<bool, BookAway> {
+        let is_hold = |(id, step, _): &(PayoutId, BookStep, Timestamp)| {
+            (*id, *step) == (payout, BookStep::Hold)
+        };
+        Ok(self.kept().steps.iter().any(is_hold))
+    }
+
     async fn book(&self, step: BookStep, of: &Payout) -> Result<Booked, BookAway> {
         let (now, mut kept) = (self.now(), self.kept());
         let known = kept.steps.iter().find(|(id, done, _)| (*id, *done) == (of.id, step));
@@ -123,6 +154,7 @@ impl SellerBook for Shelf {
             return Ok(Booked::Refused("account_not_open".to_owned()));
         }
         let (account, minor) = (account(&of.seller, of.amount.currency), of.amount.minor);
+        kept.amounts.insert(of.id, (account.clone(), minor));
         match step {
             BookStep::Hold => {
                 kept.holds.insert(of.id, (account, minor));

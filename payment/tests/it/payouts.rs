@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use payment::domain::{BookStep, OTHER_AMOUNT, OperationKind, PayoutState, Stage, WebhookState};
+use payment::domain::{
+    BookStep, OTHER_AMOUNT, OperationKind, PayoutState, RunState, Stage, WebhookState,
+};
 use payment::grpc::proto;
 use payment::grpc::proto::payout_service_server::PayoutService as _;
 use payment::store::{self, Debt, PayoutRow};
@@ -158,6 +160,54 @@ async fn a_lost_answer_is_asked_for_before_anything_is_sent_again(dialect: Diale
     let calls = market.bench.psp.calls();
     assert_eq!((calls.len(), &calls[0]), (2, &calls[1]));
     assert_eq!(market.bench.psp.effects(), [(PAYOUT, 10_000)]);
+}
+
+/// Payments that hold a payout and have not called, by as much as they know.
+async fn held_and_not_called(dialect: Dialect) -> Market {
+    let market = Market::on(dialect).await;
+    market.sold(10_000);
+    market.asked(of_acme(1)).await.unwrap();
+    let read = AtomicUsize::new(0);
+    // It is counted, then held; the third time it would be called.
+    let ends: Ends = Arc::new(move |point: Point, _: OperationKind| {
+        point == Point::Read && read.fetch_add(1, Ordering::SeqCst) >= 2
+    });
+    let runner = market.runner_ending(ends);
+    for _ in 0..5 {
+        runner.turn().await.unwrap();
+    }
+    let row = market.of_run(1).await;
+    assert_eq!((row.payout.state, row.schedule.stage), (PayoutState::Collected, Stage::Due));
+    assert_eq!((market.bench.psp.calls().len(), row.schedule.first_call), (0, None));
+    market
+}
+
+async fn older_payments_ask_before_they_call(dialect: Dialect) {
+    // They were restored from a copy of just before the call, after the key was forgotten.
+    let market = held_and_not_called(dialect).await;
+    let id = market.of_run(1).await.payout.id;
+    let (reference, amount) = ("po_1".parse().unwrap(), gbp(10_000));
+    market.bench.psp.knows(id.uuid(), Answer::Done { reference, amount, valid_until: None });
+    market.bench.wait(2 * DAY);
+    market.turns().await;
+    let paid = market.of_run(1).await.payout;
+    assert_eq!((paid.state, paid.reference.as_deref()), (PayoutState::Paid, Some("po_1")));
+    assert_eq!((market.bench.psp.calls().len(), market.bench.psp.questions()), (0, 1));
+    // What is not found is not sent any more once the key may be forgotten.
+    let market = held_and_not_called(dialect).await;
+    market.bench.wait(2 * DAY);
+    for _ in 0..10 {
+        market.turns().await;
+        market.bench.wait(DAY);
+    }
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Stuck);
+    assert_eq!(market.bench.psp.calls(), [""; 0]);
+    // Before that it is.
+    let market = held_and_not_called(dialect).await;
+    market.bench.wait(2 * 3_600);
+    market.settle().await;
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Paid);
+    assert_eq!((market.bench.psp.calls().len(), market.bench.psp.questions()), (1, 1));
 }
 
 /// All that is left of a payout in the end.
@@ -417,6 +467,76 @@ async fn what_the_book_does_not_hold_is_not_paid(dialect: Dialect) {
     assert_eq!(market.of_run(2).await.payout.state, PayoutState::Paid);
 }
 
+async fn a_book_that_has_forgotten_payouts_pays_nobody_twice(dialect: Dialect) {
+    let market = Market::on(dialect).await;
+    for (number, minor) in [(1, 1_000), (2, 2_000), (3, 4_000)] {
+        market.sold(minor);
+        assert_eq!(market.runs(number).await, 1);
+    }
+    let before = market.shelf.steps();
+    assert_eq!(market.bench.psp.effects(), [(PAYOUT, 1_000), (PAYOUT, 2_000), (PAYOUT, 4_000)]);
+    // It has the first payout, and the second only as held.
+    for (number, kept) in (10..).zip([3, 2, 1, 0]) {
+        market.shelf.forgets_after(kept);
+        assert_eq!(market.runs(number).await, 0);
+        assert_eq!(market.bench.psp.effects().len(), 3);
+        let steps = market.shelf.steps();
+        assert_eq!(steps[..kept], before[..kept]);
+        // What stands as held counts as spent as well.
+        assert_eq!(steps.iter().filter(|step| **step == BookStep::Hold).count(), 3);
+        market.shelf.forgets_after(0);
+        assert_eq!(market.runs(number + 10).await, 0);
+        assert_eq!(market.shelf.steps(), before);
+    }
+    // What cannot be booked again keeps the run waiting: nothing is paid meanwhile.
+    market.shelf.forgets_after(2);
+    market.shelf.kept().refuses = Some(BookStep::Hold);
+    market.sold(8_000);
+    market.asked(of_acme(30)).await.unwrap();
+    market.turns().await;
+    let run = store::payout_run(&market.bench.database, run_id(30)).await.unwrap().unwrap();
+    assert!(run.note.contains("has forgotten payout"), "{}", run.note);
+    assert_eq!(market.bench.psp.effects().len(), 3);
+    market.shelf.kept().refuses = None;
+    market.bench.wait(61);
+    market.turns().await;
+    assert_eq!(market.of_run(30).await.payout.amount, gbp(8_000));
+}
+
+async fn a_payout_on_its_way_is_booked_whole_in_an_older_book(dialect: Dialect) {
+    for fails in [false, true] {
+        let market = Market::on(dialect).await;
+        market.bench.psp.will(PAYOUT, [accepted()]);
+        market.sold(10_000);
+        market.runs(1).await;
+        let one = market.of_run(1).await.payout;
+        assert_eq!(one.state, PayoutState::Submitted);
+        market.shelf.forgets_after(0);
+        let (reference, amount) = ("po_1".parse().unwrap(), gbp(10_000));
+        let done = Answer::Done { reference, amount, valid_until: None };
+        let (answer, state, last) = match fails {
+            true => (declined("account_closed"), PayoutState::Returned, BookStep::Void),
+            false => (done, PayoutState::Paid, BookStep::Post),
+        };
+        market.bench.psp.knows(one.id.uuid(), answer);
+        market.bench.wait(DAY);
+        market.turns().await;
+        assert_eq!(market.of_run(1).await.payout.state, state);
+        assert_eq!(market.shelf.steps(), [BookStep::Hold, last]);
+    }
+    // One that comes back after it was paid.
+    let market = Market::on(dialect).await;
+    market.sold(10_000);
+    market.runs(1).await;
+    let one = market.of_run(1).await.payout;
+    market.shelf.forgets_after(0);
+    market.bench.psp.knows(one.id.uuid(), declined("returned_by_bank"));
+    market.bench.wait(DAY);
+    market.turns().await;
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Returned);
+    assert_eq!(market.shelf.steps(), [BookStep::Hold, BookStep::Post, BookStep::Mirror]);
+}
+
 async fn a_webhook_has_the_provider_asked_at_once_however_late(dialect: Dialect) {
     let market = Market::on(dialect).await;
     let bench = &market.bench;
@@ -457,6 +577,44 @@ async fn a_webhook_has_the_provider_asked_at_once_however_late(dialect: Dialect)
     assert_eq!(kept(bench, "evt_3").await.state, WebhookState::Waiting);
 }
 
+async fn the_name_that_a_webhook_tells_is_asked_for(dialect: Dialect) {
+    let market = Market::on(dialect).await;
+    market.bench.psp.will(PAYOUT, [Act::LoseAnswer]);
+    market.sold(10_000);
+    market.runs(1).await;
+    let one = market.of_run(1).await.payout;
+    assert_eq!((one.state, one.reference), (PayoutState::Collected, None));
+    let told = json!({ "our_reference": one.id.to_string(), "reference": "po_7",
+                       "amount": 10_000, "currency": "GBP" });
+    tell(&market.bench, "evt_1", "payout_paid", &told).await;
+    hear(&market.bench).await;
+    assert_eq!(market.of_run(1).await.payout.reference.as_deref(), Some("po_7"));
+    market.turns().await;
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Paid);
+}
+
+async fn what_was_given_back_and_is_told_as_paid_is_for_a_person(dialect: Dialect) {
+    let market = Market::on(dialect).await;
+    market.bench.psp.will(PAYOUT, [Act::Say(declined("no_account"))]);
+    market.sold(10_000);
+    market.runs(1).await;
+    let one = market.of_run(1).await.payout;
+    assert_eq!(one.state, PayoutState::Returned);
+    let ours = one.id.to_string();
+    let paid = json!({ "our_reference": ours, "amount": 10_000, "currency": "GBP" });
+    tell(&market.bench, "evt_1", "payout_paid", &paid).await;
+    // That it failed is known.
+    let failed = json!({ "our_reference": ours, "code": "no_account" });
+    tell(&market.bench, "evt_2", "payout_failed", &failed).await;
+    hear(&market.bench).await;
+    let parked = kept(&market.bench, "evt_1").await;
+    assert_eq!(parked.state, WebhookState::Parked);
+    assert!(parked.note.contains("was given back to the seller"), "{}", parked.note);
+    assert_eq!(kept(&market.bench, "evt_2").await.state, WebhookState::Handled);
+    market.turns().await;
+    assert_eq!(market.of_run(1).await.payout.state, PayoutState::Returned);
+}
+
 async fn all_sellers_are_paid_every_day_where_that_is_said(dialect: Dialect) {
     let mut market = Market::on(dialect).await;
     let mut story = Story::new();
@@ -486,6 +644,30 @@ async fn all_sellers_are_paid_every_day_where_that_is_said(dialect: Dialect) {
     market.bench.wait(5 * DAY);
     assert_eq!(runs(&market).await, 3);
     assert_eq!(market.bench.psp.effects().len(), 2);
+}
+
+async fn a_slow_book_has_a_run_stored_before_another_process_takes_it_up(dialect: Dialect) {
+    let market = Market::on(dialect).await;
+    let mut story = Story::new();
+    let sellers = ["a", "b", "c", "d", "e"];
+    market.bench.follow(&[story.requested_of(&sellers, 1_000)]).await.unwrap();
+    for seller in sellers {
+        market.shelf.credit(seller, 1_000);
+    }
+    market.bench.wait(31 * DAY);
+    market.shelf.kept().takes = 20;
+    let seller = String::new();
+    let all = proto::RunPayoutsRequest { seller, currency_code: String::new(), ..of_acme(1) };
+    market.asked(all).await.unwrap();
+    let run = async || store::payout_run(&market.bench.database, run_id(1)).await.unwrap().unwrap();
+    market.runner().turn().await.unwrap();
+    // A minute after it was taken up it would be another's.
+    let after = run().await;
+    assert_eq!(after.state, RunState::Running);
+    assert_eq!(after.after.map(|(seller, _)| seller.to_string()).as_deref(), Some("b"));
+    market.turns().await;
+    assert_eq!((run().await.state, run().await.payouts), (RunState::Done, 5));
+    assert_eq!(market.bench.psp.effects(), [(PAYOUT, 1_000); 5]);
 }
 
 async fn payouts_are_listed_page_by_page(dialect: Dialect) {
@@ -559,6 +741,7 @@ on_both!(
     what_comes_back_after_it_was_paid_is_mirrored_once,
     a_provider_that_says_no_gives_it_back,
     a_lost_answer_is_asked_for_before_anything_is_sent_again,
+    older_payments_ask_before_they_call,
     an_end_at_any_point_of_a_payout_changes_nothing,
     an_end_while_the_provider_answers_changes_nothing,
     runs_at_once_by_two_processes_pay_nothing_twice,
@@ -568,8 +751,13 @@ on_both!(
     a_person_says_what_became_of_a_stuck_payout,
     a_book_that_is_away_is_asked_again,
     what_the_book_does_not_hold_is_not_paid,
+    a_book_that_has_forgotten_payouts_pays_nobody_twice,
+    a_payout_on_its_way_is_booked_whole_in_an_older_book,
     a_webhook_has_the_provider_asked_at_once_however_late,
+    the_name_that_a_webhook_tells_is_asked_for,
+    what_was_given_back_and_is_told_as_paid_is_for_a_person,
     all_sellers_are_paid_every_day_where_that_is_said,
+    a_slow_book_has_a_run_stored_before_another_process_takes_it_up,
     payouts_are_listed_page_by_page,
     a_run_has_one_meaning_for_each_id,
 );

@@ -25,6 +25,8 @@ on_both! { two_threads:
     a_line_is_written_off,
     a_line_proves_a_reservation_that_nobody_knew,
     a_line_proves_a_capture_and_a_refund_that_are_stuck,
+    a_line_of_more_than_was_asked_for_proves_nothing,
+    an_adjustment_that_a_person_resolves_proves_nothing,
     what_was_reversed_is_two_lines,
     what_no_report_names_is_missing,
     what_is_tried_is_not_kept,
@@ -315,6 +317,60 @@ async fn a_line_proves_a_capture_and_a_refund_that_are_stuck(dialect: Dialect) {
     bench.laws_hold().await;
 }
 
+/// An order whose capture was lost on its way; the capture's id.
+async fn lost(bench: &Bench) -> (Story, String) {
+    let mut story = paid(bench).await;
+    bench.psp.will(CAPTURE, [Act::LoseRequest]);
+    bench.follow(&[story.shipped(5_000)]).await.unwrap();
+    bench.turns().await;
+    let capture = bench.operation(CAPTURE).await.id.to_string();
+    (story, capture)
+}
+
+async fn a_line_of_more_than_was_asked_for_proves_nothing(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let (story, capture) = lost(&bench).await;
+    let said = [line("t1", "charge", &capture, "50.01")];
+    let counts = import(&bench, &said).await.unwrap().settlement.counts;
+    assert_eq!((counts.proved, counts.discrepancies), (0, 1));
+    assert_eq!(stands(&bench).await, [(LineState::Discrepancy, 5_001, true)]);
+    assert_eq!(bench.case(story.order_id).await.payments[0].captured(), 0);
+    bench.laws_hold().await;
+    // So it is of a refund.
+    let bench = Bench::on(dialect).await;
+    let (mut story, ..) = taken(&bench).await;
+    bench.psp.will(REFUND, [Act::LoseRequest]);
+    bench.follow(&[story.refunded(2_000)]).await.unwrap();
+    bench.turns().await;
+    let refund = bench.operation(REFUND).await.id.to_string();
+    let said = [line("t1", "refund", &refund, "-20.01")];
+    let counts = import(&bench, &said).await.unwrap().settlement.counts;
+    assert_eq!((counts.proved, counts.discrepancies), (0, 1));
+    assert_eq!(bench.case(story.order_id).await.payments[0].refunded(), 0);
+    bench.laws_hold().await;
+}
+
+async fn an_adjustment_that_a_person_resolves_proves_nothing(dialect: Dialect) {
+    let bench = Bench::on(dialect).await;
+    let (story, capture) = lost(&bench).await;
+    import(&bench, &[line("t1", "adjustment", "x", "50.00")]).await.unwrap();
+    let known = resolve(&bench, "t1", Some(&capture)).await.unwrap();
+    assert_eq!((known.state, known.off_by), (LineState::Discrepancy, 5_000));
+    assert_eq!(bench.case(story.order_id).await.payments[0].captured(), 0);
+    bench.laws_hold().await;
+    // Nor is there a capture of a reservation that nothing was taken of.
+    let bench = Bench::on(dialect).await;
+    let other = paid(&bench).await;
+    let case = bench.case(other.order_id).await;
+    let reservation = case.payments[0].of_kind(AUTHORIZE).next().unwrap().id.to_string();
+    import(&bench, &[line("t2", "adjustment", "y", "50.00")]).await.unwrap();
+    let known = resolve(&bench, "t2", Some(&reservation)).await.unwrap();
+    assert_eq!((known.state, known.off_by), (LineState::Discrepancy, 5_000));
+    let case = bench.case(other.order_id).await;
+    assert_eq!((case.payments[0].captured(), case.payments[0].of_kind(CAPTURE).count()), (0, 0));
+    bench.laws_hold().await;
+}
+
 async fn what_was_reversed_is_two_lines(dialect: Dialect) {
     let bench = Bench::on(dialect).await;
     let (story, capture, _) = taken(&bench).await;
@@ -346,6 +402,26 @@ async fn what_no_report_names_is_missing(dialect: Dialect) {
     assert_eq!(of_other.unwrap(), []);
     import(&bench, &[line("t2", "charge", &capture, "50.00")]).await.unwrap();
     assert_eq!(missing().await, []);
+    assert_eq!(kept_as_missing(&bench).await, 0);
+    bench.laws_hold().await;
+    // Nor is what a line proves, or what a person says that it is for.
+    let bench = Bench::on(dialect).await;
+    let (_, capture) = lost(&bench).await;
+    import(&bench, &[line("t1", "charge", &capture, "50.00")]).await.unwrap();
+    assert_eq!(kept_as_missing(&bench).await, 0);
+    let bench = Bench::on(dialect).await;
+    let (_, capture, _) = taken(&bench).await;
+    import(&bench, &[line("t1", "adjustment", "x", "50.00")]).await.unwrap();
+    assert_eq!(kept_as_missing(&bench).await, 1);
+    resolve(&bench, "t1", Some(&capture)).await.unwrap();
+    assert_eq!(kept_as_missing(&bench).await, 0);
+}
+
+/// What is kept to be named by a report.
+async fn kept_as_missing(bench: &Bench) -> i64 {
+    let count = "SELECT COUNT(*) FROM to_settle";
+    let (count,): (i64,) = sqlx::query_as(count).fetch_one(bench.database.reader()).await.unwrap();
+    count
 }
 
 async fn what_is_tried_is_not_kept(dialect: Dialect) {

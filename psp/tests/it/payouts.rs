@@ -90,6 +90,22 @@ async fn a_payout_among_many_is_found_by_our_reference() {
     assert_eq!(found(&*at.psp, 152, None).await, "done 100");
 }
 
+/// One that is older than the newest thousand is not found, which is an answer: it is found by its
+/// name, and another one's name is not its own.
+#[tokio::test]
+async fn a_payout_behind_a_thousand_others_is_found_by_its_name_alone() {
+    let at = provider(Dialect::Stripe, Settings::default()).await;
+    let first = reference(&at.simulated.payout(payout_call(1, gbp(100), "acme")).await);
+    let second = reference(&at.simulated.payout(payout_call(2, gbp(200), "acme")).await);
+    for nth in 3..=1_002 {
+        at.simulated.payout(payout_call(nth, gbp(100), "acme")).await;
+    }
+    assert_eq!(found(&*at.psp, 1, None).await, "nothing");
+    assert_eq!(found(&*at.psp, 1, Some(&first)).await, "done 100");
+    assert_eq!(found(&*at.psp, 1, Some(&second)).await, "nothing");
+    assert_eq!(found(&*at.psp, 3, Some(&second)).await, "done 100");
+}
+
 #[tokio::test]
 async fn who_pays_nobody_out_refuses_it() {
     let at = provider(Dialect::Razorpay, Settings::default()).await;

@@ -88,8 +88,9 @@ impl Sellers {
             position: 0,
             as_of_time: at.map(time::timestamp),
         };
+        let asked = request.as_of_time;
         match link.client().get_account(link.request(request)).await {
-            Ok(answer) => Ok(answer.into_inner().account.and_then(|account| account.balance)),
+            Ok(answer) => sums_of(answer.into_inner(), asked),
             Err(status) if status.code() == Code::NotFound => Ok(None),
             Err(status) => Err(status),
         }
@@ -184,6 +185,24 @@ impl Sellers {
     }
 }
 
+/// The sums of an answer, which must be of the time that was asked for. A ledger of an earlier
+/// version does not know the question and answers with those of now: money of today would be paid
+/// out, and nothing kept back.
+fn sums_of(
+    answer: proto::GetAccountResponse,
+    asked: Option<prost_types::Timestamp>,
+) -> Result<Option<proto::Balance>, Status> {
+    if answer.as_of_time != asked {
+        return Err(Status::unavailable("the ledger does not answer as of a time"));
+    }
+    Ok(answer.account.and_then(|account| account.balance))
+}
+
+/// The ledger could not be asked.
+fn away(status: &Status) -> BookAway {
+    BookAway(format!("the ledger answered {:?}", status.code()))
+}
+
 /// What a refusal by the ledger means. One by the book is kept with the id: asked again, it is the
 /// same.
 fn of_status(status: &Status) -> Result<Booked, BookAway> {
@@ -195,7 +214,7 @@ fn of_status(status: &Status) -> Result<Booked, BookAway> {
         | Code::FailedPrecondition
         | Code::OutOfRange => Ok(Booked::Refused(code())),
         // It may be booked all the same.
-        code => Err(BookAway(format!("the ledger answered {code:?}"))),
+        _ => Err(away(status)),
     }
 }
 
@@ -208,7 +227,16 @@ impl SellerBook for Sellers {
         earlier: Timestamp,
     ) -> Result<Option<SellerBalance>, BookAway> {
         let counted = within(self.counted(of, old, earlier)).await;
-        counted.map_err(|status| BookAway(format!("the ledger answered {:?}", status.code())))
+        counted.map_err(|status| away(&status))
+    }
+
+    async fn holds(&self, payout: PayoutId) -> Result<bool, BookAway> {
+        let link = self.link().map_err(|status| away(&status))?;
+        match within(link.hold(&payout.to_string())).await {
+            Ok(_) => Ok(true),
+            Err(status) if status.code() == Code::NotFound => Ok(false),
+            Err(status) => Err(away(&status)),
+        }
     }
 
     async fn book(&self, step: BookStep, of: &Payout) -> Result<Booked, BookAway> {
@@ -219,5 +247,25 @@ impl SellerBook for Sellers {
             }
             Err(status) => of_status(&status),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_another_time_than_was_asked_for_are_none() {
+        let then = time::timestamp(Timestamp::from_micros(1_000_000));
+        let answer = |as_of_time| {
+            let balance = Some(proto::Balance::default());
+            let account = proto::Account { balance, ..proto::Account::default() };
+            proto::GetAccountResponse { account: Some(account), as_of_time }
+        };
+        assert!(sums_of(answer(Some(then)), Some(then)).unwrap().is_some());
+        assert!(sums_of(answer(None), None).unwrap().is_some());
+        // A ledger of an earlier version says the sums of now.
+        let refused = sums_of(answer(None), Some(then)).unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable);
     }
 }

@@ -3,6 +3,7 @@
 //! again has no further effect.
 
 mod collect; // which sellers have something
+mod forgotten; // payouts that an older book has forgotten
 mod steps; // one payout, one step further
 mod told; // what providers tell of payouts
 
@@ -97,8 +98,26 @@ impl PayoutRunner {
         Ok(is_new)
     }
 
-    /// What a seller has; none where they never had anything.
+    /// What a seller has; none where they never had anything. Payouts that the book has forgotten
+    /// are booked again before.
     async fn counted(
+        &self,
+        rules: &PayoutRules,
+        of: (&Seller, Currency),
+    ) -> Result<Result<Option<Counted>, BookAway>, RunnerError> {
+        let counted = match self.in_the_book(rules, of).await? {
+            Ok(Some(counted)) => counted,
+            nothing => return Ok(nothing),
+        };
+        // Where the book has no such account yet, nothing is counted, and nothing would be booked.
+        match self.remind(of).await? {
+            Ok(0) => Ok(Ok(Some(counted))),
+            Ok(_) => self.in_the_book(rules, of).await,
+            Err(away) => Ok(Err(away)),
+        }
+    }
+
+    async fn in_the_book(
         &self,
         rules: &PayoutRules,
         of: (&Seller, Currency),

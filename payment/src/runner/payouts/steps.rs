@@ -99,7 +99,7 @@ impl PayoutRunner {
     /// Books what is next. The book keeps its answer by the id that is made of the step.
     async fn book(&self, row: &PayoutRow, step: BookStep) -> Result<bool, RunnerError> {
         let Some(taken) = self.take_for_a_step(row).await? else { return Ok(false) };
-        let next = match self.book.book(step, &taken.payout).await {
+        let next = match self.booked(step, &taken.payout).await {
             Ok(Booked::At(at)) => taken.payout.booked(step, at, self.now()),
             Ok(Booked::Refused(code)) => {
                 let (payout, seller) = (taken.payout.id, &taken.payout.seller);
@@ -163,6 +163,10 @@ impl PayoutRunner {
             return self.hold_back(row, until, "the provider does not answer").await;
         }
         match (row.payout.state, row.schedule.stage) {
+            (PayoutState::Collected, Stage::Due) if row.may_be_forgotten(now) => {
+                let schedule = row.schedule.perhaps_called(row.payout.made_at, now);
+                self.ask(psp.as_ref(), &PayoutRow { schedule, ..row.clone() }).await
+            }
             (PayoutState::Collected, Stage::Due) => self.call(psp.as_ref(), row).await,
             (_, Stage::Calling) => {
                 let schedule = row.schedule.interrupted(now);

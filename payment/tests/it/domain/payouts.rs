@@ -144,6 +144,25 @@ fn what_is_heard_counts_where_it_may() {
 }
 
 #[test]
+fn what_the_book_must_have_is_known_of_each_state() {
+    use PayoutState::{Collected, Collecting, Paid, Refused, Returned, Settling, Stuck, Submitted};
+    let last = |state, is_paid| in_state(state, is_paid).last_booked();
+    for state in [Collecting, Refused] {
+        assert_eq!(last(state, false), None, "{state}");
+    }
+    for state in [Collected, Submitted, Settling, Stuck] {
+        assert_eq!(last(state, false), Some(BookStep::Hold), "{state}");
+    }
+    // What came back of them is not booked yet.
+    for state in [Paid, Settling, Stuck] {
+        assert_eq!(last(state, true), Some(BookStep::Post), "{state}");
+    }
+    assert_eq!(last(Returned, false), Some(BookStep::Void));
+    assert_eq!(last(Returned, true), Some(BookStep::Mirror));
+    assert_eq!(BookStep::Mirror.before(), [BookStep::Hold, BookStep::Post]);
+}
+
+#[test]
 fn a_day_has_one_run_whoever_looks_when() {
     let rules = |daily_at: Option<Duration>| PayoutRules {
         psp: "scripted".parse().unwrap(),
