@@ -78,7 +78,9 @@ fn ids(message: &MessageDescriptor, depth: u32) -> Vec<(String, Value)> {
         match field.kind() {
             // Of another system, which may call things as it likes.
             Kind::String if name == "external_id" => {}
-            Kind::String if name == "event_id" && message.full_name().contains(".payments.") => {}
+            Kind::String
+                if ["event_id", "line_id"].contains(&&*name)
+                    && message.full_name().contains(".payments.") => {}
             Kind::String if name.ends_with("_id") || name.ends_with("_ids") => {
                 found.push((path, json!({ name: whole(nil.clone()) })));
             }
